@@ -1,0 +1,201 @@
+"""A prepared corpus on disk, read by memory map: what training, adaptation and evaluation get their speech from.
+
+Layout of a corpus folder (written by :mod:`benchmark.prepare`):
+
+``corpus.json``
+    dataset card, mel definition, symbols, statistics, shard digests, the report of what was skipped, ``version``.
+``utterances.jsonl``
+    one utterance a line: id, speaker, split, text, words, shard, and where its frames, tokens and samples lie.
+``shards/00000.{audio,mel,pitch,energy,tokens,durations}.npy``
+    the utterances of a shard, one after the other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.errors import BenchmarkError
+from benchmark.files import digest_of_file, read_json
+from benchmark.mel import MelSpec
+
+PAD, SILENCE, BOUNDARY = "<pad>", "<sil>", "|"
+SPECIAL_SYMBOLS = (PAD, SILENCE, BOUNDARY)
+"""The first symbols of every corpus. A token sequence is: silence, words joined by boundaries, silence.
+A boundary lasts 0 frames where the speaker made no pause; a phone lasts at least 1."""
+
+ARRAYS = ("audio", "mel", "pitch", "energy", "tokens", "durations")
+CORPUS_FORMAT = 1
+
+Words = tuple[tuple[str, ...], ...]
+"""An utterance's phones, word by word."""
+
+
+@dataclass(frozen=True)
+class PreparedUtterance:
+    """One utterance, ready to train on.
+
+    Attributes:
+        id: unique in the corpus.
+        speaker: who speaks.
+        text: what is said, as the dataset writes it.
+        words: phones, word by word, without silences.
+        tokens: shape (T,), int64 indices into the corpus's symbols.
+        durations: shape (T,), int64 frames per token, summing to F.
+        mel: shape (F, n_mels), float32 natural-log magnitude.
+        pitch: shape (F,), float32 F0 in Hz, 0 where unvoiced.
+        energy: shape (F,), float32 natural log of the frame's root mean square.
+        audio: shape (samples,), int16 at the mel definition's rate, silence-trimmed and loudness-normalised.
+    """
+
+    id: str
+    speaker: str
+    text: str
+    words: Words
+    tokens: npt.NDArray[np.int64]
+    durations: npt.NDArray[np.int64]
+    mel: npt.NDArray[np.float32]
+    pitch: npt.NDArray[np.float32]
+    energy: npt.NDArray[np.float32]
+    audio: npt.NDArray[np.int16]
+
+    @property
+    def waveform(self) -> npt.NDArray[np.float32]:
+        """The audio as float32 in [-1, 1)."""
+        return self.audio.astype(np.float32) / 32768.0
+
+    @property
+    def phones(self) -> tuple[str, ...]:
+        """All phones in order, without silences or boundaries."""
+        return tuple(phone for word in self.words for phone in word)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Means and standard deviations over the training split.
+
+    ``mel_*`` are per mel bin; ``pitch_*`` describe ln F0 (Hz) of voiced frames; ``energy_*`` the frame log energy.
+    """
+
+    mel_mean: tuple[float, ...]
+    mel_std: tuple[float, ...]
+    pitch_mean: float
+    pitch_std: float
+    energy_mean: float
+    energy_std: float
+
+
+def token_symbols(words: Sequence[Sequence[str]]) -> list[str]:
+    """The token sequence of an utterance: silence, words joined by boundaries, silence."""
+    symbols = [SILENCE]
+    for index, word in enumerate(words):
+        symbols += [BOUNDARY, *word] if index else word
+    return [*symbols, SILENCE]
+
+
+class Corpus:
+    """A prepared corpus. Opening one reads its index; audio and features are memory-mapped when asked for.
+
+    Raises:
+        BenchmarkError: the folder holds no corpus, an unreadable one, or one of another format.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.meta: dict[str, Any] = read_json(folder / "corpus.json", "prepared corpus")
+        if self.meta.get("format") != CORPUS_FORMAT:
+            raise BenchmarkError(f"The prepared corpus at {folder} is of another format; delete it and prepare again.")
+        self.name: str = self.meta["dataset"]
+        self.version: str = self.meta["version"]
+        self.symbols: tuple[str, ...] = tuple(self.meta["symbols"])
+        self.mel = MelSpec(**self.meta["mel"])
+        self.statistics = Statistics(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.meta["statistics"].items()})
+        self.report: dict[str, Any] = self.meta["report"]
+        try:
+            lines = (folder / "utterances.jsonl").read_text(encoding="utf-8").splitlines()
+            self._index: dict[str, dict[str, Any]] = {row["id"]: row for row in map(json.loads, lines)}
+        except (OSError, ValueError, KeyError) as error:
+            raise BenchmarkError(f"The prepared corpus at {folder} is damaged ({error}); delete it and prepare again.") from error
+        self._by_speaker: dict[str, list[str]] = {}
+        for row in self._index.values():
+            self._by_speaker.setdefault(row["speaker"], []).append(row["id"])
+        self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
+
+    def __contains__(self, utterance_id: object) -> bool:
+        return utterance_id in self._index
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._index)
+
+    def __getitem__(self, utterance_id: str) -> PreparedUtterance:
+        row = self._index[utterance_id]
+        maps = self._shard(row["shard"])
+        frames = slice(row["frame"], row["frame"] + row["frames"])
+        tokens = slice(row["token"], row["token"] + row["tokens"])
+        samples = slice(row["sample"], row["sample"] + row["samples"])
+        return PreparedUtterance(
+            id=row["id"], speaker=row["speaker"], text=row["text"], words=tuple(map(tuple, row["words"])),
+            tokens=maps["tokens"][tokens], durations=maps["durations"][tokens], mel=maps["mel"][frames],
+            pitch=maps["pitch"][frames], energy=maps["energy"][frames], audio=maps["audio"][samples],
+        )  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Memory maps would be pickled as copies; a worker opens its own.
+        return {**self.__dict__, "_maps": {}}
+
+    def many(self, utterance_ids: Iterable[str]) -> list[PreparedUtterance]:
+        """Several utterances, in the order asked."""
+        return [self[utterance_id] for utterance_id in utterance_ids]
+
+    def speakers(self, split: str) -> list[str]:
+        """Speakers of ``split`` ("train", "validation" or "test") that have at least one utterance, sorted."""
+        return sorted({row["speaker"] for row in self._index.values() if row["split"] == split})
+
+    def utterance_ids(self, speaker: str) -> list[str]:
+        """The utterances of a speaker, sorted."""
+        return sorted(self._by_speaker[speaker])
+
+    def frames(self, utterance_id: str) -> int:
+        """An utterance's length in mel frames, without touching its arrays."""
+        return int(self._index[utterance_id]["frames"])
+
+    def text(self, utterance_id: str) -> str:
+        """What is said, without touching the utterance's arrays."""
+        return str(self._index[utterance_id]["text"])
+
+    @cached_property
+    def symbol_ids(self) -> dict[str, int]:
+        """Index of each symbol."""
+        return {symbol: index for index, symbol in enumerate(self.symbols)}
+
+    def check(self) -> None:
+        """Compare every shard with its recorded digest.
+
+        Raises:
+            BenchmarkError: a shard is missing or differs.
+        """
+        for name, digest in self.meta["files"].items():
+            path = self.folder / name
+            if not path.is_file() or digest_of_file(path) != digest:
+                raise BenchmarkError(f"{path} is missing or damaged; delete {self.folder} and prepare again.")
+
+    def _shard(self, number: int) -> dict[str, npt.NDArray[Any]]:
+        if number not in self._maps:
+            stem = f"{number:05d}"
+            try:
+                self._maps[number] = {
+                    name: np.load(self.folder / "shards" / f"{stem}.{name}.npy", mmap_mode="r") for name in ARRAYS
+                }
+            except (OSError, ValueError) as error:
+                raise BenchmarkError(f"Shard {stem} of {self.folder} is damaged ({error}); delete the folder and prepare again.") from error
+        return self._maps[number]

@@ -1,0 +1,123 @@
+"""What a dataset plugin is: a corpus of recorded (or rendered) speech by many speakers.
+
+A dataset says who speaks, what is said and where the audio lies. Decoding, trimming, phonemes, durations and features
+are the harness's work (:mod:`benchmark.prepare`), and so is sampling, so that every algorithm sees the same episodes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What a reader must know of a dataset before trusting a number made with it.
+
+    Attributes:
+        title: the name people know it by.
+        version: of the corpus or, for a rendered one, of its recipe.
+        licence: SPDX identifier or the licence's name.
+        language: espeak-ng voice that turns its text into phonemes ("en-us").
+        sample_rate: of the audio as published, Hz.
+        citation: what to cite.
+        how_to_get: one sentence.
+        layout: the files expected under the data root, for the error when they are not there.
+        synthetic: rendered by a machine; its rows are never evidence about speech.
+        task: what one few-shot task is.
+    """
+
+    title: str
+    version: str
+    licence: str
+    language: str
+    sample_rate: int
+    citation: str
+    how_to_get: str
+    layout: str
+    synthetic: bool = False
+    task: str = "speaker"
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One utterance as the dataset has it. ``audio`` is None where the dataset renders it (override ``load``)."""
+
+    id: str
+    speaker: str
+    text: str
+    audio: Path | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A phone and where it lies, in seconds from the start of the audio as loaded."""
+
+    phone: str
+    start: float
+    end: float
+
+
+class Dataset(ABC):
+    """Base of every dataset plugin; a file in ``datasets/`` that ends in ``PLUGIN = YourClass``.
+
+    Set ``card``, and implement ``speakers`` and ``utterances``. Override ``load`` if the audio is not one file an
+    utterance, ``alignment`` if phone boundaries are known, ``download`` if the corpus can be fetched.
+
+    Args:
+        root: the data root; None only for a dataset that needs none (``needs_root = False``).
+        config: an instance of the plugin's own ``Config`` dataclass.
+
+    Raises:
+        BenchmarkError: from ``__init__``, when the root does not hold the layout; it says what was expected and found.
+    """
+
+    card: ClassVar[DatasetCard]
+    needs_root: ClassVar[bool] = True
+
+    @dataclass(frozen=True)
+    class Config:
+        """No fields unless the plugin declares its own."""
+
+    def __init__(self, root: Path | None, config: Any = None) -> None:
+        self.root = root
+        self.config = config if config is not None else self.Config()
+
+    @abstractmethod
+    def speakers(self, split: str) -> Sequence[str]:
+        """Speakers of "train", "validation" or "test", sorted; the splits share none."""
+
+    @abstractmethod
+    def utterances(self, speaker: str) -> Sequence[Utterance]:
+        """A speaker's utterances, sorted by id. A missing transcript is an empty ``text`` (skipped and counted)."""
+
+    def load(self, utterance: Utterance) -> tuple[npt.NDArray[np.float32], int]:
+        """The audio, shape (samples,) or (samples, channels), float32 in [-1, 1], and its rate in Hz.
+
+        Raises:
+            OSError, soundfile.LibsndfileError: it can't be decoded (skipped and counted).
+        """
+        import soundfile
+
+        if utterance.audio is None:
+            raise NotImplementedError(f"{type(self).__name__} must override load(): its utterances have no audio file")
+        samples, rate = soundfile.read(utterance.audio, dtype="float32")
+        return samples, int(rate)
+
+    def alignment(self, utterance: Utterance) -> list[list[Segment]] | None:
+        """Exact phone boundaries, word by word, if the dataset knows them; the phones then come from here."""
+        return None
+
+    def download(self, root: Path) -> None:
+        """Fetch the corpus into ``root`` (only ever called for ``prepare --download``)."""
+        from benchmark.errors import UsageError
+
+        raise UsageError(f"{self.card.title} can't be downloaded from here: {self.card.how_to_get}")

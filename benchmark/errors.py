@@ -1,0 +1,23 @@
+"""The errors that the command line turns into one sentence and an exit status."""
+
+from __future__ import annotations
+
+
+class BenchmarkError(Exception):
+    """Something failed; the message says in one sentence what is wrong, where, and what to do (exit 1)."""
+
+    exit_status = 1
+
+
+class UsageError(BenchmarkError):
+    """The caller asked for something that cannot be: an unknown name, key or value (exit 2)."""
+
+    exit_status = 2
+
+
+class CannotScore(Exception):
+    """A metric has no value for one sample; the message is the reason, which is recorded and counted."""
+
+
+class AdaptationFailed(Exception):
+    """An algorithm could not adapt on one episode (a NaN loss, say); the episode is recorded as failed and counted."""

@@ -1,0 +1,90 @@
+"""Atomic writes and content hashes: a file is either whole or absent, after ``kill -9`` too."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import BenchmarkError
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a temporary file beside ``path``, then move it into place.
+
+    Raises:
+        BenchmarkError: the folder can't be written to, or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # The suffix is kept because writers such as numpy's append one they do not find.
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            with temporary.open("rb+") as stream:
+                os.fsync(stream.fileno())
+            umask = os.umask(0)
+            os.umask(umask)
+            temporary.chmod(0o666 & ~umask)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BenchmarkError(
+            f"Could not write {path}: {reason}; choose a folder that is writable and has space."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` as UTF-8, atomically."""
+    write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write ``value`` as indented JSON with sorted keys, atomically; NaN is refused."""
+    write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read a JSON file.
+
+    Args:
+        path: the file.
+        what: what the file is, for the error ("run result").
+
+    Raises:
+        BenchmarkError: it is missing, cut short or not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BenchmarkError(f"There is no {what} at {path}.") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BenchmarkError(f"The {what} at {path} can't be read ({error}); delete it and make it again.") from error
+
+
+def digest_of(value: Any, length: int = 64) -> str:
+    """SHA-256 (hexadecimal, cut to ``length``) of a value's canonical JSON."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:length]
+
+
+def digest_of_file(path: Path) -> str:
+    """SHA-256 (hexadecimal) of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(stream)
+
+
+def _digest(stream: Iterable[bytes]) -> str:
+    """Python 3.10 has no ``hashlib.file_digest``."""
+    state = hashlib.sha256()
+    for block in stream:
+        state.update(block)
+    return state.hexdigest()

@@ -1,0 +1,55 @@
+"""The mel spectrogram that backbones predict and vocoders invert, defined once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torchaudio
+
+LOG_FLOOR = 1e-5
+"""Mel magnitudes below this are raised to it before the logarithm (ln 1e-5 = -11.5)."""
+
+
+@dataclass(frozen=True)
+class MelSpec:
+    """What a mel spectrogram means. A backbone and a vocoder that disagree on it are refused."""
+
+    sample_rate: int = 16_000
+    n_fft: int = 1024
+    win_length: int = 1024
+    hop_length: int = 256
+    n_mels: int = 80
+    f_min: float = 0.0
+    f_max: float = 8000.0
+
+    def frames(self, samples: int) -> int:
+        """How many frames ``samples`` samples give (frames are centred, so one more than the hops)."""
+        return 1 + samples // self.hop_length
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """The hop in seconds."""
+        return self.hop_length / self.sample_rate
+
+
+@lru_cache(maxsize=4)
+def _transform(spec: MelSpec) -> torchaudio.transforms.MelSpectrogram:
+    return torchaudio.transforms.MelSpectrogram(
+        sample_rate=spec.sample_rate, n_fft=spec.n_fft, win_length=spec.win_length, hop_length=spec.hop_length,
+        f_min=spec.f_min, f_max=spec.f_max, n_mels=spec.n_mels, power=1.0, norm="slaney", mel_scale="slaney",
+    )  # fmt: skip
+
+
+def log_mel(audio: torch.Tensor, spec: MelSpec) -> torch.Tensor:
+    """Natural-log magnitude mel spectrogram (Slaney scale and norm, reflect-padded, centred frames).
+
+    Args:
+        audio: shape (samples,), float in [-1, 1], at ``spec.sample_rate``; more than ``n_fft / 2`` samples.
+        spec: the definition.
+
+    Returns:
+        shape (``spec.frames(samples)``, ``spec.n_mels``), values ≥ ln(``LOG_FLOOR``).
+    """
+    return _transform(spec)(audio).clamp_min(LOG_FLOOR).log().T.contiguous()

@@ -1,0 +1,95 @@
+"""What a metric plugin is: a number, or several, about one synthesised utterance."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.corpus import Corpus
+
+SAMPLE_RATE = 16_000
+"""All scoring happens at this rate, in Hz."""
+
+Audio = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One synthesised utterance and what it is compared with.
+
+    Attributes:
+        audio: the synthesised speech, shape (samples,), float32 in [-1, 1] at 16 kHz.
+        reference: the speaker's real recording of the same sentence, likewise.
+        phones: the sentence's phones, without silences.
+        speaker: whose voice it should be.
+        enrolment: ids of the speaker's real utterances that are neither support nor query of this episode; the
+            speaker's centroid is made from them alone.
+    """
+
+    audio: Audio
+    reference: Audio
+    phones: tuple[str, ...]
+    speaker: str
+    enrolment: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MetricContext:
+    """What a metric may need once, before it scores anything.
+
+    Attributes:
+        corpus: the prepared corpus, for metrics that train on its training speakers or embed its test speakers.
+        cache: a folder for what was computed once (a trained recogniser, embeddings); keyed by the caller to the
+            corpus's version, shared by runs.
+        speakers: the speakers that will be scored.
+        seed: for whatever is random.
+    """
+
+    corpus: Corpus
+    cache: Path
+    speakers: tuple[str, ...]
+    seed: int = 0
+
+
+class Metric(ABC):
+    """Base of every metric plugin; a file in ``benchmark/metrics/`` that ends in ``PLUGIN = YourClass``.
+
+    Attributes:
+        version: raised whenever a change could move a value; part of every row.
+        columns: the names of the values that ``score`` returns.
+        higher_is_better: for each column.
+        mode: "aligned" (synthesised with the reference's durations: PESQ and STOI mean nothing otherwise) or "free".
+    """
+
+    version: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+    higher_is_better: ClassVar[Mapping[str, bool]]
+    mode: ClassVar[Literal["aligned", "free"]]
+
+    @dataclass(frozen=True)
+    class Config:
+        """No fields unless the plugin declares its own."""
+
+    def __init__(self, config: Any = None) -> None:
+        self.config = config if config is not None else self.Config()
+
+    def prepare(self, context: MetricContext) -> None:
+        """Do once what every score needs; called in the main process and again, finding the cache, in each worker."""
+
+    @abstractmethod
+    def score(self, sample: Sample) -> dict[str, float]:
+        """One value for each of ``columns``.
+
+        Raises:
+            CannotScore: there is no honest value; the message is the reason, and the failure is counted.
+        """
+
+    def facts(self) -> dict[str, float]:
+        """Constants that a reader needs beside the scores (a recogniser's own error, say); written to the result."""
+        return {}
