@@ -1,0 +1,338 @@
+"""Finding plugins: built-in files, then entry points, then files given with ``--plugin``.
+
+A plugin's name is its file's name (a dash on the command line stands for an underscore). :func:`find` and
+:func:`describe` only read source files; :func:`load` is what imports one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import lru_cache
+from importlib import metadata
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import benchmark
+from benchmark import source
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.source import ConfigField
+
+
+class Kind(NamedTuple):
+    """Where a kind's base class and its built-in plugins are; ``package`` is its entry-point group too."""
+
+    module: str
+    base: str
+    package: str
+
+
+KINDS = {
+    "algorithm": Kind("benchmark.algorithm", "Algorithm", "benchmark.algorithms"),
+    "dataset": Kind("benchmark.dataset", "Dataset", "benchmark.datasets"),
+    "backbone": Kind("benchmark.backbone", "Backbone", "benchmark.backbones"),
+    "vocoder": Kind("benchmark.vocoder", "Vocoder", "benchmark.vocoders"),
+    "metric": Kind("benchmark.metric", "Metric", "benchmark.metrics"),
+}
+
+Plugins = Sequence[str | Path]
+"""Plugin files given by the user."""
+
+
+@dataclass(frozen=True)
+class PluginInfo:
+    """A plugin that was found, not imported.
+
+    Attributes:
+        name: as in tables and on the command line.
+        kind: a key of ``KINDS``.
+        module: import name; one derived from the path for a ``--plugin`` file.
+        attribute: the variable in it that holds the class.
+        path: its source file; None for an entry point whose file can't be found without importing.
+        origin: "built-in", "entry point of DISTRIBUTION" or "file".
+    """
+
+    name: str
+    kind: str
+    module: str
+    attribute: str
+    path: Path | None
+    origin: str
+
+    @property
+    def where(self) -> str:
+        """The file, or what is known instead, for messages."""
+        return str(self.path) if self.path else f"{self.module} ({self.origin})"
+
+    @property
+    def summary(self) -> str:
+        """First line of the docstring; what is wrong with the file if it can't be read."""
+        if self.path is None:
+            return ""
+        try:
+            text = source.read(self.path)
+        except BenchmarkError as error:
+            return f"BROKEN: {error}"
+        name = source.plugin_name(text, self.attribute)
+        if name is None and self.attribute == "PLUGIN":
+            return "BROKEN: the file has no line 'PLUGIN = YourClass'"
+        return source.docstring(text, name or self.attribute).strip().partition("\n")[0]
+
+
+@dataclass(frozen=True)
+class Description:
+    """What ``describe`` shows: all of it read from source.
+
+    Attributes:
+        info: the plugin.
+        docstring: of the class, else of the file.
+        fields: of its ``Config``.
+        facts: literal class attributes, such as a metric's version or a dataset's card.
+    """
+
+    info: PluginInfo
+    docstring: str
+    fields: list[ConfigField]
+    facts: dict[str, Any]
+
+
+def normalise(name: str) -> str:
+    """``meta-sgd`` is ``meta_sgd``."""
+    return name.strip().replace("-", "_")
+
+
+def find(kind: str, plugins: Plugins = ()) -> dict[str, PluginInfo]:
+    """All plugins of a kind, sorted by name.
+
+    Args:
+        kind: "algorithm", "dataset", "backbone", "vocoder" or "metric".
+        plugins: files given with ``--plugin``; those of other kinds are passed over.
+
+    Raises:
+        UsageError: two plugins have one name, or a ``--plugin`` file's kind can't be told.
+    """
+    if kind not in KINDS:
+        raise UsageError(f"There is no kind of plugin called '{kind}'{suggest(kind, KINDS)}")
+    found: dict[str, PluginInfo] = {}
+    for info in [*_built_in(kind), *_entry_points(kind), *(each for each in _files(plugins) if each.kind == kind)]:
+        if info.name in found:
+            other = found[info.name]
+            raise UsageError(f"Two {kind}s are called '{info.name}': {other.where} and {info.where}; rename one.")
+        found[info.name] = info
+    return dict(sorted(found.items()))
+
+
+def get(kind: str, name: str, plugins: Plugins = ()) -> PluginInfo:
+    """The plugin of that kind and name.
+
+    Raises:
+        UsageError: there is none; the sentence suggests the nearest name and lists all.
+    """
+    found = find(kind, plugins)
+    if normalise(name) in found:
+        return found[normalise(name)]
+    raise UsageError(f"There is no {kind} called '{name}'{suggest(name, found)}")
+
+
+def resolve(target: str, plugins: Plugins = ()) -> PluginInfo:
+    """The plugin that ``NAME``, ``KIND/NAME`` or ``path/to/file.py`` means, of whatever kind.
+
+    Raises:
+        UsageError: there is none, or a bare name is that of plugins of several kinds.
+    """
+    if target.endswith(".py"):
+        info = from_file(target)
+        # A built-in plugin's own file is the built-in plugin.
+        return next((each for each in _built_in(info.kind) if each.path == info.path), info)
+    kind, slash, name = target.partition("/")
+    if slash and kind in KINDS:
+        return get(kind, name, plugins)
+    found = {each: find(each, plugins) for each in KINDS}
+    kinds = [each for each in KINDS if normalise(target) in found[each]]
+    if len(kinds) > 1:
+        choice = " or ".join(f"{each}/{target}" for each in kinds)
+        raise UsageError(f"Plugins of {len(kinds)} kinds are called '{target}': say {choice}.")
+    if not kinds:
+        raise UsageError(f"There is no plugin called '{target}'{suggest(target, sorted(set().union(*found.values())))}")
+    return found[kinds[0]][normalise(target)]
+
+
+def load(kind: str, name: str, plugins: Plugins = ()) -> type[Any]:
+    """Import the plugin of that kind and name and return its class."""
+    return load_info(get(kind, name, plugins))
+
+
+def load_info(info: PluginInfo) -> type[Any]:
+    """Import a plugin and return its class.
+
+    Raises:
+        BenchmarkError: its file fails to run, has no ``PLUGIN``, or that is not a finished class of the plugin's kind.
+    """
+    module = _import(info)
+    value: Any = module
+    for part in info.attribute.split("."):
+        value = getattr(value, part, None)
+    if value is None:
+        raise BenchmarkError(f"Plugin {info.where} has no '{info.attribute}': end it with 'PLUGIN = YourClass'.")
+    kind = KINDS[info.kind]
+    base = getattr(importlib.import_module(kind.module), kind.base)
+    if not (isinstance(value, type) and issubclass(value, base)):
+        raise BenchmarkError(f"{info.attribute} in {info.where} is not a subclass of {kind.module}.{kind.base}.")
+    if inspect.isabstract(value):
+        missing = ", ".join(f"{method}()" for method in sorted(getattr(value, "__abstractmethods__", ())))
+        raise BenchmarkError(f"{value.__name__} in {info.where} must still define {missing}.")
+    return value
+
+
+def describe(info: PluginInfo) -> Description:
+    """Docstring, config fields and facts, from source; empty where an entry point's source can't be found.
+
+    Raises:
+        BenchmarkError: the file can't be parsed or names no class.
+    """
+    if info.path is None:
+        return Description(info, "", [], {})
+    text = source.read(info.path)
+    name = source.plugin_name(text, info.attribute) or info.attribute
+    if source.find_class(text, name) is None and info.attribute == "PLUGIN":
+        raise BenchmarkError(f"Plugin file {info.path} does not end in 'PLUGIN = YourClass', a class that it defines.")
+    return Description(info, source.docstring(text, name), source.config_fields(text, name), source.facts(text, name))
+
+
+def source_digest(info: PluginInfo) -> str:
+    """SHA-256 (hexadecimal) of the plugin's file and of the other plugin files that it imports from.
+
+    An entry point whose file can't be found without importing it is imported.
+    """
+    path = info.path or Path(str(inspect.getsourcefile(_import(info))))
+    files, queue = {path}, [path]
+    while queue:
+        for origin in source.read(queue.pop()).imports.values():
+            if not any(origin.startswith(kind.package) for kind in KINDS.values()):
+                continue
+            imported = source.harness_file(origin) or source.harness_file(origin.rpartition(".")[0])
+            if imported and imported not in files:
+                files.add(imported)
+                queue.append(imported)
+    digests = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def register(plugins: Plugins) -> None:
+    """Import the ``--plugin`` files, so that what refers to their classes can be unpickled.
+
+    A worker process that receives a plugin's objects calls this first:
+    ``ProcessPoolExecutor(initializer=registry.register, initargs=(plugins,))``.
+    """
+    for info in _files(plugins):
+        load_info(info)
+
+
+def from_file(path: str | Path) -> PluginInfo:
+    """The plugin in a ``--plugin`` file; its kind is that of the base class, read from source.
+
+    Raises:
+        UsageError: there is no such file, or the kind can't be told.
+    """
+    file = Path(path).expanduser().resolve()
+    if not file.is_file() or file.suffix != ".py":
+        raise UsageError(f"There is no plugin file {path}; give the path of a .py file.")
+    text = source.read(file)
+    name = source.plugin_name(text)
+    if name is None:
+        raise UsageError(f"Plugin file {path} does not end in 'PLUGIN = YourClass'.")
+    for origin in source.origins(text, name):
+        for kind, (module, base, package) in KINDS.items():
+            if origin == f"{module}.{base}" or origin.startswith(f"{package}."):
+                return PluginInfo(normalise(file.stem), kind, _module_name(file), "PLUGIN", file, "file")
+    bases = ", ".join(f"{kind.module}.{kind.base}" for kind in KINDS.values())
+    raise UsageError(f"Plugin file {path}: {name} must be a class in it that derives from one of {bases}.")
+
+
+def suggest(name: str, names: Iterable[str]) -> str:
+    """The end of a sentence about an unknown name: the nearest one, and all there are."""
+    every = list(names)
+    near = get_close_matches(normalise(name).lower(), every, n=1, cutoff=0.5)
+    question = f"; did you mean '{near[0]}'?" if near else "."
+    return f"{question} There are: {', '.join(every) or 'none'}."
+
+
+def _built_in(kind: str) -> list[PluginInfo]:
+    """Files of the kind's folder; ``_helper.py`` is not a plugin."""
+    package = KINDS[kind].package
+    folders = [Path(root, package.partition(".")[2]) for root in benchmark.__path__]
+    return [
+        PluginInfo(path.stem, kind, f"{package}.{path.stem}", "PLUGIN", path.resolve(), "built-in")
+        for folder in folders
+        for path in sorted(folder.glob("*.py"))
+        if not path.name.startswith("_")
+    ]
+
+
+def _entry_points(kind: str) -> list[PluginInfo]:
+    """``name = "module"`` (its ``PLUGIN``) or ``name = "module:Class"``; seen twice on the path is one."""
+    found = {}
+    for entry in metadata.entry_points(group=KINDS[kind].package):
+        origin = f"entry point of {entry.dist.name}" if entry.dist else "entry point"
+        name, attribute = normalise(entry.name), entry.attr or "PLUGIN"
+        found[name, entry.value] = PluginInfo(name, kind, entry.module, attribute, _locate(entry.module), origin)
+    return list(found.values())
+
+
+def _locate(module: str) -> Path | None:
+    """The module's file, without importing its parent packages (as ``importlib.util.find_spec`` would)."""
+    first, *rest = module.split(".")
+    spec: ModuleSpec | None = None
+    try:
+        spec = importlib.util.find_spec(first)
+        name = first
+        for part in rest:
+            if spec is None:
+                return None
+            name = f"{name}.{part}"
+            spec = PathFinder.find_spec(name, spec.submodule_search_locations)
+    except (ImportError, ValueError):
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _files(plugins: Plugins) -> list[PluginInfo]:
+    """The ``--plugin`` files; the same file twice is one."""
+    return list({info.path: info for info in map(from_file, plugins)}.values())
+
+
+@lru_cache(maxsize=64)
+def _module_name(file: Path) -> str:
+    """An import name that is the same in every process."""
+    return f"benchmark_plugin_{normalise(file.stem)}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+
+
+def _import(info: PluginInfo) -> Any:
+    """Import the plugin's module; whatever it raises becomes one sentence."""
+    try:
+        if info.origin != "file" or info.module in sys.modules:
+            return importlib.import_module(info.module)
+        spec = importlib.util.spec_from_file_location(info.module, info.path)
+        assert spec is not None and spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[info.module] = module  # before it runs: dataclasses and pickle look it up there
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[info.module]
+            raise
+        return module
+    except BenchmarkError:
+        raise
+    except (Exception, SystemExit) as error:
+        reason = str(error).partition("\n")[0]
+        raise BenchmarkError(
+            f"Plugin {info.where} can't be imported: {type(error).__name__}: {reason} (--debug shows the traceback)."
+        ) from error

@@ -1,0 +1,227 @@
+"""What a plugin's source file says about it, read from the syntax tree: nothing is imported, nothing is run."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import benchmark
+from benchmark.errors import BenchmarkError
+
+
+@dataclass(frozen=True)
+class ConfigField:
+    """A field of a plugin's ``Config``; ``default`` is source text, None where a value must be given."""
+
+    name: str
+    type: str
+    default: str | None
+    doc: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A parsed module.
+
+    Attributes:
+        path: the file.
+        tree: its syntax tree.
+        imports: what each imported name stands for, dotted ("Algorithm" → "benchmark.algorithm.Algorithm").
+    """
+
+    path: Path
+    tree: ast.Module
+    imports: dict[str, str]
+
+
+def read(path: Path) -> Source:
+    """Parse a file.
+
+    Raises:
+        BenchmarkError: it can't be read or is not Python; the sentence names file and line.
+    """
+    try:
+        status = path.stat()
+        return _parse(path, status.st_mtime_ns, status.st_size)
+    except OSError as error:
+        raise BenchmarkError(f"Plugin file {path} can't be read: {error.strerror or error}.") from error
+    except SyntaxError as error:
+        raise BenchmarkError(f"Plugin file {path} is not valid Python: {error.msg} (line {error.lineno}).") from error
+    except ValueError as error:
+        raise BenchmarkError(f"Plugin file {path} is not a Python source file: {error}.") from error
+
+
+@lru_cache(maxsize=256)
+def _parse(path: Path, _mtime: int, _size: int) -> Source:
+    tree = ast.parse(path.read_bytes(), filename=str(path))
+    imports: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            imports |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                imports[alias.asname or top] = alias.name if alias.asname else top
+    return Source(path, tree, imports)
+
+
+def plugin_name(source: Source, variable: str = "PLUGIN") -> str | None:
+    """The class that the file's last top-level ``PLUGIN = Class`` names, dotted; None where there is no such line."""
+    for node in reversed(source.tree.body):
+        if not isinstance(node, ast.Assign | ast.AnnAssign):
+            continue
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+        if any(isinstance(target, ast.Name) and target.id == variable for target in targets):
+            return _dotted(node.value)
+    return None
+
+
+def find_class(source: Source, dotted: str) -> tuple[Source, ast.ClassDef] | None:
+    """The definition that a (dotted, possibly imported) name in ``source`` stands for, in whichever file holds it."""
+    first, *rest = dotted.split(".")
+    found = _class_in(source.tree.body, first)
+    if found is None:
+        origin = ".".join([source.imports.get(first, ""), *rest]).strip(".")
+        return _find_in_harness(origin) if first in source.imports else None
+    for name in rest:
+        found = _class_in(found.body, name)
+        if found is None:
+            return None
+    return source, found
+
+
+def lineage(source: Source, dotted: str) -> Iterator[tuple[Source, ast.ClassDef]]:
+    """The class and then its bases, nearest first, as far as their source is the plugin's or the harness's."""
+    found = find_class(source, dotted)
+    if found is None:
+        return
+    yield found
+    where, node = found
+    for base in node.bases:
+        name = _dotted(base)
+        if name:
+            yield from lineage(where, name)
+
+
+def origins(source: Source, dotted: str) -> Iterator[str]:
+    """Dotted import names of the class's bases ("benchmark.algorithm.Algorithm"), nearest first."""
+    found = find_class(source, dotted)
+    if found is None:
+        first, _, rest = dotted.partition(".")
+        if first in source.imports:
+            yield f"{source.imports[first]}.{rest}".strip(".")
+        return
+    where, node = found
+    for base in node.bases:
+        name = _dotted(base)
+        if name:
+            first, _, rest = name.partition(".")
+            if first in where.imports and _class_in(where.tree.body, first) is None:
+                yield f"{where.imports[first]}.{rest}".strip(".")
+            yield from origins(where, name)
+
+
+def docstring(source: Source, dotted: str | None) -> str:
+    """The class's docstring, else the file's, else nothing."""
+    found = find_class(source, dotted) if dotted else None
+    return (ast.get_docstring(found[1]) if found else None) or ast.get_docstring(source.tree) or ""
+
+
+def config_fields(source: Source, dotted: str) -> list[ConfigField]:
+    """The fields of the plugin's ``Config``, inherited ones first."""
+    for where, node in lineage(source, dotted):
+        if _class_in(node.body, "Config"):
+            fields: dict[str, ConfigField] = {}
+            for _, config in reversed(list(lineage(where, f"{node.name}.Config"))):
+                fields |= {field.name: field for field in _own_fields(config)}
+            return list(fields.values())
+    return []
+
+
+def facts(source: Source, dotted: str) -> dict[str, Any]:
+    """Literal class attributes ("version", "columns", a dataset's card), inherited ones included."""
+    result: dict[str, Any] = {}
+    for _, node in reversed(list(lineage(source, dotted))):
+        for statement in node.body:
+            if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                name, value = statement.targets[0].id, statement.value
+            elif isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name) and statement.value:
+                name, value = statement.target.id, statement.value
+            else:
+                continue
+            if isinstance(value, ast.Call):
+                parts = {word.arg: _literal(word.value) for word in value.keywords if word.arg}
+                result |= {f"{name}.{key}": part for key, part in parts.items()}
+            elif not name.startswith("_"):
+                result[name] = _literal(value)
+    return result
+
+
+def harness_file(module: str) -> Path | None:
+    """The file of a module inside the package ``benchmark``, found without importing anything."""
+    parts = module.split(".")
+    if parts[0] != "benchmark":
+        return None
+    for root in benchmark.__path__:
+        path = Path(root, *parts[1:])
+        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
+            if candidate.is_file():
+                return candidate
+    return None
+
+
+def _find_in_harness(origin: str) -> tuple[Source, ast.ClassDef] | None:
+    """The class with this import name ("benchmark.algorithms.reptile.Reptile.Config")."""
+    parts = origin.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        path = harness_file(".".join(parts[:cut]))
+        if path is not None:
+            return find_class(read(path), ".".join(parts[cut:]))
+    return None
+
+
+def _class_in(body: list[ast.stmt], name: str) -> ast.ClassDef | None:
+    return next((node for node in body if isinstance(node, ast.ClassDef) and node.name == name), None)
+
+
+def _dotted(node: ast.expr | None) -> str | None:
+    """``a.b.C`` (or ``a.b.C[...]``) as text; None for any other expression."""
+    if isinstance(node, ast.Subscript):
+        return _dotted(node.value)
+    if isinstance(node, ast.Attribute):
+        left = _dotted(node.value)
+        return left and f"{left}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _literal(node: ast.expr) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        return ast.unparse(node)
+
+
+def _own_fields(config: ast.ClassDef) -> Iterator[ConfigField]:
+    """Annotated attributes; each field's text is the string below it, else its line under ``Attributes:``."""
+    from docstring_parser import parse
+
+    described = {item.arg_name: item.description or "" for item in parse(ast.get_docstring(config) or "").params}
+    for index, node in enumerate(config.body):
+        if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
+            continue
+        kind = ast.unparse(node.annotation)
+        if "ClassVar" in kind:
+            continue
+        doc, default = described.get(node.target.id, ""), node.value
+        following = config.body[index + 1] if index + 1 < len(config.body) else None
+        if isinstance(following, ast.Expr) and isinstance(following.value, ast.Constant):
+            doc = str(following.value.value)
+        if isinstance(default, ast.Call) and _dotted(default.func) in ("field", "dataclasses.field"):
+            words = {word.arg: word.value for word in default.keywords}
+            factory = words.get("default_factory")
+            default = words.get("default") or (ast.Call(factory, [], []) if factory else None)
+        yield ConfigField(node.target.id, kind, ast.unparse(default) if default else None, " ".join(doc.split()))
