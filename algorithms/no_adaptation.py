@@ -1,0 +1,32 @@
+"""Floor: the whole training budget on conventional training, and no adaptation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice
+from benchmark.batch import Batch
+from benchmark.inner_loop import joint_step
+
+
+class NoAdaptation(Algorithm):
+    """Fine-tuning's model before its first step: what adaptation has to beat."""
+
+    uses_support = False
+    max_steps = 0
+
+    def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """See :func:`benchmark.inner_loop.joint_step`."""
+        return joint_step(self.backbone, tasks)
+
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+        """See :meth:`Algorithm.adapt`."""
+        for step in steps:
+            yield step, AdaptedVoice(self.backbone)
+
+    def adapted_parameters(self) -> dict[str, int]:
+        """Nothing is stored."""
+        return {}
+
+
+PLUGIN = NoAdaptation

@@ -1,0 +1,156 @@
+"""What an algorithm plugin is: a way to learn from many speakers how to adapt to a new one.
+
+The smallest one is a file of about 30 lines::
+
+    class MyAlgorithm(Algorithm):
+        '''One line about it.'''
+
+        def meta_step(self, tasks):                 # how it learns from training speakers
+            return joint_step(self.backbone, tasks)
+
+        def adapt(self, support, steps):            # how it adapts to a new one
+            names = select(self.backbone, ("decoder",))
+            optimizer = partial(torch.optim.Adam, lr=1e-3)
+            for step, parameters in descend(self.backbone, names, support, optimizer, steps):
+                yield step, AdaptedVoice(self.backbone, parameters)
+
+    PLUGIN = MyAlgorithm
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone, call
+from benchmark.batch import Batch
+from benchmark.corpus import PreparedUtterance
+from benchmark.vocoder import Vocoder
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training episode: what one speaker said, in two parts that share no utterance."""
+
+    support: Batch
+    query: Batch
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What a voice is asked to say.
+
+    Attributes:
+        tokens: (T,) int64.
+        durations: (T,) frames of the reference in aligned mode; None in free-running mode.
+        recording: the reference itself, for oracles (toplines) only.
+    """
+
+    tokens: Tensor
+    durations: Tensor | None = None
+    recording: PreparedUtterance | None = None
+
+
+class Voice(ABC):
+    """A speaker as an algorithm keeps them.
+
+    Attributes:
+        stored: the tensors that have to be kept for this speaker, by name.
+    """
+
+    stored: Mapping[str, Tensor]
+
+    @abstractmethod
+    def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
+        """The waveform, shape (samples,), float32 at the vocoder's rate."""
+
+
+@dataclass(frozen=True)
+class AdaptedVoice(Voice):
+    """The backbone with some parameters replaced and, optionally, a computed speaker vector.
+
+    The parameters are kept as given: hand over detached copies (``descend`` yields such).
+    """
+
+    backbone: Backbone
+    stored: Mapping[str, Tensor] = field(default_factory=dict)
+    speaker: Tensor | None = None
+
+    def mel(self, sentence: Sentence) -> Tensor:
+        """The log-mel, shape (F, n_mels)."""
+        with pinned(self.backbone, training=False), torch.no_grad():
+            return call(self.backbone, self.stored, "synthesize", sentence.tokens, sentence.durations, self.speaker)
+
+    def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
+        """See :meth:`Voice.speak`."""
+        return vocoder.decode(self.mel(sentence))
+
+
+class Algorithm(nn.Module, ABC):
+    """Base of every algorithm plugin; a file in ``algorithms/`` that ends in ``PLUGIN = YourClass``.
+
+    ``backbone`` arrives pretrained on the training speakers. The harness draws the tasks, owns the outer optimiser
+    and stops training when the compute budget, the same for every algorithm, is spent. All randomness must come from
+    torch's global generator, which the harness seeds before every step and every adaptation.
+
+    Attributes:
+        trains: False for what has nothing to learn beyond the pretrained backbone (``meta_step`` is never called).
+        uses_support: False where adaptation ignores the support set (evaluated once, as 0 shots).
+        max_steps: the most adaptation steps that make sense; 0 where there are none (evaluated at 0 steps only).
+        oracle: True for toplines, which are shown the reference recording.
+    """
+
+    trains: ClassVar[bool] = True
+    uses_support: ClassVar[bool] = True
+    max_steps: ClassVar[int | None] = None
+    oracle: ClassVar[bool] = False
+
+    @dataclass(frozen=True)
+    class Config:
+        """No fields unless the plugin declares its own."""
+
+    def __init__(self, backbone: Backbone, config: Any = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.config = config if config is not None else self.Config()
+
+    def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """Leave gradients on the parameters for the outer optimiser, and return scalars for the logs.
+
+        Required unless ``trains`` is False. Must return a "loss".
+        """
+        raise NotImplementedError(f"{type(self).__name__} trains, so it must override meta_step()")
+
+    @abstractmethod
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+        """Adapt to the support set's speaker and yield ``(step, voice)`` at each of ``steps``, in rising order.
+
+        Leaves ``self`` exactly as it was. Speakers in ``support`` are ``NEW_SPEAKER``.
+
+        Raises:
+            AdaptationFailed: no voice can be given (a loss that is not finite).
+        """
+
+    @abstractmethod
+    def adapted_parameters(self) -> dict[str, int]:
+        """What is stored per speaker: the count of numbers by name, as in ``Voice.stored`` after a step."""
+
+
+class pinned:  # noqa: N801 - reads as a context, like torch.no_grad
+    """Context that puts a module and its children in train or eval mode and restores each one's own mode after."""
+
+    def __init__(self, module: nn.Module, training: bool) -> None:
+        self.module, self.training = module, training
+
+    def __enter__(self) -> None:
+        self.modes = [(child, child.training) for child in self.module.modules()]
+        self.module.train(self.training)
+
+    def __exit__(self, *_: object) -> None:
+        for child, mode in self.modes:
+            child.training = mode

@@ -1,0 +1,234 @@
+"""FastSpeech 2, compact and convolutional: duration, pitch and energy predictors, speaker-conditioned layer norm.
+
+Follows Ren et al., "FastSpeech 2" (ICLR 2021) for the variance adaptor and Chen et al., "AdaSpeech" (ICLR 2021),
+section 2.3, for conditional layer normalisation. Self-attention is replaced by convolutions: utterances are short,
+second-order gradients pass through them, and a laptop trains it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.backbone import Backbone, BackboneSpec
+from benchmark.batch import NEW_SPEAKER, Batch
+from benchmark.corpus import SPECIAL_SYMBOLS
+
+
+class ConditionalLayerNorm(nn.Module):
+    """Layer norm whose scale and bias are linear functions of the speaker vector."""
+
+    def __init__(self, width: int, speaker_dim: int) -> None:
+        super().__init__()
+        self.condition = nn.Linear(speaker_dim, 2 * width)
+        nn.init.normal_(self.condition.weight, std=0.02)
+        nn.init.zeros_(self.condition.bias)
+
+    def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
+        """x: (B, L, width); speaker: (B, speaker_dim)."""
+        scale, bias = self.condition(speaker).unsqueeze(1).chunk(2, dim=-1)
+        return F.layer_norm(x, x.shape[-1:]) * (1 + scale) + bias
+
+
+class ConvBlock(nn.Module):
+    """Residual block: conditional layer norm, convolution over time, GELU, linear."""
+
+    def __init__(self, width: int, kernel: int, speaker_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = ConditionalLayerNorm(width, speaker_dim)
+        self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2)
+        self.project = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, width); mask: (B, L, 1), 1 inside the utterance."""
+        hidden = self.norm(x, speaker) * mask
+        hidden = F.gelu(self.conv(hidden.transpose(1, 2)).transpose(1, 2))
+        return x + self.dropout(self.project(hidden))
+
+
+class Stack(nn.Module):
+    """Blocks and a final conditional layer norm."""
+
+    def __init__(self, blocks: int, width: int, kernel: int, speaker_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ConvBlock(width, kernel, speaker_dim, dropout) for _ in range(blocks))
+        self.norm = ConditionalLayerNorm(width, speaker_dim)
+
+    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, width); mask: (B, L, 1)."""
+        for block in self.blocks:
+            x = block(x, speaker, mask)
+        return self.norm(x, speaker) * mask
+
+
+class Predictor(nn.Module):
+    """One value per token, from a small conditioned stack."""
+
+    def __init__(self, width: int, speaker_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.stack = Stack(2, width, 3, speaker_dim, dropout)
+        self.output = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, T, width); returns (B, T)."""
+        return (self.output(self.stack(x, speaker, mask)) * mask).squeeze(-1)
+
+
+def _mask(lengths: Tensor, size: int) -> Tensor:
+    """(B, size, 1) float, 1 inside."""
+    return (torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)).unsqueeze(-1).float()
+
+
+def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    return (values * mask).sum() / mask.sum().clamp_min(1.0)
+
+
+class FastSpeech2(Backbone):
+    """Compact multi-speaker FastSpeech 2."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Sizes of the model.
+
+        Attributes:
+            hidden: width of encoder and decoder.
+            encoder_blocks: convolution blocks over tokens.
+            decoder_blocks: convolution blocks over frames.
+            encoder_kernel: taps of the encoder's convolutions, odd.
+            decoder_kernel: taps of the decoder's convolutions, odd.
+            predictor_hidden: width of the duration, pitch and energy predictors.
+            speaker_dim: length of a speaker vector.
+            dropout: in training mode, 0 to 1.
+        """
+
+        hidden: int = 192
+        encoder_blocks: int = 3
+        decoder_blocks: int = 5
+        encoder_kernel: int = 5
+        decoder_kernel: int = 7
+        predictor_hidden: int = 96
+        speaker_dim: int = 96
+        dropout: float = 0.1
+
+        def __post_init__(self) -> None:
+            for name in ("hidden", "encoder_blocks", "decoder_blocks", "predictor_hidden", "speaker_dim"):
+                if getattr(self, name) < 1:
+                    raise ValueError(f"{name} must be at least 1")
+            for name in ("encoder_kernel", "decoder_kernel"):
+                if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
+                    raise ValueError(f"{name} must be odd and at least 1")
+            if not 0 <= self.dropout < 1:
+                raise ValueError("dropout must be from 0 to below 1")
+
+    def __init__(self, spec: BackboneSpec, config: Config | None = None) -> None:
+        super().__init__(spec, config)
+        c: FastSpeech2.Config = self.config
+        self.speaker_dim = c.speaker_dim
+        self.speaker_table = nn.Embedding(spec.train_speakers, c.speaker_dim)
+        self.new_speaker = nn.Parameter(torch.zeros(c.speaker_dim))
+        self.embedding = nn.Embedding(spec.symbols, c.hidden, padding_idx=0)
+        nn.init.normal_(self.embedding.weight, std=0.3)
+        self.encoder = Stack(c.encoder_blocks, c.hidden, c.encoder_kernel, c.speaker_dim, c.dropout)
+        self.variance = nn.ModuleDict()
+        for name in ("duration", "pitch", "energy"):
+            self.variance[name] = nn.ModuleDict({
+                "input": nn.Linear(c.hidden, c.predictor_hidden),
+                "predictor": Predictor(c.predictor_hidden, c.speaker_dim, c.dropout),
+            })  # fmt: skip
+        self.prosody = nn.Linear(2, c.hidden)
+        self.position = nn.Linear(3, c.hidden)
+        self.decoder = Stack(c.decoder_blocks, c.hidden, c.decoder_kernel, c.speaker_dim, c.dropout)
+        self.output = nn.Linear(c.hidden, spec.mel.n_mels)
+        self.register_buffer("mel_mean", torch.tensor(spec.statistics.mel_mean))
+        self.register_buffer("mel_std", torch.tensor(spec.statistics.mel_std))
+
+    def speaker_vectors(self) -> Tensor:
+        """See :meth:`Backbone.speaker_vectors`."""
+        return self.speaker_table.weight
+
+    def adaptable_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """See :meth:`Backbone.adaptable_groups`; "decoder" includes the prosody and position inputs."""
+        names = [name for name, _ in self.named_parameters() if not name.startswith("speaker_table.")]
+
+        def group(*prefixes: str) -> tuple[str, ...]:
+            return tuple(name for name in names if name.startswith(prefixes))
+
+        return {
+            "embedding": ("new_speaker",),
+            "variance": group("variance."),
+            "decoder": group("prosody.", "position.", "decoder."),
+            "output": group("output."),
+            "all": tuple(names),
+        }
+
+    def loss(self, batch: Batch, speaker: Tensor | None = None) -> dict[str, Tensor]:
+        """Mean absolute error of the normalised log-mel, plus squared errors of ln(1 + duration), pitch and energy."""
+        vector = self._speaker(batch.speakers, speaker)
+        token_mask = _mask(batch.token_lengths, batch.tokens.shape[1])
+        frame_mask = _mask(batch.mel_lengths, batch.mels.shape[1])
+        hidden = self.encoder(self.embedding(batch.tokens), vector, token_mask)
+        predicted = {name: self._predict(name, hidden, vector, token_mask) for name in ("duration", "pitch", "energy")}
+        mel = self._decode(hidden, batch.durations, batch.pitch, batch.energy, vector, frame_mask)
+        target = (batch.mels - self.mel_mean) / self.mel_std
+        inside = token_mask.squeeze(-1)
+        losses = {
+            "mel": _masked_mean((mel - target).abs().mean(-1, keepdim=True), frame_mask),
+            "duration": _masked_mean((predicted["duration"] - batch.durations.float().log1p()).square(), inside),
+            "pitch": _masked_mean((predicted["pitch"] - batch.pitch).square(), inside),
+            "energy": _masked_mean((predicted["energy"] - batch.energy).square(), inside),
+        }
+        return {"loss": losses["mel"] + 0.3 * losses["duration"] + 0.1 * (losses["pitch"] + losses["energy"]), **losses}
+
+    def synthesize(self, tokens: Tensor, durations: Tensor | None = None, speaker: Tensor | None = None) -> Tensor:
+        """See :meth:`Backbone.synthesize`; pitch and energy are always the model's own."""
+        tokens = tokens.unsqueeze(0)
+        vector = self._speaker(tokens.new_full((1,), NEW_SPEAKER), speaker)
+        mask = torch.ones(1, tokens.shape[1], 1, device=tokens.device)
+        hidden = self.encoder(self.embedding(tokens), vector, mask)
+        if durations is None:
+            # Special symbols (silence, boundary) may last nothing; phones may not.
+            least = (tokens >= len(SPECIAL_SYMBOLS)).long()
+            frames = self._predict("duration", hidden, vector, mask).expm1().round().long()
+            durations = torch.maximum(frames, least)
+        else:
+            durations = durations.unsqueeze(0)
+        pitch, energy = (self._predict(name, hidden, vector, mask) for name in ("pitch", "energy"))
+        frame_mask = torch.ones(1, int(durations.sum()), 1, device=tokens.device)
+        mel = self._decode(hidden, durations, pitch, energy, vector, frame_mask)
+        return (mel * self.mel_std + self.mel_mean).squeeze(0)
+
+    def _speaker(self, indices: Tensor, override: Tensor | None) -> Tensor:
+        """(B, speaker_dim)."""
+        if override is not None:
+            return override.expand(len(indices), -1)
+        new = self.speaker_table.weight.detach().mean(0) + self.new_speaker
+        known = self.speaker_table(indices.clamp_min(0))
+        return torch.where((indices == NEW_SPEAKER).unsqueeze(1), new, known)
+
+    def _predict(self, name: str, hidden: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        # Detached, so that the encoder serves the mel alone and a predictor's overfitting can't spoil it.
+        parts = self.variance[name]
+        return parts["predictor"](parts["input"](hidden.detach()), speaker, mask)  # type: ignore[index]
+
+    def _decode(self, hidden: Tensor, durations: Tensor, pitch: Tensor, energy: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """Normalised log-mel (B, F, n_mels) from token states (B, T, hidden), with ``mask`` (B, F, 1)."""
+        states = hidden + self.prosody(torch.stack([pitch, energy], dim=-1))
+        frames = mask.shape[1]
+        ends = durations.cumsum(1)
+        clock = torch.arange(frames, device=hidden.device).expand(len(hidden), frames).contiguous()
+        # The token of frame f is the first whose end lies beyond f (zero-length tokens are passed over).
+        token = torch.searchsorted(ends, clock, right=True).clamp_max(hidden.shape[1] - 1)
+        length = durations.gather(1, token).clamp_min(1).float()
+        elapsed = clock.float() - (ends.gather(1, token).float() - length) + 0.5
+        position = torch.stack([elapsed / length, 1 / elapsed.clamp_min(0.5), 1 / (length - elapsed).clamp_min(0.5)], dim=-1)
+        expanded = states.gather(1, token.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
+        x = (expanded + self.position(position)) * mask
+        return self.output(self.decoder(x, speaker, mask))
+
+
+PLUGIN = FastSpeech2

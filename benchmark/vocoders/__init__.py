@@ -1,0 +1,1 @@
+"""Vocoder plugins, one per file."""

@@ -1,0 +1,63 @@
+"""Griffin-Lim: no training, no weights, the same for everybody."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torchaudio
+
+from benchmark.mel import MelSpec
+from benchmark.vocoder import Vocoder
+
+
+class GriffinLim(Vocoder):
+    """Least-squares inversion of the mel filters, then fast Griffin-Lim phase reconstruction.
+
+    Griffin & Lim (1984); momentum after Perraudin et al., "A fast Griffin-Lim algorithm" (WASPAA 2013).
+    """
+
+    @dataclass(frozen=True)
+    class Config:
+        """Settings.
+
+        Attributes:
+            iterations: rounds of phase estimation.
+            momentum: 0 is plain Griffin-Lim; below 1.
+            sharpen: exponent on the mel magnitudes before inversion; 1 leaves them as they are.
+        """
+
+        iterations: int = 60
+        momentum: float = 0.99
+        sharpen: float = 1.0
+
+        def __post_init__(self) -> None:
+            if self.iterations < 1:
+                raise ValueError("iterations must be at least 1")
+            if not 0 <= self.momentum < 1:
+                raise ValueError("momentum must be from 0 to below 1")
+            if self.sharpen <= 0:
+                raise ValueError("sharpen must be above 0")
+
+    def __init__(self, mel: MelSpec, config: Config | None = None) -> None:
+        super().__init__(mel, config)
+        filters = torchaudio.functional.melscale_fbanks(
+            mel.n_fft // 2 + 1, mel.f_min, mel.f_max, mel.n_mels, mel.sample_rate, norm="slaney", mel_scale="slaney"
+        )
+        self._inverse = torch.linalg.pinv(filters)
+        # rand_init=False: the same mel always gives the same wave.
+        self._griffin_lim = torchaudio.transforms.GriffinLim(
+            n_fft=mel.n_fft, n_iter=self.config.iterations, win_length=mel.win_length, hop_length=mel.hop_length,
+            power=1.0, momentum=self.config.momentum, rand_init=False,
+        )  # fmt: skip
+
+    def decode(self, mel: torch.Tensor) -> torch.Tensor:
+        """See :meth:`Vocoder.decode`."""
+        mel = mel.detach().float().cpu()
+        magnitude = (mel.exp().pow(self.config.sharpen) @ self._inverse).clamp_min(0.0)
+        if len(magnitude) < 2:
+            return torch.zeros(0)
+        return self._griffin_lim(magnitude.T)
+
+
+PLUGIN = GriffinLim
