@@ -1,0 +1,34 @@
+"""Checkpoints that are either whole or not there: the payload is followed by its SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark.files import write_atomic
+
+_DIGEST_BYTES = 32
+
+
+def save(path: Path, value: Any) -> None:
+    """Write tensors and plain containers, atomically."""
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    payload = buffer.getvalue()
+    write_atomic(path, lambda temporary: temporary.write_bytes(payload + hashlib.sha256(payload).digest()))
+
+
+def load(path: Path) -> Any | None:
+    """What ``save`` wrote; None if there is nothing, or if it is damaged (which the caller makes anew)."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    payload, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    if hashlib.sha256(payload).digest() != digest:
+        return None
+    return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)

@@ -1,0 +1,196 @@
+"""Training, the same for the shared pretraining and for every algorithm: one LightningModule, one compute budget."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark import checkpoint
+from benchmark.errors import AdaptationFailed, BenchmarkError
+
+COUNT_EVERY = 10
+"""FLOPs are counted on every so many steps and taken as the mean of those in between: counting slows a step down."""
+CHECKPOINT_SECONDS = 60.0
+WARM_UP = 0.03
+"""Fraction of the budget over which the learning rate rises; it falls to a tenth along a half cosine after."""
+
+
+class Learner(Protocol):
+    """A module whose ``meta_step(item)`` leaves gradients and returns logs: an algorithm, or the pretraining."""
+
+    def meta_step(self, item: Any) -> dict[str, float]: ...
+
+
+@dataclass(frozen=True)
+class Budget:
+    """When training ends: after ``steps`` steps, or with the step that spends the last of ``flops``."""
+
+    steps: int | None = None
+    flops: float | None = None
+
+    def progress(self, steps: int, flops: float) -> float:
+        """Fraction spent, 0 to 1 and over."""
+        return steps / self.steps if self.steps else flops / float(self.flops or 1)
+
+
+class Training(pl.LightningModule):
+    """One optimiser around any learner. Steps are functions of (seed, step), so a resumed run repeats nothing and skips nothing."""
+
+    def __init__(self, learner: torch.nn.Module, learning_rate: float, budget: Budget, seed: int) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.learner, self.learning_rate, self.budget, self.seed = learner, learning_rate, budget, seed
+        self.step, self.flops, self.seconds, self.counted = 0, 0.0, 0.0, [0.0, 0.0]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW, as is usual for text-to-speech; betas (0.9, 0.98) after FastSpeech 2."""
+        return torch.optim.AdamW(self.learner.parameters(), lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=1e-3)
+
+    def training_step(self, item: Any, _: int = 0) -> None:
+        """Gradients by the learner, clipped to norm 1, one optimiser step.
+
+        Raises:
+            BenchmarkError: loss or gradients are not finite.
+        """
+        started = time.perf_counter()
+        torch.manual_seed((self.seed << 32) + self.step)
+        optimizer = self.optimizers()
+        assert not isinstance(optimizer, list)
+        optimizer.zero_grad()
+        try:
+            logs = self._counted(item)
+        except AdaptationFailed as error:
+            raise self._diverged(str(error)) from error
+        norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
+        if not math.isfinite(logs["loss"]) or not torch.isfinite(norm):
+            raise self._diverged("loss or gradients are not finite")
+        for group in optimizer.param_groups:
+            group["lr"] = self.learning_rate * self._schedule()
+        optimizer.step()
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        self.log_dict({f"train/{name}": value for name, value in logs.items()}, batch_size=1)
+        if self.budget.progress(self.step, self.flops) >= 1:
+            self.trainer.should_stop = True
+
+    def _diverged(self, why: str) -> BenchmarkError:
+        return BenchmarkError(
+            f"Training diverged at step {self.step}: {why}; lower the learning rate. The last good checkpoint is kept."
+        )
+
+    def _counted(self, item: Any) -> dict[str, float]:
+        if self.step % COUNT_EVERY:
+            logs = self.learner.meta_step(item)
+        else:
+            with FlopCounterMode(display=False) as counter:
+                logs = self.learner.meta_step(item)
+            self.counted = [self.counted[0] + counter.get_total_flops(), self.counted[1] + 1]
+        self.flops += self.counted[0] / self.counted[1]
+        return logs
+
+    def _schedule(self) -> float:
+        progress = min(1.0, self.budget.progress(self.step, self.flops))
+        if progress < WARM_UP:
+            return max(progress / WARM_UP, 0.02)
+        return 0.1 + 0.45 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+    def on_save_checkpoint(self, state: dict[str, Any]) -> None:
+        """Keep what the weights don't say."""
+        state["progress"] = {"step": self.step, "flops": self.flops, "seconds": self.seconds, "counted": self.counted}
+
+    def on_load_checkpoint(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        for name, value in state["progress"].items():
+            setattr(self, name, value)
+
+
+class _Items(IterableDataset[Any]):
+    """Items from wherever the module has got to."""
+
+    def __init__(self, make: Callable[[int], Any], module: Training) -> None:
+        self.make, self.module = make, module
+
+    def __iter__(self) -> Iterator[Any]:
+        while True:
+            yield self.make(self.module.step)
+
+
+class _Saver(pl.Callback):
+    def __init__(self, path: Path, every: float) -> None:
+        self.path, self.every, self.last = path, every, time.monotonic()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        if time.monotonic() - self.last >= self.every:
+            self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        checkpoint.save(self.path, trainer._checkpoint_connector.dump_checkpoint())
+        self.last = time.monotonic()
+
+
+def fit(
+    learner: torch.nn.Module,
+    make_item: Callable[[int], Any],
+    learning_rate: float,
+    budget: Budget,
+    seed: int,
+    path: Path,
+    callbacks: list[pl.Callback] | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> dict[str, float]:
+    """Train ``learner`` in place until the budget is spent, resuming from ``path`` if a training was cut off there.
+
+    Args:
+        learner: module with ``meta_step``.
+        make_item: step number to what ``meta_step`` gets; must depend on nothing else.
+        learning_rate: peak.
+        budget: when to stop.
+        seed: of each step's randomness.
+        path: checkpoint of the unfinished training; deleted by nobody, so a finished one resumes to its end at once.
+        callbacks: progress and loggers.
+        checkpoint_seconds: how often to save.
+
+    Returns:
+        "steps", "flops" and "seconds" spent, interrupted parts included.
+    """
+    module = Training(learner, learning_rate, budget, seed)
+    saver = _Saver(path, checkpoint_seconds)
+    state = checkpoint.load(path)
+    # Lightning's own messages tell of devices and data loaders; ours say what matters to a user.
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trainer = pl.Trainer(
+            accelerator="auto", devices=1, max_steps=-1, max_epochs=-1, inference_mode=False, logger=False,
+            enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            callbacks=[saver, *(callbacks or [])],
+        )  # fmt: skip
+        if state is None or budget.progress(state["progress"]["step"], state["progress"]["flops"]) < 1:
+            resume = None
+            if state is not None:
+                resume = path.with_suffix(".resume")
+                torch.save(state, resume)
+            try:
+                trainer.fit(module, DataLoader(_Items(make_item, module), batch_size=None), ckpt_path=resume, weights_only=True)
+            finally:
+                if resume is not None:
+                    resume.unlink(missing_ok=True)
+            if trainer.interrupted:
+                raise KeyboardInterrupt
+            saver.save(trainer)
+        else:
+            module.load_state_dict(state["state_dict"])
+            module.on_load_checkpoint(state)
+    learner.to("cpu")
+    return {"steps": module.step, "flops": module.flops, "seconds": module.seconds}
