@@ -1,0 +1,63 @@
+"""PESQ: the scale's top for identical speech, a failure instead of a number where there is none."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from benchmark.errors import CannotScore
+from benchmark.metrics.pesq import PESQ
+from tests.metric_helpers import sample, say, unusable_audio
+
+METRIC = PESQ()
+TOP = 0.999 + 4.0 / (1.0 + math.exp(-1.3669 * 4.5 + 3.8224))
+"""P.862.2, eq. 1, for a signal without disturbance (y = 4.5)."""
+
+
+def value(audio: np.ndarray, reference: np.ndarray) -> float:
+    return METRIC.score(sample(audio, reference))["pesq"]
+
+
+def test_identical_speech_gets_the_top_of_the_scale() -> None:
+    audio, _ = say("aiuesaeusa")
+    assert pytest.approx(4.64, abs=0.005) == TOP
+    assert value(audio, audio) == pytest.approx(TOP, abs=1e-4)
+
+
+def test_loudness_does_not_count() -> None:
+    audio, _ = say("aiuesaeusa")
+    assert value(audio * np.float32(0.25), audio) == pytest.approx(TOP, abs=0.02)
+
+
+def test_more_noise_is_worse() -> None:
+    audio, _ = say("aiuesaeusa")
+    noise = np.random.default_rng(0).normal(size=len(audio)).astype(np.float32)
+    values = [value(audio + np.float32(level) * noise, audio) for level in (0.0003, 0.003, 0.03)]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > values[-1] + 1.0
+
+
+def test_a_vocoders_lost_last_hop_is_forgiven_but_other_durations_are_not() -> None:
+    audio, _ = say("aiuesaeusa")
+    assert value(audio[:-200], audio) > 4.5
+    with pytest.raises(CannotScore, match="not aligned"):
+        value(audio[:-2000], audio)
+
+
+@pytest.mark.parametrize("what", unusable_audio())
+def test_unusable_audio_gets_no_number(what: str) -> None:
+    bad = unusable_audio()[what]
+    good, _ = say("aiuesaiues")
+    for audio, reference in ((bad, good[: len(bad)]), (good[: len(bad)], bad), (bad, bad)):
+        with pytest.raises(CannotScore):
+            value(audio, reference)
+
+
+def test_a_signal_without_an_utterance_says_so() -> None:
+    speech, _ = say("aiuesaeusa")
+    burst = np.zeros_like(speech)
+    burst[:400] = speech[8000:8400]
+    with pytest.raises(CannotScore, match="PESQ gives no value: No utterances"):
+        value(speech, burst)

@@ -1,0 +1,150 @@
+"""Speaker similarity: the constants follow from real speech alone, and the centroid from the enrolment alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmark.corpus import Corpus
+from benchmark.errors import BenchmarkError, CannotScore, UsageError
+from benchmark.metric import MetricContext
+from benchmark.metrics import speaker_similarity
+from benchmark.metrics.speaker_similarity import SpeakerSimilarity, embed, equal_error_rate, verification_trials
+from tests.metric_helpers import sample, say, unusable_audio, write_corpus
+
+TEST_SPEAKERS = ["ann", "bob", "cid"]
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    speakers = {"train": ["tom"], "test": TEST_SPEAKERS, "validation": ["val"]}
+    return write_corpus(tmp_path_factory.mktemp("corpus") / "c", speakers, utterances=4)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def metric(corpus: Corpus, cache: Path) -> SpeakerSimilarity:
+    ready = SpeakerSimilarity()
+    ready.prepare(MetricContext(corpus, cache, ("ann", "bob")))
+    return ready
+
+
+def test_an_utterance_in_its_own_centroid_alone_has_similarity_one(metric: SpeakerSimilarity, corpus: Corpus) -> None:
+    audio = corpus["ann-000"].waveform
+    values = metric.score(sample(audio, speaker="ann", enrolment=("ann-000",)))
+    assert values["speaker_similarity"] == pytest.approx(1.0, abs=1e-5)
+    facts = metric.facts()
+    assert values["gap_closed"] == pytest.approx((1 - facts["different"]) / (facts["same"] - facts["different"]), 1e-4)
+
+
+def test_the_centroid_is_the_normalised_mean_of_the_enrolment(metric: SpeakerSimilarity, corpus: Corpus) -> None:
+    audio = corpus["ann-003"].waveform
+    mean = np.mean([embed(corpus[f"ann-00{i}"].waveform) for i in range(3)], axis=0)
+    enrolment = ("ann-000", "ann-001", "ann-002")
+    similarity = metric.score(sample(audio, speaker="ann", enrolment=enrolment))["speaker_similarity"]
+    assert similarity == pytest.approx(float(embed(audio) @ mean / np.linalg.norm(mean)), abs=1e-5)
+
+
+def test_the_own_voice_is_closer_than_another(metric: SpeakerSimilarity, corpus: Corpus) -> None:
+    enrolment = ("ann-001", "ann-002", "ann-003")
+    own = metric.score(sample(corpus["ann-000"].waveform, speaker="ann", enrolment=enrolment))
+    other = metric.score(sample(corpus["cid-000"].waveform, speaker="ann", enrolment=enrolment))
+    assert own["gap_closed"] > other["gap_closed"]
+
+
+def test_constants_cover_the_whole_split_whatever_speakers_are_scored(
+    metric: SpeakerSimilarity, corpus: Corpus, cache: Path
+) -> None:
+    every = SpeakerSimilarity()
+    every.prepare(MetricContext(corpus, cache, tuple(TEST_SPEAKERS)))
+    assert metric.facts() == every.facts()
+    embeddings = {s: np.stack([embed(corpus[u].waveform) for u in corpus.utterance_ids(s)]) for s in TEST_SPEAKERS}
+    same, different = verification_trials(embeddings)
+    assert metric.facts() == pytest.approx(
+        {"same": same.mean(), "different": different.mean(), "eer": equal_error_rate(same, different)}
+    )
+    assert same.shape == (12,)
+    assert different.shape == (24,)
+
+
+def test_embeddings_come_from_the_cache_and_a_damaged_cache_is_made_anew(
+    metric: SpeakerSimilarity, corpus: Corpus, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
+
+    def counted(audio: np.ndarray) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        return embed(audio)
+
+    monkeypatch.setattr(speaker_similarity, "embed", counted)
+    again = SpeakerSimilarity()
+    again.prepare(MetricContext(corpus, cache, ("ann",)))
+    assert calls == 0
+    damaged = sorted(cache.glob("speaker-embeddings-*.npz"))[0]
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    again.prepare(MetricContext(corpus, cache, ("ann",)))
+    assert calls == 4
+    assert again.facts() == metric.facts()
+
+
+def test_leave_one_out_centroids_and_strangers_by_hand() -> None:
+    a = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    b = np.array([[1.0, 0.0], [1.0, 0.0]], np.float32)
+    same, different = verification_trials({"a": a, "b": b})
+    np.testing.assert_allclose(same, [0.0, 0.0, 1.0, 1.0], atol=1e-6)
+    np.testing.assert_allclose(different, [1.0, 0.0, np.sqrt(0.5), np.sqrt(0.5)], atol=1e-6)
+
+
+def test_equal_error_rate_by_hand() -> None:
+    same, different = np.array([0.9, 0.8, 0.7, 0.3], np.float32), np.array([0.1, 0.2, 0.4, 0.75], np.float32)
+    assert equal_error_rate(same, different) == pytest.approx(0.25)
+    assert equal_error_rate(same + 1, different) == 0.0
+    assert equal_error_rate(same, same) == pytest.approx(0.5, abs=0.13)
+
+
+def test_enrolment_that_is_not_there_is_a_failure(metric: SpeakerSimilarity, corpus: Corpus) -> None:
+    audio = corpus["ann-000"].waveform
+    for speaker, enrolment in (("ann", ()), ("ann", ("bob-000",)), ("nobody", ("ann-000",))):
+        with pytest.raises(CannotScore, match="enrolment"):
+            metric.score(sample(audio, speaker=speaker, enrolment=enrolment))
+
+
+@pytest.mark.parametrize("what", unusable_audio())
+def test_unusable_audio_gets_no_number(what: str, metric: SpeakerSimilarity) -> None:
+    with pytest.raises(CannotScore):
+        metric.score(sample(unusable_audio()[what], speaker="ann", enrolment=("ann-000",)))
+
+
+def test_audio_without_a_voice_gets_no_number() -> None:
+    hiss = np.random.default_rng(0).normal(0, 0.001, 32_000).astype(np.float32)
+    with pytest.raises(CannotScore, match="of voice found"):
+        embed(hiss)
+
+
+def test_quiet_and_clipped_speech_have_an_embedding_of_length_one() -> None:
+    audio, _ = say("aiueaiueaiue")
+    for gain in (0.01, 1.0, 3.0):
+        vector = embed(audio * np.float32(gain))
+        assert vector.shape == (256,)
+        assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
+        assert float(vector @ embed(audio)) > 0.8
+
+
+def test_one_speaker_alone_is_refused(tmp_path: Path) -> None:
+    alone = write_corpus(tmp_path / "c", {"test": ["ann"]}, utterances=3)
+    with pytest.raises(BenchmarkError, match="two speakers"):
+        SpeakerSimilarity().prepare(MetricContext(alone, tmp_path, ("ann",)))
+
+
+def test_bad_configuration_is_refused() -> None:
+    with pytest.raises(UsageError, match="encoder"):
+        SpeakerSimilarity.Config(encoder="none")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="utterances"):
+        SpeakerSimilarity.Config(utterances=1)
