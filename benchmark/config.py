@@ -1,0 +1,180 @@
+"""Settings: frozen dataclasses, filled from preset < ``--config`` file < command line, and written back as YAML.
+
+A command's settings are a tree of dataclasses. Fields declared with :func:`plugin` or :func:`plugins` choose plugins,
+whose own ``Config`` fields then join the tree:
+
+    @dataclass(frozen=True, kw_only=True)
+    class RunSettings:
+        algo: Plugin = plugin("algorithm")                              # required
+        backbone: Plugin = plugin("backbone", "fastspeech2")
+        metrics: tuple[Plugin, ...] = plugins("metric", ("mcd", "pesq"))
+        preset: str = "small"                                           # a field of this name turns presets on
+        shots: tuple[int, ...] = (5, 10)
+        pretrain: PretrainSettings = field(default_factory=PretrainSettings)
+
+    settings = parse(RunSettings, ["--algo", "reptile", "--algo.inner_lr", "0.01", "--shots", "5,10"])
+    settings.algo.name, settings.algo.config.inner_lr, settings.pretrain.steps
+
+In YAML that is ``algo: reptile`` or ``algo: {name: reptile, inner_lr: 0.01}``, ``metrics: [mcd, pesq]`` or
+``metrics: {mcd: {}, per: {epochs: 3}}``. Choosing another plugin drops the options given for the one before. A value
+out of range is a ``ValueError`` from ``__post_init__`` whose message starts with the field's name ("inner_lr must be
+above 0, not -1").
+
+jsonargparse reads and checks the values; what is done here is to find what it needs and to say errors in one sentence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import field
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import Any, TypeVar, cast
+
+from benchmark import registry
+from benchmark.config_reader import Plugin, Reader
+from benchmark.errors import UsageError
+
+__all__ = ["Plugin", "from_dict", "parse", "plugin", "plugins", "presets", "read_yaml", "to_dict", "to_yaml"]
+
+PRESETS = Path(__file__).resolve().parent / "presets"
+S = TypeVar("S")
+
+
+def plugin(kind: str, default: str | None = None) -> Any:
+    """A settings field that chooses one plugin; required where there is no default name."""
+    if default is None:
+        return field(metadata={"kind": kind})
+    return field(default=Plugin(default), metadata={"kind": kind, "default": (default,)})
+
+
+def plugins(kind: str, default: Sequence[str]) -> Any:
+    """A settings field that chooses any number of plugins, in the order given."""
+    metadata = {"kind": kind, "default": tuple(default), "many": True}
+    return field(default=tuple(Plugin(name) for name in default), metadata=metadata)
+
+
+def parse(
+    settings_type: type[S],
+    arguments: Sequence[str],
+    plugins: registry.Plugins = (),
+    also: Iterable[str] = (),
+) -> S:
+    """Settings from the command line, over those of ``--config FILE``, over those of ``--preset NAME``.
+
+    Args:
+        settings_type: the dataclass.
+        arguments: ``--key value`` or ``--key=value``; ``--flag`` alone is true; dashes in keys stand for underscores.
+        plugins: ``--plugin`` files.
+        also: options that the command takes itself, for suggestions.
+
+    Raises:
+        UsageError: an unknown key, plugin or preset, a wrong type or a value out of range; broken YAML.
+    """
+    pairs = list(_pairs(arguments))
+    given = dict(pairs)
+    files = [value for key, value in pairs if key == "config"]
+    layers = [(f" in {path}", read_yaml(Path(path))) for path in files]
+    names = {each.name: each for each in dataclasses.fields(cast(Any, settings_type))}
+    if "preset" in names:
+        chosen = [str(layer["preset"]) for _, layer in layers if "preset" in layer]
+        preset = given.get("preset") or (chosen[-1] if chosen else names["preset"].default)
+        layers.insert(0, (f" in preset {preset}", _read_preset(str(preset))))
+    pairs = [pair for pair in pairs if pair[0] != "config"]
+    return cast(S, Reader(settings_type, plugins, also).read(layers, pairs))
+
+
+def from_dict(settings_type: type[S], values: Mapping[str, Any], where: str, plugins: registry.Plugins = ()) -> S:
+    """Settings from what :func:`to_dict` made, no preset below them.
+
+    Args:
+        settings_type: the dataclass.
+        values: nested mapping.
+        where: the file they come from, for errors.
+        plugins: ``--plugin`` files.
+    """
+    return cast(S, Reader(settings_type, plugins).read([(f" in {where}", values)], []))
+
+
+def to_dict(settings: Any) -> dict[str, Any]:
+    """The settings as nested mappings of plain values, every plugin's options included."""
+    result: dict[str, Any] = {}
+    for each in dataclasses.fields(settings):
+        value = getattr(settings, each.name)
+        if each.metadata.get("many"):
+            result[each.name] = {chosen.name: _plain(chosen.config) or {} for chosen in value}
+        elif "kind" in each.metadata:
+            result[each.name] = {"name": value.name} | (_plain(value.config) or {})
+        else:
+            result[each.name] = _plain(value)
+    return result
+
+
+def to_yaml(settings: Any) -> str:
+    """The settings as YAML that ``--config`` reads back to the same settings."""
+    import yaml
+
+    return str(yaml.safe_dump(to_dict(settings), sort_keys=False, allow_unicode=True))
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file's mapping.
+
+    Raises:
+        UsageError: it is missing, not YAML (the sentence names the line), or not a mapping.
+    """
+    import yaml
+
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"Config file {path} can't be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+        line = f"line {mark.line + 1}: " if mark else ""
+        raise UsageError(f"Config file {path} is not valid YAML: {line}{problem or 'unexpected character'}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"Config file {path} is not UTF-8 text.") from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise UsageError(f"Config file {path} must hold 'key: value' lines, not a {type(value).__name__}.")
+    return {str(key): each for key, each in value.items()}
+
+
+def presets() -> list[str]:
+    """Names of the presets."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    if name not in presets():
+        raise UsageError(f"There is no preset called '{name}'{registry.suggest(name, presets())}")
+    return read_yaml(PRESETS / f"{name}.yaml")
+
+
+def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Option keys and their values, as text."""
+    queue = list(arguments)
+    while queue:
+        token = queue.pop(0)
+        if not token.startswith("--") or token == "--":
+            raise UsageError(f"Unexpected argument '{token}': options are written --key value.")
+        key, equals, value = token[2:].partition("=")
+        if not equals:
+            value = queue.pop(0) if queue and not queue[0].startswith("--") else "true"
+        yield key.replace("-", "_"), value
+
+
+def _plain(value: Any) -> Any:
+    """Plain values that YAML and JSON can hold."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value) if each.init}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if isinstance(value, Enum):
+        return value.name
+    return str(value) if isinstance(value, PurePath) else value

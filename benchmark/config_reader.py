@@ -1,0 +1,268 @@
+"""From layers of nested values to typed settings: the inside of :mod:`benchmark.config`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import partial
+from math import isfinite
+from pathlib import PurePath
+from types import NoneType
+from typing import Any
+
+from benchmark import registry
+from benchmark.errors import BenchmarkError, UsageError
+
+if typing.TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A chosen plugin: its name and an instance of its ``Config``."""
+
+    name: str
+    config: Any = None
+
+
+class Choice:
+    """What has been chosen for one plugin field so far, layer over layer."""
+
+    def __init__(self, each: dataclasses.Field[Any]) -> None:
+        self.key, self.kind, self.many = each.name, each.metadata["kind"], bool(each.metadata.get("many"))
+        self.names: list[str] = list(each.metadata.get("default", ()))
+        self.types: dict[str, Any] = {}
+
+    def choose(self, value: Any, where: str) -> dict[str, Any]:
+        """Take one layer's value; returns the options in it, by plugin name."""
+        if isinstance(value, str):
+            value = [part.strip() for part in value.split(",")] if self.many else {"name": value}
+        if self.many and isinstance(value, list):
+            value = dict.fromkeys(map(str, value))
+        if not isinstance(value, dict):
+            raise UsageError(f"{self.key}{where} must be the name of a {self.kind}, not {value!r}.")
+        if self.many:
+            options = {registry.normalise(str(name)): each or {} for name, each in value.items()}
+            self.names = list(options)
+            return {name: each for name, each in options.items() if each}
+        options = {str(name): each for name, each in value.items()}
+        if "name" in options:
+            self.names = [registry.normalise(str(options.pop("name")))]
+        return {self.names[0]: options} if self.names else {}
+
+    def groups(self) -> dict[str, str]:
+        """Chosen names by their place in the tree ("algo", "metrics.per")."""
+        return {f"{self.key}.{name}" if self.many else self.key: name for name in self.names}
+
+    def load(self, found: registry.Plugins) -> None:
+        if not self.names:
+            every = ", ".join(registry.find(self.kind, found))
+            raise UsageError(f"Say which {self.kind}: --{self.key} NAME, where NAME is one of {every}.")
+        for name in self.names:
+            info = registry.get(self.kind, name, found)
+            self.types[name] = getattr(registry.load_info(info), "Config", None)
+            if not dataclasses.is_dataclass(self.types[name]):
+                raise BenchmarkError(f"The {self.kind} in {info.where} must have a dataclass called Config.")
+            if not self.many and "name" in {each.name for each in dataclasses.fields(self.types[name])}:
+                raise BenchmarkError(f"Config in {info.where} can't have a field called 'name': rename it.")
+
+
+class Reader:
+    """Reads layers of values into one settings type."""
+
+    def __init__(self, settings_type: Any, found: registry.Plugins = (), also: Iterable[str] = ()) -> None:
+        self.type, self.found, self.also = settings_type, found, [name.lstrip("-") for name in also]
+        every = dataclasses.fields(settings_type)
+        self.choices = {each.name: Choice(each) for each in every if "kind" in each.metadata}
+        self.leaves: dict[str, Any] = {}
+
+    def read(self, layers: Sequence[tuple[str, Mapping[str, Any]]], pairs: Sequence[tuple[str, str]]) -> Any:
+        """Settings from (place, nested values) layers and the command line's pairs, later ones first in effect."""
+        options = [self._choose(layer, where) for where, layer in layers]
+        for key, value in pairs:
+            if key in self.choices:
+                self.choices[key].choose(value, "")
+        for choice in self.choices.values():
+            choice.load(self.found)
+        parser = self._parser()
+        values: Namespace | None = None
+        for (where, layer), chosen in zip(layers, options, strict=True):
+            plain = {key: value for key, value in layer.items() if key not in self.choices}
+            tree = plain | {key: each for key, each in self._current(chosen).items() if each}
+            flat = dict(self._flatten(tree, where))
+            values = self._checked(partial(parser.parse_object, _nest(flat), values), flat, where)
+        given = {key: value for key, value in pairs if key not in self.choices}
+        for key in given:
+            self._require_known(key, "")
+        words = [f"--{key}={_as_list(value) if _is_list(self.leaves[key]) else value}" for key, value in given.items()]
+        values = self._checked(partial(parser.parse_args, words, values), given, "")
+        return self._build(values.as_dict())
+
+    def _choose(self, layer: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
+        """The options for plugins in one layer: field → plugin name → options."""
+        return {key: choice.choose(layer[key], where) for key, choice in self.choices.items() if key in layer}
+
+    def _current(self, chosen: dict[str, dict[str, Any]]) -> dict[str, Any]:
+        """One layer's options for the plugins that are chosen in the end, as they lie in the settings tree."""
+        result: dict[str, Any] = {}
+        for key, options in chosen.items():
+            choice = self.choices[key]
+            kept = {name: each for name, each in options.items() if name in choice.names}
+            result[key] = kept if choice.many else next(iter(kept.values()), {})
+        return result
+
+    def _parser(self) -> ArgumentParser:
+        from jsonargparse import ArgumentParser
+
+        parser = ArgumentParser(exit_on_error=False, add_help=False, default_env=False)
+        parser.add_class_arguments(self.type, None, skip=set(self.choices), instantiate=False)
+        self.leaves = dict(_leaves(self.type, "", skip=self.choices))
+        for choice in self.choices.values():
+            for group, name in choice.groups().items():
+                parser.add_class_arguments(choice.types[name], group, instantiate=False)
+                self.leaves |= dict(_leaves(choice.types[name], f"{group}."))
+        return parser
+
+    def _flatten(self, tree: Mapping[str, Any], where: str, prefix: str = "") -> Iterator[tuple[str, Any]]:
+        """(dotted key, value) of every leaf.
+
+        Raises:
+            UsageError: the key is unknown, or a group was given a plain value.
+        """
+        for name, value in tree.items():
+            key = f"{prefix}{name}"
+            group = any(leaf.startswith(f"{key}.") for leaf in self.leaves)
+            if group and isinstance(value, Mapping):
+                yield from self._flatten(value, where, f"{key}.")
+            elif group:
+                raise UsageError(f"{key}{where} must be a group of settings ('{key}: {{...}}'), not {value!r}.")
+            else:
+                self._require_known(key, where)
+                yield key, _as_list(value) if _is_list(self.leaves[key]) else value
+
+    def _require_known(self, key: str, where: str) -> None:
+        """Refuse a key that is no leaf of the tree, and name the one that was probably meant."""
+        if key in self.leaves:
+            return
+        dash = "" if where else "--"
+        below = [leaf for leaf in self.leaves if leaf.startswith(f"{key}.")]
+        if below:
+            raise UsageError(f"{dash}{key} is a group of settings: give one of {dash}{f', {dash}'.join(below)}.")
+        groups = {group: name for choice in self.choices.values() for group, name in choice.groups().items()}
+        group = next((each for each in groups if key.startswith(f"{each}.")), "")
+        if group:
+            keys = [leaf for leaf in self.leaves if leaf.startswith(f"{group}.")]
+            of, near = f" of {groups[group]}", get_close_matches(key, keys, n=1, cutoff=0.6)
+        else:
+            own = [leaf for leaf in self.leaves if not any(leaf.startswith(f"{each}.") for each in groups)]
+            keys, of = [*self.choices, *own, *([] if where else [*self.also, "config"])], ""
+            near = get_close_matches(key, [*keys, *self.leaves], n=1, cutoff=0.7)
+            near = near or [leaf for leaf in self.leaves if leaf.rpartition(".")[2] == key.rpartition(".")[2]]
+        hint = f"; did you mean '{dash}{near[0]}'?" if near else f". There are: {', '.join(keys) or 'none'}."
+        raise UsageError(f"There is no setting '{dash}{key}'{of}{where}{hint}")
+
+    def _checked(self, read: Callable[[], Namespace], given: Mapping[str, Any], where: str) -> Namespace:
+        """Let jsonargparse read; what it says about a wrong value becomes one sentence."""
+        from argparse import ArgumentError
+
+        try:
+            return read()
+        except ArgumentError as error:
+            found = re.search(r'[Kk]ey "([^"]+)"', str(error)) or re.search(r"'([^']+)'", str(error))
+            key = found.group(1) if found else ""
+            dash = "" if where else "--"
+            if key in given:
+                expected = _say(self.leaves[key])
+                raise UsageError(f"{dash}{key}{where} must be {expected}, not {given[key]!r}.") from error
+            if key in self.leaves:
+                raise UsageError(f"The setting {key} has no value: give --{key} {_say(self.leaves[key])}.") from error
+            raise UsageError(f"Settings{where} can't be read: {' '.join(str(error).split())}.") from error
+
+    def _build(self, values: dict[str, Any]) -> Any:
+        parts: dict[str, Any] = {}
+        for key, choice in self.choices.items():
+            below = values.pop(key, None) or {}
+            made = []
+            for name in choice.names:
+                group = f"{key}.{name}" if choice.many else key
+                options = (below.get(name) or {}) if choice.many else below
+                made.append(Plugin(name, _construct(choice.types[name], options, group, {})))
+            parts[key] = tuple(made) if choice.many else made[0]
+        return _construct(self.type, values, "", parts)
+
+
+def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[str, Any]) -> Any:
+    """An instance of a settings dataclass; what its ``__post_init__`` refuses becomes one sentence."""
+    hints = typing.get_type_hints(kind)
+    filled = dict(parts)
+    for name, value in values.items():
+        key = f"{group}.{name}".strip(".")
+        if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
+            value = _construct(hints[name], value, key, {})
+        elif hints[name] is float and isinstance(value, int):
+            value = float(value)
+        elif typing.get_origin(hints[name]) is tuple and isinstance(value, list):
+            value = tuple(value)
+        numbers = value if _is_list(hints[name]) else [value]
+        if any(isinstance(each, float) and not isfinite(each) for each in numbers):
+            raise UsageError(f"{key} must be a finite number, not {value}.")
+        filled[name] = value
+    try:
+        return kind(**filled)
+    except ValueError as error:
+        message = str(error).rstrip(".")
+        joint = "." if message.partition(" ")[0] in hints else ": "
+        raise UsageError(f"{group}{joint if group else ''}{message}.") from error
+
+
+def _leaves(kind: Any, prefix: str, skip: Iterable[str] = ()) -> Iterator[tuple[str, Any]]:
+    """(dotted key, type) of every field that is not itself a settings dataclass."""
+    hints = typing.get_type_hints(kind)
+    for each in dataclasses.fields(kind):
+        if each.name in skip or not each.init:
+            continue
+        if dataclasses.is_dataclass(hints[each.name]):
+            yield from _leaves(hints[each.name], f"{prefix}{each.name}.")
+        else:
+            yield f"{prefix}{each.name}", hints[each.name]
+
+
+def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *groups, last = key.split(".")
+        place = tree
+        for group in groups:
+            place = place.setdefault(group, {})
+        place[last] = value
+    return tree
+
+
+def _is_list(kind: Any) -> bool:
+    return typing.get_origin(kind) in (list, tuple, Sequence)
+
+
+def _as_list(value: Any) -> Any:
+    """``5,10`` and ``5`` are lists too."""
+    if isinstance(value, str):
+        return value if value.lstrip().startswith(("[", "(")) else f"[{value}]"
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _say(kind: Any) -> str:
+    """A type in words."""
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+    inner = [each for each in typing.get_args(kind) if each is not Ellipsis]
+    if kind in words:
+        return words[kind]
+    if typing.get_origin(kind) is typing.Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if _is_list(kind) and inner:
+        return f"a list, each of it {_say(inner[0])}"
+    if inner:
+        return " or ".join(_say(each) for each in inner)
+    return "a path" if isinstance(kind, type) and issubclass(kind, PurePath) else f"a {getattr(kind, '__name__', kind)}"
