@@ -135,7 +135,7 @@ class Reader:
         """
         for name, value in tree.items():
             key = f"{prefix}{name}"
-            group = any(leaf.startswith(f"{key}.") for leaf in self.leaves)
+            group = key in self.choices or any(each.startswith(f"{key}.") for each in self.leaves)
             if group and isinstance(value, Mapping):
                 yield from self._flatten(value, where, f"{key}.")
             elif group:
