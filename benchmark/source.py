@@ -135,11 +135,16 @@ def config_fields(source: Source, dotted: str) -> list[ConfigField]:
     """The fields of the plugin's ``Config``, inherited ones first."""
     for where, node in lineage(source, dotted):
         if _class_in(node.body, "Config"):
-            fields: dict[str, ConfigField] = {}
-            for _, config in reversed(list(lineage(where, f"{node.name}.Config"))):
-                fields |= {field.name: field for field in _own_fields(config)}
-            return list(fields.values())
+            return class_fields(where, f"{node.name}.Config")
     return []
+
+
+def class_fields(source: Source, dotted: str) -> list[ConfigField]:
+    """The fields of a dataclass, inherited ones first."""
+    fields: dict[str, ConfigField] = {}
+    for _, node in reversed(list(lineage(source, dotted))):
+        fields |= {field.name: field for field in _own_fields(node)}
+    return list(fields.values())
 
 
 def facts(source: Source, dotted: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ A command module has
 A command whose options are a settings dataclass (``run``, ``prepare``) also has
 
 - ``settings() -> type``: the dataclass (imported inside the function if that is heavy). Options that ``add_arguments``
-  did not declare then arrive, unparsed, in ``args.settings`` (list of str), for
-  ``benchmark.config.parse(SettingsType, args.settings, plugins=args.plugin)``, and ``--help`` lists the settings' fields
-  and those of the plugins that are named on the same line. Without ``settings`` an undeclared option is a usage error.
+  did not declare then arrive, unparsed, in ``args.settings`` (list of str), for ``benchmark.config.parse(SettingsType,
+  args.settings, plugins=args.plugin, also=args.options)``, and ``--help`` lists the settings' fields and those of the
+  plugins that are named on the same line. ``args.options`` are the declared options, for "did you mean". Without
+  ``settings`` an undeclared option is a usage error.
 
 Nothing heavy (torch, librosa, jsonargparse) is imported at a command module's top level: import it inside ``run``.
 """

@@ -1,0 +1,142 @@
+"""The command line: finds the subcommand, runs it, and turns what goes wrong into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NoReturn
+
+from benchmark import registry
+from benchmark.errors import BenchmarkError, UsageError
+
+PROGRAM = "python -m benchmark"
+COMMANDS = Path(__file__).resolve().parent / "commands"
+INTERRUPTED = 130
+"""Exit status after Ctrl-C: 128 + SIGINT, what shells expect."""
+
+
+class Parser(argparse.ArgumentParser):
+    """Raises :class:`UsageError` where argparse would print its usage and leave; takes no abbreviated options."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise argparse's sentence."""
+        raise UsageError(f"{message[:1].upper()}{message[1:].rstrip('.')} ({self.prog} --help lists the options).")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run one command.
+
+    Args:
+        arguments: what stands after ``python -m benchmark``.
+
+    Returns:
+        exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
+    """
+    common = Parser(add_help=False)
+    _add_common(common)
+    debug = "--debug" in arguments
+    try:
+        known, rest = common.parse_known_args(arguments)
+        status = _dispatch(rest, known)
+        sys.stdout.flush()
+        return status
+    except KeyboardInterrupt:
+        return _say("Interrupted.", INTERRUPTED, debug)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has left: nothing to tell, nobody to tell it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except BenchmarkError as error:
+        return _say(f"error: {' '.join(str(error).split())}", error.exit_status, debug)
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        reason = f"{type(error).__name__}: {reason[:400]}" if reason else type(error).__name__
+        return _say(f"error: Unexpected {reason} (run it again with --debug for the traceback).", 1, debug)
+
+
+def commands() -> dict[str, str]:
+    """Subcommands and the first lines of their docstrings, read without importing them."""
+    result = {}
+    for path in sorted(COMMANDS.glob("[!_]*.py")):
+        text = ast.get_docstring(ast.parse(path.read_bytes())) or ""
+        result[path.stem] = text.partition("\n")[0]
+    return result
+
+
+def _dispatch(arguments: list[str], known: argparse.Namespace) -> int:
+    """Find the command, parse its options, run it."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0 if arguments else UsageError.exit_status
+    if arguments[0] == "--version":
+        import benchmark
+
+        print(benchmark.__version__)
+        return 0
+    name = arguments[0]
+    if name.startswith("-"):
+        raise UsageError(f"Unknown option '{name}'; the command comes first: {PROGRAM} COMMAND [options].")
+    if registry.normalise(name) not in commands():
+        raise UsageError(f"There is no command '{name}'{registry.suggest(name, commands())}")
+    module = importlib.import_module(f"benchmark.commands.{registry.normalise(name)}")
+    return _run(module, name, arguments[1:], known)
+
+
+def _run(module: ModuleType, name: str, arguments: list[str], known: argparse.Namespace) -> int:
+    """Parse a command's own options; hand on what its settings dataclass will read."""
+    parser = Parser(
+        prog=f"{PROGRAM} {name}",
+        description=module.__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    _add_common(parser.add_argument_group("common options"))
+    takes_settings = hasattr(module, "settings")
+    if takes_settings and not {"-h", "--help"}.isdisjoint(arguments):
+        from benchmark.config_help import settings_help
+
+        print(parser.format_help())
+        print(settings_help(module.settings(), arguments, known.plugin))
+        return 0
+    args, rest = parser.parse_known_args(arguments)
+    options = [option for option in parser._option_string_actions if option.startswith("--")]
+    if rest and not takes_settings:
+        what = "option" if rest[0].startswith("-") else "argument"
+        near = registry.suggest(rest[0].partition("=")[0], options) if what == "option" else "."
+        raise UsageError(f"'{name}' takes no {what} '{rest[0]}'{near}")
+    args.plugin, args.debug, args.settings, args.options = known.plugin, known.debug, rest, options
+    return int(module.run(args) or 0)
+
+
+def _add_common(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    parser.add_argument(
+        "--plugin", action="append", default=[], metavar="FILE", help="use the plugin in this file; may be repeated"
+    )
+
+
+def _overview() -> str:
+    lines = [f"usage: {PROGRAM} COMMAND [options] [--plugin FILE] [--debug]", "", "commands:"]
+    found = commands()
+    width = max(map(len, found))
+    lines += [f"  {name:{width}}  {summary}" for name, summary in found.items()]
+    return "\n".join([*lines, "", f"{PROGRAM} COMMAND --help says more about each."])
+
+
+def _say(message: str, status: int, debug: bool) -> int:
+    """Print the sentence, and the traceback before it if asked for; returns ``status``."""
+    sys.stdout.flush()
+    if debug:
+        traceback.print_exc()
+    print(message, file=sys.stderr)
+    return status

@@ -1,0 +1,48 @@
+"""Describe one plugin: its docstring, its options with their defaults, and where its source is.
+
+NAME is a plugin's name, KIND/NAME where plugins of several kinds share it, or the path of a plugin file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+import textwrap
+
+from benchmark import registry
+
+OPTION_PREFIX = {"algorithm": "algo"}
+"""What the command line calls a kind, where that is not the kind's own name."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("name", metavar="NAME", help="a plugin's name, KIND/NAME, or the path of a .py file")
+    parser.add_argument("--json", action="store_true", help="one object, for other programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the description."""
+    found = registry.describe(registry.resolve(args.name, args.plugin))
+    info = found.info
+    if args.json:
+        top = {"name": info.name, "kind": info.kind, "origin": info.origin, "path": str(info.path or "")}
+        fields = [dataclasses.asdict(field) for field in found.fields]
+        print(json.dumps(top | {"docstring": found.docstring, "config": fields, "facts": found.facts}, indent=2))
+        return 0
+    columns = max(60, shutil.get_terminal_size((120, 24)).columns)
+    print(f"{info.name} ({info.kind}, {info.origin})\nsource: {info.where}\n")
+    print(found.docstring or "It has no docstring.")
+    if found.facts:
+        print("\nfacts:")
+    for name, value in found.facts.items():
+        print(textwrap.fill(f"{name}: {value}", columns, initial_indent="  ", subsequent_indent="      "))
+    print("\noptions:" if found.fields else "\nIt has no options.")
+    prefix = OPTION_PREFIX.get(info.kind, info.kind)
+    for field in found.fields:
+        default = "required" if field.default is None else f"default {field.default}"
+        print(f"  --{prefix}.{field.name} ({field.type}, {default})")
+        print(textwrap.fill(field.doc, columns, initial_indent=" " * 6, subsequent_indent=" " * 6))
+    return 0

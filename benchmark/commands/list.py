@@ -1,0 +1,43 @@
+"""List the plugins there are: algorithms, datasets, backbones, vocoders, metrics.
+
+Reads source files only, so it is quick, and it lists a plugin that is broken too, saying what is wrong with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import textwrap
+
+from benchmark import registry
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("kind", nargs="?", metavar="KIND", help=f"one of {', '.join(registry.KINDS)} (default: all)")
+    parser.add_argument("--json", action="store_true", help="a list of objects, for other programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a table, or JSON."""
+    # "algorithms" is what one writes first.
+    asked = args.kind[:-1] if args.kind and args.kind[:-1] in registry.KINDS else args.kind
+    kinds = [asked] if asked else list(registry.KINDS)
+    found = [info for kind in kinds for info in registry.find(kind, args.plugin).values()]
+    if args.json:
+        keys = ("name", "kind", "summary", "origin")
+        rows = [{key: getattr(info, key) for key in keys} | {"path": str(info.path or "")} for info in found]
+        print(json.dumps(rows, indent=2))
+        return 0
+    width = max([len(info.name) for info in found], default=0)
+    columns = max(60, shutil.get_terminal_size((120, 24)).columns)
+    for kind in kinds:
+        print(f"{kind}s:")
+        for info in found:
+            if info.kind == kind:
+                note = "" if info.origin == "built-in" else f" ({info.origin})"
+                head = f"  {info.name:{width}}  "
+                indent = " " * len(head)
+                print(textwrap.fill(f"{info.summary}{note}", columns, initial_indent=head, subsequent_indent=indent))
+    return 0

@@ -1,0 +1,92 @@
+"""What ``--help`` says about a settings dataclass and the plugins chosen with it; no plugin is imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import shutil
+import textwrap
+import typing
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark import registry, source
+from benchmark.config import presets
+
+
+def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registry.Plugins = ()) -> str:
+    """The settings' options with types, defaults and meanings, then those of the plugins named in ``arguments``.
+
+    Args:
+        settings_type: the dataclass.
+        arguments: the command line, for the plugins' names.
+        plugins: ``--plugin`` files.
+    """
+    lines = ["settings (YAML keys of --config FILE, or options):"]
+    lines += _entry("config", "file", "", "YAML file with any of these settings")
+    groups: list[str] = []
+    for each in dataclasses.fields(settings_type):
+        if "kind" not in each.metadata:
+            continue
+        kind, default = each.metadata["kind"], ",".join(each.metadata.get("default", ()))
+        found = registry.find(kind, plugins)
+        lines += _entry(each.name, kind, default or None, ", ".join(found))
+        name = _chosen(each.name, arguments) or ("" if each.metadata.get("many") else default)
+        if registry.normalise(name) in found:
+            groups += ["", f"settings of {kind} {name}:"]
+            description = registry.describe(found[registry.normalise(name)])
+            for option in description.fields:
+                groups += _entry(f"{each.name}.{option.name}", option.type, option.default, option.doc)
+            groups += [] if description.fields else ["  none"]
+    lines += _own(settings_type, "")
+    return "\n".join([*lines, *groups])
+
+
+def _chosen(key: str, arguments: Sequence[str]) -> str:
+    for index, word in enumerate(arguments):
+        if word.startswith(f"--{key}="):
+            return word.partition("=")[2]
+        if word == f"--{key}" and index + 1 < len(arguments):
+            return arguments[index + 1]
+    return ""
+
+
+def _own(kind: Any, prefix: str) -> Iterator[str]:
+    """The fields that are not plugins, nested dataclasses' included."""
+    hints = typing.get_type_hints(kind)
+    docs = _docs(kind)
+    for each in dataclasses.fields(kind):
+        if "kind" in each.metadata:
+            continue
+        if dataclasses.is_dataclass(hints[each.name]):
+            yield from _own(hints[each.name], f"{prefix}{each.name}.")
+            continue
+        default: Any = each.default
+        if not isinstance(each.default_factory, type(dataclasses.MISSING)):
+            default = each.default_factory()
+        text = ",".join(map(str, default)) if isinstance(default, tuple | list) else str(default)
+        doc = docs.get(each.name, "") + (f" ({', '.join(presets())})" if each.name == "preset" else "")
+        hint = hints[each.name]
+        name = hint.__name__ if type(hint) is type else str(hint)
+        yield from _entry(f"{prefix}{each.name}", name, None if default is dataclasses.MISSING else text, doc)
+
+
+def _docs(kind: Any) -> dict[str, str]:
+    """What the class and its bases say of their fields."""
+    docs: dict[str, str] = {}
+    for each in reversed(inspect.getmro(kind)):
+        if isinstance(each, type) and dataclasses.is_dataclass(each):
+            text = source.read(Path(inspect.getfile(each)))
+            docs |= {field.name: field.doc for field in source.class_fields(text, each.__name__)}
+    return docs
+
+
+def _entry(key: str, kind: str, default: str | None, doc: str) -> list[str]:
+    columns = max(60, shutil.get_terminal_size((120, 24)).columns)
+    note = f" (default {default})" if default else " (required)" if default is None else ""
+    head = f"  --{key} {kind.replace(' ', '')}"
+    tail = f"{doc.rstrip('.')}{note}"
+    if len(head) > 42:
+        return [head, textwrap.fill(tail, columns, initial_indent=" " * 44, subsequent_indent=" " * 44)]
+    return [textwrap.fill(tail, columns, initial_indent=f"{head:44}", subsequent_indent=" " * 44)]
