@@ -11,7 +11,7 @@ import torch
 from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
-from benchmark.inner_loop import descend, joint_step, select, sizes
+from benchmark.inner_loop import both_halves, descend, joint_step, select, sizes
 
 
 class FineTune(Algorithm):
@@ -42,7 +42,7 @@ class FineTune(Algorithm):
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """See :func:`benchmark.inner_loop.joint_step`."""
-        return joint_step(self.backbone, tasks)
+        return joint_step(self.backbone, both_halves(tasks))
 
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
         """See :meth:`Algorithm.adapt`."""

@@ -6,7 +6,7 @@ The smallest one is a file of about 30 lines::
         '''One line about it.'''
 
         def meta_step(self, tasks):                 # how it learns from training speakers
-            return joint_step(self.backbone, tasks)
+            return joint_step(self.backbone, both_halves(tasks))
 
         def adapt(self, support, steps):            # how it adapts to a new one
             names = select(self.backbone, ("decoder",))

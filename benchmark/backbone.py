@@ -37,7 +37,7 @@ class Backbone(nn.Module, ABC):
 
     A plain module, run through :func:`torch.func.functional_call`, so ``forward`` must use only its own parameters.
     Speakers are indices in ``batch.speakers``: a training speaker's own vector, or, for ``NEW_SPEAKER``, the mean of
-    the training speakers' vectors plus the learnable offset ``new_speaker`` (initially zero). ``speaker`` overrides
+    the training speakers' vectors plus the learnable offset ``new_speaker``. ``speaker`` overrides
     both with given vectors, for algorithms that compute an embedding instead of learning one.
 
     Attributes:

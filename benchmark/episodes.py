@@ -221,16 +221,6 @@ class TaskSampler:
         return Task(collate(support, self.corpus, self.speaker_index), collate(query, self.corpus, self.speaker_index))
 
 
-def training_batch(corpus: Corpus, speaker_index: Mapping[str, int], size: int, seed: int, step: int) -> Any:
-    """The pretraining batch of a step: utterances of about one length, so that little is padding."""
-    names = sorted((name for s in speaker_index for name in corpus.utterance_ids(s)), key=lambda n: (corpus.frames(n), n))
-    generator = np.random.default_rng([seed, 0, step])
-    window = min(len(names), 4 * size)
-    start = int(generator.integers(0, len(names) - window + 1))
-    picked = generator.choice(window, min(size, window), replace=False)
-    return collate(corpus.many(names[start + i] for i in sorted(picked)), corpus, speaker_index)
-
-
 def first(episodes: Sequence[Episode], count: int, speakers: int = 0) -> list[Episode]:
     """The first ``count`` episodes of each speaker, of ``speakers`` speakers if that is not 0."""
     names = sorted({episode.speaker for episode in episodes})

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from benchmark.algorithm import Task, pinned
 from benchmark.backbone import Backbone, call
-from benchmark.batch import Batch
+from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import AdaptationFailed, UsageError
+
+NEW_SPEAKER_SHARE = 0.1
 
 Parameters = dict[str, Tensor]
 OptimizerFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
@@ -36,7 +39,9 @@ def sizes(backbone: Backbone, names: Sequence[str]) -> dict[str, int]:
     return {name: parameters[name].numel() for name in names}
 
 
-def gradients(backbone: Backbone, parameters: Mapping[str, Tensor], batch: Batch, create_graph: bool = False) -> tuple[Tensor, list[Tensor]]:
+def gradients(
+    backbone: Backbone, parameters: Mapping[str, Tensor], batch: Batch, create_graph: bool = False
+) -> tuple[Tensor, list[Tensor]]:
     """Loss on ``batch`` with ``parameters`` in place, and its gradients with respect to them, in their order.
 
     A parameter that the loss does not reach has a zero gradient.
@@ -84,22 +89,28 @@ def descend(
         yield target, {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
-def joint_step(backbone: Backbone, tasks: Sequence[Task]) -> dict[str, float]:
-    """Conventional multi-speaker training: every utterance with its own speaker's vector, dropout on.
+def joint_step(backbone: Backbone, batches: Sequence[Batch]) -> dict[str, float]:
+    """Conventional multi-speaker training: every utterance with its own speaker's vector, dropout on; leaves gradients.
 
-    What fine-tuning baselines do with the compute that meta-learners spend on episodes.
+    A tenth of the utterances are given to the new speaker instead, so that its starting point, near the mean of all
+    speakers, is a voice too. What fine-tuning baselines do with the compute that meta-learners spend on episodes.
     """
-    batches = [batch for task in tasks for batch in (task.support, task.query)]
     total = sum(len(batch) for batch in batches)
     logs: dict[str, float] = {}
     with pinned(backbone, training=True):
         for batch in batches:
-            losses = backbone.loss(batch)
+            hidden = torch.rand(len(batch), device=batch.speakers.device) < NEW_SPEAKER_SHARE
+            losses = backbone.loss(replace(batch, speakers=batch.speakers.masked_fill(hidden, NEW_SPEAKER)))
             share = len(batch) / total
             (losses["loss"] * share).backward()  # type: ignore[no-untyped-call]
             for name, value in losses.items():
                 logs[name] = logs.get(name, 0.0) + share * float(value.detach())
     return logs
+
+
+def both_halves(tasks: Sequence[Task]) -> list[Batch]:
+    """Support and query batches of all tasks, for algorithms that make no difference between them."""
+    return [batch for task in tasks for batch in (task.support, task.query)]
 
 
 def add_gradients(backbone: Backbone, grads: Mapping[str, Tensor]) -> None:

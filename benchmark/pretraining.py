@@ -1,23 +1,94 @@
-"""The multi-speaker pretraining that every algorithm starts from."""
+"""The multi-speaker pretraining that every algorithm starts from, done once per corpus, backbone and seed."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import torch
 
-from benchmark.backbone import Backbone
-from benchmark.batch import Batch
+from benchmark import checkpoint
+from benchmark.backbone import Backbone, BackboneSpec
+from benchmark.batch import Batch, collate
+from benchmark.corpus import Corpus
+from benchmark.files import digest_of
+from benchmark.inner_loop import joint_step
+from benchmark.progress import progress
+from benchmark.settings import PretrainSettings
+from benchmark.training import Budget, fit
 
 
 class Pretraining(torch.nn.Module):
-    """Conventional training: every utterance with its speaker's vector."""
+    """A learner that trains the backbone conventionally."""
 
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
 
     def meta_step(self, batch: Batch) -> dict[str, float]:
-        """One backward pass over the batch."""
-        self.backbone.train()
-        losses = self.backbone.loss(batch)
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
-        return {name: float(value.detach()) for name, value in losses.items()}
+        """See :func:`benchmark.inner_loop.joint_step`."""
+        return joint_step(self.backbone, [batch])
+
+
+class BatchSampler:
+    """Batches of training utterances of about one length (little padding); a function of seed and step alone."""
+
+    def __init__(self, corpus: Corpus, size: int, seed: int) -> None:
+        self.corpus, self.size, self.seed = corpus, size, seed
+
+    @cached_property
+    def _sorted(self) -> list[str]:
+        names = [name for speaker in self.corpus.speakers("train") for name in self.corpus.utterance_ids(speaker)]
+        return sorted(names, key=lambda name: (self.corpus.frames(name), name))
+
+    def __call__(self, step: int) -> Batch:
+        """The batch of a step."""
+        names = self._sorted
+        generator = np.random.default_rng([self.seed, 0, step])
+        window = min(len(names), 4 * self.size)
+        start = int(generator.integers(0, len(names) - window + 1))
+        picked = generator.choice(window, min(self.size, window), replace=False)
+        return collate(self.corpus.many(names[start + i] for i in sorted(picked)), self.corpus, speaker_index(self.corpus))
+
+
+def speaker_index(corpus: Corpus) -> dict[str, int]:
+    """The training speakers' rows in the backbone's table."""
+    return {speaker: row for row, speaker in enumerate(corpus.speakers("train"))}
+
+
+def build(backbone: type[Backbone], config: Any, corpus: Corpus, seed: int) -> Backbone:
+    """A fresh backbone for a corpus, its weights drawn from ``seed``."""
+    torch.manual_seed(seed)
+    return backbone(BackboneSpec(len(corpus.symbols), len(corpus.speakers("train")), corpus.mel, corpus.statistics), config)
+
+
+def pretrained(backbone: type[Backbone], config: Any, source: str, corpus: Corpus, settings: PretrainSettings, seed: int, cache: Path) -> tuple[Backbone, str]:
+    """The pretrained backbone, from the cache if it is there and whole, and the digest that names it.
+
+    Args:
+        backbone: the plugin.
+        config: its configuration.
+        source: digest of its source, so that a changed model is trained anew.
+        corpus: prepared.
+        settings: how long and how.
+        seed: of weights and batches.
+        cache: where pretrained backbones and unfinished pretrainings are kept.
+    """
+    model = build(backbone, config, corpus, seed)
+    key = digest_of([corpus.version, source, asdict(config), asdict(settings), seed], 16)
+    done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
+    state = checkpoint.load(done)
+    if state is None:
+        unfinished = done.with_suffix(".training")
+        with progress("Pretraining", settings.steps) as show:
+            budget = Budget(steps=settings.steps)
+            make = BatchSampler(corpus, settings.batch_size, seed)
+            fit(Pretraining(model), make, settings.learning_rate, budget, seed, unfinished, lambda fraction, _: show(fraction * settings.steps))
+        state = model.state_dict()
+        checkpoint.save(done, state)
+        unfinished.unlink(missing_ok=True)
+    model.load_state_dict(state)
+    return model, key

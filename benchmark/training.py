@@ -47,10 +47,13 @@ class Budget:
 class Training(pl.LightningModule):
     """One optimiser around any learner. Steps are functions of (seed, step), so a resumed run repeats nothing and skips nothing."""
 
-    def __init__(self, learner: torch.nn.Module, learning_rate: float, budget: Budget, seed: int) -> None:
+    def __init__(
+        self, learner: torch.nn.Module, learning_rate: float, budget: Budget, seed: int, show: Callable[[float, dict[str, float]], object]
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.learner, self.learning_rate, self.budget, self.seed = learner, learning_rate, budget, seed
+        self.show = show
         self.step, self.flops, self.seconds, self.counted = 0, 0.0, 0.0, [0.0, 0.0]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -80,8 +83,9 @@ class Training(pl.LightningModule):
         optimizer.step()
         self.step += 1
         self.seconds += time.perf_counter() - started
-        self.log_dict({f"train/{name}": value for name, value in logs.items()}, batch_size=1)
-        if self.budget.progress(self.step, self.flops) >= 1:
+        progress = self.budget.progress(self.step, self.flops)
+        self.show(min(1.0, progress), logs)
+        if progress >= 1:
             self.trainer.should_stop = True
 
     def _diverged(self, why: str) -> BenchmarkError:
@@ -146,7 +150,7 @@ def fit(
     budget: Budget,
     seed: int,
     path: Path,
-    callbacks: list[pl.Callback] | None = None,
+    show: Callable[[float, dict[str, float]], object] = lambda fraction, logs: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
 ) -> dict[str, float]:
     """Train ``learner`` in place until the budget is spent, resuming from ``path`` if a training was cut off there.
@@ -158,13 +162,13 @@ def fit(
         budget: when to stop.
         seed: of each step's randomness.
         path: checkpoint of the unfinished training; deleted by nobody, so a finished one resumes to its end at once.
-        callbacks: progress and loggers.
+        show: called after each step with the fraction of the budget spent and the step's logs.
         checkpoint_seconds: how often to save.
 
     Returns:
         "steps", "flops" and "seconds" spent, interrupted parts included.
     """
-    module = Training(learner, learning_rate, budget, seed)
+    module = Training(learner, learning_rate, budget, seed, show)
     saver = _Saver(path, checkpoint_seconds)
     state = checkpoint.load(path)
     # Lightning's own messages tell of devices and data loaders; ours say what matters to a user.
@@ -174,7 +178,7 @@ def fit(
         trainer = pl.Trainer(
             accelerator="auto", devices=1, max_steps=-1, max_epochs=-1, inference_mode=False, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[saver, *(callbacks or [])],
+            callbacks=[saver],
         )  # fmt: skip
         if state is None or budget.progress(state["progress"]["step"], state["progress"]["flops"]) < 1:
             resume = None

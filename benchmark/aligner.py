@@ -1,0 +1,256 @@
+"""The built-in forced aligner: a flat-start monophone HMM, the first pass of what the Montreal Forced Aligner does.
+
+Three left-to-right states a phone, one diagonal Gaussian each over 39 MFCCs; silence at both ends, optional silence
+between words; Viterbi training (Rabiner, "A Tutorial on Hidden Markov Models", 1989, section VI) from an equal split.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+import torchaudio
+
+from benchmark import checkpoint
+from benchmark.corpus import SILENCE, Words
+from benchmark.dataset import Segment
+
+HOP_SECONDS = 0.005
+STATES = 3
+PASSES = 10
+FIT_UTTERANCES = 4000
+"""More add nothing to a few hundred Gaussians; the rest of a large corpus is only aligned."""
+VARIANCE_FLOOR = 0.01
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+class CannotAlign(Exception):
+    """An utterance is too short for its phones."""
+
+
+@dataclass(frozen=True)
+class AlignmentItem:
+    """An utterance's features, shape (frames, 39), and its phones, word by word."""
+
+    id: str
+    features: Floats
+    words: Words
+
+
+def mfcc(audio: Floats, sample_rate: int) -> Floats:
+    """39 MFCCs (13, deltas, accelerations) every 5 ms from 20 ms windows, mean-normalised; (frames, 39).
+
+    Args:
+        audio: shape (samples,), float in [-1, 1].
+        sample_rate: Hz.
+    """
+    cepstra = torchaudio.compliance.kaldi.mfcc(
+        torch.from_numpy(audio)[None] * 32768, sample_frequency=sample_rate, frame_length=20.0,
+        frame_shift=1000 * HOP_SECONDS, num_ceps=13, num_mel_bins=26, snip_edges=False, dither=0.0, high_freq=0.0,
+    ).T  # fmt: skip
+    deltas = torchaudio.functional.compute_deltas(cepstra, win_length=9)
+    features = torch.cat([cepstra, deltas, torchaudio.functional.compute_deltas(deltas, win_length=9)])
+    return (features - features.mean(1, keepdim=True)).T.contiguous().numpy()
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """An utterance's states in order; ``units[i]`` is the phone index and ``skip[i]`` a further predecessor or -1."""
+
+    states: Ints
+    skip: Ints
+    segment: Ints
+    """Of each state: the number of its phone in the utterance, -1 in silence."""
+
+
+def _graph(words: Words, phones: dict[str, int]) -> _Graph:
+    states: list[int] = []
+    skip: list[int] = []
+    segment: list[int] = []
+
+    def add(phone: str, number: int, jump: int) -> None:
+        for state in range(STATES):
+            states.append(STATES * phones[phone] + state)
+            skip.append(jump if state == 0 else -1)
+            segment.append(number)
+
+    add(SILENCE, -1, -1)
+    number, after_pause = 0, -1
+    for index, word in enumerate(words):
+        if index:
+            after_pause = len(states) - 1
+            add(SILENCE, -1, -1)
+        for phone in word:
+            add(phone, number, after_pause)
+            number, after_pause = number + 1, -1
+    add(SILENCE, -1, -1)
+    return _Graph(np.array(states), np.array(skip), np.array(segment))
+
+
+@numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
+def _viterbi(scores: Floats, stay: Floats, leave: Floats, skip: Ints) -> Ints:
+    """Best path: scores (frames, states in order), log-probabilities of staying and leaving, extra predecessors."""
+    frames, states = scores.shape
+    best = np.full(states, -np.inf)
+    best[0] = scores[0, 0]
+    back = np.zeros((frames, states), np.int32)
+    for t in range(1, frames):
+        for j in range(states - 1, -1, -1):
+            value, source = best[j] + stay[j], j
+            if j > 0 and best[j - 1] + leave[j - 1] > value:
+                value, source = best[j - 1] + leave[j - 1], j - 1
+            k = skip[j]
+            if k >= 0 and best[k] + leave[k] > value:
+                value, source = best[k] + leave[k], k
+            # Sources lie at or before j, and j runs downwards, so none has been overwritten yet.
+            best[j] = value + scores[t, j]
+            back[t, j] = source
+    path = np.empty(frames, np.int64)
+    path[-1] = states - 1
+    for t in range(frames - 1, 0, -1):
+        path[t - 1] = back[t, path[t]]
+    return path
+
+
+class Aligner:
+    """Trained Gaussians and transitions.
+
+    Attributes:
+        phones: index of each phone; silence is one of them.
+        mean, variance: (phones * 3, 39).
+        stay: (phones * 3,) probability of staying in a state for another frame.
+    """
+
+    def __init__(self, phones: dict[str, int], mean: Floats, variance: Floats, stay: Floats) -> None:
+        self.phones, self.mean, self.variance, self.stay = phones, mean, variance, stay
+
+    @classmethod
+    def fit(
+        cls,
+        items: Sequence[AlignmentItem],
+        workers: int = 1,
+        resume_folder: Path | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Aligner:
+        """Train on ``items``; the result does not depend on ``workers``.
+
+        Args:
+            items: utterances; too short ones are passed over.
+            workers: threads.
+            resume_folder: where each pass is kept, to go on from after a kill.
+            progress: called with (passes done, passes in all).
+        """
+        phones = {name: i for i, name in enumerate([SILENCE, *sorted({p for i in items for w in i.words for p in w})])}
+        usable = [item for item in items if len(item.features) > _least_frames(item.words)][:FIT_UTTERANCES]
+        if not usable:
+            raise CannotAlign("no utterance is long enough for its phones")
+        aligner: Aligner | None = None
+        with ThreadPoolExecutor(workers) as pool:
+            for number in range(PASSES):
+                kept = None if resume_folder is None else resume_folder / f"pass-{number}.pt"
+                state = None if kept is None else checkpoint.load(kept)
+                if state is not None:
+                    aligner = cls(state["phones"], *(state[name].numpy() for name in ("mean", "variance", "stay")))
+                else:
+                    find = partial(_equal_split, phones=phones) if aligner is None else aligner._path
+                    aligner = cls._estimate(phones, usable, list(pool.map(find, usable)))
+                    if kept is not None:
+                        arrays = {n: torch.from_numpy(getattr(aligner, n)) for n in ("mean", "variance", "stay")}
+                        checkpoint.save(kept, {"phones": phones, **arrays})
+                progress(number + 1, PASSES)
+        assert aligner is not None
+        return aligner
+
+    @classmethod
+    def _estimate(cls, phones: dict[str, int], items: Sequence[AlignmentItem], paths: Sequence[tuple[Ints, Ints]]) -> Aligner:
+        """Means, variances and transitions from the frames and visits that the paths give each state."""
+        size = STATES * len(phones)
+        count, visits = np.zeros(size), np.zeros(size)
+        total, square = np.zeros((size, items[0].features.shape[1])), np.zeros((size, items[0].features.shape[1]))
+        for item, (states, entered) in zip(items, paths, strict=True):
+            x = item.features.astype(np.float64)
+            order = np.argsort(states, kind="stable")
+            present, starts = np.unique(states[order], return_index=True)
+            count[present] += np.diff([*starts, len(states)])
+            total[present] += np.add.reduceat(x[order], starts)
+            square[present] += np.add.reduceat(np.square(x[order]), starts)
+            np.add.at(visits, entered, 1)
+        everything = total.sum(0) / count.sum()
+        overall = square.sum(0) / count.sum() - np.square(everything)
+        # A few imaginary frames of average speech keep rare states sane.
+        prior = 5.0
+        weight = (count + prior)[:, None]
+        mean = (total + prior * everything) / weight
+        variance = (square + prior * (overall + np.square(everything))) / weight - np.square(mean)
+        variance = np.maximum(variance, VARIANCE_FLOOR * overall)
+        stay = np.clip(1 - (visits + 1) / (count + 2), 0.05, 0.98)
+        return cls(phones, mean.astype(np.float32), variance.astype(np.float32), stay.astype(np.float32))
+
+    def _path(self, item: AlignmentItem) -> tuple[Ints, Ints]:
+        """The state of each frame, and the states entered."""
+        graph, path = self._search(item)
+        return graph.states[path], graph.states[np.unique(path)]
+
+    def _search(self, item: AlignmentItem) -> tuple[_Graph, Ints]:
+        graph = _graph(item.words, self.phones)
+        states, position = np.unique(graph.states, return_inverse=True)
+        precision = 1 / self.variance[states]
+        x, mean = item.features, self.mean[states]
+        constant = (np.square(mean) * precision - np.log(precision)).sum(1)
+        scores = -0.5 * (np.square(x) @ precision.T - 2 * x @ (mean * precision).T + constant)
+        stay = self.stay[graph.states]
+        path = _viterbi(np.ascontiguousarray(scores[:, position]), np.log(stay), np.log(1 - stay), graph.skip)
+        return graph, path
+
+    def align(self, item: AlignmentItem) -> list[list[Segment]]:
+        """Where each phone lies, word by word; pauses are the gaps between words.
+
+        Raises:
+            CannotAlign: the utterance is too short for its phones, or has a phone never trained on.
+        """
+        unknown = {phone for word in item.words for phone in word} - self.phones.keys()
+        if unknown or len(item.features) <= _least_frames(item.words):
+            raise CannotAlign(f"phone {min(unknown)} was never trained on" if unknown else "too short for its phones")
+        graph, path = self._search(item)
+        number = graph.segment[path]
+        result: list[list[Segment]] = []
+        index = 0
+        for word in item.words:
+            segments = []
+            for phone in word:
+                frames = np.flatnonzero(number == index)
+                segments.append(Segment(phone, float(frames[0] * HOP_SECONDS), float((frames[-1] + 1) * HOP_SECONDS)))
+                index += 1
+            result.append(segments)
+        return result
+
+
+def _least_frames(words: Words) -> int:
+    return STATES * (sum(map(len, words)) + 2)
+
+
+def _equal_split(item: AlignmentItem, phones: dict[str, int]) -> tuple[Ints, Ints]:
+    """Flat start: a tenth of a second of silence at both ends at most, the rest shared out equally, no pauses."""
+    names = [SILENCE, *(phone for word in item.words for phone in word), SILENCE]
+    states = np.array([STATES * phones[name] + state for name in names for state in range(STATES)])
+    frames = len(item.features)
+    edge = min(round(0.06 / HOP_SECONDS), frames // 10)
+    inner = states[STATES:-STATES]
+    middle = inner[np.arange(frames - 2 * edge) * len(inner) // (frames - 2 * edge)]
+    ends = np.arange(edge) * STATES // max(edge, 1)
+    return np.concatenate([states[:STATES][ends], middle, states[-STATES:][ends]]), states
+
+
+def default_workers() -> int:
+    """The cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

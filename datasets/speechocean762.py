@@ -1,0 +1,82 @@
+"""speechocean762: real read English by 250 people whose first language is Mandarin (OpenSLR 101)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.dataset import Dataset, DatasetCard, Utterance
+from benchmark.errors import BenchmarkError
+
+TEST_PER_GENDER, VALIDATION_PER_GENDER, ADULT = 6, 4, 18
+
+
+class SpeechOcean762(Dataset):
+    """Accented read speech, 20 sentences a speaker; the official train split alone, divided by speaker.
+
+    Zhang et al., "speechocean762: An Open-Source Non-native English Speech Corpus For Pronunciation Assessment"
+    (Interspeech 2021). Test and validation speakers are adults, half of them women; the rest, children among them, train.
+    Works on the corpus as published (``.WAV``) and on copies in another format: paths come from ``train/wav.scp``.
+    """
+
+    card = DatasetCard(
+        title="speechocean762",
+        version="1",
+        licence="CC-BY-4.0",
+        language="en-us",
+        sample_rate=16_000,
+        citation="Zhang et al., Interspeech 2021, arXiv:2104.01378",
+        how_to_get="Download it from OpenSLR (resource 101) and unpack it.",
+        layout="train/{wav.scp,text,utt2spk,spk2age,spk2gender} and the audio files that wav.scp names",
+    )
+
+    def __init__(self, root: Path | None, config: Any = None) -> None:
+        super().__init__(root, config)
+        assert root is not None
+        tables = {name: self._table(root / "train" / name) for name in ("wav.scp", "text", "utt2spk", "spk2age", "spk2gender")}
+        self._speakers: dict[str, list[Utterance]] = {}
+        for name, speaker in sorted(tables["utt2spk"].items()):
+            audio = root / tables["wav.scp"].get(name, f"missing/{name}")
+            self._speakers.setdefault(speaker, []).append(Utterance(name, speaker, tables["text"].get(name, ""), audio))
+        self._splits = _split(sorted(self._speakers), tables["spk2age"], tables["spk2gender"])
+
+    def speakers(self, split: str) -> Sequence[str]:
+        """See :meth:`Dataset.speakers`."""
+        return self._splits[split]
+
+    def utterances(self, speaker: str) -> Sequence[Utterance]:
+        """See :meth:`Dataset.utterances`."""
+        return self._speakers[speaker]
+
+    def _table(self, path: Path) -> dict[str, str]:
+        """A Kaldi table: key, white space, value."""
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except OSError as error:
+            found = ", ".join(sorted(p.name for p in self.root.iterdir())[:8]) if self.root and self.root.is_dir() else "no such folder"
+            raise BenchmarkError(
+                f"{self.root} is not a {self.card.title} data root: expected {self.card.layout}; found: {found or 'nothing'}. "
+                f"{self.card.how_to_get}"
+            ) from error
+        return {key: value.strip() for key, _, value in (line.replace("\t", " ").partition(" ") for line in lines) if key}
+
+
+def _split(speakers: Sequence[str], age: dict[str, str], gender: dict[str, str]) -> dict[str, list[str]]:
+    """Adults drawn by a fixed seed, as many women as men, for test and validation; everybody else trains."""
+    generator = np.random.default_rng(762)
+    test: list[str] = []
+    validation: list[str] = []
+    for kind in ("f", "m"):
+        adults = [s for s in speakers if gender.get(s, "").lower() == kind and int(age.get(s, "0")) >= ADULT]
+        drawn = [adults[i] for i in generator.permutation(len(adults))]
+        test += drawn[:TEST_PER_GENDER]
+        validation += drawn[TEST_PER_GENDER : TEST_PER_GENDER + VALIDATION_PER_GENDER]
+    held_out = {*test, *validation}
+    return {"train": [s for s in speakers if s not in held_out], "validation": sorted(validation), "test": sorted(test)}
+
+
+PLUGIN = SpeechOcean762
+
