@@ -1,0 +1,258 @@
+"""Plugins are found by file, by entry point and by path, and mistakes in them are told in one sentence."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from benchmark import registry
+from benchmark.errors import BenchmarkError, UsageError
+
+PLUGIN = '''
+"""A file's docstring."""
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from benchmark.metric import Metric, Sample
+
+
+class Loudness(Metric):
+    """Root mean square of the speech.
+
+    More about it.
+    """
+
+    version = "3"
+    columns = ("loudness",)
+    higher_is_better = {"loudness": True}
+    mode = "free"
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options.
+
+        Attributes:
+            gain: factor applied
+                before measuring.
+            bands: none yet.
+        """
+
+        gain: float = 1.0
+        bands: list[int] = field(default_factory=list)
+        floor: int | None = None
+        """Least value."""
+
+    def score(self, sample: Sample) -> dict[str, float]:
+        return {"loudness": float((sample.audio**2).mean())}
+
+
+PLUGIN = Loudness
+'''
+
+
+def write(folder: Path, name: str, text: str = PLUGIN) -> Path:
+    path = folder / name
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return path
+
+
+def test_built_in_plugins_of_every_kind_are_found_and_derive_from_their_base() -> None:
+    expected = {
+        "algorithm": "reptile",
+        "dataset": "speechocean762",
+        "backbone": "fastspeech2",
+        "vocoder": "griffin_lim",
+        "metric": "mcd",
+    }
+    for kind, name in expected.items():
+        found = registry.find(kind)
+        assert name in found
+        assert list(found) == sorted(found)
+        assert found[name].origin == "built-in"
+        assert found[name].summary and not found[name].summary.startswith("BROKEN")
+        assert registry.load(kind, name).__module__ == found[name].module
+
+
+def test_a_plugin_file_is_found_described_and_loaded(tmp_path: Path) -> None:
+    path = write(tmp_path, "loud-ness.py")
+    info = registry.get("metric", "loud-ness", [path])
+    assert (info.name, info.kind, info.origin) == ("loud_ness", "metric", "file")
+    assert info.summary == "Root mean square of the speech."
+    found = registry.describe(info)
+    assert [(field.name, field.type, field.default, field.doc) for field in found.fields] == [
+        ("gain", "float", "1.0", "factor applied before measuring."),
+        ("bands", "list[int]", "list()", "none yet."),
+        ("floor", "int | None", "None", "Least value."),
+    ]
+    assert found.facts["version"] == "3" and found.facts["columns"] == ("loudness",)
+    assert registry.load("metric", "loud_ness", [path]).__name__ == "Loudness"
+    assert "loud_ness" not in registry.find("vocoder", [path])
+
+
+def test_the_same_file_given_twice_is_one_plugin(tmp_path: Path) -> None:
+    path = write(tmp_path, "loudness.py")
+    assert registry.get("metric", "loudness", [path, str(path)]).path == path
+
+
+def test_objects_of_a_plugin_file_can_be_unpickled_in_a_fresh_process(tmp_path: Path) -> None:
+    path = write(tmp_path, "loudness.py")
+    metric = registry.load("metric", "loudness", [path])()
+    (tmp_path / "metric.pickle").write_bytes(pickle.dumps((metric, metric.config)))
+    code = (
+        "import pickle, sys; from benchmark import registry; registry.register([sys.argv[1]]);"
+        "metric, config = pickle.load(open(sys.argv[2], 'rb')); print(type(metric).__name__, config.gain)"
+    )
+    command = [sys.executable, "-c", code, str(path), str(tmp_path / "metric.pickle")]
+    root = Path(registry.__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root)
+    assert done.stdout.split() == ["Loudness", "1.0"], done.stderr
+
+
+@pytest.mark.parametrize(
+    ("base", "kind"),
+    [
+        ("from benchmark.algorithm import Algorithm\nclass A(Algorithm): ...", "algorithm"),
+        ("from benchmark.dataset import Dataset as D\nclass A(D): ...", "dataset"),
+        ("import benchmark.vocoder\nclass A(benchmark.vocoder.Vocoder): ...", "vocoder"),
+        ("import benchmark.backbone as b\nclass A(b.Backbone): ...", "backbone"),
+        ("from benchmark.algorithms.reptile import Reptile\nclass A(Reptile): ...", "algorithm"),
+        ("from benchmark.algorithms import reptile\nclass A(reptile.Reptile): ...", "algorithm"),
+        ("from benchmark.metric import Metric\nclass Mixin: ...\nclass B(Mixin, Metric): ...\nclass A(B): ...", "metric"),
+    ],
+)
+def test_the_kind_of_a_plugin_file_is_that_of_its_base_class(tmp_path: Path, base: str, kind: str) -> None:
+    path = write(tmp_path, "mine.py", f"{base}\nPLUGIN = A\n")
+    assert registry.from_file(path).kind == kind
+
+
+def test_options_inherited_from_a_built_in_plugin_are_described(tmp_path: Path) -> None:
+    text = """
+    from dataclasses import dataclass
+    from benchmark.algorithms.reptile import Reptile
+
+    class Mine(Reptile):
+        @dataclass(frozen=True)
+        class Config(Reptile.Config):
+            extra: int = 7
+            '''Of ours.'''
+
+    PLUGIN = Mine
+    """
+    fields = registry.describe(registry.from_file(write(tmp_path, "mine.py", text))).fields
+    theirs = registry.describe(registry.get("algorithm", "reptile")).fields
+    assert fields[:-1] == theirs and fields[-1].doc == "Of ours."
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("class A: ...\nPLUGIN = A\n", "must be a class in it that derives from one of benchmark.algorithm.Algorithm"),
+        ("from somewhere import A\nPLUGIN = A\n", "must be a class in it that derives"),
+        ("class A: ...\n", "does not end in 'PLUGIN = YourClass'"),
+        ("", "does not end in 'PLUGIN = YourClass'"),
+        ("class A(\nPLUGIN = A\n", "is not valid Python"),
+    ],
+)
+def test_a_plugin_file_that_is_none_is_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    path = write(tmp_path, "mine.py", text)
+    with pytest.raises(BenchmarkError, match=sentence) as error:
+        registry.find("metric", [path])
+    assert str(path) in str(error.value)
+
+
+def test_a_missing_plugin_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no plugin file .*none\.py"):
+        registry.find("metric", [tmp_path / "none.py"])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("PLUGIN = Loudness", "raise RuntimeError('no luck')\nPLUGIN = Loudness"), "RuntimeError: no luck"),
+        (("PLUGIN = Loudness", "raise SystemExit(3)\nPLUGIN = Loudness"), "SystemExit: 3"),
+        (("from dataclasses", "import no_such_module\nfrom dataclasses"), "No module named 'no_such_module'"),
+        (("def score", "def scores"), r"Loudness in .* must still define score\(\)"),
+    ],
+)
+def test_a_plugin_that_cannot_be_loaded_says_why(tmp_path: Path, change: tuple[str, str], sentence: str) -> None:
+    path = write(tmp_path, "loudness.py", PLUGIN.replace(*change))
+    with pytest.raises(BenchmarkError, match=sentence) as error:
+        registry.load("metric", "loudness", [path])
+    assert str(path) in str(error.value)
+
+
+def test_a_duplicate_name_is_an_error_that_names_both(tmp_path: Path) -> None:
+    path = write(tmp_path, "mcd.py")
+    with pytest.raises(UsageError, match=r"Two metrics are called 'mcd': .*metrics/mcd\.py and .*; rename one"):
+        registry.find("metric", [path])
+
+
+def test_a_wrong_name_gets_a_suggestion_and_the_list() -> None:
+    with pytest.raises(UsageError, match=r"no algorithm called 'Reptil'; did you mean 'reptile'\? There are: .*maml"):
+        registry.get("algorithm", "Reptil")
+    with pytest.raises(UsageError, match="did you mean 'metric'"):
+        registry.find("metrik")
+    with pytest.raises(UsageError, match=r"no plugin called 'zzz'\. There are"):
+        registry.resolve("zzz")
+
+
+def test_resolve_takes_a_name_a_kind_and_name_or_a_path(tmp_path: Path) -> None:
+    by_name = registry.resolve("griffin-lim")
+    assert by_name == registry.resolve("vocoder/griffin_lim") == registry.resolve(str(by_name.path))
+    assert registry.resolve(str(write(tmp_path, "loudness.py"))).kind == "metric"
+    with pytest.raises(UsageError, match="say metric/griffin_lim or vocoder/griffin_lim|say vocoder/.* or metric/"):
+        registry.resolve("griffin_lim", [write(tmp_path, "griffin_lim.py")])
+
+
+def install(site: Path, plugins: dict[str, str]) -> None:
+    """Lay down an installed distribution with entry points in the group benchmark.metrics."""
+    info = site / "extras-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: extras\nVersion: 1.0\n")
+    lines = [f"{name} = {value}" for name, value in plugins.items()]
+    (info / "entry_points.txt").write_text("\n".join(["[benchmark.metrics]", *lines, ""]))
+
+
+def test_entry_points_are_found_without_importing_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "extras_for_tests"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    write(package, "loudness.py")
+    install(tmp_path, {"ext-loud": "extras_for_tests.loudness", "ext_class": "extras_for_tests.loudness:Loudness"})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = registry.find("metric")
+    assert found["ext_loud"].summary == found["ext_class"].summary == "Root mean square of the speech."
+    assert found["ext_loud"].origin == "entry point of extras"
+    assert "extras_for_tests" not in sys.modules
+    with pytest.raises(BenchmarkError, match="RuntimeError: imported"):
+        registry.load("metric", "ext_loud")
+    (package / "__init__.py").write_text("")
+    assert registry.load("metric", "ext_loud") is registry.load("metric", "ext_class")
+
+
+def test_an_entry_point_of_a_built_in_name_is_a_duplicate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, {"mcd": "nowhere_at_all.mcd"})
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(UsageError, match=r"Two metrics are called 'mcd'.*nowhere_at_all\.mcd \(entry point of extras\)"):
+        registry.find("metric")
+
+
+def test_the_source_digest_follows_the_file_and_what_it_builds_on(tmp_path: Path) -> None:
+    path = write(tmp_path, "loudness.py")
+    first = registry.source_digest(registry.from_file(path))
+    assert first == registry.source_digest(registry.from_file(path))
+    path.write_text(path.read_text() + "\n# changed\n")
+    assert registry.source_digest(registry.from_file(path)) != first
+    base = "from benchmark.algorithms.{} import X\nfrom benchmark.algorithm import Algorithm\n"
+    rest = "class A(Algorithm): ...\nPLUGIN = A\n"
+    digests = {
+        registry.source_digest(registry.from_file(write(tmp_path, "a.py", base.format(name) + rest)))
+        for name in ("reptile", "maml")
+    }
+    assert len(digests) == 2
