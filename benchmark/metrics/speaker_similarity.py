@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -17,6 +18,7 @@ from benchmark.errors import BenchmarkError, CannotScore, UsageError
 from benchmark.files import digest_of, write_atomic
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
 from benchmark.metrics import require_speech, spread
+from benchmark.progress import progress
 
 Floats = npt.NDArray[np.float32]
 
@@ -80,10 +82,18 @@ class SpeakerSimilarity(Metric):
         corpus = context.corpus
         scored = set(context.speakers)
         # The whole split, so that the constants do not depend on how many of its speakers a run is limited to.
-        speakers = sorted(s for split in SPLITS if scored & set(found := corpus.speakers(split)) for s in found)
-        self._embeddings = {
-            speaker: _speaker_embeddings(corpus, speaker, self.config.utterances, context.cache) for speaker in speakers
-        }
+        splits = [corpus.speakers(split) for split in SPLITS]
+        speakers = sorted(speaker for split in splits if scored & set(split) for speaker in split)
+        names = {speaker: spread(corpus.utterance_ids(speaker), self.config.utterances) for speaker in speakers}
+        paths = {speaker: _cache_file(corpus, speaker, names[speaker], context.cache) for speaker in speakers}
+        stored = {speaker: _read(path) for speaker, path in paths.items()}
+        self._embeddings = {speaker: known for speaker, known in stored.items() if known is not None}
+        if missing := [speaker for speaker in speakers if speaker not in self._embeddings]:
+            with progress("Embedding real voices", len(missing)) as show:
+                for done, speaker in enumerate(missing, 1):
+                    self._embeddings[speaker] = _embed_all(corpus, names[speaker])
+                    _write(paths[speaker], self._embeddings[speaker])
+                    show(done)
         enough = {s: np.stack(list(e.values())) for s, e in self._embeddings.items() if len(e) >= 2}
         if len(enough) < 2:
             raise BenchmarkError(
@@ -160,32 +170,31 @@ def embed(audio: Audio) -> Floats:
     return embedding
 
 
-def _speaker_embeddings(corpus: Corpus, speaker: str, count: int, folder: Path) -> dict[str, Floats]:
-    """Embeddings of a speaker's real utterances by id, from the cache or made; unusable utterances are missing."""
-    utterances = spread(corpus.utterance_ids(speaker), count)
-    key = digest_of([EMBEDDING_FORMAT, "ge2e", corpus.version, speaker, utterances], 24)
-    path = folder / f"speaker-embeddings-{key}.npz"
+def _cache_file(corpus: Corpus, speaker: str, utterances: Sequence[str], folder: Path) -> Path:
+    key = digest_of([EMBEDDING_FORMAT, "ge2e", corpus.version, speaker, list(utterances)], 24)
+    return folder / f"speaker-embeddings-{key}.npz"
+
+
+def _read(path: Path) -> dict[str, Floats] | None:
+    """Embeddings by utterance, or None where the file is absent or damaged (it is then made anew)."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             return dict(zip(stored["ids"].tolist(), stored["embeddings"], strict=True))
-    except FileNotFoundError:
-        pass
-    except Exception:  # whatever a damaged archive raises: made anew and overwritten
-        pass
+    except Exception:  # numpy and zipfile raise many kinds on a damaged archive
+        return None
+
+
+def _write(path: Path, embeddings: Mapping[str, Floats]) -> None:
+    vectors = np.stack(list(embeddings.values())) if embeddings else np.zeros((0, 256), np.float32)
+    write_atomic(path, lambda file: np.savez(file, ids=np.array(list(embeddings), dtype=np.str_), embeddings=vectors))
+
+
+def _embed_all(corpus: Corpus, utterances: Sequence[str]) -> dict[str, Floats]:
+    """Embeddings of real utterances; those without enough voice are left out."""
     embeddings: dict[str, Floats] = {}
     for utterance in utterances:
-        try:
+        with suppress(CannotScore):
             embeddings[utterance] = embed(corpus[utterance].waveform)
-        except CannotScore:
-            continue
-    ids = np.array(list(embeddings), dtype=np.str_)
-    vectors = np.stack(list(embeddings.values())) if embeddings else np.zeros((0, 256), np.float32)
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as stream:
-            np.savez(stream, ids=ids, embeddings=vectors)
-
-    write_atomic(path, write)
     return embeddings
 
 
