@@ -1,0 +1,256 @@
+"""Settings come from preset, file and command line, in that order, and mistakes in them are told in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+
+from benchmark import config
+from benchmark.config import Plugin, from_dict, parse, plugin, plugins, to_dict, to_yaml
+from benchmark.config_help import settings_help
+from benchmark.errors import BenchmarkError, UsageError
+
+VOCODER = '''
+from __future__ import annotations
+from dataclasses import dataclass
+from benchmark.vocoder import Vocoder
+
+class Tiny(Vocoder):
+    """Tiny."""
+
+    @dataclass(frozen=True)
+    class Config:
+        """Options.
+
+        Attributes:
+            rounds: of estimation.
+        """
+
+        rounds: int = 3
+        momentum: float = 0.5
+        sizes: tuple[int, ...] = (1, 2)
+
+        def __post_init__(self) -> None:
+            if self.rounds < 1:
+                raise ValueError(f"rounds must be at least 1, not {self.rounds}")
+
+    def decode(self, mel):
+        return mel
+
+PLUGIN = Tiny
+'''
+
+
+@dataclass(frozen=True)
+class Training:
+    """Training.
+
+    Attributes:
+        steps: of the optimiser.
+        rate: of learning.
+    """
+
+    steps: int = 10
+    rate: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.rate <= 0:
+            raise ValueError(f"rate must be above 0, not {self.rate}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Settings.
+
+    Attributes:
+        shots: support sizes.
+    """
+
+    vocoder: Plugin = plugin("vocoder")
+    metrics: tuple[Plugin, ...] = plugins("metric", ("mcd", "stoi"))
+    shots: tuple[int, ...] = (5,)
+    names: tuple[str, ...] = ()
+    mode: Literal["fast", "slow"] = "fast"
+    limit: int | None = None
+    quick: bool = False
+    folder: Path = Path("runs")
+    training: Training = field(default_factory=Training)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithPreset(Settings):
+    """Settings with a preset."""
+
+    preset: str = "one"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[Path]:
+    """Two plugin files that differ in name only, and in one option."""
+    (tmp_path / "tiny.py").write_text(VOCODER)
+    (tmp_path / "other.py").write_text(VOCODER.replace("rounds", "passes"))
+    return [tmp_path / "tiny.py", tmp_path / "other.py"]
+
+
+def read(files: list[Path], *arguments: str, text: str | None = None, kind: Any = Settings) -> Any:
+    """Parse, and hold every success to the round trip through YAML."""
+    words = list(arguments)
+    if text is not None:
+        path = files[0].parent / "settings.yaml"
+        path.write_text(text, encoding="utf-8")
+        words += ["--config", str(path)]
+    settings = parse(kind, words, files, also=("--output",))
+    assert from_dict(kind, yaml.safe_load(to_yaml(settings)), "config.yaml", files) == settings
+    return settings
+
+
+def test_defaults_are_the_dataclasses_own(files: list[Path]) -> None:
+    settings = read(files, "--vocoder", "tiny")
+    assert settings.vocoder.name == "tiny" and settings.vocoder.config.rounds == 3
+    assert [each.name for each in settings.metrics] == ["mcd", "stoi"]
+    assert dataclasses.replace(settings, vocoder=Plugin("x"), metrics=()) == Settings(vocoder=Plugin("x"), metrics=())
+
+
+def test_the_command_line_reaches_every_kind_of_field(files: list[Path]) -> None:
+    settings = read(
+        files,
+        *("--vocoder=tiny", "--vocoder.rounds", "7", "--vocoder.momentum", "1", "--vocoder.sizes", "4"),
+        *("--shots", "5,10", "--names", "a,b", "--mode", "slow", "--limit", "3", "--quick", "--folder", "x/y"),
+        *("--training.rate", "1e-5", "--metrics", "pesq"),
+    )
+    assert settings.vocoder.config == type(settings.vocoder.config)(rounds=7, momentum=1.0, sizes=(4,))
+    assert isinstance(settings.vocoder.config.momentum, float)
+    assert (settings.shots, settings.names, settings.mode) == ((5, 10), ("a", "b"), "slow")
+    assert (settings.limit, settings.quick, settings.folder) == (3, True, Path("x/y"))
+    assert settings.training == Training(10, 1e-5)
+    assert [each.name for each in settings.metrics] == ["pesq"]
+
+
+def test_dashes_in_keys_and_names_stand_for_underscores(files: list[Path]) -> None:
+    assert read(files, "--vocoder", "griffin-lim").vocoder.name == "griffin_lim"
+
+
+def test_yaml_takes_the_short_and_the_long_form(files: list[Path]) -> None:
+    assert read(files, text="vocoder: tiny").vocoder == read(files, text="vocoder: {name: tiny}").vocoder
+    settings = read(files, text="vocoder: {name: tiny, rounds: 2}\ntraining: {rate: 1e-4}\nshots: 3\nlimit: null\n")
+    assert settings.vocoder.config.rounds == 2 and settings.training.rate == 1e-4 and settings.shots == (3,)
+    listed, mapped = read(files, "--vocoder=tiny", text="metrics: [per]"), read(files, "--vocoder=tiny", text="metrics: {per: {}}")
+    assert listed == mapped and [each.name for each in listed.metrics] == ["per"]
+
+
+def test_an_option_of_one_of_several_plugins(files: list[Path]) -> None:
+    by_file = read(files, "--vocoder=tiny", text="metrics: {mcd: {}, per: {epochs: 3}}")
+    by_word = read(files, "--vocoder=tiny", "--metrics", "mcd,per", "--metrics.per.epochs", "3")
+    assert by_file == by_word and by_file.metrics[1].config.epochs == 3
+
+
+def test_preset_below_file_below_command_line(files: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = files[0].parent
+    monkeypatch.setattr(config, "PRESETS", folder)
+    (folder / "one.yaml").write_text("training: {steps: 1, rate: 0.1}\nshots: [1]\nlimit: 1\nvocoder: tiny")
+    (folder / "two.yaml").write_text("training: {steps: 2}\nvocoder: tiny")
+    settings = read(files, "--limit", "3", text="training: {steps: 5}\nlimit: 2", kind=WithPreset)
+    assert (settings.training, settings.shots, settings.limit) == (Training(5, 0.1), (1,), 3)
+    assert read(files, "--preset", "two", kind=WithPreset).training.steps == 2
+    assert read(files, text="preset: two", kind=WithPreset).preset == "two"
+    with pytest.raises(UsageError, match=r"no preset called 'tow'; did you mean 'two'\?"):
+        read(files, "--preset", "tow", kind=WithPreset)
+
+
+def test_another_plugin_drops_the_options_of_the_one_before(files: list[Path]) -> None:
+    settings = read(files, "--vocoder", "other", "--vocoder.passes", "9", text="vocoder: {name: tiny, rounds: 2}")
+    assert settings.vocoder.name == "other" and settings.vocoder.config.passes == 9
+
+
+def test_every_shipped_preset_fills_the_run_settings() -> None:
+    from benchmark.settings import RunSettings
+
+    @dataclass(frozen=True, kw_only=True)
+    class Run(RunSettings):
+        """With the one plugin that presets configure."""
+
+        backbone: Plugin = plugin("backbone", "fastspeech2")
+        preset: str = "small"
+
+    Run.__module__ = __name__
+    made = [parse(Run, ["--preset", name]) for name in config.presets()]
+    assert {"smoke", "small", "paper"} <= {settings.preset for settings in made}
+    assert len({to_yaml(settings) for settings in made}) == len(made)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Say which vocoder: --vocoder NAME, where NAME is one of .*griffin_lim"),
+        (["--vocoder", "tinny"], "no vocoder called 'tinny'; did you mean 'tiny'"),
+        (["--vocoder=tiny", "--vocoder.round=1"], "'--vocoder.round' of tiny; did you mean '--vocoder.rounds'"),
+        (["--vocoder=tiny", "--rounds=1"], "did you mean '--vocoder.rounds'"),
+        (["--vocoder=tiny", "--outputs=1"], "did you mean '--output'"),
+        (["--vocoder=tiny", "--zzz=1"], "no setting '--zzz'. There are: vocoder, metrics, shots"),
+        (["--vocoder=tiny", "--vocoder.rounds=1.5"], "--vocoder.rounds must be a whole number, not '1.5'"),
+        (["--vocoder=tiny", "--vocoder.rounds=0"], "vocoder.rounds must be at least 1, not 0"),
+        (["--vocoder=tiny", "--training.rate=-1"], "training.rate must be above 0, not -1"),
+        (["--vocoder=tiny", "--training.rate=.nan"], "training.rate must be a (finite )?number, not"),
+        (["--vocoder=tiny", "--training.rate=.inf"], "training.rate must be a finite number, not inf"),
+        (["--vocoder=tiny", "--shots=5,a"], "--shots must be a list, each of it a whole number, not '5,a'"),
+        (["--vocoder=tiny", "--mode=c"], "--mode must be one of fast, slow, not 'c'"),
+        (["--vocoder=tiny", "--limit=q"], "--limit must be a whole number or null, not 'q'"),
+        (["--vocoder=tiny", "--training=3"], "--training is a group of settings: give one of --training.steps"),
+        (["--vocoder=tiny", "--metrics=mcd,psq"], "no metric called 'psq'; did you mean 'pesq'"),
+        (["--vocoder=tiny", "--metrics.pesq.x=1"], "no setting '--metrics.pesq.x'"),
+        (["--vocoder=tiny", "stray"], "Unexpected argument 'stray'"),
+        (["--vocoder=tiny", "--config=none.yaml"], "Config file none.yaml can't be read: No such file"),
+    ],
+)
+def test_mistakes_on_the_command_line(files: list[Path], arguments: list[str], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence) as error:
+        read(files, *arguments)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [1\nb: 2", "is not valid YAML: line 2"),
+        ("a: \x00", "is not valid YAML"),
+        ("- 1", "must hold 'key: value' lines, not a list"),
+        ("!!python/object/apply:os.getcwd []", "is not valid YAML: line 1"),
+        ("vocoder: 3", "vocoder in .* must be the name of a vocoder, not 3"),
+        ("vocoder: {name: tiny, rounds: x}", "vocoder.rounds in .*settings.yaml must be a whole number, not 'x'"),
+        ("vocoder: {name: tiny, rounds: 0}", "vocoder.rounds must be at least 1"),
+        ("training: {setps: 3}", "no setting 'training.setps' in .*; did you mean 'training.steps'"),
+        ("training: 3", "training in .* must be a group of settings"),
+        ("metrics: {mcd: {a: 1}}", "no setting 'metrics.mcd"),
+        ("quick: 3", "quick in .* must be true or false, not 3"),
+        ("shots: [a]", "shots in .* must be a list, each of it a whole number"),
+        ("preset: small", "no setting 'preset'"),
+    ],
+)
+def test_mistakes_in_a_file(files: list[Path], text: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence) as error:
+        read(files, "--vocoder", "tiny", text=text)
+    assert "\n" not in str(error.value)
+
+
+def test_a_config_that_is_no_dataclass_is_the_plugins_mistake(files: list[Path]) -> None:
+    files[0].write_text(VOCODER.replace("    @dataclass(frozen=True)\n", ""))
+    with pytest.raises(BenchmarkError, match=r"The vocoder in .*tiny\.py must have a dataclass called Config"):
+        read(files, "--vocoder", "tiny")
+
+
+def test_the_plain_form_holds_every_option(files: list[Path]) -> None:
+    plain = to_dict(read(files, "--vocoder=tiny", "--metrics=mcd"))
+    assert plain["vocoder"] == {"name": "tiny", "rounds": 3, "momentum": 0.5, "sizes": [1, 2]}
+    assert plain["metrics"] == {"mcd": {}} and plain["folder"] == "runs" and plain["training"]["steps"] == 10
+
+
+def test_help_lists_settings_and_the_chosen_plugins_options(files: list[Path]) -> None:
+    text = settings_help(Settings, ["--vocoder", "tiny"], files)
+    for expected in ("--vocoder.rounds", "of estimation (default 3)", "--training.steps", "support sizes (default 5)"):
+        assert expected in text
+    assert "--vocoder.rounds" not in settings_help(Settings, [], files)
