@@ -58,17 +58,13 @@ def test_the_own_voice_is_closer_than_another(metric: SpeakerSimilarity, corpus:
     assert own["gap_closed"] > other["gap_closed"]
 
 
-def test_constants_cover_the_whole_split_whatever_speakers_are_scored(
-    metric: SpeakerSimilarity, corpus: Corpus, cache: Path
-) -> None:
+def test_constants_cover_the_whole_split_whatever_speakers_are_scored(metric: SpeakerSimilarity, corpus: Corpus, cache: Path) -> None:
     every = SpeakerSimilarity()
     every.prepare(MetricContext(corpus, cache, tuple(TEST_SPEAKERS)))
     assert metric.facts() == every.facts()
     embeddings = {s: np.stack([embed(corpus[u].waveform) for u in corpus.utterance_ids(s)]) for s in TEST_SPEAKERS}
     same, different = verification_trials(embeddings)
-    assert metric.facts() == pytest.approx(
-        {"same": same.mean(), "different": different.mean(), "eer": equal_error_rate(same, different)}
-    )
+    assert metric.facts() == pytest.approx({"same": same.mean(), "different": different.mean(), "eer": equal_error_rate(same, different)})
     assert same.shape == (12,)
     assert different.shape == (24,)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ class MCD(Metric):
 
     version = "1"
     columns = ("mcd",)
-    higher_is_better = {"mcd": False}
+    higher_is_better: ClassVar = {"mcd": False}
     mode = "free"
 
     def score(self, sample: Sample) -> dict[str, float]:

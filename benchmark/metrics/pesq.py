@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from benchmark.errors import CannotScore
 from benchmark.metric import SAMPLE_RATE, Metric, Sample
 from benchmark.metrics import aligned_pair
@@ -19,7 +21,7 @@ class PESQ(Metric):
 
     version = "1"
     columns = ("pesq",)
-    higher_is_better = {"pesq": True}
+    higher_is_better: ClassVar = {"pesq": True}
     mode = "aligned"
 
     def score(self, sample: Sample) -> dict[str, float]:

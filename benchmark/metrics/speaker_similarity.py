@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,7 @@ class SpeakerSimilarity(Metric):
 
     version = "1"
     columns = ("speaker_similarity", "gap_closed")
-    higher_is_better = {"speaker_similarity": True, "gap_closed": True}
+    higher_is_better: ClassVar = {"speaker_similarity": True, "gap_closed": True}
     mode = "free"
 
     @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class SpeakerSimilarity(Metric):
             if self.utterances < 2:
                 raise UsageError(f"utterances must be at least 2, not {self.utterances}.")
 
+    config: Config
+
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         self._embeddings: dict[str, dict[str, Floats]] = {}
@@ -87,14 +89,15 @@ class SpeakerSimilarity(Metric):
         names = {speaker: spread(corpus.utterance_ids(speaker), self.config.utterances) for speaker in speakers}
         paths = {speaker: _cache_file(corpus, speaker, names[speaker], context.cache) for speaker in speakers}
         stored = {speaker: _read(path) for speaker, path in paths.items()}
-        self._embeddings = {speaker: known for speaker, known in stored.items() if known is not None}
+        self._embeddings = {speaker: found for speaker, found in stored.items() if found is not None}
         if missing := [speaker for speaker in speakers if speaker not in self._embeddings]:
             with progress("Embedding real voices", len(missing)) as show:
                 for done, speaker in enumerate(missing, 1):
                     self._embeddings[speaker] = _embed_all(corpus, names[speaker])
                     _write(paths[speaker], self._embeddings[speaker])
                     show(done)
-        enough = {s: np.stack(list(e.values())) for s, e in self._embeddings.items() if len(e) >= 2}
+        known = {speaker: list(self._embeddings[speaker].values()) for speaker in speakers}
+        enough = {speaker: np.stack(vectors) for speaker, vectors in known.items() if len(vectors) >= 2}
         if len(enough) < 2:
             raise BenchmarkError(
                 f"speaker_similarity needs two speakers with two usable utterances each in the scored split of "

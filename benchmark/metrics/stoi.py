@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import ClassVar
 
 from benchmark.errors import CannotScore
 from benchmark.metric import SAMPLE_RATE, Metric, Sample
@@ -22,7 +23,7 @@ class STOI(Metric):
 
     version = "1"
     columns = ("stoi",)
-    higher_is_better = {"stoi": True}
+    higher_is_better: ClassVar = {"stoi": True}
     mode = "aligned"
 
     def score(self, sample: Sample) -> dict[str, float]:

@@ -1,0 +1,181 @@
+"""PER: phoneme error rate, a measure of intelligibility."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from benchmark.corpus import SPECIAL_SYMBOLS, Corpus, PreparedUtterance
+from benchmark.errors import CannotScore, UsageError
+from benchmark.files import digest_of, write_json
+from benchmark.mel import MelSpec
+from benchmark.metric import Audio, Metric, MetricContext, Sample
+from benchmark.metrics import require_speech, spread
+from benchmark.progress import progress
+
+if TYPE_CHECKING:
+    from benchmark.recogniser import Example, Recogniser
+
+RECOGNISER_FORMAT = 1
+"""Raised when the recogniser or its training changes, so that no cached one of before is used."""
+HELD_OUT_UTTERANCES = 40
+"""Real utterances of a scored speaker that the recogniser's own error is measured on, at most."""
+
+
+class PER(Metric):
+    """Phoneme error rate of the benchmark's own recogniser on free-running speech; 0 … 1, or more with insertions.
+
+    (substitutions + deletions + insertions) / phones in the sentence (Levenshtein 1966), of what
+    :mod:`benchmark.recogniser` hears against the phones that the text has. The recogniser is trained once per
+    prepared corpus, on its training speakers' real speech, and writes down what it hears: no lexicon or language
+    model mends what was mumbled. It errs on real speech too: read the values against ``per_real``, its mean
+    error on the scored speakers' own recordings, and only against rows with the same ``per_real``.
+    """
+
+    version = "1"
+    columns = ("per",)
+    higher_is_better: ClassVar = {"per": False}
+    mode = "free"
+
+    @dataclass(frozen=True)
+    class Config:
+        """The recogniser's size and training.
+
+        Attributes:
+            channels: width of its convolutions.
+            blocks: residual convolutions.
+            hidden: width of each direction of its recurrent layer.
+            epochs: passes over the training split.
+            max_steps: at most this many batches, however large the corpus.
+            batch: utterances in a batch.
+            learning_rate: the highest, of AdamW.
+        """
+
+        channels: int = 256
+        blocks: int = 4
+        hidden: int = 160
+        epochs: int = 20
+        max_steps: int = 4000
+        batch: int = 32
+        learning_rate: float = 2e-3
+
+        def __post_init__(self) -> None:
+            for name, value in asdict(self).items():
+                if not value > 0:
+                    raise UsageError(f"{name} must be above 0, not {value}.")
+
+    config: Config
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self._model: Recogniser | None = None
+        self._phones: dict[str, int] = {}
+        self._mel = MelSpec()
+        self._facts: dict[str, float] = {}
+
+    def prepare(self, context: MetricContext) -> None:
+        """Train the recogniser, or read it from the cache, and measure it on real speech of the scored speakers."""
+        corpus = context.corpus
+        symbols = [symbol for symbol in corpus.symbols if symbol not in SPECIAL_SYMBOLS]
+        self._phones = {symbol: index for index, symbol in enumerate(symbols)}
+        self._mel = corpus.mel
+        key = digest_of([RECOGNISER_FORMAT, corpus.version, asdict(self.config), context.seed], 24)
+        self._model = self._recogniser(corpus, context.cache / f"recogniser-{key}.pt", context.seed)
+        self._facts = {"per_real": self._error_on_real_speech(context, key)}
+
+    def score(self, sample: Sample) -> dict[str, float]:
+        """The phoneme error rate of one sentence.
+
+        Raises:
+            CannotScore: the audio holds nothing, the sentence no phones, or one that the recogniser was not taught.
+        """
+        return {"per": self._error(sample.audio, sample.phones)}
+
+    def facts(self) -> dict[str, float]:
+        """``per_real``: mean error on the scored speakers' own recordings."""
+        return dict(self._facts)
+
+    def transcribe(self, audio: Audio) -> list[str]:
+        """The phones heard in 16 kHz audio of shape (samples,)."""
+        import torch
+
+        from benchmark.mel import log_mel
+        from benchmark.recogniser import transcribe
+
+        if self._model is None:
+            raise RuntimeError("prepare() comes before score()")
+        names = list(self._phones)
+        return [names[index] for index in transcribe(self._model, log_mel(torch.from_numpy(audio), self._mel))]
+
+    def _error(self, audio: Audio, phones: Sequence[str]) -> float:
+        from torchaudio.functional import edit_distance
+
+        if not phones:
+            raise CannotScore("the sentence has no phones")
+        if unknown := sorted(set(phones) - set(self._phones)):
+            raise CannotScore(f"the recogniser does not know the phone {unknown[0]!r}")
+        heard = self.transcribe(require_speech(audio, "synthesised audio", seconds=0.1))
+        return float(edit_distance(heard, list(phones))) / len(phones)
+
+    def _recogniser(self, corpus: Corpus, path: Path, seed: int) -> Recogniser:
+        from benchmark.checkpoint import load, save
+        from benchmark.recogniser import Recogniser, Training, train
+
+        config = self.config
+        sizes = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
+        sizes |= {"n_mels": corpus.mel.n_mels, "phones": len(self._phones)}
+        if (weights := load(path)) is not None:
+            model = Recogniser(**sizes)
+            model.load_state_dict(weights)
+            return model.eval()
+        training = Training(config.epochs, config.max_steps, config.batch, config.learning_rate, seed=seed)
+        examples = _examples(corpus, self._phones, training.max_steps * training.batch // config.epochs)
+        checkpoint = path.with_suffix(".checkpoint")
+        with progress("Training the phoneme recogniser", training.steps(len(examples))) as show:
+            model = train(sizes, examples, training, checkpoint, lambda step, steps, loss: show(step))
+        save(path, model.state_dict())
+        checkpoint.unlink(missing_ok=True)
+        return model
+
+    def _error_on_real_speech(self, context: MetricContext, key: str) -> float:
+        path = context.cache / f"recogniser-{key}-{digest_of(sorted(context.speakers), 12)}.json"
+        try:
+            return float(json.loads(path.read_text(encoding="utf-8"))["per_real"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+        errors = []
+        for speaker in sorted(context.speakers):
+            for utterance in context.corpus.many(spread(context.corpus.utterance_ids(speaker), HELD_OUT_UTTERANCES)):
+                try:
+                    errors.append(self._error(utterance.waveform, utterance.phones))
+                except CannotScore:
+                    continue
+        if not errors:
+            return float("nan")
+        write_json(path, {"per_real": float(np.mean(errors)), "utterances": len(errors)})
+        return float(np.mean(errors))
+
+
+def _examples(corpus: Corpus, phones: dict[str, int], count: int) -> list[Example]:
+    """At most ``count`` utterances of the training split, as evenly spread over its speakers as it has them."""
+    speakers = corpus.speakers("train")
+    share = max(1, count // len(speakers))
+    names = [name for speaker in speakers for name in spread(corpus.utterance_ids(speaker), share)]
+    return [example_of(utterance, corpus, phones) for utterance in corpus.many(names) if utterance.phones]
+
+
+def example_of(utterance: PreparedUtterance, corpus: Corpus, phones: dict[str, int]) -> Example:
+    """What the recogniser learns from one utterance: its log-mel, its phones and each frame's phone."""
+    from benchmark.recogniser import Example
+
+    classes = np.array([1 + phones.get(symbol, -1) for symbol in corpus.symbols])
+    labels = np.repeat(classes[utterance.tokens], utterance.durations)
+    return Example(np.array(utterance.mel), tuple(phones[phone] for phone in utterance.phones), labels)
+
+
+PLUGIN = PER
