@@ -63,8 +63,9 @@ def _own(kind: Any, prefix: str) -> Iterator[str]:
             yield from _own(hints[each.name], f"{prefix}{each.name}.")
             continue
         default: Any = each.default
-        if not isinstance(each.default_factory, type(dataclasses.MISSING)):
-            default = each.default_factory()
+        factory: Any = each.default_factory
+        if factory is not dataclasses.MISSING:
+            default = factory()
         text = ",".join(map(str, default)) if isinstance(default, tuple | list) else str(default)
         doc = docs.get(each.name, "") + (f" ({', '.join(presets())})" if each.name == "preset" else "")
         hint = hints[each.name]

@@ -1,0 +1,168 @@
+"""The command line: what it lists, what it says when something is wrong, and its exit status."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+
+import pytest
+
+from benchmark import cli
+from benchmark.errors import BenchmarkError, UsageError
+
+HEAVY = ("torch", "librosa", "numba", "jsonargparse", "pytorch_lightning", "pandas", "scipy")
+
+
+def python(root: Path, code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=root)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["list"], ["list", "metric", "--json"], ["describe", "fastspeech2"], ["--help"], ["list", "--help"], ["lst"]],
+)
+def test_quick_commands_import_nothing_heavy(repository: Path, arguments: list[str]) -> None:
+    code = (
+        "import sys; from benchmark.cli import main\n"
+        f"try: main({arguments!r})\n"
+        "except SystemExit: pass\n"
+        f"print('HEAVY', [name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = python(repository, code)
+    assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
+
+
+def test_help_lists_every_command_with_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for name, summary in cli.commands().items():
+        assert name in text and summary in text and summary.endswith((".", "…"))
+    assert cli.main([]) == 2
+
+
+def test_every_command_explains_itself(repository: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in cli.commands():
+        try:
+            status: object = cli.main([name, "--help"])
+        except SystemExit as leaving:
+            status = leaving.code
+        text = capsys.readouterr().out
+        assert status in (0, None), name
+        assert f"python -m benchmark {name}" in text and cli.commands()[name] in text
+
+
+def test_list_shows_plugins_and_a_broken_one_with_what_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["list", "algorithms"]) == 0
+    text = capsys.readouterr().out
+    assert "reptile" in text and "griffin_lim" not in text
+    plugin = tmp_path / "mine.py"
+    plugin.write_text('from benchmark.vocoder import Vocoder\nclass M(Vocoder):\n    """My own."""\nPLUGIN = M\n')
+    for arguments in (["--plugin", str(plugin), "list", "--json"], ["list", "--json", "--plugin", str(plugin)]):
+        assert cli.main(arguments) == 0
+        rows = json.loads(capsys.readouterr().out)
+        (mine,) = (row for row in rows if row["name"] == "mine")
+        assert mine == {"name": "mine", "kind": "vocoder", "summary": "My own.", "origin": "file", "path": str(plugin)}
+
+
+def test_describe_shows_options_and_facts(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["describe", "reptile"]) == 0
+    text = capsys.readouterr().out
+    assert "--algo.inner_lr (float, default" in text and "algorithms/reptile.py" in text
+    assert cli.main(["describe", "mcd", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["facts"]["columns"] == ["mcd"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["lst"], "There is no command 'lst'; did you mean 'list'?"),
+        (["zzz"], "There is no command 'zzz'. There are: "),
+        (["--bogus", "list"], "Unknown option '--bogus'; the command comes first"),
+        (["list", "--jsn"], "'list' takes no option '--jsn'; did you mean '--json'?"),
+        (["list", "metrik"], "There is no kind of plugin called 'metrik'; did you mean 'metric'?"),
+        (["list", "metric", "more"], "'list' takes no argument 'more'"),
+        (["describe"], "The following arguments are required: NAME"),
+        (["describe", "reptil"], "There is no plugin called 'reptil'; did you mean 'reptile'?"),
+        (["describe", "none.py"], "There is no plugin file none.py"),
+        (["list", "--plugin"], "Argument --plugin: expected one argument"),
+        (["list", "--plugin", "none.py"], "There is no plugin file none.py"),
+        (["list", "--plug", "none.py"], "'list' takes no option '--plug'"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_status_2(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith(f"error: {sentence}") and err.count("\n") == 1
+
+
+def command(monkeypatch: pytest.MonkeyPatch, **parts: object) -> None:
+    """Put a command of the test's own in the place of ``list``."""
+    module = types.ModuleType("benchmark.commands.list", "A command.")
+    module.__dict__.update({"add_arguments": lambda parser: None} | parts)
+    monkeypatch.setitem(sys.modules, "benchmark.commands.list", module)
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "sentence"),
+    [
+        (BenchmarkError("It broke\n  in two."), 1, "error: It broke in two.\n"),
+        (UsageError("Not so."), 2, "error: Not so.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+        (RuntimeError("a\nb"), 1, "error: Unexpected RuntimeError: a b (run it again with --debug for the traceback).\n"),
+        (AssertionError(), 1, "error: Unexpected AssertionError (run it again with --debug for the traceback).\n"),
+    ],
+)
+def test_errors_are_one_sentence_and_a_traceback_only_on_demand(
+    error: BaseException, status: int, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(args: argparse.Namespace) -> int:
+        raise error
+
+    command(monkeypatch, run=run)
+    assert cli.main(["list"]) == status
+    assert capsys.readouterr().err == sentence
+    for arguments in (["--debug", "list"], ["list", "--debug"]):
+        assert cli.main(arguments) == status
+        err = capsys.readouterr().err
+        assert "Traceback" in err and err.endswith(sentence)
+
+
+def test_a_commands_own_status_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    command(monkeypatch, run=lambda args: 1)
+    assert cli.main(["list"]) == 1
+
+
+def test_a_command_with_settings_receives_what_it_did_not_declare(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[argparse.Namespace] = []
+
+    def run(args: argparse.Namespace) -> int:
+        seen.append(args)
+        return 0
+
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--output")
+
+    command(monkeypatch, run=run, add_arguments=add, settings=lambda: None)
+    assert cli.main(["list", "--algo", "reptile", "--output", "x", "--algo.inner_lr=1", "--plugin", "p.py"]) == 0
+    (args,) = seen
+    assert args.settings == ["--algo", "reptile", "--algo.inner_lr=1"]
+    assert (args.output, args.plugin, args.debug) == ("x", ["p.py"], False)
+    assert "--output" in args.options
+
+
+def test_a_reader_that_leaves_early_is_no_error(repository: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "benchmark", "list"]
+    done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=repository)
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (1, "")
