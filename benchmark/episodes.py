@@ -16,11 +16,9 @@ from benchmark.corpus import Corpus
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, read_json, write_json
-from benchmark.settings import MetaSettings
+from benchmark.settings import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings
 
 PROTOCOL_VERSION = "1"
-SHOTS, QUERIES, EPISODES = 10, 4, 3
-"""What a manifest holds for each held-out speaker; runs take the first so many of each."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,7 @@ def make_manifest(corpus: Corpus, seed: int = 0) -> Manifest:
     for split in SPLITS[1:]:
         some = []
         for number, name in enumerate(speakers[split]):
-            for index in range(EPISODES):
+            for index in range(MAX_EPISODES):
                 generator = np.random.default_rng([seed, SPLITS.index(split), number, index])
                 some.append(_draw(corpus, name, index, shared, generator))
         episodes[split] = tuple(some)
@@ -134,14 +132,14 @@ def _draw(corpus: Corpus, speaker: str, index: int, shared: set[str], generator:
         taken = {normalised(corpus.text(other)) for other in (*query, *support)}
         if text in taken:
             continue
-        if len(query) < QUERIES and text not in shared:
+        if len(query) < MAX_QUERIES and text not in shared:
             query.append(name)
-        elif len(support) < SHOTS:
+        elif len(support) < MAX_SHOTS:
             support.append(name)
-    if len(query) < QUERIES or len(support) < SHOTS or len(names) <= SHOTS + QUERIES:
+    if len(query) < MAX_QUERIES or len(support) < MAX_SHOTS or len(names) <= MAX_SHOTS + MAX_QUERIES:
         raise BenchmarkError(
-            f"Speaker {speaker} of {corpus.name} has {len(names)} usable utterances; an episode needs {SHOTS} support and "
-            f"{QUERIES} query sentences that differ, and at least one more for the speaker's centroid."
+            f"Speaker {speaker} of {corpus.name} has {len(names)} usable utterances; an episode needs {MAX_SHOTS} support and "
+            f"{MAX_QUERIES} query sentences that differ, and at least one more for the speaker's centroid."
         )
     return Episode(speaker, index, tuple(support), tuple(query))
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from benchmark.config import Plugin, plugin, plugins
 from benchmark.dataset import SPLITS
+
+MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
+"""What a manifest holds for each held-out speaker; runs take the first so many of each."""
 
 
 def _at_least(least: float, **values: float) -> None:
@@ -64,14 +68,12 @@ class EvaluationSettings:
         episodes: episodes a speaker, the manifest's first.
         queries: sentences an episode, the manifest's first.
         speakers: at most so many speakers; 0 for all (fewer marks the run as limited).
-        metrics: metric plugins to score with.
     """
 
     split: str = "test"
     episodes: int = 1
     queries: int = 3
     speakers: int = 0
-    metrics: tuple[str, ...] = ("mcd", "pesq", "stoi", "speaker_similarity", "per")
 
     def __post_init__(self) -> None:
         _at_least(1, episodes=self.episodes, queries=self.queries)
@@ -80,19 +82,31 @@ class EvaluationSettings:
             raise ValueError(f"split must be test or validation, not {self.split}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """A run's settings.
 
     Attributes:
+        algo: algorithm plugin.
+        dataset: dataset plugin.
+        backbone: backbone plugin.
+        vocoder: vocoder plugin.
+        metrics: metric plugins to score with.
+        preset: smoke, small or paper: values for everything that is not given.
         shots: support sizes to adapt on.
         steps: adaptation steps after which to score.
-        seed: of everything random.
+        seed: the first seed of everything random; further ones count up from it.
         pretrain: the shared pretraining.
         meta: the algorithm's own training.
         evaluation: adaptation on held-out speakers, and scoring.
     """
 
+    algo: Plugin = plugin("algorithm")
+    dataset: Plugin = plugin("dataset")
+    backbone: Plugin = plugin("backbone", "fastspeech2")
+    vocoder: Plugin = plugin("vocoder", "griffin_lim")
+    metrics: tuple[Plugin, ...] = plugins("metric", ("mcd", "pesq", "stoi", "speaker_similarity", "per"))
+    preset: str = "small"
     shots: tuple[int, ...] = (5, 10)
     steps: tuple[int, ...] = (0, 5, 20, 50, 100)
     seed: int = 0
@@ -105,3 +119,10 @@ class RunSettings:
             raise ValueError("shots and steps need at least one number each")
         _at_least(1, shots=min(self.shots))
         _at_least(0, steps=min(self.steps), seed=self.seed)
+        # An episode's support set holds so many utterances; see benchmark.episodes.
+        if max(self.shots) > MAX_SHOTS:
+            raise ValueError(f"shots must be at most {MAX_SHOTS}, not {max(self.shots)}")
+        if self.evaluation.queries > MAX_QUERIES:
+            raise ValueError(f"evaluation.queries must be at most {MAX_QUERIES}, not {self.evaluation.queries}")
+        if self.evaluation.episodes > MAX_EPISODES:
+            raise ValueError(f"evaluation.episodes must be at most {MAX_EPISODES}, not {self.evaluation.episodes}")

@@ -1,0 +1,43 @@
+"""Prepare a dataset: decode, trim, align, compute features, and keep the result for all runs.
+
+Can be stopped and started again: it goes on where it was. Ends with what was skipped, and why.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="see: python -m benchmark list dataset")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where prepared data goes (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
+    parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them as a manifest")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepare, and print the report."""
+    from benchmark import registry
+    from benchmark.aligner import default_workers
+    from benchmark.corpora import cache_folder, open_corpus
+    from benchmark.episodes import make_manifest
+    from benchmark.errors import UsageError
+    from benchmark.prepare import describe
+
+    if args.workers is not None and args.workers < 1:
+        raise UsageError(f"--workers must be at least 1, not {args.workers}.")
+    name = registry.get("dataset", args.dataset, args.plugin).name
+    workers = args.workers or default_workers()
+    corpus = open_corpus(name, None, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download)
+    print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
+    for line in describe(corpus):
+        print(line)
+    if args.write_manifest:
+        manifest = make_manifest(corpus)
+        manifest.save(args.write_manifest)
+        print(f"Episodes written to {args.write_manifest} (sha256 {manifest.digest}).")
+    return 0

@@ -1,0 +1,59 @@
+"""Train an algorithm, adapt it to people it never heard, let it speak as them, and score it.
+
+Stages that are done are not done again: the same command resumes where a stopped one was. Ends with a table.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def settings() -> type:
+    """What else can be set, in YAML and on the command line."""
+    from benchmark.settings import RunSettings
+
+    return RunSettings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that can't change a number."""
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="a folder for each run goes here (default: runs)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="prepared and pretrained things (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="so many runs, with seeds counting up (default: 1)")
+    parser.add_argument("--overwrite", choices=("never", "missing", "always"), default="missing",
+                        help="never: refuse if there is a result; missing: do what is not done (default); always: start anew")  # fmt: skip
+    parser.add_argument("--fast-dev-run", action="store_true", help="two speakers and a few steps of everything: does it go through?")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run each seed, then show them together."""
+    from dataclasses import replace
+
+    from benchmark import config
+    from benchmark import run as runs
+    from benchmark.aligner import default_workers
+    from benchmark.corpora import cache_folder
+    from benchmark.errors import UsageError
+    from benchmark.leaderboard import add, show
+    from benchmark.settings import RunSettings
+
+    if args.seeds < 1 or (args.workers is not None and args.workers < 1):
+        raise UsageError("--seeds and --workers must be at least 1.")
+    parsed = config.parse(RunSettings, args.settings, plugins=args.plugin)
+    runs.check_names(parsed)
+    if args.fast_dev_run:
+        parsed = runs.fast_dev_run(parsed)
+    places = runs.Places(
+        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin))
+    )
+    folders = [runs.run(replace(parsed, seed=parsed.seed + number), places, args.overwrite) for number in range(args.seeds)]
+    table = args.output / f"{parsed.dataset.name}.csv"
+    add(folders, table, preliminary=True, local=True)
+    print(show(table, run_ids={folder.name for folder in folders}))
+    for folder in folders:
+        print(f"Speech to listen to: {folder / 'audio'}")
+    print(f"Leaderboard of your runs: {table}")
+    return 0

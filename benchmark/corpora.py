@@ -1,0 +1,65 @@
+"""From a dataset's name to its prepared corpus and its episodes: data roots, caches, manifests."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from benchmark import registry
+from benchmark.corpus import Corpus
+from benchmark.dataset import Dataset
+from benchmark.episodes import Manifest, check_manifest, make_manifest
+from benchmark.errors import UsageError
+from benchmark.prepare import prepare
+
+
+def cache_folder(given: Path | None) -> Path:
+    """``--cache``, or $BENCHMARK_CACHE, or a folder in the user's cache."""
+    return given or Path(os.environ.get("BENCHMARK_CACHE") or Path.home() / ".cache" / "few-shot-tts-benchmark")
+
+
+def open_dataset(name: str, config: Any, data_root: Path | None, plugins: registry.Plugins, download: bool = False) -> Dataset:
+    """The dataset plugin on its data root: ``--data-root``, or $BENCHMARK_DATA/NAME.
+
+    Raises:
+        UsageError: it needs a root and none was given.
+        BenchmarkError: the root does not hold it.
+    """
+    plugin: type[Dataset] = registry.load("dataset", name, plugins)
+    base = os.environ.get("BENCHMARK_DATA")
+    root = data_root or (Path(base) / name if base else None)
+    if not plugin.needs_root:
+        return plugin(None, config)
+    if root is None:
+        raise UsageError(f"Dataset {name} needs --data-root DIR (or $BENCHMARK_DATA with a folder {name} in it). {plugin.card.how_to_get}")
+    if download:
+        plugin.download(plugin.__new__(plugin), root)
+    return plugin(root, config)
+
+
+def open_corpus(
+    name: str, config: Any, data_root: Path | None, cache: Path, workers: int, plugins: registry.Plugins, download: bool = False
+) -> Corpus:
+    """The prepared corpus of a dataset."""
+    dataset = open_dataset(name, config, data_root, plugins, download)
+    return prepare(name, dataset, cache / "corpora", workers, [str(path) for path in plugins])
+
+
+def manifest_path(name: str, plugins: registry.Plugins) -> Path | None:
+    """The committed manifest beside the dataset's file, if there is one."""
+    path = registry.get("dataset", name, plugins).path
+    found = path.parent / "manifests" / f"{name}.json" if path else None
+    return found if found is not None and found.is_file() else None
+
+
+def open_manifest(corpus: Corpus, plugins: registry.Plugins) -> Manifest:
+    """The dataset's committed manifest, or one drawn from the corpus; either way checked for leaks.
+
+    Raises:
+        BenchmarkError: it leaks, or the corpus can't serve it.
+    """
+    path = manifest_path(corpus.name, plugins)
+    manifest = Manifest.load(path) if path else make_manifest(corpus)
+    check_manifest(manifest, corpus)
+    return manifest

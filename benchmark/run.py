@@ -1,0 +1,182 @@
+"""A run, stage by stage: corpus, episodes, pretraining, the algorithm's own training, evaluation, result."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from benchmark import checkpoint, config, registry
+from benchmark.algorithm import Algorithm
+from benchmark.corpora import open_corpus, open_manifest
+from benchmark.corpus import Corpus
+from benchmark.episode_log import EpisodeLog
+from benchmark.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, first
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.evaluation import Evaluator, evaluate
+from benchmark.files import write_text
+from benchmark.metric import Metric, MetricContext
+from benchmark.pretraining import pretrained, speaker_index
+from benchmark.progress import progress
+from benchmark.results import RunIdentity, run_id, write_result
+from benchmark.settings import RunSettings
+from benchmark.training import Budget, fit
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a run reads and writes, and with how many processes: nothing that may change a number.
+
+    Attributes:
+        output: holds a folder for each run.
+        cache: prepared corpora, pretrained backbones, trained recognisers.
+        data_root: of the dataset; None for $BENCHMARK_DATA.
+        workers: processes.
+        plugins: ``--plugin`` files.
+    """
+
+    output: Path
+    cache: Path
+    data_root: Path | None
+    workers: int
+    plugins: tuple[Path, ...] = ()
+
+
+def identify(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins) -> RunIdentity:
+    """Everything that makes one run's numbers differ from another's."""
+    chosen = {"algorithm": settings.algo, "dataset": settings.dataset, "backbone": settings.backbone, "vocoder": settings.vocoder}
+    sources = {kind: registry.source_digest(registry.get(kind, plugin.name, plugins)) for kind, plugin in chosen.items()}
+    versions = {}
+    for plugin in settings.metrics:
+        sources[f"metric {plugin.name}"] = registry.source_digest(registry.get("metric", plugin.name, plugins))
+        versions[plugin.name] = registry.load("metric", plugin.name, plugins).version
+    evaluation = settings.evaluation
+    return RunIdentity(
+        dataset=settings.dataset.name,
+        algorithm=settings.algo.name,
+        backbone=settings.backbone.name,
+        vocoder=settings.vocoder.name,
+        preset=settings.preset,
+        seed=settings.seed,
+        config=config.to_dict(settings),
+        sources=sources,
+        metric_versions=versions,
+        data_version=corpus.version,
+        manifest_hash=manifest.digest,
+        protocol_version=PROTOCOL_VERSION,
+        synthetic=bool(corpus.meta["card"]["synthetic"]),
+        limited=evaluation.split != "test" or evaluation.speakers > 0,
+    )
+
+
+def run(settings: RunSettings, places: Places, overwrite: str = "missing") -> Path:
+    """Do what of the run is not done yet, and return its folder.
+
+    Args:
+        settings: the run.
+        places: where.
+        overwrite: "never" refuses a run that has a result, "missing" does what is missing, "always" starts anew.
+
+    Raises:
+        BenchmarkError: bad data, leaking episodes, a diverging training, a folder that can't be written to.
+    """
+    plugins = tuple(str(path) for path in places.plugins)
+    started = time.monotonic()
+    corpus = open_corpus(settings.dataset.name, settings.dataset.config, places.data_root, places.cache, places.workers, plugins)
+    manifest = open_manifest(corpus, plugins)
+    identity = identify(settings, corpus, manifest, plugins)
+    folder = places.output / run_id(identity)
+    complete = (folder / "result.json").is_file()
+    if complete and overwrite == "never":
+        raise BenchmarkError(f"{folder} is complete; leave out --overwrite never to see its result.")
+    if overwrite == "always" and folder.exists():
+        shutil.rmtree(folder)
+    elif complete:
+        print(f"{folder} is complete already.")
+        return folder
+    write_text(folder / "config.yaml", config.to_yaml(settings))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(places.workers)
+    try:
+        algorithm, training = trained(settings, corpus, places, folder)
+        metrics = prepared_metrics(settings, corpus, places)
+    finally:
+        torch.set_num_threads(threads)
+    evaluator = Evaluator(
+        algorithm.eval(), registry.load("vocoder", settings.vocoder.name, plugins)(corpus.mel, settings.vocoder.config), metrics,
+        corpus, settings.steps, settings.evaluation.queries, settings.seed, folder / "audio",
+    )  # fmt: skip
+    chosen = settings.evaluation
+    jobs = evaluator.jobs(first(manifest.episodes[chosen.split], chosen.episodes, chosen.speakers), settings.shots)
+    log = EpisodeLog(folder, evaluator.columns)
+    todo = [job for job in jobs if (job.episode.speaker, job.episode.index, job.shots) not in log.done]
+    with progress("Adapting and scoring", len(jobs)) as show:
+        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder), len(jobs) - len(todo) + 1):
+            log.append(block.rows, block.costs)
+            show(done)
+    facts = {name: value for metric in metrics for name, value in metric.facts().items()}
+    write_result(folder, identity, facts, training, time.monotonic() - started)
+    return folder
+
+
+def trained(settings: RunSettings, corpus: Corpus, places: Places, folder: Path) -> tuple[Algorithm, dict[str, float]]:
+    """The algorithm after pretraining and its own training, and what the latter spent."""
+    plugins = tuple(str(path) for path in places.plugins)
+    plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    backbone_type = registry.load("backbone", settings.backbone.name, plugins)
+    source = registry.source_digest(registry.get("backbone", settings.backbone.name, plugins))
+    backbone, _ = pretrained(backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache)
+    torch.manual_seed(settings.seed)
+    algorithm = plugin(backbone, settings.algo.config)
+    if not plugin.trains:
+        return algorithm, {"steps": 0, "flops": 0.0, "seconds": 0.0, "budget_flops": 0.0}
+    budget = settings.meta.tflops * 1e12
+    make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
+    with progress(f"Training {settings.algo.name}", 1.0) as show:
+        spent = fit(
+            algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed,
+            folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
+        )  # fmt: skip
+    checkpoint.save(folder / "checkpoints" / "algorithm.pt", algorithm.state_dict())
+    return algorithm, {**spent, "budget_flops": budget}
+
+
+def prepared_metrics(settings: RunSettings, corpus: Corpus, places: Places) -> tuple[Metric, ...]:
+    """The metrics, with what they compute once per corpus done."""
+    plugins = tuple(str(path) for path in places.plugins)
+    speakers = tuple(corpus.speakers(settings.evaluation.split))
+    context = MetricContext(corpus, places.cache / "metrics" / f"{corpus.name}-{corpus.version}", speakers)
+    metrics = []
+    for chosen in settings.metrics:
+        metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
+        metric.prepare(context)
+        metrics.append(metric)
+    return tuple(metrics)
+
+
+def fast_dev_run(settings: RunSettings) -> RunSettings:
+    """The same run cut down to see whether it goes through: two speakers, a few steps of everything."""
+    return replace(
+        settings,
+        shots=(min(settings.shots),),
+        steps=tuple(sorted({0, min(2, max(settings.steps))})),
+        pretrain=replace(settings.pretrain, steps=4, batch_size=4),
+        meta=replace(settings.meta, tflops=1e-6, tasks=1),
+        evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
+    )
+
+
+def check_names(settings: RunSettings) -> None:
+    """Refuse what no stage could make sense of.
+
+    Raises:
+        UsageError: no metrics, or one twice.
+    """
+    names = [metric.name for metric in settings.metrics]
+    if not names or len(set(names)) < len(names):
+        raise UsageError("metrics must name at least one metric, each once.")
+
+

@@ -1,0 +1,86 @@
+"""VCTK 0.92: 110 English speakers with various accents, about 400 sentences each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.dataset import Dataset, DatasetCard, Utterance
+from benchmark.errors import BenchmarkError
+
+TEST = ("p225", "p234", "p238", "p245", "p248", "p261", "p294", "p302", "p326", "p335", "p347")
+"""The held-out speakers of YourTTS (Casanova et al., ICML 2022), so that rows can be put beside its numbers."""
+LEFT_OUT = ("p280", "p315")
+"""p315 has no transcripts, p280 no second microphone; other work leaves both out."""
+VALIDATION = 8
+
+
+class VCTK(Dataset):
+    """Yamagishi, Veaux & MacDonald, "CSTR VCTK Corpus" (version 0.92, 2019), first microphone.
+
+    Test speakers are YourTTS's eleven; eight of the others, drawn by a fixed seed, validate. Everybody reads the same
+    first sentences; those never become queries.
+    """
+
+    card = DatasetCard(
+        title="VCTK",
+        version="0.92",
+        licence="CC-BY-4.0",
+        language="en-gb",
+        sample_rate=48_000,
+        citation="Yamagishi, Veaux & MacDonald (2019), doi:10.7488/ds/2645",
+        how_to_get="Run prepare with --download (11 GB), or unpack VCTK-Corpus-0.92.zip.",
+        layout="wav48_silence_trimmed/pXXX/pXXX_NNN_mic1.flac, txt/pXXX/pXXX_NNN.txt and speaker-info.txt",
+    )
+
+    def __init__(self, root: Path | None, config: Any = None) -> None:
+        super().__init__(root, config)
+        assert root is not None
+        nested = root / "VCTK-Corpus-0.92"
+        self._root = nested if nested.is_dir() else root
+        audio, info = self._root / "wav48_silence_trimmed", self._root / "speaker-info.txt"
+        if not (audio.is_dir() and (self._root / "txt").is_dir() and info.is_file()):
+            found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
+            raise BenchmarkError(
+                f"{root} is not a {self.card.title} data root: expected {self.card.layout}; found: {found or 'nothing'}. {self.card.how_to_get}"
+            )
+        listed = {line.split()[0] for line in info.read_text(encoding="utf-8").splitlines()[1:] if line.strip()}
+        # speaker-info.txt writes some releases' speakers without the leading p.
+        listed |= {f"p{name}" for name in listed}
+        present = sorted(path.name for path in audio.iterdir() if path.is_dir())
+        speakers = [name for name in present if name in listed and name not in LEFT_OUT]
+        rest = [name for name in speakers if name not in TEST]
+        order = np.random.default_rng(92).permutation(len(rest))
+        validation = sorted(rest[i] for i in order[: min(VALIDATION, len(rest) // 4)])
+        self._splits = {
+            "train": [name for name in rest if name not in validation],
+            "validation": validation,
+            "test": [name for name in speakers if name in TEST],
+        }
+
+    def speakers(self, split: str) -> Sequence[str]:
+        """See :meth:`Dataset.speakers`."""
+        return self._splits[split]
+
+    def utterances(self, speaker: str) -> Sequence[Utterance]:
+        """See :meth:`Dataset.utterances`."""
+        result = []
+        for audio in sorted((self._root / "wav48_silence_trimmed" / speaker).glob("*_mic1.flac")):
+            name = audio.name.removesuffix("_mic1.flac")
+            text = self._root / "txt" / speaker / f"{name}.txt"
+            content = text.read_text(encoding="utf-8", errors="replace").strip() if text.is_file() else ""
+            result.append(Utterance(name, speaker, content, audio))
+        return result
+
+    def download(self, root: Path) -> None:
+        """Through torchaudio, 11 GB."""
+        from torchaudio.datasets import VCTK_092
+
+        root.mkdir(parents=True, exist_ok=True)
+        VCTK_092(str(root), download=True)
+
+
+PLUGIN = VCTK
