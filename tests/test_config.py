@@ -14,6 +14,7 @@ from benchmark import config
 from benchmark.config import Plugin, from_dict, parse, plugin, plugins, to_dict, to_yaml
 from benchmark.config_help import settings_help
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.settings import RunSettings
 
 VOCODER = '''
 from __future__ import annotations
@@ -168,19 +169,12 @@ def test_another_plugin_drops_the_options_of_the_one_before(files: list[Path]) -
 
 
 def test_every_shipped_preset_fills_the_run_settings() -> None:
-    from benchmark.settings import RunSettings
-
-    @dataclass(frozen=True, kw_only=True)
-    class Run(RunSettings):
-        """With the one plugin that presets configure."""
-
-        backbone: Plugin = plugin("backbone", "fastspeech2")
-        preset: str = "small"
-
-    Run.__module__ = __name__
-    made = [parse(Run, ["--preset", name]) for name in config.presets()]
-    assert {"smoke", "small", "paper"} <= {settings.preset for settings in made}
+    words = ["--algo", "reptile", "--dataset", "espeak"]
+    made = [parse(RunSettings, [*words, "--preset", name]) for name in config.presets()]
+    assert {"smoke", "small", "paper"} == {settings.preset for settings in made}
     assert len({to_yaml(settings) for settings in made}) == len(made)
+    assert all(from_dict(RunSettings, yaml.safe_load(to_yaml(settings)), "config.yaml") == settings for settings in made)
+    assert parse(RunSettings, words).preset == "small"
 
 
 @pytest.mark.parametrize(
