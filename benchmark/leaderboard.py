@@ -1,0 +1,193 @@
+"""Leaderboards: CSV files with one row per algorithm x shots x steps, made from runs and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Collection, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import BenchmarkError
+from benchmark.files import digest_of, write_text
+
+MIN_SEEDS = 3
+IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
+COSTS = ("seconds_to_adapt", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
+PROVENANCE = ("synthetic", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "run_ids")
+KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
+
+
+def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: bool = False) -> list[dict[str, str]]:
+    """Pool the runs (seeds of one algorithm and configuration) into rows, and put them into the CSV file.
+
+    Args:
+        folders: run folders.
+        path: the leaderboard; made if absent. Rows with the same key are replaced.
+        preliminary: accept fewer than three seeds; the rows' status then says so.
+        local: a table of one's own runs: limited and dirty runs are accepted too, and marked.
+
+    Returns:
+        The new rows.
+
+    Raises:
+        BenchmarkError: the runs are refused; says which and why.
+    """
+    from benchmark.results import read_result
+
+    results = [read_result(folder) for folder in folders]
+    _refuse(folders, results, preliminary, local)
+    status = "ok" if len(results) >= MIN_SEEDS else "preliminary"
+    if any(result["limited"] for result in results):
+        status = "limited"
+    new = _rows(folders, results, status)
+    old = read(path) if path.exists() else []
+    for row in old:
+        if not local and (row["data_version"], row["protocol_version"]) != (new[0]["data_version"], new[0]["protocol_version"]):
+            raise BenchmarkError(f"{path} holds rows of data version {row['data_version']}; these runs used {new[0]['data_version']}.")
+    keys = {tuple(row[name] for name in KEY) for row in new}
+    rows = [row for row in old if tuple(row[name] for name in KEY) not in keys] + new
+    rows.sort(key=lambda row: (row["status"] != "ok", row["algorithm"], row["options"], row["preset"], int(row["shots"]), int(row["steps"])))
+    names = list(dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE)) + [*COSTS, *PROVENANCE]
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+    return new
+
+
+def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], preliminary: bool, local: bool) -> None:
+    first = results[0]
+    for folder, result in zip(folders, results, strict=True):
+        if not local and result["limited"]:
+            raise BenchmarkError(f"{folder.name} is limited (not all test speakers); run it in full before adding it.")
+        if not local and result["git_dirty"] is not False:
+            raise BenchmarkError(f"{folder.name} was made from uncommitted or unknown code; commit, and run it again.")
+        for name in ("dataset", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash", "protocol_version", "metric_versions", "sources"):
+            if result[name] != first[name]:
+                raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in {name}; only seeds of one configuration make a row.")
+        if _options(result) != _options(first):
+            raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in their options; only seeds of one configuration make a row.")
+    seeds = [result["seed"] for result in results]
+    if len(set(seeds)) < len(seeds):
+        raise BenchmarkError(f"{', '.join(folder.name for folder in folders)} share a seed; give each seed once.")
+    if len(seeds) < MIN_SEEDS and not (preliminary or local):
+        raise BenchmarkError(f"{folders[0].name} has {len(seeds)} seed(s), a row needs {MIN_SEEDS}; add --preliminary to list it apart.")
+
+
+def _options(result: dict[str, Any]) -> str:
+    """Digest of the configuration but for the seed and the grid, which the row shows."""
+    return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
+
+
+def _rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: str) -> list[dict[str, str]]:
+    import pandas as pd
+
+    from benchmark.episode_log import metric_columns, read_costs
+    from benchmark.results import read_seed_episodes
+    from benchmark.statistics import estimate
+
+    runs = [read_seed_episodes(folder, result["seed"]) for folder, result in zip(folders, results, strict=True)]
+    episodes, costs = pd.concat(runs, ignore_index=True), pd.concat([read_costs(folder / "costs.csv") for folder in folders], ignore_index=True)
+    first = results[0]
+    rows = []
+    for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
+        row = {name: str(first[name]) for name in ("algorithm", "backbone", "vocoder", "preset")}
+        row |= {
+            "status": status, "shots": str(shots), "steps": str(steps), "seeds": str(len(results)),
+            "speakers": str(frame["speaker"].nunique()), "episodes": str(len(frame[["speaker", "episode"]].drop_duplicates())),
+        }  # fmt: skip
+        for column in metric_columns(list(runs[0].columns.drop("seed"))):
+            value = estimate(frame, column)
+            row |= {column: _cell(value.mean), f"{column}_lo": _cell(value.low), f"{column}_hi": _cell(value.high), f"{column}_failed": str(value.failed)}
+        cost = costs[(costs["shots"] == shots) & (costs["steps"] == steps)]
+        row |= {
+            "seconds_to_adapt": _cell(float(cost["seconds_to_adapt"].mean())), "real_time_factor": _cell(float(cost["real_time_factor"].mean())),
+            "flops_to_adapt": f"{frame['flops'].mean():.4g}", "stored_parameters": str(frame["stored_parameters"].max()),
+            "training_tflops": _cell(sum(result["training"]["flops"] for result in results) / len(results) / 1e12),
+            "synthetic": str(first["synthetic"]).lower(), "options": _options(first), "data_version": first["data_version"],
+            "manifest_hash": first["manifest_hash"], "protocol_version": first["protocol_version"],
+            "metric_versions": " ".join(f"{name}={version}" for name, version in sorted(first["metric_versions"].items())),
+            "run_ids": " ".join(folder.name for folder in folders),
+        }  # fmt: skip
+        rows.append(row)
+    return rows
+
+
+def _cell(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """A leaderboard's rows.
+
+    Raises:
+        BenchmarkError: there is no such file, or it is not a leaderboard.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BenchmarkError(f"There is no readable leaderboard at {path} ({error}).") from error
+    needed = {*IDENTITY, *COSTS, *PROVENANCE}
+    for number, row in enumerate(rows, 2):
+        if needed - row.keys() or None in row or None in row.values():
+            raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
+    return rows
+
+
+def metrics_in(rows: Sequence[dict[str, str]]) -> list[str]:
+    """The metrics' columns, in order."""
+    return [name.removesuffix("_failed") for name in (rows[0] if rows else {}) if name.endswith("_failed")]
+
+
+def show(path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None) -> str:
+    """A leaderboard to read.
+
+    Args:
+        path: the CSV file.
+        shots, steps: only rows with so many; rows that use no support set (0 shots) are always shown.
+        style: "table", "md" or "csv".
+        run_ids: only rows made from these runs.
+    """
+    rows = [
+        row
+        for row in read(path)
+        if (shots is None or int(row["shots"]) in (0, shots))
+        and (steps is None or int(row["steps"]) == steps or int(row["shots"]) == 0)
+        and (run_ids is None or set(row["run_ids"].split()) & set(run_ids))
+    ]
+    metrics = metrics_in(rows)
+    header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
+    table = []
+    for row in rows:
+        failed = sum(int(row[f"{metric}_failed"]) for metric in metrics)
+        name = row["algorithm"] + ("" if row["status"] == "ok" else f" ({row['status']})")
+        table.append([name, row["shots"], row["steps"], row["seeds"], *map(partial(_interval, row), metrics), str(failed or "")])
+    if style == "csv":
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([header, *table])
+        return buffer.getvalue().rstrip("\n")
+    widths = [max(len(line[i]) for line in [header, *table]) for i in range(len(header))]
+    edge, separator = ("| ", " | ") if style == "md" else ("", "  ")
+
+    def line(cells: Sequence[str]) -> str:
+        texts = [cell.replace("|", "\\|") if style == "md" else cell for cell in cells]
+        padded = [text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(texts, widths, strict=True))]
+        return (edge + separator.join(padded) + edge[::-1]).rstrip()
+
+    rule = line([("-" * w) for w in widths])
+    note = "\nsynthetic voices: not to be cited as speech" if any(row["synthetic"] == "true" for row in rows) else ""
+    return "\n".join([line(header), rule, *map(line, table)]) + note
+
+
+def _interval(row: dict[str, str], metric: str) -> str:
+    """Mean and half the interval's width."""
+    if not row[metric]:
+        return "-"
+    if not row[f"{metric}_lo"]:
+        return f"{float(row[metric]):.3f}"
+    return f"{float(row[metric]):.3f} ± {(float(row[f'{metric}_hi']) - float(row[f'{metric}_lo'])) / 2:.3f}"

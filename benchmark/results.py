@@ -1,0 +1,137 @@
+"""``result.json``: what a run measured, with everything that a reader needs to trust it or make it again."""
+
+from __future__ import annotations
+
+import math
+import platform
+import subprocess
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmark.episode_log import EPISODES_FILE, metric_columns, read_costs, read_episodes
+from benchmark.errors import BenchmarkError
+from benchmark.files import digest_of, read_json, write_json
+from benchmark.statistics import estimate
+
+SCHEMA_VERSION = 1
+LIBRARIES = ("torch", "torchaudio", "pytorch-lightning", "numpy", "pesq", "pystoi", "pyworld", "resemblyzer", "phonemizer", "espeakng-loader")
+
+
+@dataclass(frozen=True)
+class RunIdentity:
+    """Everything that makes one run's numbers differ from another's; its hash is part of the run's name."""
+
+    dataset: str
+    algorithm: str
+    backbone: str
+    vocoder: str
+    preset: str
+    seed: int
+    config: Mapping[str, Any]
+    sources: Mapping[str, str]
+    metric_versions: Mapping[str, str]
+    data_version: str
+    manifest_hash: str
+    protocol_version: str
+    synthetic: bool
+    limited: bool
+
+
+def run_id(identity: RunIdentity) -> str:
+    """A readable name that no other run has."""
+    return f"{identity.dataset}-{identity.algorithm}-{identity.preset}-s{identity.seed}-{digest_of(asdict(identity), 10)}"
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if math.isnan(value) else value
+
+
+def write_result(folder: Path, identity: RunIdentity, facts: Mapping[str, float], training: Mapping[str, float], seconds: float) -> None:
+    """Summarise ``episodes.csv`` and ``costs.csv`` into ``result.json``.
+
+    Args:
+        folder: the run's.
+        identity: what was run.
+        facts: constants of the metrics.
+        training: "flops", "budget_flops", "steps" and "seconds" of the algorithm's own training.
+        seconds: wall time of this invocation.
+    """
+    episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / "costs.csv")
+    columns = metric_columns(list(episodes.columns))
+    curve = []
+    for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
+        cost = costs[(costs["shots"] == shots) & (costs["steps"] == steps)]
+        point: dict[str, Any] = {
+            "shots": int(shots), "steps": int(steps),
+            "speakers": int(frame["speaker"].nunique()), "episodes": len(frame[["speaker", "episode"]].drop_duplicates()),
+            "metrics": {}, "cost": {
+                "seconds_to_adapt": _number(float(cost["seconds_to_adapt"].mean())),
+                "real_time_factor": _number(float(cost["real_time_factor"].mean())),
+                "flops_to_adapt": float(frame["flops"].mean()), "stored_parameters": int(frame["stored_parameters"].max()),
+            },
+        }  # fmt: skip
+        for column in columns:
+            value = estimate(frame, column)
+            point["metrics"][column] = {
+                "mean": _number(value.mean), "ci95": [_number(value.low), _number(value.high)], "n": value.n, "n_failed": value.failed,
+            }  # fmt: skip
+        curve.append(point)
+    commit, dirty = git_state()
+    write_json(folder / "result.json", {
+        "schema": SCHEMA_VERSION, "status": "complete", "run_id": folder.name, **asdict(identity),
+        "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
+        "training": dict(training), "git_commit": commit, "git_dirty": dirty,
+        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system(), "python": platform.python_version()},
+        "timings": {"seconds_last_invocation": seconds},
+    })  # fmt: skip
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def git_state() -> tuple[str | None, bool | None]:
+    """Commit of the checkout that this package lies in and whether tracked code differs from it; None outside one."""
+    root = Path(__file__).resolve().parent.parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
+            return None, None
+        # Leaderboards are what runs write; they don't change a number.
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!leaderboards"))
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """A run's ``result.json``.
+
+    Raises:
+        BenchmarkError: there is none, or it is damaged or of another schema.
+    """
+    result = read_json(folder / "result.json", "run result")
+    if not isinstance(result, dict) or result.get("schema") != SCHEMA_VERSION or result.get("status") != "complete":
+        raise BenchmarkError(f"{folder / 'result.json'} is not a complete result of schema {SCHEMA_VERSION}; run the same command again.")
+    identity = {name: result.get(name) for name in RunIdentity.__dataclass_fields__}
+    if run_id(RunIdentity(**identity)) != folder.name:
+        raise BenchmarkError(f"{folder / 'result.json'} does not belong to this folder: what it says was run has another name; restore it or run again.")
+    return result
+
+
+def read_seed_episodes(folder: Path, seed: int) -> pd.DataFrame:
+    """A run's ``episodes.csv`` with a column "seed"."""
+    return read_episodes(folder / EPISODES_FILE).assign(seed=seed)
