@@ -1,0 +1,73 @@
+"""Show a leaderboard, or add runs to it.
+
+``leaderboard show [TABLE]`` prints a table: a dataset's name, or the path of a CSV file; without TABLE, all there are.
+``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of the dataset's leaderboard.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the two actions and their options."""
+    actions = parser.add_subparsers(dest="action", metavar="show|add", required=True)
+    show = actions.add_parser("show", help="print leaderboards")
+    show.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")
+    show.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
+    show.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
+    show.add_argument("--format", choices=("table", "md", "csv"), default="table", help="(default: table)")
+    add = actions.add_parser("add", help="add runs")
+    add.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that 'run' wrote, one for each seed")
+    add.add_argument("--table", type=Path, metavar="FILE", help="CSV file (default: the dataset's, in leaderboards/)")
+    add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows so")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it."""
+    from benchmark import leaderboard
+
+    if args.action == "show":
+        tables = _tables(args.table)
+        for number, path in enumerate(tables):
+            if len(tables) > 1:
+                print(f"{chr(10) if number else ''}{path.stem}")
+            print(leaderboard.show(path, args.shots, args.steps, args.format))
+        return 0
+
+    from benchmark.results import read_result
+
+    path = args.table or folder() / f"{read_result(args.runs[0])['dataset']}.csv"
+    rows = leaderboard.add(args.runs, path, args.preliminary)
+    print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.")
+    return 0
+
+
+def folder() -> Path:
+    """The checkout's ``leaderboards/``; where there is no checkout, one in the working directory."""
+    root = Path(__file__).resolve().parents[2]
+    return (root if (root / "pyproject.toml").is_file() else Path()) / "leaderboards"
+
+
+def _tables(wanted: str | None) -> list[Path]:
+    """The CSV files meant: all, a dataset's, or the one of that path.
+
+    Raises:
+        UsageError: there is none.
+    """
+    import benchmark
+    from benchmark.errors import UsageError
+    from benchmark.registry import normalise, suggest
+
+    if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
+        return [Path(wanted)]
+    folders = dict.fromkeys([folder().resolve(), *(Path(root, "leaderboards").resolve() for root in benchmark.__path__)])
+    found = {path.stem: path for place in reversed(list(folders)) for path in sorted(place.glob("*.csv"))}
+    if wanted is None and found:
+        return list(found.values())
+    if wanted and normalise(wanted) in found:
+        return [found[normalise(wanted)]]
+    if wanted is None:
+        raise UsageError(f"There is no leaderboard in {folder()} yet: 'leaderboard add RUN...' makes one.")
+    raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(wanted, found)}")

@@ -1,0 +1,83 @@
+"""``leaderboard show`` and ``add`` find the table that is meant and hand on what was asked."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import cli, leaderboard, results
+from benchmark.commands import leaderboard as command
+
+
+@pytest.fixture
+def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with one leaderboard, of a corpus called ``toy_corpus``, in the place of the checkout's."""
+    folder = tmp_path / "leaderboards"
+    folder.mkdir()
+    monkeypatch.setattr(command, "folder", lambda: folder)
+    names = [*leaderboard.IDENTITY, "mcd", "mcd_lo", "mcd_hi", "mcd_failed", *leaderboard.COSTS, *leaderboard.PROVENANCE]
+    rows = []
+    for steps in ("0", "5"):
+        row = dict.fromkeys(names, "1") | {"algorithm": "reptile", "status": "ok", "shots": "5", "steps": steps}
+        rows.append(row | {"synthetic": "false", "mcd": f"7.{steps}", "mcd_lo": "6.0", "mcd_hi": "8.0", "mcd_failed": "0"})
+    with (folder / "toy_corpus.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, names)
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert cli.main(["leaderboard", "show", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_a_table_is_found_by_dataset_or_by_path(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    by_name = shown(capsys, "toy-corpus")
+    assert "reptile" in by_name and "7.500 ± 1.000" in by_name
+    assert by_name == shown(capsys, str(tables / "toy_corpus.csv"))
+    assert "reptile" in shown(capsys)
+
+
+def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(capsys, "toy_corpus", "--steps", "5", "--format", "md")
+    assert text.startswith("| algorithm") and "7.500" in text and "7.000" not in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["show", "toy_corps"], "There is no leaderboard of 'toy_corps'; did you mean 'toy_corpus'?"),
+        (["show", "none.csv"], "There is no readable leaderboard at none.csv"),
+        (["show", "--format", "pdf"], "Argument --format: invalid choice: 'pdf'"),
+        (["add"], "The following arguments are required: RUN"),
+        (["add", "no_such_run"], "There is no run result at no_such_run"),
+        ([], "The following arguments are required: show|add"),
+    ],
+)
+def test_mistakes(tables: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str) -> None:
+    assert cli.main(["leaderboard", *arguments]) in (1, 2)
+    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+
+
+def test_runs_go_to_their_datasets_table_unless_told_otherwise(
+    tables: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    def add(*arguments: Any) -> list[dict[str, str]]:
+        calls.append(arguments)
+        return [{"algorithm": "reptile"}] * 2
+
+    monkeypatch.setattr(results, "read_result", lambda path: {"dataset": f"of_{path.name}"})
+    monkeypatch.setattr(leaderboard, "add", add)
+    assert cli.main(["leaderboard", "add", "one", "two"]) == 0
+    assert cli.main(["leaderboard", "add", "one", "--table", "mine.csv", "--preliminary"]) == 0
+    assert calls == [
+        ([Path("one"), Path("two")], tables / "of_one.csv", False),
+        ([Path("one")], Path("mine.csv"), True),
+    ]
+    assert "mine.csv: 2 rows of reptile." in capsys.readouterr().out
