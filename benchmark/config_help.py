@@ -67,7 +67,7 @@ def _own(kind: Any, prefix: str) -> Iterator[str]:
         if factory is not dataclasses.MISSING:
             default = factory()
         text = ",".join(map(str, default)) if isinstance(default, tuple | list) else str(default)
-        doc = docs.get(each.name, "") + (f" ({', '.join(presets())})" if each.name == "preset" else "")
+        doc = docs.get(each.name) or (", ".join(presets()) if each.name == "preset" else "")
         hint = hints[each.name]
         name = hint.__name__ if type(hint) is type else str(hint)
         yield from _entry(f"{prefix}{each.name}", name, None if default is dataclasses.MISSING else text, doc)

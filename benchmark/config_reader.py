@@ -58,12 +58,17 @@ class Choice:
         """Chosen names by their place in the tree ("algo", "metrics.per")."""
         return {f"{self.key}.{name}" if self.many else self.key: name for name in self.names}
 
-    def load(self, found: registry.Plugins) -> None:
+    def find(self, found: registry.Plugins) -> list[registry.PluginInfo]:
+        """The chosen plugins, not imported; a wrong name is told before anything slow happens."""
         if not self.names:
             every = ", ".join(registry.find(self.kind, found))
             raise UsageError(f"Say which {self.kind}: --{self.key} NAME, where NAME is one of {every}.")
-        for name in self.names:
-            info = registry.get(self.kind, name, found)
+        return [registry.get(self.kind, name, found) for name in self.names]
+
+    def load(self, infos: Iterable[registry.PluginInfo]) -> None:
+        """Import the chosen plugins and keep their Config types."""
+        for info in infos:
+            name = info.name
             self.types[name] = getattr(registry.load_info(info), "Config", None)
             if not dataclasses.is_dataclass(self.types[name]):
                 raise BenchmarkError(f"The {self.kind} in {info.where} must have a dataclass called Config.")
@@ -86,8 +91,9 @@ class Reader:
         for key, value in pairs:
             if key in self.choices:
                 self.choices[key].choose(value, "")
-        for choice in self.choices.values():
-            choice.load(self.found)
+        found = {key: choice.find(self.found) for key, choice in self.choices.items()}
+        for key, choice in self.choices.items():
+            choice.load(found[key])
         parser = self._parser()
         values: Namespace | None = None
         for (where, layer), chosen in zip(layers, options, strict=True):
