@@ -1,13 +1,15 @@
-"""espeak-ng's synthesiser with its phoneme events, through ctypes; the library comes from the espeakng-loader wheel.
-
-It keeps global state, so each call sets every parameter it depends on. Documented in espeak-ng's ``speak_lib.h``.
-"""
+"""Speech and its exact phone boundaries from the espeak-ng library in the espeakng-loader wheel."""
 
 from __future__ import annotations
 
 import ctypes
-from dataclasses import dataclass
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,106 +18,175 @@ import numpy.typing as npt
 from benchmark.dataset import Segment
 from benchmark.errors import BenchmarkError
 
-_SYNCHRONOUS, _PHONEME_EVENTS_IN_IPA = 2, 3
-_END, _WORD, _PHONEME = 0, 1, 7
+# From espeak-ng's public header, speak_lib.h.
+_SYNCHRONOUS, _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 2, 0x1, 0x2, 0x8000
 _RATE, _PITCH, _RANGE = 1, 3, 4
+_UTF8 = 1
+_EVENT_END, _EVENT_WORD, _EVENT_PHONEME = 0, 1, 7
+_STRESS = str.maketrans("", "", "ˈˌ")
+
+VOICELESS_STOPS = frozenset({"p", "t", "k", "tʃ"})
+CLOSURE_LEVEL = 0.06
+"""A closure is what lies this far below the loudest 5 ms of the phone before it (an echo may linger in it)."""
+_CLOSURE_STEP_SECONDS = 0.005
+_LEAST_SECONDS = 0.008
 
 
 @dataclass(frozen=True)
 class VoiceSettings:
-    """A voice: espeak-ng's name for it ("en-us+f2"), words a minute, pitch and pitch range (0 to 99)."""
+    """A voice and how it speaks.
+
+    Attributes:
+        name: espeak-ng voice, with a variant after a plus sign ("en-us+f2").
+        rate: words a minute, 80 to 450.
+        pitch: 0 to 99; 50 is the voice's own.
+        range: of intonation, 0 (monotone) to 99; 50 is the voice's own.
+    """
 
     name: str
-    rate: int = 165
+    rate: int = 160
     pitch: int = 50
     range: int = 50
 
 
-class _Id(ctypes.Union):
-    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]  # noqa: RUF012
+Spoken = tuple[npt.NDArray[np.float32], int, list[list[Segment]]]
+
+
+@dataclass
+class _Rendering:
+    """What the library has handed over so far: blocks of samples, and (event type, sample, phone)."""
+
+    blocks: list[bytes] = field(default_factory=list)
+    events: list[tuple[int, int, str]] = field(default_factory=list)
+
+
+class _EventId(ctypes.Union):
+    _fields_ = [("number", ctypes.c_int), ("name", ctypes.c_char_p), ("string", ctypes.c_char * 8)]
 
 
 class _Event(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
-        ("type", ctypes.c_int),
-        ("identifier", ctypes.c_uint),
-        ("text_position", ctypes.c_int),
-        ("length", ctypes.c_int),
-        ("audio_position", ctypes.c_int),
-        ("sample", ctypes.c_int),
-        ("user_data", ctypes.c_void_p),
-        ("id", _Id),
-    ]
+    """``espeak_EVENT``."""
+
+    _fields_ = [
+        ("type", ctypes.c_int), ("unique_identifier", ctypes.c_uint), ("text_position", ctypes.c_int), ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int), ("sample", ctypes.c_int), ("user_data", ctypes.c_void_p), ("id", _EventId),
+    ]  # fmt: skip
 
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.POINTER(_Event))
 
 
-class _Library:
-    def __init__(self) -> None:
-        import espeakng_loader
+def speak(text: str, voice: VoiceSettings) -> Spoken:
+    """Speak a text, the same bit for bit whatever was spoken before.
 
-        self.library: Any = ctypes.CDLL(espeakng_loader.get_library_path())
-        self.rate = self.library.espeak_Initialize(
-            _SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), _PHONEME_EVENTS_IN_IPA
-        )
-        if self.rate <= 0:
-            raise BenchmarkError("espeak-ng could not be initialised; reinstall the package espeakng-loader.")
-        self.audio: list[bytes] = []
-        self.events: list[tuple[int, int, str]] = []
-        # Kept alive for as long as the library may call it.
-        self.callback = _Callback(self._receive)
-        self.library.espeak_SetSynthCallback(self.callback)
+    Returns:
+        samples, shape (samples,), float32 in [-1, 1]; their rate in Hz; the phones (IPA, no stress) word by word, in
+        seconds, pauses being gaps. The closure of a voiceless stop belongs to the stop.
 
-    def _receive(self, samples: Any, count: int, events: Any) -> int:
-        if count > 0:
-            self.audio.append(ctypes.string_at(samples, 2 * count))
-        index = 0
-        while events[index].type != _END:
-            event = events[index]
-            # Eight bytes, not always ended by a zero.
-            name = bytes(event.id.string).split(b"\0")[0].decode("utf-8", "ignore") if event.type == _PHONEME else ""
-            self.events.append((event.type, event.sample, name))
-            index += 1
-        return 0
+    Raises:
+        BenchmarkError: the library fails or does not know the voice.
+    """
+    got = _Rendering()
+    with _fresh_library() as (library, rate):
+        callback = _Callback(lambda samples, count, events: _receive(got, samples, count, events))
+        library.espeak_SetSynthCallback(callback)
+        if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
+            raise BenchmarkError(f"espeak-ng has no voice {voice.name}; the espeakng-loader package may be damaged: reinstall it.")
+        for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.range)):
+            library.espeak_SetParameter(parameter, value, 0)
+        content = text.encode()
+        if library.espeak_Synth(content, len(content) + 1, 0, 0, 0, _UTF8, None, None) != 0 or library.espeak_Synchronize() != 0:
+            raise BenchmarkError(f"espeak-ng could not speak {text!r} as {voice.name}.")
+    samples = np.frombuffer(b"".join(got.blocks), np.int16).astype(np.float32) / np.float32(32768)
+    return samples, rate, _segments(got.events, samples, rate)
+
+
+def _receive(got: _Rendering, samples: Any, count: int, events: Any) -> int:
+    if samples and count > 0:
+        got.blocks.append(ctypes.string_at(samples, 2 * count))
+    index = 0
+    while events[index].type != _EVENT_END:
+        event = events[index]
+        # Eight bytes, not always ended by a zero.
+        phone = bytes(event.id.string).decode("utf-8", "ignore").translate(_STRESS) if event.type == _EVENT_PHONEME else ""
+        got.events.append((event.type, event.sample, phone))
+        index += 1
+    return 0
+
+
+def _segments(events: list[tuple[int, int, str]], samples: npt.NDArray[np.float32], rate: int) -> list[list[Segment]]:
+    """Phones by word: a phone lasts until the next phone's (or pause's) event."""
+    words: list[list[Segment]] = []
+    sounds = [(start, phone) for kind, start, phone in events if kind == _EVENT_PHONEME]
+    starts = [start for start, _ in sounds]
+    ends = [*starts[1:], len(samples)]
+    for index, (start, phone) in enumerate(sounds[1:], 1):
+        if phone in VOICELESS_STOPS:
+            starts[index] = ends[index - 1] = _closure(samples, starts[index - 1], start, rate)
+        elif phone and ends[index] - start < _LEAST_SECONDS * rate:
+            # espeak-ng blends a final l into the vowel, and its event comes when all is said.
+            starts[index] = ends[index - 1] = start - (start - starts[index - 1]) // 3
+    number = 0
+    for kind, _, phone in events:
+        if kind == _EVENT_WORD:
+            words.append([])
+        elif kind == _EVENT_PHONEME:
+            if phone and words:
+                words[-1].append(Segment(phone, starts[number] / rate, ends[number] / rate))
+            number += 1
+    return [word for word in words if word]
+
+
+def _closure(samples: npt.NDArray[np.float32], previous: int, start: int, rate: int) -> int:
+    """Where the silence before a stop's burst at ``start`` begins; the phone before it began at ``previous``."""
+    step = round(_CLOSURE_STEP_SECONDS * rate)
+    count = (start - previous) // step
+    if count < 2:
+        return start
+    # Counted back from the burst, so that the last step ends exactly there.
+    blocks = samples[start - count * step : start].astype(np.float64).reshape(count, step)
+    level = np.sqrt(np.square(blocks).mean(1))
+    loud = np.flatnonzero(level >= CLOSURE_LEVEL * level.max())
+    return start - (count - 1 - int(loud[-1])) * step
+
+
+@contextmanager
+def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
+    """The library in its initial state, and its sample rate.
+
+    espeak-ng keeps pitch flutter and wave phase in static variables that nothing resets, so that what it says depends on
+    what it said before. A copy of the library file has static variables of its own.
+    """
+    import espeakng_loader
+
+    handle, name = tempfile.mkstemp(suffix=Path(espeakng_loader.get_library_path()).suffix)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(_library_bytes())
+        library = ctypes.CDLL(name)
+        try:
+            data = espeakng_loader.get_data_path().encode()
+            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT)
+            if rate <= 0:
+                raise BenchmarkError("espeak-ng could not be started; the espeakng-loader package may be damaged: reinstall it.")
+            library.espeak_ng_SetRandSeed(ctypes.c_long(1))
+            yield library, rate
+            library.espeak_Terminate()
+        finally:
+            _unload(library)
+    finally:
+        Path(name).unlink()
+
+
+def _unload(library: ctypes.CDLL) -> None:
+    import _ctypes
+
+    unload = getattr(_ctypes, "dlclose", None) or getattr(_ctypes, "FreeLibrary")  # noqa: B009 (Windows only)
+    unload(library._handle)
 
 
 @lru_cache(maxsize=1)
-def _library() -> _Library:
-    return _Library()
+def _library_bytes() -> bytes:
+    import espeakng_loader
 
-
-@lru_cache(maxsize=8)
-def speak(text: str, voice: VoiceSettings) -> tuple[npt.NDArray[np.float32], int, list[list[Segment]]]:
-    """Waveform, its rate in Hz, and each phone's place, word by word.
-
-    Raises:
-        BenchmarkError: there is no such voice.
-    """
-    state = _library()
-    state.audio, state.events = [], []
-    if state.library.espeak_SetVoiceByName(voice.name.encode()) != 0:
-        raise BenchmarkError(f"espeak-ng has no voice {voice.name!r}.")
-    for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.range)):
-        state.library.espeak_SetParameter(parameter, value, 0)
-    encoded = text.encode()
-    state.library.espeak_Synth(encoded, len(encoded) + 1, 0, 1, 0, 1, None, None)
-    wave = np.frombuffer(b"".join(state.audio), np.int16).astype(np.float32) / 32768
-    return wave, state.rate, _segments(state.events, len(wave), state.rate)
-
-
-def _segments(events: list[tuple[int, int, str]], samples: int, rate: int) -> list[list[Segment]]:
-    """A phone ends where the next phoneme event, pauses included, begins; stress marks are dropped."""
-    words: list[list[Segment]] = []
-    phonemes = [(sample, name.strip("ˈˌ")) for kind, sample, name in events if kind == _PHONEME]
-    ends = [sample for sample, _ in phonemes[1:]] + [samples]
-    number = 0
-    for kind, _, _ in events:
-        if kind == _WORD:
-            words.append([])
-        elif kind == _PHONEME:
-            sample, name = phonemes[number]
-            if name and words:
-                words[-1].append(Segment(name, sample / rate, ends[number] / rate))
-            number += 1
-    return [word for word in words if word]
+    return Path(espeakng_loader.get_library_path()).read_bytes()

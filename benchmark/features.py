@@ -10,7 +10,11 @@ from benchmark.mel import MelSpec
 
 def pitch(audio: npt.NDArray[np.float32], spec: MelSpec) -> npt.NDArray[np.float32]:
     """F0 in Hz per mel frame, 0 where unvoiced: WORLD's DIO refined by StoneMask (Morise et al.), 60 to 500 Hz."""
-    import pyworld
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # pyworld imports the deprecated pkg_resources
+        import pyworld
 
     double = audio.astype(np.float64)
     period = 1000 * spec.seconds_per_frame
