@@ -52,7 +52,8 @@ class Choice:
         options = {str(name): each for name, each in value.items()}
         if "name" in options:
             self.names = [registry.normalise(str(options.pop("name")))]
-        return {self.names[0]: options} if self.names else {}
+        # Options without a name, where none was chosen yet, are for whichever is chosen in the end.
+        return {self.names[0] if self.names else "": options}
 
     def groups(self) -> dict[str, str]:
         """Chosen names by their place in the tree ("algo", "metrics.per")."""
@@ -117,7 +118,7 @@ class Reader:
         result: dict[str, Any] = {}
         for key, options in chosen.items():
             choice = self.choices[key]
-            kept = {name: each for name, each in options.items() if name in choice.names}
+            kept = {name: each for name, each in options.items() if name in (*choice.names, "")}
             result[key] = kept if choice.many else next(iter(kept.values()), {})
         return result
 

@@ -168,6 +168,12 @@ def test_another_plugin_drops_the_options_of_the_one_before(files: list[Path]) -
     assert settings.vocoder.name == "other" and settings.vocoder.config.passes == 9
 
 
+def test_options_without_a_name_are_for_whichever_is_chosen(files: list[Path]) -> None:
+    assert read(files, "--vocoder", "tiny", text="vocoder: {rounds: 2}").vocoder.config.rounds == 2
+    with pytest.raises(UsageError, match=r"no setting 'vocoder\.rounds' of other"):
+        read(files, "--vocoder", "other", text="vocoder: {rounds: 2}")
+
+
 def test_every_shipped_preset_fills_the_run_settings() -> None:
     words = ["--algo", "reptile", "--dataset", "espeak"]
     made = [parse(RunSettings, [*words, "--preset", name]) for name in config.presets()]
