@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pyloudnorm
@@ -74,3 +76,14 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     padding = round(PADDING_SECONDS * 100)
     start, end = max(0, active[0] - padding), min(frames, active[-1] + 1 + padding)
     return int(start * hop), int(end * hop)
+
+
+def is_cut_short(path: Path) -> bool:
+    """Whether a WAV file ends before its header says it does; other formats' decoders notice that themselves."""
+    with path.open("rb") as stream:
+        header = stream.read(12)
+    if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+        return False
+    size = int.from_bytes(header[4:8], "little")
+    # What writes to a pipe can't know the size and leaves 0 or the largest number there.
+    return size < 0xFFFFFF00 and size + 8 > path.stat().st_size + 1

@@ -1,0 +1,83 @@
+"""What there is to prepare: a dataset's utterances by speaker, fingerprinted by content."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from benchmark import textgrids
+from benchmark.aligner import default_workers
+from benchmark.dataset import SPLITS, Dataset, Utterance
+from benchmark.drafts import Chunk
+from benchmark.errors import BenchmarkError
+from benchmark.files import digest_of, digest_of_file
+
+
+def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chunk]:
+    """The dataset's speakers, sorted.
+
+    Args:
+        dataset: opened on its data root.
+        grids: folder of TextGrids; a folder ``textgrids`` in the data root if None.
+        version: of the preparation.
+
+    Raises:
+        BenchmarkError: there are no utterances; two have one id; a speaker is in two splits.
+    """
+    speakers = [(speaker, split) for split in SPLITS for speaker in dataset.speakers(split)]
+    utterances = {speaker: tuple(dataset.utterances(speaker)) for speaker, _ in speakers}
+    every = [utterance for some in utterances.values() for utterance in some]
+    if not every:
+        raise BenchmarkError(f"{dataset.root or dataset.card.title} holds no utterances; expected {dataset.card.layout}.")
+    _check(dataset, speakers, every)
+    if grids is None:
+        grids = dataset.root / "textgrids" if dataset.root is not None and (dataset.root / "textgrids").is_dir() else None
+    elif not grids.is_dir():
+        raise BenchmarkError(f"There is no folder of TextGrids at {grids}.")
+    found = textgrids.find(grids) if grids else {}
+    if grids and not found.keys() & {utterance.id for utterance in every}:
+        raise BenchmarkError(
+            f"{grids} holds no TextGrid of this dataset: of {len(found)} found none is named after an utterance (such as "
+            f"{every[0].id}.TextGrid)."
+        )
+    with ThreadPoolExecutor(default_workers()) as pool:  # hashing releases the interpreter's lock
+        audio = dict(zip((u.id for u in every), pool.map(_digest, every), strict=True))
+    chunks = []
+    for speaker, split in sorted(speakers):
+        some = utterances[speaker]
+        own = {utterance.id: found[utterance.id] for utterance in some if utterance.id in found}
+        content = [[u.id, u.text, audio[u.id], *([digest_of_file(own[u.id])] if u.id in own else [])] for u in some]
+        if some and some[0].audio is None:
+            content.append(["first as rendered", _rendered(dataset, some[0])])
+        digest = digest_of([version, dataset.card.version, asdict(dataset.config), split, speaker, content], 24)
+        chunks.append(Chunk(speaker, split, some, own, digest))
+    return chunks
+
+
+def _check(dataset: Dataset, speakers: Iterable[tuple[str, str]], utterances: Iterable[Utterance]) -> None:
+    splits: dict[str, str] = {}
+    for speaker, split in speakers:
+        if splits.setdefault(speaker, split) != split:
+            raise BenchmarkError(f"{dataset.card.title} puts speaker {speaker} into {splits[speaker]} and into {split}.")
+    seen: set[str] = set()
+    for utterance in utterances:
+        if utterance.id in seen:
+            raise BenchmarkError(f"{dataset.card.title} has two utterances called {utterance.id}; ids must be unique.")
+        seen.add(utterance.id)
+
+
+def _digest(utterance: Utterance) -> str:
+    if utterance.audio is None:
+        return "rendered"
+    return digest_of_file(utterance.audio) if utterance.audio.is_file() else "missing"
+
+
+def _rendered(dataset: Dataset, utterance: Utterance) -> str:
+    """Digest of an utterance's audio as rendered now: another synthesiser, or another voice, is another corpus."""
+    samples, rate = dataset.load(utterance)
+    return hashlib.sha256(np.ascontiguousarray(samples).tobytes() + str(rate).encode()).hexdigest()

@@ -1,0 +1,123 @@
+"""The first stage of preparation: recordings and transcripts to standardised audio and phones, speaker by speaker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+
+from benchmark import checkpoint, textgrids
+from benchmark.audio import Unusable, is_cut_short, standardise
+from benchmark.corpus import Words
+from benchmark.dataset import Dataset, Segment, Utterance
+from benchmark.errors import BenchmarkError
+from benchmark.phonemes import phonemise
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A speaker's utterances, their TextGrids by id if there are any, and the digest of all that preparing them depends on."""
+
+    speaker: str
+    split: str
+    utterances: tuple[Utterance, ...]
+    grids: dict[str, Path]
+    digest: str
+
+
+@dataclass
+class Draft:
+    """An utterance on its way: its audio, its phones, and where they lie, once that is known.
+
+    Attributes:
+        source: where the segments come from: "TextGrid", "dataset", "aligner", or "" as long as there are none.
+    """
+
+    id: str
+    text: str
+    audio: npt.NDArray[np.int16]
+    words: Words
+    segments: list[list[Segment]] | None = None
+    source: str = ""
+
+
+@dataclass
+class Drafts:
+    """A chunk's drafts, and (id, reason) of the utterances skipped and of the TextGrids refused."""
+
+    kept: list[Draft]
+    skipped: list[tuple[str, str]]
+    refused: list[tuple[str, str]]
+
+    def save(self, path: Path) -> None:
+        """Write atomically, with a digest."""
+        rows = [{**asdict(draft), "audio": torch.from_numpy(draft.audio)} for draft in self.kept]
+        checkpoint.save(path, {"kept": rows, "skipped": self.skipped, "refused": self.refused})
+
+    @classmethod
+    def load(cls, path: Path) -> Drafts:
+        """What ``save`` wrote.
+
+        Raises:
+            BenchmarkError: it was damaged meanwhile.
+        """
+        state = checkpoint.load(path)
+        if state is None:
+            raise BenchmarkError(f"{path} was damaged while preparing; run the same command again.")
+        kept = [
+            Draft(**{**row, "audio": row["audio"].numpy(), "segments": None if row["segments"] is None else as_segments(row["segments"])})
+            for row in state["kept"]
+        ]
+        return cls(kept, state["skipped"], state["refused"])
+
+
+def as_segments(plain: Sequence[Sequence[dict[str, float]]]) -> list[list[Segment]]:
+    """Segments from what ``dataclasses.asdict`` makes of them."""
+    return [[Segment(**each) for each in word] for word in plain]  # type: ignore[arg-type]
+
+
+def draft(chunk: Chunk, dataset: Dataset) -> Drafts:
+    """Decode, standardise and phonemise a chunk's utterances; what can't be used is skipped with a reason."""
+    result = Drafts([], [], [])
+    phones = phonemise([utterance.text for utterance in chunk.utterances], dataset.card.language)
+    for utterance, words in zip(chunk.utterances, phones, strict=True):
+        try:
+            result.kept.append(_draft(utterance, words, dataset, chunk.grids.get(utterance.id), result.refused))
+        except Unusable as reason:
+            result.skipped.append((utterance.id, str(reason)))
+    return result
+
+
+def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | None, refused: list[tuple[str, str]]) -> Draft:
+    if not utterance.text.strip():
+        raise Unusable("no transcript")
+    if utterance.audio is not None and not utterance.audio.is_file():
+        raise Unusable("audio file missing")
+    if utterance.audio is not None and utterance.audio.stat().st_size == 0:
+        raise Unusable("empty audio file")
+    known = dataset.alignment(utterance)
+    if known is not None:
+        words = tuple(tuple(segment.phone for segment in word) for word in known if word)
+    if not words:
+        raise Unusable("text without phonemes")
+    try:
+        samples, rate = dataset.load(utterance)
+    except (soundfile.LibsndfileError, OSError, EOFError, ValueError) as error:
+        raise Unusable("corrupt audio") from error
+    if utterance.audio is not None and is_cut_short(utterance.audio):
+        raise Unusable("truncated audio")
+    audio, cut = standardise(samples, rate)
+    found, source = known, "" if known is None else "dataset"
+    if grid is not None:
+        try:
+            found, source = textgrids.segments(grid, words), "TextGrid"
+        except textgrids.Refused as reason:
+            refused.append((utterance.id, str(reason)))
+    if found is not None:
+        found = [[Segment(s.phone, s.start - cut, s.end - cut) for s in word] for word in found if word]
+    return Draft(utterance.id, utterance.text, audio, words, found, source)
