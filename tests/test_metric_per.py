@@ -14,6 +14,7 @@ from benchmark.corpus import Corpus
 from benchmark.errors import CannotScore, UsageError
 from benchmark.metric import MetricContext
 from benchmark.metrics.per import PER, example_of
+from benchmark.recogniser import MEL
 from tests.metric_helpers import PHONES, sample, say, unusable_audio, write_corpus
 
 CONFIG = PER.Config(channels=48, blocks=2, hidden=32, epochs=25, batch=8, learning_rate=4e-3)
@@ -101,9 +102,10 @@ def test_frame_labels_follow_the_corpus(context: MetricContext) -> None:
     example = example_of(utterance, corpus, {phone: index for index, phone in enumerate(PHONES)})
     assert example.labels is not None
     assert len(example.labels) == len(example.mel)
-    assert set(example.labels[: utterance.durations[0]]) == {0}
-    spoken = [PHONES[label - 1] for label in example.labels if label]
-    assert spoken == [p for p, n in zip(utterance.phones, utterance.durations[1:-1], strict=True) for _ in range(n)]
+    edges = np.cumsum([0, *utterance.durations]) * corpus.mel.seconds_per_frame
+    middles = ((edges[1:] + edges[:-1]) / 2 / MEL.seconds_per_frame).astype(int)
+    assert [PHONES[label - 1] for label in example.labels[middles[1:-1]]] == list(utterance.phones)
+    assert example.labels[middles[0]] == 0
 
 
 def test_sentences_that_cannot_be_scored(metric: PER) -> None:

@@ -119,18 +119,20 @@ def test_unusable_audio_gets_no_number(what: str, metric: SpeakerSimilarity) -> 
 
 
 def test_audio_without_a_voice_gets_no_number() -> None:
-    hiss = np.random.default_rng(0).normal(0, 0.001, 32_000).astype(np.float32)
+    audio, _ = say("aiue")
+    almost_empty = np.zeros(32_000, np.float32)
+    almost_empty[8000:9600] = audio[2000:3600]
     with pytest.raises(CannotScore, match="of voice found"):
-        embed(hiss)
+        embed(almost_empty)
 
 
-def test_quiet_and_clipped_speech_have_an_embedding_of_length_one() -> None:
+def test_loudness_does_not_count() -> None:
     audio, _ = say("aiueaiueaiue")
-    for gain in (0.01, 1.0, 3.0):
-        vector = embed(audio * np.float32(gain))
-        assert vector.shape == (256,)
-        assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
-        assert float(vector @ embed(audio)) > 0.8
+    vector = embed(audio)
+    assert vector.shape == (256,)
+    assert np.linalg.norm(vector) == pytest.approx(1.0, abs=1e-5)
+    for gain in (0.01, 0.25, 1.9):
+        assert float(vector @ embed(audio * np.float32(gain))) > 0.999
 
 
 def test_one_speaker_alone_is_refused(tmp_path: Path) -> None:

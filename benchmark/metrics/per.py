@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchmark.corpus import SPECIAL_SYMBOLS, Corpus, PreparedUtterance
-from benchmark.errors import CannotScore, UsageError
+from benchmark.errors import BenchmarkError, CannotScore, UsageError
 from benchmark.files import digest_of, write_json
-from benchmark.mel import MelSpec
 from benchmark.metric import Audio, Metric, MetricContext, Sample
 from benchmark.metrics import require_speech, spread
 from benchmark.progress import progress
@@ -75,7 +74,6 @@ class PER(Metric):
         super().__init__(config)
         self._model: Recogniser | None = None
         self._phones: dict[str, int] = {}
-        self._mel = MelSpec()
         self._facts: dict[str, float] = {}
 
     def prepare(self, context: MetricContext) -> None:
@@ -83,7 +81,6 @@ class PER(Metric):
         corpus = context.corpus
         symbols = [symbol for symbol in corpus.symbols if symbol not in SPECIAL_SYMBOLS]
         self._phones = {symbol: index for index, symbol in enumerate(symbols)}
-        self._mel = corpus.mel
         key = digest_of([RECOGNISER_FORMAT, corpus.version, asdict(self.config), context.seed], 24)
         self._model = self._recogniser(corpus, context.cache / f"recogniser-{key}.pt", context.seed)
         self._facts = {"per_real": self._error_on_real_speech(context, key)}
@@ -105,12 +102,12 @@ class PER(Metric):
         import torch
 
         from benchmark.mel import log_mel
-        from benchmark.recogniser import transcribe
+        from benchmark.recogniser import MEL, transcribe
 
         if self._model is None:
             raise RuntimeError("prepare() comes before score()")
         names = list(self._phones)
-        return [names[index] for index in transcribe(self._model, log_mel(torch.from_numpy(audio), self._mel))]
+        return [names[index] for index in transcribe(self._model, log_mel(torch.from_numpy(audio), MEL))]
 
     def _error(self, audio: Audio, phones: Sequence[str]) -> float:
         from torchaudio.functional import edit_distance
@@ -124,11 +121,11 @@ class PER(Metric):
 
     def _recogniser(self, corpus: Corpus, path: Path, seed: int) -> Recogniser:
         from benchmark.checkpoint import load, save
-        from benchmark.recogniser import Recogniser, Training, train
+        from benchmark.recogniser import MEL, Recogniser, Training, train
 
         config = self.config
         sizes = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
-        sizes |= {"n_mels": corpus.mel.n_mels, "phones": len(self._phones)}
+        sizes |= {"n_mels": MEL.n_mels, "phones": len(self._phones)}
         if (weights := load(path)) is not None:
             model = Recogniser(**sizes)
             model.load_state_dict(weights)
@@ -156,7 +153,7 @@ class PER(Metric):
                 except CannotScore:
                     continue
         if not errors:
-            return float("nan")
+            raise BenchmarkError(f"No recording of the scored speakers of {context.corpus.name} can be used to test the recogniser.")
         write_json(path, {"per_real": float(np.mean(errors)), "utterances": len(errors)})
         return float(np.mean(errors))
 
@@ -171,11 +168,17 @@ def _examples(corpus: Corpus, phones: dict[str, int], count: int) -> list[Exampl
 
 def example_of(utterance: PreparedUtterance, corpus: Corpus, phones: dict[str, int]) -> Example:
     """What the recogniser learns from one utterance: its log-mel, its phones and each frame's phone."""
-    from benchmark.recogniser import Example
+    import torch
 
+    from benchmark.mel import log_mel
+    from benchmark.recogniser import MEL, Example
+
+    mel = log_mel(torch.from_numpy(utterance.waveform), MEL).numpy()
     classes = np.array([1 + phones.get(symbol, -1) for symbol in corpus.symbols])
     labels = np.repeat(classes[utterance.tokens], utterance.durations)
-    return Example(np.array(utterance.mel), tuple(phones[phone] for phone in utterance.phones), labels)
+    # The corpus's frames have another length than the recogniser's.
+    places = np.rint(np.arange(len(mel)) * MEL.seconds_per_frame / corpus.mel.seconds_per_frame).astype(np.int64)
+    return Example(mel, tuple(phones[phone] for phone in utterance.phones), labels[places.clip(max=len(labels) - 1)])
 
 
 PLUGIN = PER

@@ -24,7 +24,9 @@ Floats = npt.NDArray[np.float32]
 
 LEAST_VOICE = 0.5
 """Seconds of voice that must be left when long silences are cut out."""
-EMBEDDING_FORMAT = 1
+LEVEL = 10 ** (-26 / 20)
+"""Root mean square that all audio is brought to: loudness is not voice, and both encoder and detector notice it."""
+EMBEDDING_FORMAT = 2
 
 
 class SpeakerSimilarity(Metric):
@@ -39,9 +41,9 @@ class SpeakerSimilarity(Metric):
     centroids, both over all speakers of the scored split. 0: as unlike as a stranger. 1: as like as the speaker.
     ``eer`` is the equal error rate of the same trials: how well the encoder tells these speakers apart at all.
 
-    Real and synthesised audio get the package's own preprocessing, which the encoder was trained with: quiet audio
-    is raised to -30 dBFS and long silences are cut out by WebRTC's voice activity detector. Windows of 1.6 s
-    (1.3 a second) are embedded and averaged; a shorter one is padded with zeros.
+    Real and synthesised audio are brought to -26 dBFS and then get the package's own preprocessing, which the encoder
+    was trained with: long silences are cut out by WebRTC's voice activity detector. Windows of 1.6 s (1.3 a second)
+    are embedded and averaged; a shorter one is padded with zeros.
     """
 
     version = "1"
@@ -163,6 +165,7 @@ def embed(audio: Audio) -> Floats:
     from resemblyzer import preprocess_wav
 
     audio = require_speech(audio, "audio", LEAST_VOICE)
+    audio = audio * np.float32(LEVEL / np.sqrt(np.mean(np.square(audio, dtype=np.float64))))
     # The package packs 16-bit integers without a check and wraps what exceeds them.
     voice = preprocess_wav(np.clip(audio, -1.0, 1.0))
     if len(voice) < LEAST_VOICE * SAMPLE_RATE:
