@@ -11,7 +11,7 @@ import torch
 from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
-from benchmark.inner_loop import add_gradients, descend, select, sizes
+from benchmark.inner_loop import OptimizerFactory, add_gradients, descend, select, sizes
 
 
 class Reptile(Algorithm):
@@ -72,7 +72,7 @@ class Reptile(Algorithm):
         """See :meth:`Algorithm.adapted_parameters`."""
         return sizes(self.backbone, self.names)
 
-    def _optimizer(self) -> partial[torch.optim.Optimizer]:
+    def _optimizer(self) -> OptimizerFactory:
         if self.config.optimizer == "adam":
             return partial(torch.optim.Adam, lr=self.config.inner_lr, betas=(0.0, 0.999))
         return partial(torch.optim.SGD, lr=self.config.inner_lr)

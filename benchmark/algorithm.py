@@ -40,6 +40,10 @@ class Task:
     support: Batch
     query: Batch
 
+    def to(self, device: torch.device | str, **_: Any) -> Task:
+        """The same task on another device (Lightning calls this)."""
+        return Task(self.support.to(device), self.query.to(device))
+
 
 @dataclass(frozen=True)
 class Sentence:
@@ -117,7 +121,7 @@ class Algorithm(nn.Module, ABC):
     def __init__(self, backbone: Backbone, config: Any = None) -> None:
         super().__init__()
         self.backbone = backbone
-        self.config = config if config is not None else self.Config()
+        self.config: Any = config if config is not None else self.Config()
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """Leave gradients on the parameters for the outer optimiser, and return scalars for the logs.
@@ -141,7 +145,7 @@ class Algorithm(nn.Module, ABC):
         """What is stored per speaker: the count of numbers by name, as in ``Voice.stored`` after a step."""
 
 
-class pinned:  # noqa: N801 - reads as a context, like torch.no_grad
+class pinned:
     """Context that puts a module and its children in train or eval mode and restores each one's own mode after."""
 
     def __init__(self, module: nn.Module, training: bool) -> None:

@@ -55,7 +55,7 @@ class Backbone(nn.Module, ABC):
     def __init__(self, spec: BackboneSpec, config: Any = None) -> None:
         super().__init__()
         self.spec = spec
-        self.config = config if config is not None else self.Config()
+        self.config: Any = config if config is not None else self.Config()
 
     @abstractmethod
     def loss(self, batch: Batch, speaker: Tensor | None = None) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -44,8 +45,8 @@ class Batch:
     def __len__(self) -> int:
         return self.tokens.shape[0]
 
-    def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+    def to(self, device: torch.device | str, **_: Any) -> Batch:
+        """The same batch on another device (Lightning calls this, with options that don't matter here)."""
         return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     def as_new_speaker(self) -> Batch:
@@ -53,7 +54,9 @@ class Batch:
         return replace(self, speakers=torch.full_like(self.speakers, NEW_SPEAKER))
 
 
-def token_means(values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], durations: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+def token_means(
+    values: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], durations: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
     """Weighted mean of frame values over each token; 0 for tokens without weight.
 
     Args:

@@ -116,7 +116,9 @@ class Corpus:
         self.version: str = self.meta["version"]
         self.symbols: tuple[str, ...] = tuple(self.meta["symbols"])
         self.mel = MelSpec(**self.meta["mel"])
-        self.statistics = Statistics(**{k: tuple(v) if isinstance(v, list) else v for k, v in self.meta["statistics"].items()})
+        statistics: dict[str, Any] = self.meta["statistics"]
+        values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in statistics.items()}
+        self.statistics = Statistics(**values)
         self.report: dict[str, Any] = self.meta["report"]
         try:
             lines = (folder / "utterances.jsonl").read_text(encoding="utf-8").splitlines()

@@ -89,7 +89,7 @@ class Dataset(ABC):
 
     def __init__(self, root: Path | None, config: Any = None) -> None:
         self.root = root
-        self.config = config if config is not None else self.Config()
+        self.config: Any = config if config is not None else self.Config()
 
     @abstractmethod
     def speakers(self, split: str) -> Sequence[str]:

@@ -123,7 +123,7 @@ class Evaluator:
 
     def _flops(self, support: object) -> tuple[int, int]:
         """Operations to adapt by 0 steps and by 1."""
-        counts = []
+        counts: list[int] = []
         for step in (0, 1):
             if step and self.algorithm.max_steps == 0:
                 return counts[0], counts[0]

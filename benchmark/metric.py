@@ -77,9 +77,9 @@ class Metric(ABC):
         """No fields unless the plugin declares its own."""
 
     def __init__(self, config: Any = None) -> None:
-        self.config = config if config is not None else self.Config()
+        self.config: Any = config if config is not None else self.Config()
 
-    def prepare(self, context: MetricContext) -> None:
+    def prepare(self, context: MetricContext) -> None:  # noqa: B027 - most metrics need nothing
         """Do once what every score needs; called in the main process and again, finding the cache, in each worker."""
 
     @abstractmethod

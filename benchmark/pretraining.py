@@ -65,7 +65,9 @@ def build(backbone: type[Backbone], config: Any, corpus: Corpus, seed: int) -> B
     return backbone(BackboneSpec(len(corpus.symbols), len(corpus.speakers("train")), corpus.mel, corpus.statistics), config)
 
 
-def pretrained(backbone: type[Backbone], config: Any, source: str, corpus: Corpus, settings: PretrainSettings, seed: int, cache: Path) -> tuple[Backbone, str]:
+def pretrained(
+    backbone: type[Backbone], config: Any, source: str, corpus: Corpus, settings: PretrainSettings, seed: int, cache: Path
+) -> tuple[Backbone, str]:
     """The pretrained backbone, from the cache if it is there and whole, and the digest that names it.
 
     Args:
@@ -86,7 +88,8 @@ def pretrained(backbone: type[Backbone], config: Any, source: str, corpus: Corpu
         with progress("Pretraining", settings.steps) as show:
             budget = Budget(steps=settings.steps)
             make = BatchSampler(corpus, settings.batch_size, seed)
-            fit(Pretraining(model), make, settings.learning_rate, budget, seed, unfinished, lambda fraction, _: show(fraction * settings.steps))
+            learner = Pretraining(model)
+            fit(learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps))
         state = model.state_dict()
         checkpoint.save(done, state)
         unfinished.unlink(missing_ok=True)

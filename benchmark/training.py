@@ -48,7 +48,7 @@ class Training(pl.LightningModule):
     """One optimiser around any learner. Steps are functions of (seed, step), so a resumed run repeats nothing and skips nothing."""
 
     def __init__(
-        self, learner: torch.nn.Module, learning_rate: float, budget: Budget, seed: int, show: Callable[[float, dict[str, float]], object]
+        self, learner: Any, learning_rate: float, budget: Budget, seed: int, show: Callable[[float, dict[str, float]], object]
     ) -> None:
         super().__init__()
         self.automatic_optimization = False

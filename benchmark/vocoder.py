@@ -26,7 +26,7 @@ class Vocoder(ABC):
 
     def __init__(self, mel: MelSpec, config: Any = None) -> None:
         self.mel = mel
-        self.config = config if config is not None else self.Config()
+        self.config: Any = config if config is not None else self.Config()
 
     @abstractmethod
     def decode(self, mel: torch.Tensor) -> torch.Tensor:

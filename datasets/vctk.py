@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmark.dataset import Dataset, DatasetCard, Utterance
 from benchmark.errors import BenchmarkError
 
@@ -15,14 +13,15 @@ TEST = ("p225", "p234", "p238", "p245", "p248", "p261", "p294", "p302", "p326", 
 """The held-out speakers of YourTTS (Casanova et al., ICML 2022), so that rows can be put beside its numbers."""
 LEFT_OUT = ("p280", "p315")
 """p315 has no transcripts, p280 no second microphone; other work leaves both out."""
-VALIDATION = 8
+VALIDATION = ("p229", "p252", "p254", "p264", "p298", "p306", "p311", "p314")
+"""Four women, four men; of England, Scotland, Ireland, North America and South Africa, two of each of the first two."""
 
 
 class VCTK(Dataset):
     """Yamagishi, Veaux & MacDonald, "CSTR VCTK Corpus" (version 0.92, 2019), first microphone.
 
-    Test speakers are YourTTS's eleven; eight of the others, drawn by a fixed seed, validate. Everybody reads the same
-    first sentences; those never become queries.
+    Test speakers are YourTTS's eleven; eight of the others validate. Everybody reads the same first 24 sentences; those
+    never become queries.
     """
 
     card = DatasetCard(
@@ -45,7 +44,8 @@ class VCTK(Dataset):
         if not (audio.is_dir() and (self._root / "txt").is_dir() and info.is_file()):
             found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
             raise BenchmarkError(
-                f"{root} is not a {self.card.title} data root: expected {self.card.layout}; found: {found or 'nothing'}. {self.card.how_to_get}"
+                f"{root} is not a {self.card.title} data root: expected {self.card.layout}; found: {found or 'nothing'}. "
+                f"{self.card.how_to_get}"
             )
         listed = {line.split()[0] for line in info.read_text(encoding="utf-8").splitlines()[1:] if line.strip()}
         # speaker-info.txt writes some releases' speakers without the leading p.
@@ -53,11 +53,9 @@ class VCTK(Dataset):
         present = sorted(path.name for path in audio.iterdir() if path.is_dir())
         speakers = [name for name in present if name in listed and name not in LEFT_OUT]
         rest = [name for name in speakers if name not in TEST]
-        order = np.random.default_rng(92).permutation(len(rest))
-        validation = sorted(rest[i] for i in order[: min(VALIDATION, len(rest) // 4)])
         self._splits = {
-            "train": [name for name in rest if name not in validation],
-            "validation": validation,
+            "train": [name for name in rest if name not in VALIDATION],
+            "validation": [name for name in rest if name in VALIDATION],
             "test": [name for name in speakers if name in TEST],
         }
 
@@ -76,11 +74,14 @@ class VCTK(Dataset):
         return result
 
     def download(self, root: Path) -> None:
-        """Through torchaudio, 11 GB."""
+        """Through torchaudio, 11 GB; what is there already is left alone."""
         from torchaudio.datasets import VCTK_092
 
-        root.mkdir(parents=True, exist_ok=True)
-        VCTK_092(str(root), download=True)
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            VCTK_092(str(root), download=True)
+        except (OSError, RuntimeError) as error:
+            raise BenchmarkError(f"{self.card.title} can't be downloaded into {root}: {error}. Run the same command again.") from error
 
 
 PLUGIN = VCTK

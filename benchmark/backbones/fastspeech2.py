@@ -91,6 +91,9 @@ def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 class FastSpeech2(Backbone):
     """Compact multi-speaker FastSpeech 2."""
 
+    mel_mean: Tensor
+    mel_std: Tensor
+
     @dataclass(frozen=True)
     class Config:
         """Sizes of the model.

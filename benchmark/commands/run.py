@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that can't change a number."""
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="a folder for each run goes here (default: runs)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="prepared and pretrained things (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="what runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="so many runs, with seeds counting up (default: 1)")
     parser.add_argument("--overwrite", choices=("never", "missing", "always"), default="missing",
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.seeds < 1 or (args.workers is not None and args.workers < 1):
         raise UsageError("--seeds and --workers must be at least 1.")
-    parsed = config.parse(RunSettings, args.settings, plugins=args.plugin)
+    parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
     runs.check_names(parsed)
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed)

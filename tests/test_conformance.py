@@ -1,0 +1,45 @@
+"""Every registered plugin fits, and the suite notices one that does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from benchmark import conformance, registry
+
+ALL = [info for kind in registry.KINDS for info in registry.find(kind).values()]
+
+
+@pytest.mark.parametrize("info", ALL, ids=lambda info: f"{info.kind}-{info.name}")
+def test_built_in_plugin_fits(info: registry.PluginInfo) -> None:
+    problems = [o for o in conformance.check(info, registry.load_info(info)) if o.problem]
+    assert not problems
+
+
+BAD = '''
+"""Bad."""
+import torch
+from benchmark.algorithm import AdaptedVoice, Algorithm
+
+class Bad(Algorithm):
+    """Changes itself while adapting."""
+    trains = False
+    def adapt(self, support, steps):
+        with torch.no_grad():
+            self.backbone.new_speaker += 1
+        for step in steps:
+            yield step, AdaptedVoice(self.backbone)
+    def adapted_parameters(self):
+        return {"x": 3}
+
+PLUGIN = Bad
+'''
+
+
+def test_bad_plugin_is_caught(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(BAD)
+    info = registry.from_file(path)
+    wrong = {o.requirement for o in conformance.check(info, registry.load_info(info)) if o.problem}
+    assert {"adapt is pure and repeatable", "stored parameters are counted right"} <= wrong
