@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import time
@@ -120,14 +121,15 @@ class Training(pl.LightningModule):
 
 
 class _Items(IterableDataset[Any]):
-    """Items from wherever the module has got to."""
+    """Items from wherever the module had got to when training began or resumed."""
 
     def __init__(self, make: Callable[[int], Any], module: Training) -> None:
         self.make, self.module = make, module
 
     def __iter__(self) -> Iterator[Any]:
-        while True:
-            yield self.make(self.module.step)
+        # Counted here, for Lightning fetches an item ahead of the step that uses it.
+        for step in itertools.count(self.module.step):
+            yield self.make(step)
 
 
 class _Saver(pl.Callback):

@@ -230,7 +230,7 @@ class FastSpeech2(Backbone):
         elapsed = clock.float() - (ends.gather(1, token).float() - length) + 0.5
         position = torch.stack([elapsed / length, 1 / elapsed.clamp_min(0.5), 1 / (length - elapsed).clamp_min(0.5)], dim=-1)
         expanded = states.gather(1, token.unsqueeze(-1).expand(-1, -1, states.shape[-1]))
-        x = (expanded + self.position(position)) * mask
+        x = (expanded + self.position(position.to(hidden.dtype))) * mask
         return self.output(self.decoder(x, speaker, mask))
 
 
