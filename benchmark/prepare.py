@@ -13,8 +13,9 @@ import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -81,8 +82,7 @@ def prepare(
             shutil.rmtree(work, ignore_errors=True)
             return corpus
         shutil.rmtree(folder, ignore_errors=True)
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, context, _start, (tuple(plugins),)) as pool:
+        with _workers(workers, plugins) as pool:
             _staged(pool, partial(_first, dataset=dataset, work=work), chunks, "Reading speech", lambda c: work / f"{c.digest}.chunk")
             _align(chunks, work, pool, workers)
             _write(name, dataset, chunks, work, pool, mel)
@@ -112,6 +112,28 @@ def _opened(folder: Path) -> Corpus | None:
     return corpus
 
 
+class _Here(Executor):
+    """For one worker: the work is done in this process, without the seconds that starting another takes."""
+
+    def map(self, fn: Callable[..., Any], *iterables: Any, **_: Any) -> Iterator[Any]:
+        """As the built-in ``map``."""
+        return map(fn, *iterables)
+
+
+@contextmanager
+def _workers(count: int, plugins: Sequence[str]) -> Iterator[Executor]:
+    if count == 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield _Here()
+        finally:
+            torch.set_num_threads(threads)
+        return
+    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (tuple(plugins),)) as pool:
+        yield pool
+
+
 def _start(plugins: Sequence[str]) -> None:
     """Set a worker up; it ends when the process that started it does, even by ``kill -9``."""
     torch.set_num_threads(1)
@@ -127,7 +149,7 @@ def _start(plugins: Sequence[str]) -> None:
 
 
 def _staged(
-    pool: ProcessPoolExecutor, work: Callable[[Any], Any], items: Sequence[Any], label: str, output: Callable[[Any], Path]
+    pool: Executor, work: Callable[[Any], Any], items: Sequence[Any], label: str, output: Callable[[Any], Path]
 ) -> None:
     """Run ``work`` on the items whose output is not there yet, or is damaged."""
     todo = [item for item in items if checkpoint.load(output(item)) is None]
@@ -141,7 +163,7 @@ def _first(chunk: Chunk, dataset: Dataset, work: Path) -> None:
     draft(chunk, dataset).save(work / f"{chunk.digest}.chunk")
 
 
-def _align(chunks: Sequence[Chunk], work: Path, pool: ProcessPoolExecutor, workers: int) -> None:
+def _align(chunks: Sequence[Chunk], work: Path, pool: Executor, workers: int) -> None:
     """Stage 2: ``.aligned`` files hold the segments of all drafts, and what stage 3 must know of all chunks first."""
     output = {chunk.digest: work / f"{chunk.digest}.aligned" for chunk in chunks}
     if all(checkpoint.load(path) is not None for path in output.values()):
@@ -206,7 +228,7 @@ def _third(chunk: Chunk, work: Path, mel: MelSpec, symbol_ids: dict[str, int]) -
     return finished, [*drafts.skipped, *aligned["skipped"], *skipped]
 
 
-def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, pool: ProcessPoolExecutor, mel: MelSpec) -> None:
+def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, pool: Executor, mel: MelSpec) -> None:
     """Stage 3: shards, then the index, then ``corpus.json``."""
     phones: set[str] = set()
     hours: dict[str, float] = {}

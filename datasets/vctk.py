@@ -14,7 +14,7 @@ TEST = ("p225", "p234", "p238", "p245", "p248", "p261", "p294", "p302", "p326", 
 LEFT_OUT = ("p280", "p315")
 """p315 has no transcripts, p280 no second microphone; other work leaves both out."""
 VALIDATION = ("p229", "p252", "p254", "p264", "p298", "p306", "p311", "p314")
-"""Four women, four men; of England, Scotland, Ireland, North America and South Africa, two of each of the first two."""
+"""Four women, four men; of England (2), Scotland (2), the United States (2), Ireland and South Africa."""
 
 
 class VCTK(Dataset):
@@ -48,7 +48,7 @@ class VCTK(Dataset):
                 f"{self.card.how_to_get}"
             )
         listed = {line.split()[0] for line in info.read_text(encoding="utf-8").splitlines()[1:] if line.strip()}
-        # speaker-info.txt writes some releases' speakers without the leading p.
+        # Earlier copies of speaker-info.txt write the speakers without the leading p.
         listed |= {f"p{name}" for name in listed}
         present = sorted(path.name for path in audio.iterdir() if path.is_dir())
         speakers = [name for name in present if name in listed and name not in LEFT_OUT]

@@ -1,0 +1,111 @@
+"""Recordings of every kind come out as 16 kHz mono speech of one loudness, or are refused with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyloudnorm
+import pytest
+import soundfile
+
+from benchmark.audio import LOUDNESS, SAMPLE_RATE, Unusable, is_cut_short, speech_bounds, standardise
+from tests.dataset_helpers import SENTENCES, speech
+
+Audio = npt.NDArray[np.float32]
+
+
+@pytest.fixture
+def spoken() -> Audio:
+    return speech(SENTENCES[0], "f2")
+
+
+def plain(samples: npt.NDArray[np.int16]) -> npt.NDArray[np.float64]:
+    return samples / 32768
+
+
+def test_silence_around_speech_is_cut_and_the_cut_is_told(spoken: Audio) -> None:
+    quiet = np.zeros(SAMPLE_RATE, np.float32)
+    audio, cut = standardise(np.concatenate([quiet, spoken, quiet]), SAMPLE_RATE)
+    # The helper's own 0.3 s of faint noise and a second of nothing, less 50 ms that stay.
+    assert cut == pytest.approx(1.25, abs=0.03)
+    assert len(audio) / SAMPLE_RATE == pytest.approx(len(spoken) / SAMPLE_RATE - 0.5, abs=0.15)
+
+
+@pytest.mark.parametrize("noise_db", [-80, -60, -45])
+def test_trimming_holds_up_against_background_noise(spoken: Audio, noise_db: float) -> None:
+    clean = speech_bounds(spoken)
+    noise = np.random.default_rng(0).normal(0, 10 ** (noise_db / 20), len(spoken)).astype(np.float32)
+    noisy = speech_bounds(spoken + noise)
+    assert abs(noisy[0] - clean[0]) < 0.08 * SAMPLE_RATE
+    # The last phone fades out, so that noise may hide some of it.
+    assert -0.2 * SAMPLE_RATE < noisy[1] - clean[1] < 0.08 * SAMPLE_RATE
+
+
+@pytest.mark.parametrize("gain_db", [-30, -12, 0])
+def test_loudness_is_the_same_whatever_the_recording_level(spoken: Audio, gain_db: float) -> None:
+    audio, _ = standardise(spoken * np.float32(10 ** (gain_db / 20)), SAMPLE_RATE)
+    assert pyloudnorm.Meter(SAMPLE_RATE).integrated_loudness(plain(audio)) == pytest.approx(LOUDNESS, abs=0.3)
+
+
+def test_peaks_never_clip() -> None:
+    sparse = np.random.default_rng(0).normal(0, 0.003, 2 * SAMPLE_RATE).astype(np.float32)
+    sparse[::4000] = 0.9
+    audio, _ = standardise(sparse, SAMPLE_RATE)
+    assert np.abs(audio.astype(int)).max() < 32767
+
+
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
+def test_other_rates_and_stereo_keep_pitch_and_length(rate: int) -> None:
+    time = np.arange(int(1.5 * rate)) / rate
+    tone = (0.2 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    audio, _ = standardise(np.stack([tone, tone], axis=1), rate)
+    spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio))))
+    assert np.argmax(spectrum) * SAMPLE_RATE / len(audio) == pytest.approx(440, abs=1.5)
+    assert len(audio) / SAMPLE_RATE == pytest.approx(1.5, abs=0.03)
+
+
+def test_stereo_is_the_mean_of_its_channels(spoken: Audio) -> None:
+    mono, _ = standardise(spoken, SAMPLE_RATE)
+    stereo, _ = standardise(np.stack([1.5 * spoken, 0.5 * spoken], axis=1), SAMPLE_RATE)
+    assert np.abs(mono.astype(int) - stereo).max() <= 1
+
+
+def broken(name: str, spoken: Audio) -> Audio:
+    hot = np.clip(20 * spoken, -1, 1)
+    holed = spoken.copy()
+    holed[1000] = np.nan
+    made: dict[str, Audio] = {
+        "empty": spoken[:0], "blip": spoken[6000:9000], "click": spoken[:200], "nothing": np.zeros(SAMPLE_RATE, np.float32),
+        "clipped": hot, "holed": holed,
+    }  # fmt: skip
+    return made[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("empty", "empty audio"), ("blip", "shorter than 0.45 s of speech"), ("click", "shorter than 0.45 s of speech"),
+     ("nothing", "silent audio"), ("clipped", "clipped audio"), ("holed", "audio holds values that are not finite")],
+)  # fmt: skip
+def test_what_cannot_be_used_is_refused_with_its_reason(spoken: Audio, name: str, reason: str) -> None:
+    with pytest.raises(Unusable) as error:
+        standardise(broken(name, spoken), SAMPLE_RATE)
+    assert str(error.value) == reason
+
+
+def test_half_a_second_of_speech_can_still_be_measured_and_kept() -> None:
+    tone = (0.1 * np.sin(2 * np.pi * 200 * np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE)).astype(np.float32)
+    audio, _ = standardise(tone, SAMPLE_RATE)
+    assert len(audio) >= 0.45 * SAMPLE_RATE
+
+
+def test_a_wav_file_that_ends_early_is_noticed(tmp_path: Path, spoken: Audio) -> None:
+    path = tmp_path / "speech.wav"
+    soundfile.write(path, spoken, SAMPLE_RATE)
+    assert not is_cut_short(path)
+    path.write_bytes(path.read_bytes()[:-4000])
+    assert is_cut_short(path)
+    other = tmp_path / "speech.flac"
+    soundfile.write(other, spoken, SAMPLE_RATE)
+    assert not is_cut_short(other)
