@@ -90,7 +90,7 @@ def speak(text: str, voice: VoiceSettings) -> Spoken:
     with _fresh_library() as (library, rate):
         callback = _Callback(lambda samples, count, events: _receive(got, samples, count, events))
         library.espeak_SetSynthCallback(callback)
-        if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
+        if not _has_variant(voice.name) or library.espeak_SetVoiceByName(voice.name.encode()) != 0:
             raise BenchmarkError(f"espeak-ng has no voice {voice.name}; the espeakng-loader package may be damaged: reinstall it.")
         for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.range)):
             library.espeak_SetParameter(parameter, value, 0)
@@ -99,6 +99,14 @@ def speak(text: str, voice: VoiceSettings) -> Spoken:
             raise BenchmarkError(f"espeak-ng could not speak {text!r} as {voice.name}.")
     samples = np.frombuffer(b"".join(got.blocks), np.int16).astype(np.float32) / np.float32(32768)
     return samples, rate, _segments(got.events, samples, rate)
+
+
+def _has_variant(name: str) -> bool:
+    """The library itself passes over a variant that it does not know."""
+    import espeakng_loader
+
+    variant = name.partition("+")[2]
+    return not variant or (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / variant).is_file()
 
 
 def _receive(got: _Rendering, samples: Any, count: int, events: Any) -> int:

@@ -38,7 +38,7 @@ VOICES = {
 }
 # fmt: on
 """Half of them women, in every split. Chosen among 200 variants and pitches, farthest point first, by the similarity of
-their GE2E embeddings, so that a speaker encoder tells them apart (equal error rate below 1 %)."""
+their GE2E embeddings, so that a speaker encoder tells them apart (equal error rate 1.8 %, about that of real people)."""
 
 TRAIN_SENTENCES = """
 The old bridge shook when the train went by.

@@ -1,0 +1,91 @@
+"""speechocean762: reads the published layout and copies of it, divides speakers for good, and says what is missing."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from benchmark.dataset import SPLITS
+from benchmark.errors import BenchmarkError
+from tests.dataset_helpers import speechocean
+
+SpeechOcean762 = importlib.import_module("benchmark.datasets.speechocean762").SpeechOcean762
+
+PEOPLE = {f"{number:04d}": (6 + number % 25, "mf"[number % 2]) for number in range(60)}
+
+
+def published(root: Path, ending: str = ".WAV") -> Path:
+    """Lists of sixty people, audio of none but the first."""
+    speechocean(root, {"0000": PEOPLE["0000"]}, ("one two three",), ending)
+    for name, column in (("spk2age", 0), ("spk2gender", 1)):
+        (root / "train" / name).write_text("".join(f"{who} {person[column]}\n" for who, person in PEOPLE.items()))
+    with (root / "train" / "utt2spk").open("a") as stream:
+        stream.writelines(f"{who}0000 {who}\n" for who in list(PEOPLE)[1:])
+    return root
+
+
+def test_reads_audio_and_text_of_the_published_layout(tmp_path: Path) -> None:
+    dataset = SpeechOcean762(published(tmp_path))
+    (utterance,) = dataset.utterances("0000")
+    assert (utterance.id, utterance.speaker, utterance.text) == ("00000000", "0000", "ONE TWO THREE")
+    assert utterance.audio == tmp_path / "WAVE" / "SPEAKER0000" / "00000000.WAV"
+    samples, rate = dataset.load(utterance)
+    assert rate == 16_000 and len(samples) == soundfile.info(utterance.audio).frames
+
+
+def test_paths_come_from_the_list_whatever_the_format(tmp_path: Path) -> None:
+    dataset = SpeechOcean762(published(tmp_path, ".flac"))
+    assert dataset.load(dataset.utterances("0000")[0])[1] == 16_000
+
+
+def test_the_official_test_half_is_left_alone(tmp_path: Path) -> None:
+    """It is other people; whoever reports on it wants models that never saw it."""
+    root = published(tmp_path)
+    before = [SpeechOcean762(root).speakers(split) for split in SPLITS]
+    (root / "test").mkdir()
+    (root / "test" / "utt2spk").write_text("90010000 9001\n")
+    assert [SpeechOcean762(root).speakers(split) for split in SPLITS] == before
+
+
+def test_test_and_validation_speakers_are_adults_half_of_them_women(tmp_path: Path) -> None:
+    dataset = SpeechOcean762(published(tmp_path))
+    sizes = {"test": 12, "validation": 8}
+    for split, size in sizes.items():
+        speakers = dataset.speakers(split)
+        assert len(speakers) == size and list(speakers) == sorted(speakers)
+        assert all(PEOPLE[speaker][0] >= 18 for speaker in speakers)
+        assert sum(PEOPLE[speaker][1] == "f" for speaker in speakers) == size / 2
+    splits = [set(dataset.speakers(split)) for split in SPLITS]
+    assert set.union(*splits) == set(PEOPLE) and sum(map(len, splits)) == len(PEOPLE)
+
+
+def test_a_missing_transcript_is_an_empty_text_and_missing_audio_a_missing_file(tmp_path: Path) -> None:
+    root = published(tmp_path)
+    (utterance,) = SpeechOcean762(root).utterances("0001")
+    assert utterance.text == "" and utterance.audio is not None and not utterance.audio.exists()
+
+
+@pytest.mark.parametrize("lost", ["wav.scp", "text", "utt2spk", "spk2age", "spk2gender"])
+def test_a_wrong_root_says_what_was_expected_and_what_was_found(tmp_path: Path, lost: str) -> None:
+    root = published(tmp_path)
+    (root / "train" / lost).unlink()
+    with pytest.raises(BenchmarkError, match=r"expected train/\{wav\.scp.*found: WAVE, train"):
+        SpeechOcean762(root)
+
+
+def test_a_root_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="found: no such folder"):
+        SpeechOcean762(tmp_path / "nowhere")
+
+
+def test_the_real_corpus(speechocean762_root: Path) -> None:
+    dataset = SpeechOcean762(speechocean762_root)
+    speakers = [speaker for split in SPLITS for speaker in dataset.speakers(split)]
+    assert [len(dataset.speakers(split)) for split in SPLITS] == [105, 8, 12]
+    assert {len(dataset.utterances(speaker)) for speaker in speakers} == {20}
+    first = dataset.utterances(dataset.speakers("test")[0])[0]
+    samples, rate = dataset.load(first)
+    assert rate == 16_000 and len(samples) > 8000 and first.text.isupper()
