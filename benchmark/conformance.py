@@ -176,7 +176,10 @@ def _algorithm(plugin: type[Algorithm], config: Any) -> Iterator[tuple[str, Call
     yield "adapt pins train/eval mode", modes
     yield "adapt works under no_grad", inference
     yield "checkpoint round trip", checkpointed
-    yield "pickle round trip", lambda: equal(a := _trained(plugin, config), pickle.loads(pickle.dumps(a)), "the pickled copy speaks differently")
+    yield (
+        "pickle round trip",
+        lambda: equal(a := _trained(plugin, config), pickle.loads(pickle.dumps(a)), "the pickled copy speaks differently"),
+    )
     yield "stored parameters are counted right", counted
 
 
@@ -259,7 +262,10 @@ def _metric(plugin: type[Any], config: Any) -> Iterator[tuple[str, Callable[[], 
 
 
 def _dataset(plugin: type[Any], config: Any) -> Iterator[tuple[str, Callable[[], object]]]:
-    yield "has a card", lambda: _require(plugin.card.title and plugin.card.licence and plugin.card.layout, "title, licence or layout is empty")
+    yield (
+        "has a card",
+        lambda: _require(plugin.card.title and plugin.card.licence and plugin.card.layout, "title, licence or layout is empty"),
+    )
     if plugin.needs_root:
         return
 

@@ -49,8 +49,10 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
             raise BenchmarkError(f"{path} holds rows of data version {row['data_version']}; these runs used {new[0]['data_version']}.")
     keys = {tuple(row[name] for name in KEY) for row in new}
     rows = [row for row in old if tuple(row[name] for name in KEY) not in keys] + new
-    rows.sort(key=lambda row: (row["status"] != "ok", row["algorithm"], row["options"], row["preset"], int(row["shots"]), int(row["steps"])))
-    names = list(dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE)) + [*COSTS, *PROVENANCE]
+    rows.sort(
+        key=lambda row: (row["status"] != "ok", row["algorithm"], row["options"], row["preset"], int(row["shots"]), int(row["steps"]))
+    )
+    names = [*dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE), *COSTS, *PROVENANCE]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
     writer.writeheader()
@@ -66,11 +68,24 @@ def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], prelimin
             raise BenchmarkError(f"{folder.name} is limited (not all test speakers); run it in full before adding it.")
         if not local and result["git_dirty"] is not False:
             raise BenchmarkError(f"{folder.name} was made from uncommitted or unknown code; commit, and run it again.")
-        for name in ("dataset", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash", "protocol_version", "metric_versions", "sources"):
+        for name in (
+            "dataset",
+            "algorithm",
+            "backbone",
+            "vocoder",
+            "preset",
+            "data_version",
+            "manifest_hash",
+            "protocol_version",
+            "metric_versions",
+            "sources",
+        ):
             if result[name] != first[name]:
                 raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in {name}; only seeds of one configuration make a row.")
         if _options(result) != _options(first):
-            raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in their options; only seeds of one configuration make a row.")
+            raise BenchmarkError(
+                f"{folder.name} and {folders[0].name} differ in their options; only seeds of one configuration make a row."
+            )
     seeds = [result["seed"] for result in results]
     if len(set(seeds)) < len(seeds):
         raise BenchmarkError(f"{', '.join(folder.name for folder in folders)} share a seed; give each seed once.")
@@ -91,7 +106,10 @@ def _rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: st
     from benchmark.statistics import estimate
 
     runs = [read_seed_episodes(folder, result["seed"]) for folder, result in zip(folders, results, strict=True)]
-    episodes, costs = pd.concat(runs, ignore_index=True), pd.concat([read_costs(folder / "costs.csv") for folder in folders], ignore_index=True)
+    episodes, costs = (
+        pd.concat(runs, ignore_index=True),
+        pd.concat([read_costs(folder / "costs.csv") for folder in folders], ignore_index=True),
+    )
     first = results[0]
     rows = []
     for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
@@ -102,10 +120,16 @@ def _rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: st
         }  # fmt: skip
         for column in metric_columns(list(runs[0].columns.drop("seed"))):
             value = estimate(frame, column)
-            row |= {column: _cell(value.mean), f"{column}_lo": _cell(value.low), f"{column}_hi": _cell(value.high), f"{column}_failed": str(value.failed)}
+            row |= {
+                column: _cell(value.mean),
+                f"{column}_lo": _cell(value.low),
+                f"{column}_hi": _cell(value.high),
+                f"{column}_failed": str(value.failed),
+            }
         cost = costs[(costs["shots"] == shots) & (costs["steps"] == steps)]
         row |= {
-            "seconds_to_adapt": _cell(float(cost["seconds_to_adapt"].mean())), "real_time_factor": _cell(float(cost["real_time_factor"].mean())),
+            "seconds_to_adapt": _cell(float(cost["seconds_to_adapt"].mean())),
+            "real_time_factor": _cell(float(cost["real_time_factor"].mean())),
             "flops_to_adapt": f"{frame['flops'].mean():.4g}", "stored_parameters": str(frame["stored_parameters"].max()),
             "training_tflops": _cell(sum(result["training"]["flops"] for result in results) / len(results) / 1e12),
             "synthetic": str(first["synthetic"]).lower(), "options": _options(first), "data_version": first["data_version"],
@@ -144,7 +168,9 @@ def metrics_in(rows: Sequence[dict[str, str]]) -> list[str]:
     return [name.removesuffix("_failed") for name in (rows[0] if rows else {}) if name.endswith("_failed")]
 
 
-def show(path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None) -> str:
+def show(
+    path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None
+) -> str:
     """A leaderboard to read.
 
     Args:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 
@@ -19,7 +19,18 @@ from benchmark.files import digest_of, read_json, write_json
 from benchmark.statistics import estimate
 
 SCHEMA_VERSION = 1
-LIBRARIES = ("torch", "torchaudio", "pytorch-lightning", "numpy", "pesq", "pystoi", "pyworld", "resemblyzer", "phonemizer", "espeakng-loader")
+LIBRARIES = (
+    "torch",
+    "torchaudio",
+    "pytorch-lightning",
+    "numpy",
+    "pesq",
+    "pystoi",
+    "pyworld",
+    "resemblyzer",
+    "phonemizer",
+    "espeakng-loader",
+)
 
 
 @dataclass(frozen=True)
@@ -65,10 +76,11 @@ def write_result(folder: Path, identity: RunIdentity, facts: Mapping[str, float]
     episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / "costs.csv")
     columns = metric_columns(list(episodes.columns))
     curve = []
-    for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
+    for key, frame in episodes.groupby(["shots", "steps"], sort=True):
+        shots, steps = (int(value) for value in cast(tuple[int, int], key))
         cost = costs[(costs["shots"] == shots) & (costs["steps"] == steps)]
         point: dict[str, Any] = {
-            "shots": int(shots), "steps": int(steps),
+            "shots": shots, "steps": steps,
             "speakers": int(frame["speaker"].nunique()), "episodes": len(frame[["speaker", "episode"]].drop_duplicates()),
             "metrics": {}, "cost": {
                 "seconds_to_adapt": _number(float(cost["seconds_to_adapt"].mean())),
@@ -88,7 +100,8 @@ def write_result(folder: Path, identity: RunIdentity, facts: Mapping[str, float]
         "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
         "training": dict(training), "git_commit": commit, "git_dirty": dirty,
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
-        "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system(), "python": platform.python_version()},
+        "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},
+        "python": platform.python_version(),
         "timings": {"seconds_last_invocation": seconds},
     })  # fmt: skip
 
@@ -126,9 +139,11 @@ def read_result(folder: Path) -> dict[str, Any]:
     result = read_json(folder / "result.json", "run result")
     if not isinstance(result, dict) or result.get("schema") != SCHEMA_VERSION or result.get("status") != "complete":
         raise BenchmarkError(f"{folder / 'result.json'} is not a complete result of schema {SCHEMA_VERSION}; run the same command again.")
-    identity = {name: result.get(name) for name in RunIdentity.__dataclass_fields__}
+    identity: dict[str, Any] = {name: result.get(name) for name in RunIdentity.__dataclass_fields__}
     if run_id(RunIdentity(**identity)) != folder.name:
-        raise BenchmarkError(f"{folder / 'result.json'} does not belong to this folder: what it says was run has another name; restore it or run again.")
+        raise BenchmarkError(
+            f"{folder / 'result.json'} does not belong to this folder: what it says was run has another name; restore it or run again."
+        )
     return result
 
 

@@ -178,5 +178,3 @@ def check_names(settings: RunSettings) -> None:
     names = [metric.name for metric in settings.metrics]
     if not names or len(set(names)) < len(names):
         raise UsageError("metrics must name at least one metric, each once.")
-
-

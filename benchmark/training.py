@@ -90,9 +90,7 @@ class Training(pl.LightningModule):
             self.trainer.should_stop = True
 
     def _diverged(self, why: str) -> BenchmarkError:
-        return BenchmarkError(
-            f"Training diverged at step {self.step}: {why}; lower the learning rate. The last good checkpoint is kept."
-        )
+        return BenchmarkError(f"Training diverged at step {self.step}: {why}; lower the learning rate. The last good checkpoint is kept.")
 
     def _counted(self, item: Any) -> dict[str, float]:
         if self.step % COUNT_EVERY:

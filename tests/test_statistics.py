@@ -20,9 +20,7 @@ def simulated(generator: np.random.Generator, speakers: int = 12, episodes: int 
 
 
 def test_mean_weighs_speakers_and_episodes_alike() -> None:
-    frame = pd.DataFrame(
-        {"speaker": ["a", "a", "a", "b"], "episode": [0, 0, 1, 0], "utterance": list("wxyz"), "x": [1.0, 3.0, 4.0, 10.0]}
-    )
+    frame = pd.DataFrame({"speaker": ["a", "a", "a", "b"], "episode": [0, 0, 1, 0], "utterance": list("wxyz"), "x": [1.0, 3.0, 4.0, 10.0]})
     assert estimate(frame, "x").mean == pytest.approx(((2 + 4) / 2 + 10) / 2)
 
 

@@ -23,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
     failed = 0
     for outcome in conformance.check(info, plugin):
         failed += outcome.problem is not None
-        print(f"  {'ok   ' if outcome.problem is None else 'WRONG'}  {outcome.requirement}{f': {outcome.problem}' if outcome.problem else ''}")
+        print(
+            f"  {'ok   ' if outcome.problem is None else 'WRONG'}  {outcome.requirement}{f': {outcome.problem}' if outcome.problem else ''}"
+        )
     print(f"{failed} requirement(s) not met." if failed else "It fits.")
     return 1 if failed else 0

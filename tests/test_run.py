@@ -1,0 +1,110 @@
+"""The main job end to end on the embedded voices, cut down to seconds; resumption; the README's plugin."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from benchmark.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+COMMON = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd,stoi"]
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def run(algorithm: str, cache: Path, output: Path, *more: str) -> Path:
+    assert main(["run", "--algo", algorithm, *COMMON, "--cache", str(cache), "--output", str(output), *more]) == 0
+    (folder,) = (path for path in output.iterdir() if path.is_dir())
+    return folder
+
+
+def test_run_writes_results_speech_and_a_leaderboard(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run("reptile", cache, tmp_path)
+    printed = capsys.readouterr().out
+    assert "reptile" in printed and "synthetic" in printed and str(folder / "audio") in printed
+    result = json.loads((folder / "result.json").read_text())
+    assert result["limited"] and result["synthetic"] and result["manifest_hash"] and result["training"]["flops"] > 0
+    assert {(point["shots"], point["steps"]) for point in result["curve"]} == {(5, 0), (5, 2)}
+    with (folder / "episodes.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 4 and all(float(row["mcd"]) > 0 for row in rows)
+    wave, rate = soundfile.read(next((folder / "audio").glob("*.wav")))
+    assert rate == 16_000 and len(wave) > 8000
+    with (tmp_path / "espeak.csv").open() as stream:
+        assert {row["status"] for row in csv.DictReader(stream)} == {"limited"}
+
+    # As after kill -9 while the last block was being written: the same command ends with the same bytes.
+    whole = (folder / "episodes.csv").read_bytes()
+    (folder / "episodes.csv").write_bytes(whole[:-20])
+    (folder / "result.json").unlink()
+    run("reptile", cache, tmp_path)
+    assert (folder / "episodes.csv").read_bytes() == whole
+
+    # And from nothing, elsewhere.
+    again = run("reptile", cache, tmp_path / "again")
+    assert again.name == folder.name and (again / "episodes.csv").read_bytes() == whole
+    assert main(["run", "--algo", "reptile", *COMMON, "--cache", str(cache), "--output", str(tmp_path), "--overwrite", "never"]) == 1
+
+
+def test_topline_scores_itself_as_perfect(cache: Path, tmp_path: Path) -> None:
+    folder = run("ground_truth", cache, tmp_path)
+    (point,) = json.loads((folder / "result.json").read_text())["curve"]
+    assert (point["shots"], point["steps"]) == (0, 0)
+    assert point["metrics"]["mcd"]["mean"] == pytest.approx(0, abs=1e-6)
+    assert point["metrics"]["stoi"]["mean"] == pytest.approx(1, abs=1e-6)
+
+
+def test_the_readmes_plugin_fits_and_runs(cache: Path, tmp_path: Path) -> None:
+    source = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert source is not None
+    path = tmp_path / "decoder_only.py"
+    path.write_text(source.group(1))
+    assert len(source.group(1).splitlines()) <= 32
+    assert main(["check", str(path)]) == 0
+    folder = run("decoder_only", cache, tmp_path / "runs", "--plugin", str(path))
+    assert json.loads((folder / "result.json").read_text())["algorithm"] == "decoder_only"
+
+
+def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run("mean_speaker", cache, tmp_path)
+    capsys.readouterr()
+    assert main(["leaderboard", "add", str(folder), "--preliminary"]) == 1
+    assert "limited" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--algo", "reptil"], "did you mean"),
+        (["--algo", "reptile", "--algo.inner_rl", "1"], "inner_lr"),
+        (["--algo", "reptile", "--algo.inner_lr", "-1"], "inner_lr must be above 0"),
+        (["--algo", "reptile", "--algo.inner_lr", "much"], "inner_lr"),
+        (["--algo", "reptile", "--shots", "0"], "shots must be at least 1"),
+        (["--algo", "reptile", "--shots", "11"], "shots must be at most 10"),
+        (["--algo", "reptile", "--steps", "-5"], "steps must be at least 0"),
+        (["--algo", "reptile", "--seeds", "0"], "--seeds"),
+        (["--algo", "finetune", "--algo.groups", "tail", "--fast-dev-run"], "no group 'tail'"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    arguments: list[str], sentence: str, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    places = ["--dataset", "espeak", "--preset", "smoke", "--cache", str(cache), "--output", str(tmp_path), "--workers", "1"]
+    assert main(["run", *places, *arguments]) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and sentence in error
+
+
+def test_unwritable_output_is_one_sentence(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert main(["run", "--algo", "mean_speaker", *COMMON, "--cache", str(cache), "--output", str(tmp_path / "file")]) == 1
+    assert "choose a folder that is writable" in capsys.readouterr().err
