@@ -86,8 +86,9 @@ def prepare(
             _staged(pool, partial(_first, dataset=dataset, work=work), chunks, "Reading speech", lambda c: work / f"{c.digest}.chunk")
             _align(chunks, work, pool, workers)
             _write(name, dataset, chunks, work, pool, mel)
-        for leftover in (*work.glob("*.chunk"), *work.glob("*.aligned"), *work.glob("pass-*.pt"), *work.glob("shards/*.json")):
-            leftover.unlink()
+        for pattern in ("*.chunk", "*.aligned", "pass-*.pt", "shards/*.json", "**/.tmp-*"):
+            for leftover in work.glob(pattern):
+                leftover.unlink()
         work.rename(folder)
     except BrokenProcessPool as error:
         raise BenchmarkError(

@@ -49,7 +49,7 @@ def speechocean(root: Path, speakers: Mapping[str, tuple[int, str]], sentences: 
             tables["wav.scp"].append(f"{name}\t{path.relative_to(root)}")
             tables["text"].append(f"{name} {text.upper()}")
             tables["utt2spk"].append(f"{name} {speaker}")
-    (root / "train").mkdir(exist_ok=True)
+    (root / "train").mkdir(parents=True, exist_ok=True)
     for name, lines in tables.items():
         (root / "train" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return root

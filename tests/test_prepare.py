@@ -1,0 +1,436 @@
+"""Preparation: what comes out is consistent, the same however it is run, and never made of what can't be used."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from benchmark import cli
+from benchmark.audio import Unusable, standardise
+from benchmark.corpora import open_corpus
+from benchmark.corpus import BOUNDARY, SILENCE, Corpus, token_symbols
+from benchmark.dataset import SPLITS, Dataset, Segment
+from benchmark.drafts import Chunk, Drafts, draft
+from benchmark.errors import BenchmarkError
+from benchmark.files import digest_of_file
+from benchmark.mel import log_mel
+from benchmark.phonemes import phonemise
+from benchmark.shards import SHARD_SPEAKERS, durations, group
+from tests.dataset_helpers import SENTENCES, speech, speechocean
+
+# Children train; of the adults one of each gender tests.
+PEOPLE = {"0001": (9, "f"), "0002": (10, "m"), "0003": (11, "f"), "0004": (12, "m"), "0005": (30, "f"), "0006": (31, "m")}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return speechocean(tmp_path_factory.mktemp("data"), PEOPLE)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def corpus(data: Path, cache: Path) -> Corpus:
+    return prepared(data, cache)
+
+
+def prepared(data: Path, cache: Path, workers: int = 1, textgrids: Path | None = None) -> Corpus:
+    return open_corpus("speechocean762", None, data, cache, workers, (), textgrids=textgrids)
+
+
+def contents(corpus: Corpus) -> dict[str, str]:
+    """Digest of every file of a prepared corpus."""
+    return {str(path.relative_to(corpus.folder)): digest_of_file(path) for path in corpus.folder.rglob("*") if path.is_file()}
+
+
+def command(data: Path, cache: Path, workers: int) -> list[str]:
+    options = ["--dataset", "speechocean762", "--data-root", str(data), "--cache", str(cache), "--workers", str(workers)]
+    return [sys.executable, "-m", "benchmark", "prepare", *options]
+
+
+def test_every_utterance_is_there_with_features_that_fit_together(corpus: Corpus) -> None:
+    assert [len(corpus.speakers(split)) for split in SPLITS] == [4, 0, 2]
+    assert len(corpus) == len(PEOPLE) * len(SENTENCES) and corpus.report["skipped"] == {}
+    for name in corpus:
+        item = corpus[name]
+        assert item.text.isupper() and item.words == phonemise([item.text], "en-us")[0]
+        assert [corpus.symbols[token] for token in item.tokens] == token_symbols(item.words)
+        frames = corpus.mel.frames(len(item.audio))
+        assert item.mel.shape == (frames, 80) and len(item.pitch) == len(item.energy) == frames == item.durations.sum()
+        optional = np.isin(item.tokens, [corpus.symbol_ids[SILENCE], corpus.symbol_ids[BOUNDARY]])
+        assert (item.durations[~optional] >= 1).all() and (item.durations[optional] >= 0).all()
+        assert torch.equal(log_mel(torch.from_numpy(item.waveform), corpus.mel), torch.from_numpy(item.mel.copy()))
+        assert np.mean(item.pitch > 0) > 0.3
+
+
+def test_statistics_are_those_of_the_training_speakers(corpus: Corpus) -> None:
+    names = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
+    items = corpus.many(names)
+    mel, energy = np.concatenate([i.mel for i in items]), np.concatenate([i.energy for i in items])
+    voiced = np.concatenate([np.log(i.pitch[i.pitch > 0]) for i in items])
+    assert corpus.statistics.mel_mean == pytest.approx(mel.mean(0), abs=1e-3)
+    assert corpus.statistics.mel_std == pytest.approx(mel.std(0), abs=1e-3)
+    assert (corpus.statistics.pitch_mean, corpus.statistics.pitch_std) == pytest.approx((voiced.mean(), voiced.std()), abs=1e-4)
+    assert (corpus.statistics.energy_mean, corpus.statistics.energy_std) == pytest.approx((energy.mean(), energy.std()), abs=1e-3)
+
+
+def test_it_is_done_once(corpus: Corpus, data: Path, cache: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in corpus.folder.rglob("*")}
+    assert prepared(data, cache).folder == corpus.folder
+    assert {path: path.stat().st_mtime_ns for path in corpus.folder.rglob("*")} == before
+    assert [path for path in corpus.folder.parent.iterdir() if path.name.endswith(".partial")] == []
+
+
+def test_more_workers_give_the_same_bytes(corpus: Corpus, data: Path, tmp_path: Path) -> None:
+    assert contents(prepared(data, tmp_path, workers=2)) == contents(corpus)
+
+
+@pytest.mark.parametrize("reached", ["2 [!.]*.chunk", "1 pass-2.pt", "3 [!.]*.aligned", "1 shards/[!.]*.npy"])
+def test_killed_anywhere_it_goes_on_and_ends_the_same(
+    corpus: Corpus, data: Path, tmp_path: Path, reached: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count, pattern = reached.split()
+    partial = tmp_path / "corpora" / f".{corpus.folder.name}.partial"
+    process = subprocess.Popen(command(data, tmp_path, 1), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        while len(list(partial.glob(pattern))) < int(count) and process.poll() is None:
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    left = len(list(partial.glob("[!.]*.chunk")))
+    assert partial.is_dir() and not (tmp_path / "corpora" / corpus.folder.name).exists(), "it was too quick to be killed"
+    drafted: list[str] = []
+
+    def counted(chunk: Chunk, dataset: Dataset) -> Drafts:
+        drafted.append(chunk.speaker)
+        return draft(chunk, dataset)
+
+    monkeypatch.setattr(importlib.import_module("benchmark.prepare"), "draft", counted)
+    assert contents(prepared(data, tmp_path)) == contents(corpus)
+    assert len(drafted) == len(PEOPLE) - left, "what was there is used"
+
+
+def test_workers_end_when_their_parent_is_killed(data: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(command(data, tmp_path, 2), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    children: list[int] = []
+    try:
+        while not list(tmp_path.glob("corpora/*.partial/*.chunk")) and process.poll() is None:
+            time.sleep(0.02)
+        listing = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
+        children = [int(line.split()[0]) for line in listing.splitlines() if "spawn_main" in line]
+        assert len(children) == 2
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    deadline = time.monotonic() + 20
+    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize("damage", [flip, cut, Path.unlink], ids=["flipped bit", "cut", "removed"])
+@pytest.mark.parametrize("name", ["shards/00000.mel.npy", "shards/00000.tokens.npy", "utterances.jsonl", "corpus.json"])
+def test_a_damaged_cache_is_made_anew(
+    corpus: Corpus, data: Path, cache: Path, name: str, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = contents(corpus)
+    damage(corpus.folder / name)
+    assert contents(prepared(data, cache)) == before
+    assert "the cache is damaged" in capsys.readouterr().err
+
+
+def test_a_chunk_damaged_between_kill_and_resumption_is_made_anew(
+    corpus: Corpus, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = importlib.import_module("benchmark.prepare")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_align", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepared(data, tmp_path)
+    chunks = sorted(tmp_path.glob("corpora/.*.partial/*.chunk"))
+    assert len(chunks) == len(PEOPLE)
+    flip(chunks[0])
+    cut(chunks[1])
+    assert contents(prepared(data, tmp_path)) == contents(corpus)
+
+
+def test_what_cannot_be_used_is_skipped_counted_and_named_and_nothing_else_is_touched(corpus: Corpus, tmp_path: Path) -> None:
+    data = speechocean(tmp_path / "data", PEOPLE)
+    audio = {path.stem: path for path in data.glob("WAVE/*/*")}
+    whole = speech(SENTENCES[0], "f1")
+    audio["00010000"].write_bytes(b"")
+    cut(audio["00010001"])
+    audio["00010002"].write_bytes(b"this is no recording" * 500)
+    audio["00010003"].unlink()
+    soundfile.write(audio["00020000"], np.clip(30 * whole, -1, 1), 16_000)
+    soundfile.write(audio["00020001"], whole[6000:10_000], 16_000)
+    soundfile.write(audio["00020002"], np.zeros(30_000), 16_000)
+    soundfile.write(audio["00020003"], np.where(np.arange(len(whole)) == 9000, np.nan, whole), 16_000, subtype="FLOAT", format="WAV")
+    # These two are as good as any.
+    soundfile.write(audio["00030000"], np.stack([speech(SENTENCES[0], "f3")] * 2, axis=1), 16_000)
+    soundfile.write(audio["00030001"], speech(SENTENCES[1], "f3", 48_000), 48_000)
+    text = data / "train" / "text"
+    lines = [line for line in text.read_text().splitlines() if not line.startswith(("00040000", "00040001", "00040002"))]
+    text.write_text("\n".join([*lines, "00040001 ...", f"00040002 {'SHE SELLS SEA SHELLS BY THE SHORE ' * 30}"]) + "\n")
+    found = prepared(data, tmp_path / "cache")
+    reasons = {reason: entry["examples"] for reason, entry in found.report["skipped"].items()}
+    assert reasons == {
+        "empty audio file": ["00010000"], "truncated audio": ["00010001"], "corrupt audio": ["00010002"],
+        "audio file missing": ["00010003"], "clipped audio": ["00020000"], "shorter than 0.45 s of speech": ["00020001"],
+        "silent audio": ["00020002"], "audio holds values that are not finite": ["00020003"], "no transcript": ["00040000"],
+        "text without phonemes": ["00040001"], "alignment failed: too short for its phones": ["00040002"],
+    }  # fmt: skip
+    assert all(entry["count"] == 1 for entry in found.report["skipped"].values())
+    assert len(found) == len(corpus) - len(reasons)
+    assert np.abs(found["00030000"].audio.astype(int) - corpus["00030000"].audio).max() <= 1
+    assert len(found["00030001"].audio) == pytest.approx(len(corpus["00030001"].audio), abs=400)
+    assert (found["00050000"].audio == corpus["00050000"].audio).all()
+
+
+def test_other_content_is_another_corpus_and_another_date_is_not(corpus: Corpus, tmp_path: Path) -> None:
+    data = speechocean(tmp_path / "data", PEOPLE)
+    (wave, *_) = sorted(data.glob("WAVE/*/*"))
+    os.utime(wave, (1, 1))
+    assert prepared(data, tmp_path / "cache").version == corpus.version
+    soundfile.write(wave, speech(SENTENCES[2], "f4"), 16_000)
+    assert prepared(data, tmp_path / "cache").version != corpus.version
+
+
+def test_an_empty_corpus(tmp_path: Path) -> None:
+    data = speechocean(tmp_path / "data", {})
+    with pytest.raises(BenchmarkError, match="holds no utterances; expected train/"):
+        prepared(data, tmp_path / "cache")
+
+
+def test_one_speaker_only(tmp_path: Path) -> None:
+    data = speechocean(tmp_path / "data", {"0001": (9, "f")})
+    with pytest.raises(BenchmarkError, match="speechocean762 has 1 training speaker"):
+        prepared(data, tmp_path / "cache")
+
+
+def test_no_utterance_that_can_be_used(tmp_path: Path) -> None:
+    data = speechocean(tmp_path / "data", {"0001": (9, "f"), "0002": (9, "m")})
+    for path in data.glob("WAVE/*/*"):
+        path.write_bytes(b"")
+    with pytest.raises(BenchmarkError, match=r"0 training speaker.* 12 utterances were skipped \(empty audio file\)"):
+        prepared(data, tmp_path / "cache")
+
+
+def test_a_cache_that_cannot_be_written(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(BenchmarkError, match=r"can't be written to .*choose another with --cache"):
+        prepared(data, tmp_path / "file")
+
+
+# TextGrids
+
+
+def textgrid(words: list[tuple[str, float, float]], phones: list[tuple[str, float, float]], short: bool) -> str:
+    """As Praat writes it, in its long or its short form."""
+    end = phones[-1][2]
+    lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
+    if short:
+        lines += ["0", str(end), "<exists>", "2"]
+    else:
+        lines += ["xmin = 0 ", f"xmax = {end} ", "tiers? <exists> ", "size = 2 ", "item []: "]
+    for number, (name, tier) in enumerate((("words", words), ("phones", phones)), 1):
+        if short:
+            lines += ['"IntervalTier"', f'"{name}"', "0", str(end), str(len(tier))]
+            lines += [f'{a}\n{b}\n"{label}"' for label, a, b in tier]
+        else:
+            lines += [f"    item [{number}]:", '        class = "IntervalTier" ', f'        name = "{name}" ', "        xmin = 0 "]
+            lines += [f"        xmax = {end} ", f"        intervals: size = {len(tier)} "]
+            for index, (label, a, b) in enumerate(tier, 1):
+                lines += [f"        intervals [{index}]:", f"            xmin = {a} ", f"            xmax = {b} "]
+                lines += [f'            text = "{label}" ']
+    return "\n".join(lines) + "\n"
+
+
+def grids(corpus: Corpus, folder: Path, short: bool) -> dict[str, list[tuple[str, float, float]]]:
+    """A TextGrid for the first speaker's utterances, each phone 70 ms long from 0.5 s on, 20 ms between words."""
+    made = {}
+    for name in corpus.utterance_ids("0001"):
+        phones, words, now = [("", 0.0, 0.5)], [("", 0.0, 0.5)], 0.5
+        for word in corpus[name].words:
+            start = now
+            for phone in word:
+                phones.append((phone, round(now, 4), round(now + 0.07, 4)))
+                now += 0.07
+            words.append(("2nd", round(start, 4), round(now, 4)))
+            phones.append(("sp", round(now, 4), round(now + 0.02, 4)))
+            now += 0.02
+        made[name] = [entry for entry in phones if entry[0] not in ("", "sp")]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.TextGrid").write_text(textgrid(words, phones, short), encoding="utf-16" if short else "utf-8")
+    return made
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_textgrids_come_before_the_aligner(corpus: Corpus, data: Path, tmp_path: Path, short: bool) -> None:
+    made = grids(corpus, tmp_path / "grids" / "0001", short)
+    refused = sorted(made)[-1]
+    path = tmp_path / "grids" / "0001" / f"{refused}.TextGrid"
+    encoding = "utf-16" if short else "utf-8"
+    arpabet = path.read_text(encoding=encoding).replace('"ð"', '"DH"').replace('"t"', '"T"').replace('"s"', '"S"')
+    path.write_text(arpabet, encoding=encoding)
+    found = prepared(data, tmp_path / "cache", textgrids=tmp_path / "grids")
+    assert found.report["boundaries"] == {"TextGrid": len(made) - 1, "aligner": len(corpus) - len(made) + 1}
+    assert found.report["textgrids refused"] == {"phones differ from the text's": {"count": 1, "examples": [refused]}}
+    for name in sorted(made)[:-1]:
+        item = found[name]
+        _, removed = standardise(*soundfile.read(data / "WAVE" / "SPEAKER0001" / f"{name}.WAV", dtype="float32"))
+        ends = np.cumsum(item.durations) * found.mel.seconds_per_frame
+        phone = [i for i, token in enumerate(item.tokens) if found.symbols[token] not in (SILENCE, BOUNDARY)]
+        inner = [(i, entry) for i, entry in zip(phone, made[name], strict=True) if entry[2] - removed < ends[-1] - 0.1]
+        assert len(inner) > 5
+        assert max(abs(ends[i] - (entry[2] - removed)) for i, entry in inner) < 0.02
+
+
+def test_textgrids_in_the_data_root_are_found(corpus: Corpus, tmp_path: Path) -> None:
+    data = speechocean(tmp_path / "data", PEOPLE)
+    made = grids(corpus, data / "textgrids", False)
+    assert prepared(data, tmp_path / "cache").report["boundaries"]["TextGrid"] == len(made)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [("", "not a TextGrid"), ("hello", "not a TextGrid"), ('"ooTextFile"\n"TextGrid"\n0\n1\n<exists>\n0\n', "no phone tier")],
+)
+def test_a_textgrid_that_cannot_be_read_is_counted(data: Path, tmp_path: Path, content: str, reason: str) -> None:
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "grids" / "00010000.TextGrid").write_text(content)
+    found = prepared(data, tmp_path / "cache", textgrids=tmp_path / "grids")
+    assert found.report["textgrids refused"] == {reason: {"count": 1, "examples": ["00010000"]}}
+    assert found.report["boundaries"] == {"aligner": len(found)}
+
+
+def test_textgrids_that_are_not_there_or_of_something_else(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="There is no folder of TextGrids"):
+        prepared(data, tmp_path, textgrids=tmp_path / "nowhere")
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "grids" / "other.TextGrid").write_text("")
+    with pytest.raises(BenchmarkError, match=r"holds no TextGrid of this dataset: of 1 found none .*00010000\.TextGrid"):
+        prepared(data, tmp_path, textgrids=tmp_path / "grids")
+
+
+# Durations, shards, the dataset's own boundaries
+
+
+def test_a_datasets_own_boundaries_are_kept(tmp_path: Path) -> None:
+    plugin = importlib.import_module("benchmark.datasets.espeak").Espeak
+    dataset = plugin(None, plugin.Config(sentences=2))
+    corpus = open_corpus("espeak", plugin.Config(sentences=2), None, tmp_path, 1, ())
+    assert corpus.report["boundaries"] == {"dataset": 52}
+    errors = []
+    for utterance in [u for speaker in ("ed", "linda", "f5") for u in dataset.utterances(speaker)]:
+        item = corpus[utterance.id]
+        _, removed = standardise(*dataset.load(utterance))
+        exact = [segment.end - removed for word in dataset.alignment(utterance) for segment in word]
+        ends = np.cumsum(item.durations) * corpus.mel.seconds_per_frame
+        phone = [i for i, token in enumerate(item.tokens) if corpus.symbols[token] not in (SILENCE, BOUNDARY)]
+        errors += [abs(ends[i] - end) for i, end in zip(phone, exact, strict=True)]
+    # Half a frame is 8 ms; the end of an utterance may be trimmed.
+    assert np.quantile(errors, 0.9) <= 0.0081 and max(errors) < 0.1
+
+
+def layout(*words: list[tuple[float, float]]) -> list[list[Segment]]:
+    return [[Segment("a", start, end) for start, end in word] for word in words]
+
+
+def test_durations_round_boundaries_and_keep_pauses(corpus: Corpus) -> None:
+    frame = corpus.mel.seconds_per_frame
+    words = layout([(2 * frame, 5 * frame), (5 * frame, 6.4 * frame)], [(10 * frame, 12 * frame)])
+    assert durations(words, 15, corpus.mel).tolist() == [2, 3, 1, 4, 2, 3]
+
+
+def test_durations_give_each_phone_a_frame_and_sum_to_all_frames(corpus: Corpus) -> None:
+    generator = np.random.default_rng(0)
+    for _ in range(300):
+        count, frames = int(generator.integers(1, 12)), int(generator.integers(12, 40))
+        edges = np.sort(generator.uniform(-0.05, frames * corpus.mel.seconds_per_frame + 0.05, count + 1))
+        pieces = list(itertools.pairwise(edges))
+        split = int(generator.integers(0, count))
+        words = layout(*[part for part in (pieces[:split], pieces[split:]) if part])
+        found = durations(words, frames, corpus.mel)
+        tokens = token_symbols([["a"] * len(word) for word in words])
+        assert found.sum() == frames and len(found) == len(tokens)
+        assert all(length >= (token == "a") for length, token in zip(found, tokens, strict=True))
+    with pytest.raises(Unusable, match="too short for its phones"):
+        durations(layout([(0.0, 0.1)] * 5), 4, corpus.mel)
+
+
+def test_shards_end_by_speakers_and_by_hours() -> None:
+    chunks = [Chunk(str(number), "train", (), {}, str(number)) for number in range(130)]
+    assert [len(some) for some in group(chunks, lambda _: 0.01)] == [SHARD_SPEAKERS, SHARD_SPEAKERS, 2]
+    assert [len(some) for some in group(chunks[:7], lambda _: 2.5)] == [2, 2, 2, 1]
+    assert [len(some) for some in group(chunks[:3], lambda _: 9.0)] == [1, 1, 1]
+    assert group([], lambda _: 1.0) == []
+
+
+# The command
+
+
+def test_the_command_ends_with_what_there_is_and_what_was_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = speechocean(tmp_path / "speechocean762", PEOPLE)
+    next(data.glob("WAVE/*0003/*0002.WAV")).write_bytes(b"")
+    monkeypatch.setenv("BENCHMARK_DATA", str(tmp_path))
+    monkeypatch.setenv("BENCHMARK_CACHE", str(tmp_path / "cache"))
+    assert cli.main(["prepare", "--dataset", "speechocean762", "--workers", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "train         4 speakers      23 utterances" in said and "skipped 1: empty audio file (00030002)" in said
+    assert "phone boundaries from aligner (35)" in said
+    assert str(tmp_path / "cache" / "corpora") in said
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "sentence"),
+    [
+        (["--dataset", "speechocean763"], 2, "did you mean 'speechocean762'"),
+        (["--dataset", "speechocean762"], 2, "needs --data-root"),
+        (["--dataset", "speechocean762", "--data-root", "nowhere"], 1, "found: no such folder"),
+        (["--dataset", "speechocean762", "--data-root", "."], 1, "is not a speechocean762 data root"),
+        (["--dataset", "vctk", "--data-root", "."], 1, "is not a VCTK data root"),
+        (["--dataset", "espeak", "--workers", "0"], 2, "--workers must be at least 1"),
+        (["--dataset", "speechocean762", "--data-root", ".", "--download"], 2, "can't be downloaded from here"),
+    ],
+)
+def test_wrong_use_is_one_sentence(
+    options: list[str], status: int, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("BENCHMARK_DATA", raising=False)
+    assert cli.main(["prepare", *options, "--cache", str(tmp_path / "cache")]) == status
+    said = capsys.readouterr().err
+    assert sentence in said and len(said.strip().splitlines()) == 1
