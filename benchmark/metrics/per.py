@@ -55,13 +55,13 @@ class PER(Metric):
             learning_rate: the highest, of AdamW.
         """
 
-        channels: int = 256
+        channels: int = 192
         blocks: int = 4
         hidden: int = 160
-        epochs: int = 20
-        max_steps: int = 4000
-        batch: int = 32
-        learning_rate: float = 2e-3
+        epochs: int = 14
+        max_steps: int = 6000
+        batch: int = 16
+        learning_rate: float = 3e-3
 
         def __post_init__(self) -> None:
             for name, value in asdict(self).items():
