@@ -16,8 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where prepared data goes (default: $BENCHMARK_CACHE or ~/.cache/…)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
-    parser.add_argument("--textgrids", type=Path, metavar="DIR",
-                        help="TextGrids with phone boundaries, named after utterances (default: DATA_ROOT/textgrids if it is there)")  # fmt: skip
+    parser.add_argument("--textgrids", type=Path, metavar="DIR", help="phone boundaries by utterance (default: DATA_ROOT/textgrids)")
     parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them as a manifest")
 
 
