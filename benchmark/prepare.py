@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from filelock import FileLock
+from threadpoolctl import threadpool_limits
 
 from benchmark import checkpoint, registry, shards
 from benchmark.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
@@ -123,21 +124,24 @@ class _Here(Executor):
 
 @contextmanager
 def _workers(count: int, plugins: Sequence[str]) -> Iterator[Executor]:
-    if count == 1:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield _Here()
-        finally:
-            torch.set_num_threads(threads)
-        return
-    with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (tuple(plugins),)) as pool:
-        yield pool
+    """Processes to work in, while this one keeps to one thread too: several libraries' threads per core stall one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1):
+            if count == 1:
+                yield _Here()
+            else:
+                with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (tuple(plugins),)) as pool:
+                    yield pool
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _start(plugins: Sequence[str]) -> None:
     """Set a worker up; it ends when the process that started it does, even by ``kill -9``."""
     torch.set_num_threads(1)
+    threadpool_limits(1)
     registry.register(plugins)
     parent = multiprocessing.parent_process()
 
