@@ -126,22 +126,39 @@ def test_killed_anywhere_it_goes_on_and_ends_the_same(
     assert len(drafted) == len(PEOPLE) - left, "what was there is used"
 
 
+def status(process: int) -> dict[str, str]:
+    """What Linux says of a process; nothing once it has ended, whether or not somebody has taken note."""
+    try:
+        lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    except OSError:
+        return {}
+    found = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    return {} if found["State"].startswith(("Z", "X")) else found
+
+
+def workers_of(parent: int) -> list[int]:
+    """Worker processes; multiprocessing's own helper is not one."""
+    every = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
+    children = [process for process in every if status(process).get("PPid") == str(parent)]
+    return [process for process in children if b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes()]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks processes up in Linux's /proc")
 def test_workers_end_when_their_parent_is_killed(data: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(command(data, tmp_path, 2), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     children: list[int] = []
     try:
         while not list(tmp_path.glob("corpora/*.partial/*.chunk")) and process.poll() is None:
             time.sleep(0.02)
-        listing = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(process.pid)], capture_output=True, text=True).stdout
-        children = [int(line.split()[0]) for line in listing.splitlines() if "spawn_main" in line]
+        children = workers_of(process.pid)
         assert len(children) == 2
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
     deadline = time.monotonic() + 20
-    while any(Path(f"/proc/{child}").exists() for child in children) and time.monotonic() < deadline:
+    while any(map(status, children)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert not any(map(status, children))
 
 
 def flip(path: Path) -> None:
