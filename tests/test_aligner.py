@@ -77,6 +77,14 @@ def test_boundaries_and_pauses_of_known_gaussians_are_found() -> None:
     assert pauses > 5 and joins > 5
 
 
+def test_speech_without_silence_at_its_ends_is_all_given_to_phones() -> None:
+    aligner = Aligner.fit(items(60))
+    for item, truth in utterances(10, seed=6):
+        found = aligner.align(AlignmentItem(item.id, item.features[truth[0][0][0] : truth[-1][-1][1]], item.words))
+        assert found[0][0].start == 0
+        assert found[-1][-1].end / HOP_SECONDS == pytest.approx(truth[-1][-1][1] - truth[0][0][0])
+
+
 def test_within_words_segments_touch_and_last_their_least() -> None:
     aligner = Aligner.fit(items(30))
     for item in items(10, seed=3):
