@@ -118,7 +118,7 @@ def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, 
     for name, parts in arrays.items():
         np.save(folder / "shards" / f"00000.{name}.npy", np.concatenate(parts))
     files = {f"shards/{p.name}": digest_of_file(p) for p in sorted((folder / "shards").iterdir())}
-    statistics = {"mel_mean": [0.0] * SPEC.n_mels, "mel_std": [1.0] * SPEC.n_mels}
+    statistics: dict[str, object] = {"mel_mean": [0.0] * SPEC.n_mels, "mel_std": [1.0] * SPEC.n_mels}
     statistics |= {"pitch_mean": 5.0, "pitch_std": 0.2, "energy_mean": -4.0, "energy_std": 1.0}
     meta = {"format": CORPUS_FORMAT, "dataset": "tones", "version": f"v{seed}", "symbols": symbols, "mel": asdict(SPEC)}
     meta |= {"statistics": statistics, "report": {}, "files": files}
