@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import soundfile
+import threadpoolctl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -173,6 +174,8 @@ _evaluator: Evaluator
 def _start(path: Path, plugins: Sequence[str]) -> None:
     global _evaluator
     torch.set_num_threads(1)
+    # NumPy's linear algebra has threads of its own.
+    threadpoolctl.threadpool_limits(1)
     registry.register(plugins)
     # Written a moment ago by the parent process into its own run folder.
     _evaluator = torch.load(path, weights_only=False)

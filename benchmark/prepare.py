@@ -38,7 +38,7 @@ from benchmark.files import digest_of, digest_of_file, write_json, write_text
 from benchmark.mel import MelSpec
 from benchmark.progress import progress
 
-PREPARE_VERSION = 1
+PREPARE_VERSION = 2
 ALIGNER_UTTERANCES = 4000
 EXAMPLES = 5
 """Ids listed for each reason in the report."""

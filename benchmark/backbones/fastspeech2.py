@@ -214,9 +214,8 @@ class FastSpeech2(Backbone):
         return torch.where((indices == NEW_SPEAKER).unsqueeze(1), new, known)
 
     def _predict(self, name: str, hidden: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        # Detached, so that the encoder serves the mel alone and a predictor's overfitting can't spoil it.
         parts = self.variance[name]
-        return parts["predictor"](parts["input"](hidden.detach()), speaker, mask)  # type: ignore[index]
+        return parts["predictor"](parts["input"](hidden), speaker, mask)  # type: ignore[index]
 
     def _decode(self, hidden: Tensor, durations: Tensor, pitch: Tensor, energy: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
         """Normalised log-mel (B, F, n_mels) from token states (B, T, hidden), with ``mask`` (B, F, 1)."""
