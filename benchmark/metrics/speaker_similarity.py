@@ -118,13 +118,14 @@ class SpeakerSimilarity(Metric):
         Raises:
             CannotScore: less than ``LEAST_VOICE`` of voice in the audio, or no usable enrolment utterance.
         """
+        voice = embed(sample.audio)
         if not self._facts:
             raise RuntimeError("prepare() comes before score()")
         known = self._embeddings.get(sample.speaker, {})
         enrolled = [known[utterance] for utterance in sample.enrolment if utterance in known]
         if not enrolled:
             raise CannotScore(f"speaker {sample.speaker} has no usable enrolment utterance")
-        similarity = float(embed(sample.audio) @ normalised(np.mean(enrolled, axis=0)))
+        similarity = float(voice @ normalised(np.mean(enrolled, axis=0)))
         same, different = self._facts["same"], self._facts["different"]
         return {"speaker_similarity": similarity, "gap_closed": (similarity - different) / (same - different)}
 
