@@ -1,0 +1,113 @@
+"""Leaderboard rows come from runs and nothing else; what may not be cited is refused, with the reason."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmark.episode_log import CostRow, EpisodeLog, EpisodeRow
+from benchmark.errors import BenchmarkError
+from benchmark.leaderboard import add, read, show
+from benchmark.results import RunIdentity, read_result, run_id, write_result
+
+
+def make_run(root: Path, seed: int = 0, clean: bool = True, **changes: Any) -> Path:
+    identity = RunIdentity(**{
+        "dataset": "d", "algorithm": "reptile", "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
+        "config": {"seed": seed, "shots": [5], "steps": [0, 5], "algo": {"name": "reptile"}}, "sources": {"algorithm": "x"},
+        "metric_versions": {"mcd": "1"}, "data_version": "dv", "manifest_hash": "mh", "protocol_version": "1",
+        "synthetic": False, "limited": False, **changes,
+    })  # fmt: skip
+    folder = root / run_id(identity)
+    log = EpisodeLog(folder, ["mcd"])
+    for speaker in range(4):
+        generator = np.random.default_rng([seed, speaker])
+        rows, costs = [], []
+        for steps in (0, 5):
+            value = {"mcd": 9.0 - steps / 5 + float(generator.normal(scale=0.2)) + speaker / 10}
+            rows.append(EpisodeRow(f"s{speaker}", 0, 5, steps, "u0", value, flops=steps * 10, stored_parameters=7))
+            rows.append(EpisodeRow(f"s{speaker}", 0, 5, steps, "u1", {"mcd": float("nan")}, {"mcd": "silent"}))
+            costs.append(CostRow(f"s{speaker}", 0, 5, steps, 0.5 * steps))
+        log.append(rows, costs)
+    write_result(folder, identity, {"same": 0.9}, {"flops": 2e12, "steps": 10, "seconds": 1.0, "budget_flops": 2e12}, 3.0)
+    result = json.loads((folder / "result.json").read_text())
+    (folder / "result.json").write_text(json.dumps({**result, "git_dirty": not clean}))
+    return folder
+
+
+def test_three_seeds_make_rows_that_can_be_read_back(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    folders = [make_run(tmp_path, seed) for seed in range(3)]
+    add(folders, table)
+    rows = read(table)
+    assert [(row["status"], row["shots"], row["steps"], row["seeds"], row["speakers"]) for row in rows] == [
+        ("ok", "5", "0", "3", "4"),
+        ("ok", "5", "5", "3", "4"),
+    ]
+    assert float(rows[0]["mcd_lo"]) < float(rows[0]["mcd"]) < float(rows[0]["mcd_hi"])
+    assert rows[0]["mcd_failed"] == "12" and rows[1]["seconds_to_adapt"] == "2.5000"
+    assert rows[0]["run_ids"].split() == [folder.name for folder in folders]
+    before = table.read_bytes()
+    add(folders, table)
+    assert table.read_bytes() == before
+
+
+def test_few_seeds_are_refused_or_marked_and_stand_below(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    lone = make_run(tmp_path, algorithm="anil")
+    with pytest.raises(BenchmarkError, match=r"1 seed.*needs 3"):
+        add([lone], table)
+    add([lone], table, preliminary=True)
+    add([make_run(tmp_path, seed) for seed in range(3)], table)
+    assert [row["status"] for row in read(table)] == ["ok", "ok", "preliminary", "preliminary"]
+    printed = show(table, steps=5)
+    assert "anil (preliminary)" in printed and len(printed.splitlines()) == 4
+    assert show(table, style="md").startswith("| algorithm")
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"limited": True}, "limited"),
+        ({"data_version": "other"}, "differ in data_version"),
+        ({"metric_versions": {"mcd": "2"}}, "differ in metric_versions"),
+        ({"protocol_version": "2"}, "differ in protocol_version"),
+        ({"config": {"seed": 2, "algo": {"name": "reptile", "inner_lr": 3}}}, "differ in their options"),
+        ({"clean": False}, "uncommitted"),
+        ({"seed": 1}, "share a seed"),
+    ],
+)
+def test_unfit_runs_are_refused(changes: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    odd = make_run(tmp_path / "odd", **{"seed": 2, **changes})
+    with pytest.raises(BenchmarkError, match=reason):
+        add([make_run(tmp_path, 0), make_run(tmp_path, 1), odd], tmp_path / "d.csv")
+    assert not (tmp_path / "d.csv").exists()
+
+
+def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path)], table, preliminary=True)
+    with pytest.raises(BenchmarkError, match="data version"):
+        add([make_run(tmp_path, data_version="new")], table, preliminary=True)
+
+
+def test_damaged_results_are_one_sentence(tmp_path: Path) -> None:
+    folder = make_run(tmp_path)
+    path = folder / "result.json"
+    content = path.read_text()
+    path.write_text(content[: len(content) // 2])
+    with pytest.raises(BenchmarkError, match="can't be read"):
+        read_result(folder)
+    path.write_text(content.replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(BenchmarkError, match="does not belong"):
+        read_result(folder)
+    path.unlink()
+    with pytest.raises(BenchmarkError, match="no run result"):
+        read_result(folder)
+    (tmp_path / "d.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(BenchmarkError, match="not a leaderboard row"):
+        read(tmp_path / "d.csv")
