@@ -78,7 +78,11 @@ class Voice(ABC):
 class AdaptedVoice(Voice):
     """The backbone with some parameters replaced and, optionally, a computed speaker vector.
 
-    The parameters are kept as given: hand over detached copies (``descend`` yields such).
+    Attributes:
+        backbone: shared by all speakers.
+        stored: parameters of the backbone to replace, by name, and under "speaker" a vector of shape (speaker_dim,)
+            computed for this speaker. Kept as given: hand over detached copies (``descend`` yields such).
+        speaker: a vector that is not this speaker's own and so need not be stored (floors).
     """
 
     backbone: Backbone
@@ -87,8 +91,10 @@ class AdaptedVoice(Voice):
 
     def mel(self, sentence: Sentence) -> Tensor:
         """The log-mel, shape (F, n_mels)."""
+        parameters = {name: value for name, value in self.stored.items() if name != "speaker"}
+        speaker = self.stored.get("speaker", self.speaker)
         with pinned(self.backbone, training=False), torch.no_grad():
-            return call(self.backbone, self.stored, "synthesize", sentence.tokens, sentence.durations, self.speaker)
+            return call(self.backbone, parameters, "synthesize", sentence.tokens, sentence.durations, speaker)
 
     def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
         """See :meth:`Voice.speak`."""

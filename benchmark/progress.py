@@ -24,13 +24,16 @@ def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
             yield lambda done: bar.update(task, completed=done)
         return
     last = started
+    first: tuple[float, float] | None = None
 
     def line(done: float) -> None:
-        nonlocal last
+        nonlocal last, first
         now = time.monotonic()
-        if now - last >= PLAIN_SECONDS and done > 0:
+        # Counted from the first report, for resumed work starts with a part of it done.
+        first = first or (now, done)
+        if now - last >= PLAIN_SECONDS and done > first[1]:
             last = now
-            left = (now - started) * (total - done) / done
+            left = (now - first[0]) * (total - done) / (done - first[1])
             print(f"{label}: {100 * done / total:.0f} %, about {left:.0f} s left", file=sys.stderr, flush=True)
 
     yield line
