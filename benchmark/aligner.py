@@ -182,16 +182,24 @@ class Aligner:
                 kept = None if resume_folder is None else resume_folder / f"pass-{number}.pt"
                 state = None if kept is None else checkpoint.load(kept)
                 if state is not None and state.get("origin") == origin:
-                    aligner = cls(state["phones"], *(state[name].numpy() for name in ("mean", "variance", "stay")))
+                    aligner = cls.from_state(state)
                 else:
                     find = partial(_equal_split, phones=phones) if aligner is None else aligner._path
                     aligner = cls._estimate(phones, usable, list(pool.map(find, usable)))
                     if kept is not None:
-                        arrays = {n: torch.from_numpy(getattr(aligner, n)) for n in ("mean", "variance", "stay")}
-                        checkpoint.save(kept, {"origin": origin, "phones": phones, **arrays})
+                        checkpoint.save(kept, {"origin": origin, **aligner.state()})
                 progress(number + 1, PASSES)
         assert aligner is not None
         return aligner
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"phones": self.phones, **{name: torch.from_numpy(getattr(self, name)) for name in ("mean", "variance", "stay")}}
+
+    @classmethod
+    def from_state(cls, state: dict[str, Any]) -> Aligner:
+        """What :meth:`state` gave."""
+        return cls(state["phones"], *(state[name].numpy() for name in ("mean", "variance", "stay")))
 
     @classmethod
     def _estimate(cls, phones: dict[str, int], items: Sequence[AlignmentItem], paths: Sequence[tuple[Ints, Ints]]) -> Aligner:

@@ -253,7 +253,7 @@ def _metric(plugin: type[Any], config: Any) -> Iterator[tuple[str, Callable[[], 
     def silent() -> None:
         empty = np.zeros(0, np.float32)
         try:
-            values = plugin(config).score(Sample(empty, empty, ("a",), "s", ()))
+            values = plugin(config).score(Sample(empty, empty, (("a",),), "s", ()))
         except CannotScore:
             return
         raise AssertionError(f"empty audio was scored {values} instead of raising CannotScore")

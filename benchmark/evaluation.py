@@ -155,7 +155,7 @@ class Evaluator:
                 factor = (time.perf_counter() - started) * SAMPLE_RATE / len(wave)
         enrolment = episode.enrolment(self.corpus)
         for metric in self.metrics:
-            sample = Sample(spoken[metric.mode], query.waveform, query.phones, episode.speaker, enrolment)
+            sample = Sample(spoken[metric.mode], query.waveform, query.words, episode.speaker, enrolment)
             try:
                 values.update(metric.score(sample))
             except CannotScore as error:

@@ -10,13 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import digest_of, write_text
 
 MIN_SEEDS = 3
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
 COSTS = ("seconds_to_adapt", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
 PROVENANCE = ("synthetic", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "run_ids")
+HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
+"""The metrics that fit a terminal's width; the file holds all."""
 KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
 
 
@@ -169,8 +171,9 @@ def metrics_in(rows: Sequence[dict[str, str]]) -> list[str]:
 
 
 def show(
-    path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None
-) -> str:
+    path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None,
+    metrics: Sequence[str] = (),
+) -> str:  # fmt: skip
     """A leaderboard to read.
 
     Args:
@@ -178,6 +181,11 @@ def show(
         shots, steps: only rows with so many; rows that use no support set (0 shots) are always shown.
         style: "table", "md" or "csv".
         run_ids: only rows made from these runs.
+        metrics: columns to show; those of ``HEADLINE`` if empty, all if "all".
+
+    Raises:
+        BenchmarkError: there is no readable table.
+        UsageError: it has no such metric.
     """
     rows = [
         row
@@ -186,11 +194,18 @@ def show(
         and (steps is None or int(row["steps"]) == steps or int(row["shots"]) == 0)
         and (run_ids is None or set(row["run_ids"].split()) & set(run_ids))
     ]
-    metrics = metrics_in(rows)
+    available = metrics_in(rows)
+    for metric in metrics:
+        if rows and metric not in (*available, "all"):
+            raise UsageError(f"{path} has no metric {metric!r}; it has {', '.join(available)}, or say all.")
+    if "all" in metrics or not (set(HEADLINE) & set(available)):
+        metrics = available
+    elif not metrics:
+        metrics = [metric for metric in available if metric in HEADLINE]
     header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
     table = []
     for row in rows:
-        failed = sum(int(row[f"{metric}_failed"]) for metric in metrics)
+        failed = sum(int(row[f"{metric}_failed"] or 0) for metric in metrics)
         name = row["algorithm"] + ("" if row["status"] == "ok" else f" ({row['status']})")
         table.append([name, row["shots"], row["steps"], row["seeds"], *map(partial(_interval, row), metrics), str(failed or "")])
     if style == "csv":

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.corpus import Corpus
+from benchmark.corpus import Corpus, Words
 
 SAMPLE_RATE = 16_000
 """All scoring happens at this rate, in Hz."""
@@ -26,7 +26,7 @@ class Sample:
     Attributes:
         audio: the synthesised speech, shape (samples,), float32 in [-1, 1] at 16 kHz.
         reference: the speaker's real recording of the same sentence, likewise.
-        phones: the sentence's phones, without silences.
+        words: the sentence's phones, word by word, without silences.
         speaker: whose voice it should be.
         enrolment: ids of the speaker's real utterances that are neither support nor query of this episode; the
             speaker's centroid is made from them alone.
@@ -34,9 +34,14 @@ class Sample:
 
     audio: Audio
     reference: Audio
-    phones: tuple[str, ...]
+    words: Words
     speaker: str
     enrolment: tuple[str, ...]
+
+    @property
+    def phones(self) -> tuple[str, ...]:
+        """All phones in order."""
+        return tuple(phone for word in self.words for phone in word)
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class RunSettings:
     dataset: Plugin = plugin("dataset")
     backbone: Plugin = plugin("backbone", "fastspeech2")
     vocoder: Plugin = plugin("vocoder", "griffin_lim")
-    metrics: tuple[Plugin, ...] = plugins("metric", ("mcd", "pesq", "stoi", "speaker_similarity", "per"))
+    metrics: tuple[Plugin, ...] = plugins("metric", ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per"))
     preset: str = "small"
     shots: tuple[int, ...] = (5, 10)
     steps: tuple[int, ...] = (0, 5, 20, 50, 100)

@@ -64,7 +64,7 @@ def say(phones: str, pitch: float = 120.0, tract: float = 1.0, seed: int = 0) ->
 
 def sample(audio: Audio, reference: Audio | None = None, **values: object) -> Sample:
     """A sample; the reference is the audio itself unless given."""
-    known = {"phones": (), "speaker": "", "enrolment": ()} | values
+    known = {"words": (), "speaker": "", "enrolment": ()} | values
     return Sample(audio=audio, reference=audio if reference is None else reference, **known)  # type: ignore[arg-type]
 
 

@@ -45,6 +45,7 @@ def test_a_table_is_found_by_dataset_or_by_path(tables: Path, capsys: pytest.Cap
 def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "toy_corpus", "--steps", "5", "--format", "md")
     assert text.startswith("| algorithm") and "7.500" in text and "7.000" not in text
+    assert shown(capsys, "toy_corpus", "--metrics", "all") == shown(capsys, "toy_corpus", "--metrics", "mcd")
 
 
 @pytest.mark.parametrize(
@@ -52,7 +53,7 @@ def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[
     [
         (["show", "toy_corps"], "There is no leaderboard of 'toy_corps'; did you mean 'toy_corpus'?"),
         (["show", "none.csv"], "There is no readable leaderboard at none.csv"),
-        (["show", "--format", "pdf"], "Argument --format: invalid choice: 'pdf'"),
+                (["show", "--format", "pdf"], "Argument --format: invalid choice: 'pdf'"),
         (["add"], "The following arguments are required: RUN"),
         (["add", "no_such_run"], "There is no run result at no_such_run"),
         ([], "The following arguments are required: show|add"),
@@ -61,6 +62,11 @@ def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[
 def test_mistakes(tables: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str) -> None:
     assert cli.main(["leaderboard", *arguments]) in (1, 2)
     assert capsys.readouterr().err.startswith(f"error: {sentence}")
+
+
+def test_an_unknown_metric_is_one_sentence(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["leaderboard", "show", "toy_corpus", "--metrics", "mos"]) == 2
+    assert capsys.readouterr().err.strip().endswith("has no metric 'mos'; it has mcd, or say all.")
 
 
 def test_runs_go_to_their_datasets_table_unless_told_otherwise(

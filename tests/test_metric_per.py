@@ -49,7 +49,7 @@ def test_unheard_speakers_are_understood(metric: PER) -> None:
 def test_its_own_error_is_the_mean_over_real_speech(metric: PER, context: MetricContext) -> None:
     corpus = context.corpus
     real = [corpus[u] for speaker in context.speakers for u in corpus.utterance_ids(speaker)]
-    errors = [metric.score(sample(u.waveform, phones=u.phones))["per"] for u in real]
+    errors = [metric.score(sample(u.waveform, words=u.words))["per"] for u in real]
     assert metric.facts()["per_real"] == pytest.approx(np.mean(errors))
 
 
@@ -59,7 +59,7 @@ def test_every_kind_of_error_counts_once(metric: PER) -> None:
     assert len(heard) >= 4
 
     def error(phones: list[str]) -> float:
-        return metric.score(sample(audio, phones=tuple(phones)))["per"]
+        return metric.score(sample(audio, words=(tuple(phones),)))["per"]
 
     other = next(phone for phone in PHONES if phone != heard[0])
     assert error(heard) == 0.0
@@ -70,7 +70,7 @@ def test_every_kind_of_error_counts_once(metric: PER) -> None:
 
 def test_noise_is_not_understood(metric: PER) -> None:
     noise = np.random.default_rng(0).normal(0, 0.05, 32_000).astype(np.float32)
-    assert metric.score(sample(noise, phones=tuple("aiueaiue")))["per"] > 0.6
+    assert metric.score(sample(noise, words=(tuple("aiueaiue"),)))["per"] > 0.6
 
 
 def test_a_trained_recogniser_is_read_from_the_cache(metric: PER, context: MetricContext, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,13 +113,13 @@ def test_sentences_that_cannot_be_scored(metric: PER) -> None:
     with pytest.raises(CannotScore, match="no phones"):
         metric.score(sample(audio))
     with pytest.raises(CannotScore, match="does not know"):
-        metric.score(sample(audio, phones=("a", "x")))
+        metric.score(sample(audio, words=(("a", "x"),)))
 
 
 @pytest.mark.parametrize("what", unusable_audio())
 def test_unusable_audio_gets_no_number(what: str, metric: PER) -> None:
     with pytest.raises(CannotScore):
-        metric.score(sample(unusable_audio()[what], phones=("a",)))
+        metric.score(sample(unusable_audio()[what], words=(("a",),)))
 
 
 def test_bad_configuration_is_refused() -> None:

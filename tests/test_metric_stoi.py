@@ -11,7 +11,8 @@ from tests.metric_helpers import sample, say, unusable_audio
 
 METRIC = STOI()
 GOLDEN_NOISY = 0.95506
-"""From a separate implementation of the paper's equations with loops and scipy's polyphase resampling."""
+GOLDEN_NOISY_EXTENDED = 0.92384
+"""From separate implementations of the papers' equations with loops and scipy's polyphase resampling."""
 
 
 def value(audio: np.ndarray, reference: np.ndarray) -> float:
@@ -21,6 +22,13 @@ def value(audio: np.ndarray, reference: np.ndarray) -> float:
 def test_identical_speech_scores_one() -> None:
     audio, _ = say("aiuesaeusa")
     assert value(audio, audio) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_extended_stoi_is_one_for_identical_speech_and_the_papers_value_for_noisy_speech() -> None:
+    audio, _ = say("aiuesaeusa", seed=1)
+    assert METRIC.score(sample(audio))["estoi"] == pytest.approx(1.0, abs=1e-6)
+    noise = np.random.default_rng(0).normal(0, 0.02, len(audio)).astype(np.float32)
+    assert METRIC.score(sample(audio + noise, audio))["estoi"] == pytest.approx(GOLDEN_NOISY_EXTENDED, abs=0.003)
 
 
 def test_loudness_does_not_count() -> None:

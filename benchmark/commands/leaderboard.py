@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")
     show.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
     show.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
+    show.add_argument("--metrics", metavar="A,B", default="", help="columns, or all (default: those that fit a terminal)")
     show.add_argument("--format", choices=("table", "md", "csv"), default="table", help="(default: table)")
     add = actions.add_parser("add", help="add runs")
     add.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that 'run' wrote, one for each seed")
@@ -33,7 +34,8 @@ def run(args: argparse.Namespace) -> int:
         for number, path in enumerate(tables):
             if len(tables) > 1:
                 print(f"{chr(10) if number else ''}{path.stem}")
-            print(leaderboard.show(path, args.shots, args.steps, args.format))
+            chosen = [name.strip() for name in args.metrics.split(",") if name.strip()]
+            print(leaderboard.show(path, args.shots, args.steps, args.format, metrics=chosen))
         return 0
 
     from benchmark.results import read_result

@@ -1,0 +1,49 @@
+"""Errors of the fundamental frequency: how far the melody is off, and how often voicing is."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from benchmark.errors import CannotScore
+from benchmark.metric import Metric, Sample
+from benchmark.metrics import require_speech
+
+
+class F0(Metric):
+    """F0 error in cents and voicing error in percent, between frames that dynamic time warping pairs; 0 is perfect.
+
+    ``f0_rmse`` = √(mean (1200 · log₂(f̂ / f))²) over the pairs that are voiced in both. ``vuv_error`` = 100 × the share
+    of pairs of which one is voiced and the other is not. F0 by Harvest (Morise, Interspeech 2017) and voicing
+    by D4C's LoveTrain (Morise 2016) every 5 ms; the pairs are those of the path that ``mcd`` is computed on.
+    """
+
+    version = "1"
+    columns = ("f0_rmse", "vuv_error")
+    higher_is_better: ClassVar = {"f0_rmse": False, "vuv_error": False}
+    mode = "free"
+
+    def score(self, sample: Sample) -> dict[str, float]:
+        """Cents and percent.
+
+        Raises:
+            CannotScore: either audio is empty, silent, not finite or shorter than 1/10 s, or no pair is voiced in both.
+        """
+        from benchmark.world import analyse, warp
+
+        audio = require_speech(sample.audio, "synthesised audio", seconds=0.1)
+        reference = require_speech(sample.reference, "reference", seconds=0.1)
+        pairs, _ = warp(reference, audio)
+        wanted, said = analyse(reference).pitch[pairs[:, 0]], analyse(audio).pitch[pairs[:, 1]]
+        both = (wanted > 0) & (said > 0)
+        if not both.any():
+            raise CannotScore("no frame is voiced in both the synthesised audio and the reference")
+        cents = 1200.0 * np.log2(said[both] / wanted[both])
+        return {
+            "f0_rmse": float(np.sqrt(np.mean(np.square(cents)))),
+            "vuv_error": float(100.0 * np.mean((wanted > 0) != (said > 0))),
+        }
+
+
+PLUGIN = F0
