@@ -124,7 +124,7 @@ class Training:
         seed: of weights, order, dropout and augmentation.
     """
 
-    epochs: int = 14
+    epochs: int = 40
     max_steps: int = 6000
     batch: int = 16
     learning_rate: float = 3e-3

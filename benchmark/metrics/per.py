@@ -58,7 +58,7 @@ class PER(Metric):
         channels: int = 192
         blocks: int = 4
         hidden: int = 160
-        epochs: int = 14
+        epochs: int = 40
         max_steps: int = 6000
         batch: int = 16
         learning_rate: float = 3e-3
