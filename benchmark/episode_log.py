@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 EPISODES_FILE, COSTS_FILE = "episodes.csv", "costs.csv"
 KEY_COLUMNS = ("speaker", "episode", "shots", "steps", "utterance")
-TAIL_COLUMNS = ("failures", "flops", "stored_parameters", "block_rows")
+TAIL_COLUMNS = ("trials", "failures", "flops", "stored_parameters", "block_rows")
 COST_COLUMNS = ("seconds_to_adapt", "peak_memory_bytes", "real_time_factor")
 
 Block = tuple[str, int, int]
@@ -45,6 +45,7 @@ class EpisodeRow:
         utterance: the query's id.
         metrics: one value per metric column; NaN where it can't be scored.
         failures: for each column that is NaN, why; a reason that holds for all of them may stand under "all".
+        trials: of speaker verification, by the name of the equal error rate (:meth:`benchmark.metric.Metric.trials`).
         flops: floating-point operations spent on adapting (0 at 0 steps).
         stored_parameters: numbers to keep for this speaker beside the shared model.
     """
@@ -56,6 +57,7 @@ class EpisodeRow:
     utterance: str
     metrics: Mapping[str, float]
     failures: Mapping[str, str] = field(default_factory=dict)
+    trials: Mapping[str, Sequence[float]] = field(default_factory=dict)
     flops: int = 0
     stored_parameters: int = 0
 
@@ -72,7 +74,7 @@ class CostRow:
     Attributes:
         speaker, episode, shots, steps: as in :class:`EpisodeRow`.
         seconds_to_adapt: wall time from the support set to the adapted model.
-        peak_memory_bytes: highest memory in use while adapting.
+        peak_memory_bytes: most memory in use at once while adapting, beyond what was in use before (:mod:`benchmark.meter`).
         real_time_factor: seconds of computing per second of speech synthesised.
     """
 
@@ -165,8 +167,10 @@ class EpisodeLog:
                 failures.setdefault(name, "the score is infinite")
             elif math.isnan(value) and "all" not in failures:
                 failures.setdefault(name, "no reason given")
+        trials = {name: [round(score, 5) for score in scores] for name, scores in row.trials.items()}
         return [
             *row.block, row.steps, row.utterance, *(_number(row.metrics[name]) for name in self.metric_columns),
+            json.dumps(trials, sort_keys=True, separators=(",", ":")) if trials else "",
             json.dumps(failures, sort_keys=True, ensure_ascii=False) if failures else "",
             int(row.flops), int(row.stored_parameters), block_rows,
         ]  # fmt: skip
@@ -205,7 +209,7 @@ def read_episodes(path: Path) -> pandas.DataFrame:
 
     Returns:
         A frame with the columns ``speaker`` (str), ``episode``, ``shots``, ``steps`` (int), ``utterance`` (str), the
-        metrics (float, NaN where not scored), ``failures`` (JSON text or ""), ``flops``, ``stored_parameters`` (int).
+        metrics (float, NaN where not scored), ``trials``, ``failures`` (JSON text or ""), ``flops``, ``stored_parameters`` (int).
 
     Raises:
         BenchmarkError: it is missing, cut short, lacks a column, or a cell is not what its column holds.

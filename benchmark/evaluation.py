@@ -26,6 +26,7 @@ from benchmark.episode_log import CostRow, EpisodeRow
 from benchmark.episodes import Episode
 from benchmark.errors import AdaptationFailed, CannotScore
 from benchmark.files import digest_of, write_atomic
+from benchmark.meter import Meter
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, Sample
 from benchmark.vocoder import Vocoder
 
@@ -96,21 +97,20 @@ class Evaluator:
         rows: list[EpisodeRow] = []
         costs: list[CostRow] = []
         remaining = self.scored_steps()
-        seconds, started = 0.0, time.perf_counter()
+        meter = Meter()
         try:
-            for step, voice in self.algorithm.adapt(support, remaining):
-                seconds += time.perf_counter() - started
+            for step, voice in meter.over(iter(self.algorithm.adapt(support, remaining))):
                 stored = sum(tensor.numel() for tensor in voice.stored.values())
                 factors = []
                 for number, name in enumerate(episode.query[: self.queries]):
-                    metrics, failures, factor = self._score(voice, self.corpus[name], episode, job.shots, step, number)
+                    metrics, failures, trials, factor = self._score(voice, self.corpus[name], episode, job.shots, step, number)
                     factors.append(factor)
                     rows.append(EpisodeRow(
-                        episode.speaker, episode.index, job.shots, step, name, metrics, failures,
+                        episode.speaker, episode.index, job.shots, step, name, metrics, failures, trials,
                         flops=flops[0] + step * (flops[1] - flops[0]), stored_parameters=stored,
                     ))  # fmt: skip
-                costs.append(CostRow(episode.speaker, episode.index, job.shots, step, seconds, math.nan, float(np.mean(factors))))
-                started = time.perf_counter()
+                factor = float(np.mean(factors))
+                costs.append(CostRow(episode.speaker, episode.index, job.shots, step, meter.seconds, meter.peak_bytes, factor))
         except AdaptationFailed as error:
             done = {row.steps for row in rows}
             nothing = dict.fromkeys(self.columns, math.nan)
@@ -139,10 +139,11 @@ class Evaluator:
 
     def _score(
         self, voice: Voice, query: PreparedUtterance, episode: Episode, shots: int, step: int, number: int
-    ) -> tuple[dict[str, float], dict[str, str], float]:
-        """Metric values, reasons for those that are NaN, and the real-time factor of free-running synthesis."""
+    ) -> tuple[dict[str, float], dict[str, str], dict[str, list[float]], float]:
+        """Metric values, reasons for those that are NaN, verification trials, and the real-time factor of free-running synthesis."""
         values: dict[str, float] = dict.fromkeys(self.columns, math.nan)
         failures: dict[str, str] = {}
+        trials: dict[str, list[float]] = {}
         spoken: dict[str, Audio] = {}
         factor = math.nan
         for mode in ("aligned", "free"):
@@ -158,11 +159,12 @@ class Evaluator:
             sample = Sample(spoken[metric.mode], query.waveform, query.words, episode.speaker, enrolment)
             try:
                 values.update(metric.score(sample))
+                trials.update(metric.trials(sample))
             except CannotScore as error:
                 failures.update(dict.fromkeys(metric.columns, str(error)))
         if episode.index == 0 and number == 0:
             self._keep(spoken["free"], f"{episode.speaker}_{shots}shot_{step:04d}steps.wav")
-        return values, failures, factor
+        return values, failures, trials, factor
 
     def _keep(self, wave: npt.NDArray[np.float32], name: str) -> None:
         write_atomic(self.audio / name, lambda path: soundfile.write(path, np.clip(wave, -1, 1), SAMPLE_RATE, subtype="PCM_16"))

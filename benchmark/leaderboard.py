@@ -15,7 +15,7 @@ from benchmark.files import digest_of, write_text
 
 MIN_SEEDS = 3
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
-COSTS = ("seconds_to_adapt", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
+COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
 PROVENANCE = ("synthetic", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "run_ids")
 HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""
@@ -105,7 +105,7 @@ def _rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: st
 
     from benchmark.episode_log import metric_columns, read_costs
     from benchmark.results import read_seed_episodes
-    from benchmark.statistics import estimate
+    from benchmark.statistics import summarise
 
     runs = [read_seed_episodes(folder, result["seed"]) for folder, result in zip(folders, results, strict=True)]
     episodes, costs = (
@@ -120,8 +120,7 @@ def _rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: st
             "status": status, "shots": str(shots), "steps": str(steps), "seeds": str(len(results)),
             "speakers": str(frame["speaker"].nunique()), "episodes": str(len(frame[["speaker", "episode"]].drop_duplicates())),
         }  # fmt: skip
-        for column in metric_columns(list(runs[0].columns.drop("seed"))):
-            value = estimate(frame, column)
+        for column, value in summarise(frame, metric_columns(list(runs[0].columns.drop("seed")))).items():
             row |= {
                 column: _cell(value.mean),
                 f"{column}_lo": _cell(value.low),
@@ -131,6 +130,7 @@ def _rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: st
         cost = costs[(costs["shots"] == shots) & (costs["steps"] == steps)]
         row |= {
             "seconds_to_adapt": _cell(float(cost["seconds_to_adapt"].mean())),
+            "peak_memory_mb": _cell(float(cost["peak_memory_bytes"].max()) / 1e6),
             "real_time_factor": _cell(float(cost["real_time_factor"].mean())),
             "flops_to_adapt": f"{frame['flops'].mean():.4g}", "stored_parameters": str(frame["stored_parameters"].max()),
             "training_tflops": _cell(sum(result["training"]["flops"] for result in results) / len(results) / 1e12),

@@ -95,6 +95,14 @@ class Metric(ABC):
             CannotScore: there is no honest value; the message is the reason, and the failure is counted.
         """
 
+    def trials(self, sample: Sample) -> dict[str, list[float]]:
+        """For metrics that verify speakers: under the name of an equal error rate, the utterance's trials.
+
+        Asked right after ``score`` for the same sample. The first number is the score against the speaker it should be,
+        the others those against each other speaker. No mean over utterances gives such a rate, so the harness pools them.
+        """
+        return {}
+
     def facts(self) -> dict[str, float]:
         """Constants that a reader needs beside the scores (a recogniser's own error, say); written to the result."""
         return {}

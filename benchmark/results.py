@@ -16,7 +16,7 @@ import pandas as pd
 from benchmark.episode_log import EPISODES_FILE, metric_columns, read_costs, read_episodes
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, read_json, write_json
-from benchmark.statistics import estimate
+from benchmark.statistics import summarise
 
 SCHEMA_VERSION = 1
 LIBRARIES = (
@@ -84,12 +84,12 @@ def write_result(folder: Path, identity: RunIdentity, facts: Mapping[str, float]
             "speakers": int(frame["speaker"].nunique()), "episodes": len(frame[["speaker", "episode"]].drop_duplicates()),
             "metrics": {}, "cost": {
                 "seconds_to_adapt": _number(float(cost["seconds_to_adapt"].mean())),
+                "peak_memory_bytes": _number(float(cost["peak_memory_bytes"].max())),
                 "real_time_factor": _number(float(cost["real_time_factor"].mean())),
                 "flops_to_adapt": float(frame["flops"].mean()), "stored_parameters": int(frame["stored_parameters"].max()),
             },
         }  # fmt: skip
-        for column in columns:
-            value = estimate(frame, column)
+        for column, value in summarise(frame, columns).items():
             point["metrics"][column] = {
                 "mean": _number(value.mean), "ci95": [_number(value.low), _number(value.high)], "n": value.n, "n_failed": value.failed,
             }  # fmt: skip

@@ -11,7 +11,8 @@ from benchmark.corpus import Corpus
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
 from benchmark.metric import MetricContext
 from benchmark.metrics import speaker_similarity
-from benchmark.metrics.speaker_similarity import SpeakerSimilarity, embed, equal_error_rate, verification_trials
+from benchmark.metrics.speaker_similarity import SpeakerSimilarity, embed
+from benchmark.verification import equal_error_rate, verification_trials
 from tests.metric_helpers import sample, say, unusable_audio, write_corpus
 
 TEST_SPEAKERS = ["ann", "bob", "cid"]
@@ -58,13 +59,25 @@ def test_the_own_voice_is_closer_than_another(metric: SpeakerSimilarity, corpus:
     assert own["gap_closed"] > other["gap_closed"]
 
 
+def test_trials_are_against_the_enrolment_and_against_all_of_the_others(metric: SpeakerSimilarity, corpus: Corpus) -> None:
+    spoken = sample(corpus["ann-000"].waveform, speaker="ann", enrolment=("ann-001", "ann-002"))
+    similarity = metric.score(spoken)["speaker_similarity"]
+    others = [s for s in TEST_SPEAKERS if s != "ann"]
+    centroids = [np.mean([embed(corpus[u].waveform) for u in corpus.utterance_ids(s)], axis=0) for s in others]
+    expected = [similarity, *(float(embed(spoken.audio) @ c / np.linalg.norm(c)) for c in centroids)]
+    assert metric.trials(spoken)["eer"] == pytest.approx(expected, abs=1e-5)
+    with pytest.raises(RuntimeError, match="score"):
+        metric.trials(sample(corpus["ann-001"].waveform, speaker="ann", enrolment=("ann-002",)))
+
+
 def test_constants_cover_the_whole_split_whatever_speakers_are_scored(metric: SpeakerSimilarity, corpus: Corpus, cache: Path) -> None:
     every = SpeakerSimilarity()
     every.prepare(MetricContext(corpus, cache, tuple(TEST_SPEAKERS)))
     assert metric.facts() == every.facts()
     embeddings = {s: np.stack([embed(corpus[u].waveform) for u in corpus.utterance_ids(s)]) for s in TEST_SPEAKERS}
     same, different = verification_trials(embeddings)
-    assert metric.facts() == pytest.approx({"same": same.mean(), "different": different.mean(), "eer": equal_error_rate(same, different)})
+    eer = equal_error_rate(same, different)
+    assert metric.facts() == pytest.approx({"same": same.mean(), "different": different.mean(), "eer_real": eer})
     assert same.shape == (12,)
     assert different.shape == (24,)
 

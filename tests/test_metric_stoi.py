@@ -31,6 +31,17 @@ def test_extended_stoi_is_one_for_identical_speech_and_the_papers_value_for_nois
     assert METRIC.score(sample(audio + noise, audio))["estoi"] == pytest.approx(GOLDEN_NOISY_EXTENDED, abs=0.003)
 
 
+def test_the_same_speech_has_the_same_value_to_the_last_bit() -> None:
+    audio, _ = say("aiuesaeusa", seed=1)
+    noise = np.random.default_rng(0).normal(0, 0.1, len(audio)).astype(np.float32)
+    np.random.seed(7)
+    first = np.random.random()
+    np.random.seed(7)
+    values = [METRIC.score(sample(audio + noise, audio)) for _ in range(3)]
+    assert values[0] == values[1] == values[2]
+    assert np.random.random() == first, "the caller's random numbers were disturbed"
+
+
 def test_loudness_does_not_count() -> None:
     audio, _ = say("aiuesaeusa")
     assert value(audio * np.float32(0.25), audio) == pytest.approx(1.0, abs=1e-6)

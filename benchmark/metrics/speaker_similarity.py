@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from benchmark.corpus import Corpus
 from benchmark.dataset import SPLITS
@@ -19,8 +18,7 @@ from benchmark.files import digest_of, write_atomic
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
 from benchmark.metrics import require_speech, spread
 from benchmark.progress import progress
-
-Floats = npt.NDArray[np.float32]
+from benchmark.verification import Floats, equal_error_rate, normalised, verification_trials
 
 LEAST_VOICE = 0.5
 """Seconds of voice that must be left when long silences are cut out."""
@@ -39,7 +37,10 @@ class SpeakerSimilarity(Metric):
     ``gap_closed`` = (similarity − different) / (same − different). ``same`` is the mean cosine of a speaker's real
     utterances to the centroid of the speaker's others (leave one out), ``different`` to the other speakers'
     centroids, both over all speakers of the scored split. 0: as unlike as a stranger. 1: as like as the speaker.
-    ``eer`` is the equal error rate of the same trials: how well the encoder tells these speakers apart at all.
+    ``eer_real`` is the equal error rate of the same trials: how well the encoder tells these speakers apart at all.
+
+    ``eer``, pooled over a row, verifies the syntheses: each against its speaker's centroid, made from enrolment, and
+    against every other scored speaker's, made from all of theirs. 0.5: nobody could tell whose voice it should be.
 
     Real and synthesised audio are brought to -26 dBFS and then get the package's own preprocessing, which the encoder
     was trained with: long silences are cut out by WebRTC's voice activity detector. Windows of 1.6 s (1.3 a second)
@@ -75,7 +76,9 @@ class SpeakerSimilarity(Metric):
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
         self._embeddings: dict[str, dict[str, Floats]] = {}
+        self._centroids: dict[str, Floats] = {}
         self._facts: dict[str, float] = {}
+        self._last: tuple[Audio, list[float]] | None = None
 
     def prepare(self, context: MetricContext) -> None:
         """Embed the real utterances of the scored speakers' split, or read their embeddings from the cache.
@@ -109,8 +112,9 @@ class SpeakerSimilarity(Metric):
         self._facts = {
             "same": float(same.mean()),
             "different": float(different.mean()),
-            "eer": equal_error_rate(same, different),
+            "eer_real": equal_error_rate(same, different),
         }
+        self._centroids = {speaker: normalised(vectors.mean(axis=0)) for speaker, vectors in enough.items()}
 
     def score(self, sample: Sample) -> dict[str, float]:
         """Similarity and gap closed.
@@ -126,17 +130,20 @@ class SpeakerSimilarity(Metric):
         if not enrolled:
             raise CannotScore(f"speaker {sample.speaker} has no usable enrolment utterance")
         similarity = float(voice @ normalised(np.mean(enrolled, axis=0)))
+        impostors = [float(voice @ centroid) for speaker, centroid in self._centroids.items() if speaker != sample.speaker]
+        self._last = sample.audio, [similarity, *impostors]
         same, different = self._facts["same"], self._facts["different"]
         return {"speaker_similarity": similarity, "gap_closed": (similarity - different) / (same - different)}
 
+    def trials(self, sample: Sample) -> dict[str, list[float]]:
+        """Cosines to the speaker's centroid and to the others'; see the class."""
+        if self._last is None or self._last[0] is not sample.audio:
+            raise RuntimeError("score() of the same sample comes before trials()")
+        return {"eer": self._last[1]}
+
     def facts(self) -> dict[str, float]:
-        """``same``, ``different`` and ``eer`` (a share, 0 … 1) of real speech."""
+        """``same``, ``different`` and ``eer_real`` (a share, 0 … 1) of real speech."""
         return dict(self._facts)
-
-
-def normalised(vector: Floats) -> Floats:
-    """The vector at length 1."""
-    return vector / np.linalg.norm(vector)
 
 
 @cache
@@ -203,36 +210,6 @@ def _embed_all(corpus: Corpus, utterances: Sequence[str]) -> dict[str, Floats]:
         with suppress(CannotScore):
             embeddings[utterance] = embed(corpus[utterance].waveform)
     return embeddings
-
-
-def verification_trials(embeddings: Mapping[str, Floats]) -> tuple[Floats, Floats]:
-    """Cosines of every utterance to its own speaker's leave-one-out centroid and to the other speakers' centroids.
-
-    Args:
-        embeddings: by speaker, shape (utterances ≥ 2, dimensions), rows of length 1; at least two speakers.
-
-    Returns:
-        same, shape (all utterances,), and different, shape (all utterances × (speakers − 1),).
-    """
-    centroids = {speaker: normalised(e.mean(axis=0)) for speaker, e in embeddings.items()}
-    same, different = [], []
-    for speaker, e in embeddings.items():
-        others = e.sum(axis=0) - e
-        same.append((e * others).sum(axis=1) / np.linalg.norm(others, axis=1))
-        different += [e @ centroid for other, centroid in centroids.items() if other != speaker]
-    return np.concatenate(same), np.concatenate(different)
-
-
-def equal_error_rate(same: Floats, different: Floats) -> float:
-    """The rate, 0 … 1, at the threshold where false rejections and false acceptances are equally frequent.
-
-    Where no threshold makes them exactly equal, the mean of the two at the nearest one.
-    """
-    thresholds = np.sort(np.concatenate([same, different]))
-    rejected = np.searchsorted(np.sort(same), thresholds, side="left") / len(same)
-    accepted = 1.0 - np.searchsorted(np.sort(different), thresholds, side="left") / len(different)
-    nearest = int(np.argmin(np.abs(rejected - accepted)))
-    return float(rejected[nearest] + accepted[nearest]) / 2.0
 
 
 PLUGIN = SpeakerSimilarity
