@@ -55,19 +55,28 @@ def speechocean(root: Path, speakers: Mapping[str, tuple[int, str]], sentences: 
     return root
 
 
-def vctk(root: Path, speakers: Mapping[str, tuple[str, str]], sentences: Sequence[str] = SENTENCES) -> Path:
+def numbered(sentences: Sequence[str]) -> dict[str, str]:
+    """Sentences by number, from "001"."""
+    return {f"{number:03d}": text for number, text in enumerate(sentences, 1)}
+
+
+def vctk(
+    root: Path, speakers: Mapping[str, tuple[str, str]], sentences: Sequence[str] | Mapping[str, Mapping[str, str]] = SENTENCES
+) -> Path:
     """VCTK 0.92 as published: 48 kHz FLAC of two microphones, a text file each, ``speaker-info.txt``.
 
     Args:
         root: made if need be.
         speakers: gender ("M" or "F") and accent by name.
-        sentences: that each of them reads.
+        sentences: that each of them reads; or, by speaker, by number ("001").
     """
+    if not isinstance(sentences, Mapping):
+        sentences = {speaker: numbered(sentences) for speaker in speakers}
     info = ["ID  AGE  GENDER  ACCENTS  REGION COMMENTS \n"]
     for number, (speaker, (gender, accent)) in enumerate(speakers.items()):
         info.append(f"{speaker}  23  {gender}    {accent}    Southern  England\n")
-        for index, text in enumerate(sentences, 1):
-            stem = f"{speaker}/{speaker}_{index:03d}"
+        for index, text in sentences[speaker].items():
+            stem = f"{speaker}/{speaker}_{index}"
             for microphone in ("mic1", "mic2"):
                 audio = root / "wav48_silence_trimmed" / f"{stem}_{microphone}.flac"
                 audio.parent.mkdir(parents=True, exist_ok=True)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from benchmark.corpora import open_corpus
-from benchmark.episodes import make_manifest, normalised
+from benchmark.corpora import open_corpus, open_manifest
+from benchmark.dataset import SPLITS
+from benchmark.episodes import Manifest, check_manifest, make_manifest, normalised
 from benchmark.errors import BenchmarkError
-from tests.dataset_helpers import SENTENCES, vctk
+from benchmark.settings import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS
+from tests.dataset_helpers import SENTENCES, numbered, vctk
 
 plugin = importlib.import_module("benchmark.datasets.vctk")
 VCTK = plugin.VCTK
@@ -19,6 +23,13 @@ PEOPLE = {
     "p225": ("F", "English"), "p226": ("M", "English"), "p228": ("F", "English"), "p229": ("F", "English"),
     "p245": ("M", "Irish"), "p252": ("M", "Scottish"), "p280": ("F", "Unknown"), "p315": ("M", "American"), "s5": ("F", "British"),
 }  # fmt: skip
+TESTS = Path(__file__).parent
+COMMITTED = Manifest.load(TESTS.parent / "datasets" / "manifests" / "vctk.json")
+LISTING = {
+    line.split()[0]: line.split()[1:]
+    for line in (TESTS / "golden" / "vctk_0.92.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")
+}  # fmt: skip
+"""Speakers, and of those held out some utterances, as file names in public lists have them."""
 
 
 @pytest.fixture(scope="module")
@@ -82,17 +93,76 @@ def test_a_failing_download_is_one_clear_error(tmp_path: Path, monkeypatch: pyte
 def test_sentences_that_everybody_reads_are_never_queries(tmp_path: Path) -> None:
     """From the files on disk to episodes: the shared sentences may be support, the others are asked for."""
     shared = [f"{each} again" for each in SENTENCES]
-    people = {name: PEOPLE[name] for name in ("p225", "p226", "p228", "p229")}
-    folder = vctk(tmp_path / "data", people, shared)
+    people = {"p225": "Anna", "p226": "Peter", "p228": "Maria", "p229": "Simon"}
     nouns = ("boat", "tower", "window", "garden", "letter", "candle", "basket", "mirror", "pocket", "saddle", "ladder", "kettle")
-    for number, (speaker, person) in enumerate(people.items()):
-        own = [f"{name.capitalize()} has the {noun} now" for noun in nouns for name in [("anna", "peter", "maria", "simon")[number]]]
-        vctk(tmp_path / "own", {speaker: person}, own)
-        for index in range(1, len(own) + 1):
-            for kind, ending in (("wav48_silence_trimmed", "_mic1.flac"), ("txt", ".txt")):
-                source = tmp_path / "own" / kind / speaker / f"{speaker}_{index:03d}{ending}"
-                source.rename(folder / kind / speaker / f"{speaker}_{index + len(shared):03d}{ending}")
-    corpus = open_corpus("vctk", None, folder, tmp_path / "cache", 1, ())
+    read = {speaker: numbered([*shared, *(f"{name} has the {noun} now" for noun in nouns)]) for speaker, name in people.items()}
+    corpus = open_corpus("vctk", None, vctk(tmp_path / "data", {s: PEOPLE[s] for s in people}, read), tmp_path / "cache", 1, ())
     assert corpus.report["skipped"] == {}
     asked = {normalised(corpus.text(name)) for some in make_manifest(corpus).episodes.values() for e in some for name in e.query}
     assert asked and not asked & {normalised(text) for text in shared}
+
+
+class Listed:
+    """The files of a tree as a corpus, unheard."""
+
+    name = "vctk"
+
+    def __init__(self, root: Path) -> None:
+        dataset = VCTK(root)
+        self.speakers = dataset.speakers
+        self.by_speaker = {s: [u.id for u in dataset.utterances(s)] for split in SPLITS for s in dataset.speakers(split)}
+        self.texts = {u.id: u.text for s in self.by_speaker for u in dataset.utterances(s)}
+        self.utterance_ids = self.by_speaker.__getitem__
+        self.text = self.texts.__getitem__
+
+    def __contains__(self, utterance: str) -> bool:
+        return utterance in self.texts
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Any:
+    """The published tree as far as the list of it goes: file names are real, sound is absent, each text is its file's name."""
+    for speaker, numbers in LISTING.items():
+        for folder, ending in (("wav48_silence_trimmed", "_mic1.flac"), ("txt", ".txt")):
+            (tmp_path / folder / speaker).mkdir(parents=True)
+            for number in numbers:
+                (tmp_path / folder / speaker / f"{speaker}_{number}{ending}").write_text(f"{speaker} {number}")
+    (tmp_path / "speaker-info.txt").write_text("ID  AGE  GENDER\n" + "".join(f"{speaker}  23  F\n" for speaker in LISTING))
+    return Listed(tmp_path)
+
+
+def test_the_committed_episodes_are_what_the_harness_draws(listed: Any) -> None:
+    assert make_manifest(listed) == COMMITTED
+    check_manifest(COMMITTED, listed)
+
+
+def test_the_committed_split_is_the_published_one() -> None:
+    assert COMMITTED.speakers["test"] == plugin.TEST and COMMITTED.speakers["validation"] == plugin.VALIDATION
+    assert set().union(*COMMITTED.speakers.values()) == set(LISTING) - set(plugin.LEFT_OUT)
+    assert [len(COMMITTED.speakers[split]) for split in SPLITS] == [89, 8, 11]
+    assert {"s5", "p362"} <= set(COMMITTED.speakers["train"])
+
+
+def test_the_committed_episodes_hold_no_shared_sentence() -> None:
+    """Numbers 1 to 24 are the same text for all; support and query of an episode are distinct utterances."""
+    for split in SPLITS[1:]:
+        assert len(COMMITTED.episodes[split]) == MAX_EPISODES * len(COMMITTED.speakers[split])
+        for episode in COMMITTED.episodes[split]:
+            used = (*episode.support, *episode.query)
+            assert len(set(used)) == MAX_SHOTS + MAX_QUERIES == len(used)
+            assert all(name.startswith(f"{episode.speaker}_") and int(name[-3:]) > 24 for name in used)
+
+
+def test_a_tree_is_served_the_committed_episodes(tmp_path: Path) -> None:
+    """From sound and text on disk to the committed episodes of its speakers; the speakers that it lacks are missed."""
+    things = [f"The {noun} was {colour} on {day}" for noun in ("boat", "tower", "garden") for colour in ("red", "green", "yellow")
+              for day in ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday")]  # fmt: skip
+    people = {name: PEOPLE[name] for name in ("p225", "p226", "p228", "p229")}
+    read = {name: dict(zip(LISTING[name], things, strict=True)) if LISTING[name] else numbered(SENTENCES) for name in people}
+    corpus = open_corpus("vctk", None, vctk(tmp_path / "data", people, read), tmp_path / "cache", 1, ())
+    assert corpus.report["skipped"] == {}
+    mine = {split: tuple(e for e in some if e.speaker in people) for split, some in COMMITTED.episodes.items()}
+    check_manifest(replace(COMMITTED, episodes=mine), corpus)
+    assert make_manifest(corpus).episodes == mine and [len(some) for some in mine.values()] == [MAX_EPISODES, MAX_EPISODES]
+    with pytest.raises(BenchmarkError, match=r"^Utterance p234_\d{3}, which episode 0 of speaker p234 needs, is not in the prepared"):
+        open_manifest(corpus, ())
