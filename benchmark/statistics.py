@@ -1,4 +1,4 @@
-"""Means and intervals over speakers, episodes, utterances and seeds."""
+"""Means and intervals over speakers, episodes, utterances and seeds; paired comparisons."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Estimate:
     failed: int
 
 
-def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
+def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed: int = 0, trim: float = 0.0) -> Estimate:
     """Hierarchical bootstrap: speakers are drawn with replacement, then episodes within each, then utterances.
 
     Runs of several seeds count as further episodes of the same speakers: new speakers are what a reader generalises
@@ -47,6 +47,8 @@ def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed:
         column: what to average.
         resamples: bootstrap draws.
         seed: of the draws.
+        trim: share of the speakers left out at either end; .25 gives the interquartile mean (Agarwal et al., "Deep
+            Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021), which one odd voice can't move.
     """
     values = frame.dropna(subset=[column])
     failed = len(frame) - len(values)
@@ -56,7 +58,7 @@ def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed:
     speakers = [
         [unit[column].to_numpy(float) for _, unit in group.groupby(units, sort=True)] for _, group in values.groupby("speaker", sort=True)
     ]
-    mean = float(np.mean([np.mean([unit.mean() for unit in speaker]) for speaker in speakers]))
+    mean = float(stats.trim_mean([np.mean([unit.mean() for unit in speaker]) for speaker in speakers], trim))
     count = len(speakers)
     if count < 2:
         return Estimate(mean, np.nan, np.nan, len(values), failed)
@@ -66,7 +68,7 @@ def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed:
     for number, speaker in enumerate(speakers):
         where = chosen == number
         draws[where] = _inner(speaker, int(where.sum()), generator)
-    return Estimate(mean, *_interval(draws.mean(1), count), len(values), failed)
+    return Estimate(mean, *_interval(stats.trim_mean(draws, trim, axis=1), count), len(values), failed)
 
 
 def _interval(draws: npt.NDArray[np.float64], count: int) -> tuple[float, float]:
@@ -129,14 +131,76 @@ def _inner(units: list[npt.NDArray[np.float64]], size: int, generator: np.random
     return means.mean(1)
 
 
-def paired_difference(ours: pd.DataFrame, theirs: pd.DataFrame, column: str) -> Estimate:
-    """``ours`` minus ``theirs`` on the same queries, with the interval of :func:`estimate`.
+@dataclass(frozen=True)
+class Comparison:
+    """Two algorithms on the same queries.
+
+    Attributes:
+        difference: ours minus theirs.
+        better: the probability that ours is better on a query, ties counting half, with its interval.
+        effect: Cohen's d of the speakers' mean differences (their mean over their standard deviation).
+        p: that speakers' differences have either sign by chance: two-sided sign-flip permutation test over speakers
+            (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005), exact up to 13 of them.
+    """
+
+    difference: Estimate
+    better: Estimate
+    effect: float
+    p: float
+
+
+def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_better: bool) -> Comparison:
+    """Pair two runs query by query, and speaker by speaker.
 
     Args:
-        ours, theirs: as for ``estimate``, with "utterance"; each query once a (seed, episode).
+        ours, theirs: as for :func:`estimate`, with "utterance"; each query once a (seed, episode). Queries that only one of
+            them has, or could score, are left out.
         column: what to compare.
+        higher_is_better: the column's sense.
     """
     keys = [key for key in ("seed", "speaker", "episode", "utterance") if key in ours.columns and key in theirs.columns]
-    both = ours.merge(theirs, on=keys, suffixes=("", "_theirs"))
-    both[column] = both[column] - both[f"{column}_theirs"]
-    return estimate(both, column)
+    both = ours[[*keys, column]].merge(theirs[[*keys, column]], on=keys, suffixes=("", "_theirs"))
+    both["difference"] = both[column] - both[f"{column}_theirs"]
+    sign = np.sign(both["difference"]) if higher_is_better else -np.sign(both["difference"])
+    both["better"] = (1 + sign) / 2
+    units = [key for key in ("seed", "episode") if key in keys]
+    differences = both.groupby(["speaker", *units])["difference"].mean().groupby("speaker").mean().dropna().to_numpy(float)
+    effect, p = np.nan, np.nan
+    if len(differences) > 1:
+        middle, spread = float(differences.mean()), float(differences.std(ddof=1))
+        effect = middle / spread if spread > 0 else np.copysign(np.inf, middle) if middle else 0.0
+        test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=9999, random_state=0)
+        p = float(test.pvalue)
+    return Comparison(estimate(both, "difference"), estimate(both, "better"), effect, p)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values ("A Simple Sequentially Rejective Multiple Test Procedure", 1979); NaN stays, and counts as no test."""
+    adjusted = [np.nan] * len(p)
+    order = sorted((value, place) for place, value in enumerate(p) if not np.isnan(value))
+    highest = 0.0
+    for rank, (value, place) in enumerate(order):
+        highest = max(highest, min(1.0, value * (len(order) - rank)))
+        adjusted[place] = highest
+    return adjusted
+
+
+def area(frame: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Area under each query's adaptation curve, by the trapezoid rule over log(1 + steps), divided by the axis's length.
+
+    In the column's own unit, a mean over the curve in which the first steps count most. A query that was not scored at
+    every step has none.
+
+    Args:
+        frame: columns "speaker", "episode", "utterance", "shots", "steps", optionally "seed", and ``column``.
+
+    Returns:
+        one row a query and number of shots, without "steps".
+    """
+    keys = [key for key in ("seed", "speaker", "episode", "utterance", "shots") if key in frame.columns]
+    curves = frame.pivot(index=keys, columns="steps", values=column)
+    if curves.shape[1] == 1:
+        return curves.iloc[:, 0].rename(column).reset_index()
+    axis = np.log1p(curves.columns.to_numpy(float))
+    area = np.trapezoid(curves.to_numpy(float), axis, axis=1) / (axis[-1] - axis[0])
+    return pd.Series(area, curves.index, name=column).reset_index()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.statistics import estimate, estimate_eer, paired_difference, summarise
+from benchmark.statistics import area, compare, estimate, estimate_eer, holm, summarise
 
 
 def simulated(generator: np.random.Generator, speakers: int = 12, episodes: int = 2, utterances: int = 3) -> pd.DataFrame:
@@ -42,11 +42,53 @@ def test_failures_are_counted_and_one_speaker_has_no_interval() -> None:
     assert np.isnan(estimate(frame.assign(x=np.nan), "x").mean)
 
 
+def test_one_odd_speaker_moves_the_mean_but_not_the_interquartile_mean() -> None:
+    frame = pd.DataFrame({"speaker": list("abcdefgh"), "episode": 0, "x": [1.0, 2, 3, 4, 5, 6, 7, 1000]})
+    assert estimate(frame, "x").mean == pytest.approx(128.5)
+    middle = estimate(frame, "x", trim=0.25)
+    assert middle.mean == pytest.approx((3 + 4 + 5 + 6) / 4)
+    assert middle.low < middle.mean < middle.high
+
+
 def test_pairing_removes_what_speakers_have_in_common() -> None:
     frame = simulated(np.random.default_rng(2))
-    better = frame.assign(x=frame["x"] + 0.1)
-    value = paired_difference(better, frame, "x")
-    assert value.mean == pytest.approx(0.1) and value.low == pytest.approx(0.1) and value.high == pytest.approx(0.1)
+    found = compare(frame.assign(x=frame["x"] + 0.1), frame, "x", higher_is_better=True)
+    value = found.difference
+    assert (value.mean, value.low, value.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert found.better.mean == 1 and found.p == pytest.approx(2 / 2**12) and found.effect > 1e6
+    assert compare(frame.assign(x=frame["x"] + 0.1), frame, "x", higher_is_better=False).better.mean == 0
+    same = compare(frame, frame, "x", higher_is_better=True)
+    assert (same.difference.mean, same.better.mean, same.effect, same.p) == (0, 0.5, 0, 1)
+
+
+def test_the_paired_test_is_right_about_noise_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(5)
+    speakers = [f"s{number}" for number in range(8)]
+    frame = pd.DataFrame({"speaker": speakers, "episode": 0, "utterance": "u"})
+    p = [compare(frame.assign(x=generator.normal(size=8)), frame.assign(x=0.0), "x", True).p for _ in range(150)]
+    assert 0.01 <= np.mean(np.array(p) <= 0.05) <= 0.10
+
+
+def test_effect_and_pairs_by_hand() -> None:
+    ours = pd.DataFrame({"speaker": list("aabc"), "episode": 0, "utterance": list("xyxx"), "x": [1.0, 3.0, 5.0, 9.0]})
+    theirs = pd.DataFrame({"speaker": list("aabd"), "episode": 0, "utterance": list("xyxx"), "x": [0.0, 0.0, 1.0, 9.0]})
+    found = compare(ours, theirs, "x", higher_is_better=True)
+    assert found.difference.mean == pytest.approx((2 + 4) / 2) and found.difference.n == 3
+    assert found.effect == pytest.approx(3 / np.std([2, 4], ddof=1))
+
+
+def test_holm_by_hand() -> None:
+    # The example of R's p.adjust(c(0.01, 0.02, 0.03, 0.005), "holm").
+    assert holm([0.01, 0.02, 0.03, 0.005]) == pytest.approx([0.03, 0.04, 0.04, 0.02])
+    assert holm([0.01, np.nan, 0.5])[1:] == pytest.approx([np.nan, 0.5], nan_ok=True)
+
+
+def test_area_under_the_curve_weighs_early_steps() -> None:
+    frame = pd.DataFrame({"speaker": "a", "episode": 0, "utterance": "u", "shots": 5, "steps": [0, 1, 3, 7], "x": [0.0, 1.0, 1.0, 1.0]})
+    assert area(frame, "x")["x"].tolist() == pytest.approx([(0.5 + 1 + 1) / 3])
+    assert area(frame[frame["steps"] == 0], "x")["x"].tolist() == [0.0]
+    frame.loc[2, "x"] = np.nan
+    assert np.isnan(area(frame, "x")["x"].iloc[0])
 
 
 def test_equal_error_rate_pools_the_trials_of_a_row() -> None:
