@@ -84,7 +84,7 @@ def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], prelimin
         ):
             if result[name] != first[name]:
                 raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in {name}; only seeds of one configuration make a row.")
-        if _options(result) != _options(first):
+        if options(result) != options(first):
             raise BenchmarkError(
                 f"{folder.name} and {folders[0].name} differ in their options; only seeds of one configuration make a row."
             )
@@ -95,7 +95,7 @@ def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], prelimin
         raise BenchmarkError(f"{folders[0].name} has {len(seeds)} seed(s), a row needs {MIN_SEEDS}; add --preliminary to list it apart.")
 
 
-def _options(result: dict[str, Any]) -> str:
+def options(result: dict[str, Any]) -> str:
     """Digest of the configuration but for the seed and the grid, which the row shows."""
     return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
 
@@ -134,7 +134,7 @@ def _rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: st
             "real_time_factor": _cell(float(cost["real_time_factor"].mean())),
             "flops_to_adapt": f"{frame['flops'].mean():.4g}", "stored_parameters": str(frame["stored_parameters"].max()),
             "training_tflops": _cell(sum(result["training"]["flops"] for result in results) / len(results) / 1e12),
-            "synthetic": str(first["synthetic"]).lower(), "options": _options(first), "data_version": first["data_version"],
+            "synthetic": str(first["synthetic"]).lower(), "options": options(first), "data_version": first["data_version"],
             "manifest_hash": first["manifest_hash"], "protocol_version": first["protocol_version"],
             "metric_versions": " ".join(f"{name}={version}" for name, version in sorted(first["metric_versions"].items())),
             "run_ids": " ".join(folder.name for folder in folders),

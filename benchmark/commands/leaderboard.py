@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark import leaderboard
 
     if args.action == "show":
-        tables = _tables(args.table)
+        tables = table_files(args.table)
         for number, path in enumerate(tables):
             if len(tables) > 1:
                 print(f"{chr(10) if number else ''}{path.stem}")
@@ -52,7 +52,7 @@ def folder() -> Path:
     return (root if (root / "pyproject.toml").is_file() else Path()) / "leaderboards"
 
 
-def _tables(wanted: str | None) -> list[Path]:
+def table_files(wanted: str | None) -> list[Path]:
     """The CSV files meant: all, a dataset's, or the one of that path.
 
     Raises:

@@ -1,0 +1,220 @@
+"""Two or more algorithms on the same queries: differences, tests, and what may be said of them in plain English."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmark.errors import BenchmarkError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from benchmark.statistics import Comparison
+
+SIGNIFICANT = 0.05
+CURVE = -1
+"""Stands for the number of steps where the area under the whole adaptation curve is compared."""
+COMPARABLE = ("dataset", "data_version", "manifest_hash", "protocol_version", "metric_versions", "backbone", "vocoder")
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One algorithm and configuration, all seeds together.
+
+    Attributes:
+        name: the algorithm's, with its configuration's digest where another contender has the same.
+        results: the ``result.json`` of each seed.
+        episodes: all rows of ``episodes.csv``, with a column "seed".
+    """
+
+    name: str
+    results: list[dict[str, Any]]
+    episodes: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Line:
+    """A comparison at one place of the grid.
+
+    Attributes:
+        first, second: names of the contenders.
+        metric: column.
+        shots: support utterances.
+        steps: adaptation steps, or ``CURVE``.
+        found: on the queries that both have.
+        p: ``found.p``, Holm-corrected over all lines of the comparison.
+        better: name of the better one; None where no difference is shown.
+    """
+
+    first: str
+    second: str
+    metric: str
+    shots: int
+    steps: int
+    found: Comparison
+    p: float
+    better: str | None
+
+
+def contenders(folders: Sequence[Path]) -> list[Contender]:
+    """Read runs, and pool those that differ in the seed alone.
+
+    Raises:
+        BenchmarkError: fewer than two configurations, runs that can't be compared, or a damaged one.
+    """
+    import pandas as pd
+
+    from benchmark.leaderboard import options
+    from benchmark.results import read_result, read_seed_episodes
+
+    results = {folder: read_result(folder) for folder in dict.fromkeys(folders)}
+    first, *others = results
+    for folder in others:
+        for key in COMPARABLE:
+            if results[folder][key] != results[first][key]:
+                raise BenchmarkError(
+                    f"{first.name} and {folder.name} can't be compared: they differ in {key} "
+                    f"({results[first][key]} and {results[folder][key]})."
+                )
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for folder, result in results.items():
+        groups.setdefault((result["algorithm"], options(result)), []).append(folder)
+    if len(groups) < 2:
+        raise BenchmarkError(f"{first.name} is compared with nothing: name runs of two algorithms, or of two configurations, at least.")
+    names = [algorithm for algorithm, _ in groups]
+    found = []
+    for (algorithm, digest), members in groups.items():
+        seeds = [results[folder]["seed"] for folder in members]
+        if len(set(seeds)) < len(seeds):
+            raise BenchmarkError(f"{', '.join(folder.name for folder in members)} share a seed; name each run once.")
+        episodes = pd.concat([read_seed_episodes(folder, seed) for folder, seed in zip(members, seeds, strict=True)], ignore_index=True)
+        name = algorithm if names.count(algorithm) == 1 else f"{algorithm}:{digest}"
+        found.append(Contender(name, [results[folder] for folder in members], episodes))
+    return found
+
+
+def compare_all(
+    chosen: Sequence[Contender], metrics: Mapping[str, bool], shots: int | None = None, steps: int | None = None
+) -> list[Line]:
+    """Every pair, at every number of shots and steps that both have, and over the whole curve.
+
+    Args:
+        chosen: at least two.
+        metrics: columns, and whether higher is better.
+        shots, steps: only there; ``steps`` may be ``CURVE``.
+
+    Raises:
+        UsageError: nothing is left to compare, or a metric was not scored.
+    """
+    from benchmark.statistics import compare, holm
+
+    lines: list[tuple[str, str, str, int, int, Comparison]] = []
+    for one, other in itertools.combinations(chosen, 2):
+        for metric, higher in metrics.items():
+            for contender in (one, other):
+                if metric not in contender.episodes:
+                    raise UsageError(f"{contender.name} was not scored with {metric!r}.")
+            for size in sorted(_shots(one) | _shots(other)):
+                if (shots is not None and size != shots) or not (mine := _at(one, size)) or not (theirs := _at(other, size)):
+                    continue
+                for step in _steps(mine, theirs):
+                    if steps is None or step == steps:
+                        found = compare(_frame(mine, metric, step), _frame(theirs, metric, step), metric, higher)
+                        lines.append((one.name, other.name, metric, size, step, found))
+    if not lines:
+        raise UsageError("These runs have no shots and steps in common; leave out --shots and --steps to see what there is.")
+    adjusted = holm([found.p for *_, found in lines])
+    chosen_lines = []
+    for line, p in zip(lines, adjusted, strict=True):
+        first, second, metric, *_, found = line
+        ahead = first if (found.difference.mean > 0) == metrics[metric] else second
+        chosen_lines.append(Line(*line, p=p, better=ahead if p <= SIGNIFICANT else None))
+    return chosen_lines
+
+
+def _shots(contender: Contender) -> set[int]:
+    return set(contender.episodes["shots"]) - {0}
+
+
+def _at(contender: Contender, shots: int) -> dict[int, pd.DataFrame]:
+    """Its rows by steps; one that uses no support set is the same at any number of shots."""
+    frame = contender.episodes
+    found = frame[frame["shots"].isin([shots, 0])]
+    return {int(step): found[found["steps"] == step] for step in found["steps"].unique()}
+
+
+def _steps(mine: dict[int, pd.DataFrame], theirs: dict[int, pd.DataFrame]) -> list[int]:
+    """Steps to compare at: common ones; all where one does not adapt and so stays as it is; the curve where both have one."""
+    if len(mine) == 1 or len(theirs) == 1:
+        return sorted(mine.keys() | theirs.keys())
+    common = sorted(mine.keys() & theirs.keys())
+    return [*common, CURVE] if mine.keys() == theirs.keys() else common
+
+
+def _frame(by_steps: dict[int, pd.DataFrame], metric: str, step: int) -> pd.DataFrame:
+    import pandas as pd
+
+    from benchmark.statistics import area
+
+    if step == CURVE:
+        return area(pd.concat(by_steps.values()), metric)
+    return by_steps[step] if step in by_steps else next(iter(by_steps.values()))
+
+
+def verdicts(lines: Sequence[Line]) -> list[str]:
+    """One sentence for each pair and metric."""
+    sentences = []
+    for (first, second, metric), group in itertools.groupby(lines, key=lambda line: (line.first, line.second, line.metric)):
+        rest = list(group)
+        parts = []
+        for name, other in ((first, second), (second, first)):
+            where = [line for line in rest if line.better == name]
+            if where:
+                parts.append(f"{name} is better than {other} {_places(where, len(rest))}")
+        if not parts:
+            sentences.append(f"{metric}: no difference shown between {first} and {second}.")
+        else:
+            won = sum(line.better is not None for line in rest)
+            sentences.append(f"{metric}: {', '.join(parts)}{'; no difference shown elsewhere' if won < len(rest) else ''}.")
+    return sentences
+
+
+def _places(lines: Sequence[Line], everywhere: int) -> str:
+    if len(lines) == everywhere:
+        return "everywhere" if everywhere > 1 else f"at {place(lines[0])}"
+    return "at " + ", ".join(place(line) for line in lines)
+
+
+def place(line: Line) -> str:
+    """Where on the grid, in words."""
+    return f"{line.shots} shots over the whole curve" if line.steps == CURVE else f"{line.shots} shots and {line.steps} steps"
+
+
+def ranking(chosen: Sequence[Contender], lines: Sequence[Line], higher_is_better: bool) -> list[list[str]]:
+    """Names from best to worst, those that no test tells from their group's best tied with it.
+
+    Args:
+        chosen: what was compared.
+        lines: one for each pair, all at one metric, shots and steps.
+        higher_is_better: the metric's sense.
+    """
+    sign = 1 if higher_is_better else -1
+    wins = {contender.name: 0.0 for contender in chosen}
+    differ = set()
+    for line in lines:
+        # Mean differences on common queries add up, so that their sums order the contenders by their means.
+        wins[line.first] += sign * line.found.difference.mean
+        wins[line.second] -= sign * line.found.difference.mean
+        if line.better is not None:
+            differ.add(frozenset((line.first, line.second)))
+    groups: list[list[str]] = []
+    for name in sorted(wins, key=lambda name: -wins[name]):
+        if groups and frozenset((groups[-1][0], name)) not in differ:
+            groups[-1].append(name)
+        else:
+            groups.append([name])
+    return groups

@@ -1,0 +1,111 @@
+"""What compare says of two runs is what was put into them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmark.cli import main
+from benchmark.comparison import CURVE, compare_all, contenders, ranking, verdicts
+from benchmark.episode_log import EpisodeLog, EpisodeRow
+from benchmark.errors import BenchmarkError
+from benchmark.results import RunIdentity, run_id, write_result
+
+STEPS = (0, 5, 20)
+
+
+def make_run(root: Path, algorithm: str, gain: float, seed: int = 0, **changes: Any) -> Path:
+    """A run whose gap_closed is a speaker's own level plus ``gain`` at 5 and 20 steps, and some noise of the algorithm's own."""
+    identity = RunIdentity(**{
+        "dataset": "d", "algorithm": algorithm, "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
+        "config": {"seed": seed, "algo": {"name": algorithm}}, "sources": {}, "metric_versions": {"speaker_similarity": "1"},
+        "data_version": "dv", "manifest_hash": "mh", "protocol_version": "1", "synthetic": False, "limited": False, **changes,
+    })  # fmt: skip
+    folder = root / run_id(identity)
+    log = EpisodeLog(folder, ["gap_closed"])
+    own = np.random.default_rng([seed, *algorithm.encode()])
+    for number in range(10):
+        level = float(np.random.default_rng([number]).normal())
+        log.append([
+            EpisodeRow(f"s{number}", 0, 5, steps, "u", {"gap_closed": level + gain * (steps > 0) + float(own.normal(scale=0.02))})
+            for steps in STEPS
+        ])  # fmt: skip
+    write_result(folder, identity, {}, {"flops": 1e12, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}, 1.0)
+    return folder
+
+
+def test_a_difference_is_found_where_it_is_and_nowhere_else(tmp_path: Path) -> None:
+    chosen = contenders([make_run(tmp_path, "good", 0.2), make_run(tmp_path, "bad", 0.0)])
+    lines = compare_all(chosen, {"gap_closed": True})
+    assert [(line.steps, line.better) for line in lines] == [(0, None), (5, "good"), (20, "good"), (CURVE, "good")]
+    assert lines[1].found.difference.mean == pytest.approx(0.2, abs=0.02)
+    assert lines[1].p >= lines[1].found.p
+    (sentence,) = verdicts(lines)
+    assert "good is better than bad at 5 shots and 5 steps" in sentence and sentence.endswith("no difference shown elsewhere.")
+    assert [line.better for line in compare_all(chosen, {"gap_closed": False}, steps=5)] == ["bad"]
+
+
+def test_no_difference_is_said_so(tmp_path: Path) -> None:
+    lines = compare_all(contenders([make_run(tmp_path, "one", 0.1), make_run(tmp_path, "two", 0.1)]), {"gap_closed": True})
+    assert verdicts(lines) == ["gap_closed: no difference shown between one and two."]
+
+
+def test_seeds_are_pooled_and_ties_share_a_rank(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, name, gain, seed) for name, gain in (("a", 0.1), ("b", 0.3), ("c", 0.3)) for seed in (0, 1)]
+    chosen = contenders(runs)
+    assert [len(contender.results) for contender in chosen] == [2, 2, 2]
+    lines = compare_all(chosen, {"gap_closed": True}, steps=20)
+    first, second = ranking(chosen, lines, higher_is_better=True)
+    assert sorted(first) == ["b", "c"] and second == ["a"]
+    assert ranking(chosen, lines, higher_is_better=False)[0] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"protocol_version": "2"}, "differ in protocol_version"),
+        ({"data_version": "new"}, "differ in data_version"),
+        ({"metric_versions": {"speaker_similarity": "2"}}, "differ in metric_versions"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], reason: str, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=reason):
+        contenders([make_run(tmp_path, "one", 0.1), make_run(tmp_path, "two", 0.1, **changes)])
+
+
+def test_one_configuration_alone_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match="compared with nothing"):
+        contenders([make_run(tmp_path, "one", 0.1), make_run(tmp_path, "one", 0.1, seed=1)])
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [str(make_run(tmp_path, name, gain)) for name, gain in (("a", 0.1), ("b", 0.3), ("d", 0.3))]
+    assert main(["compare", *runs, "--steps", "curve"]) == 0
+    printed = capsys.readouterr().out
+    assert "b is better than a at 5 shots over the whole curve" in printed and "no difference shown between b and d" in printed
+    assert any(line.endswith(("b = d > a", "d = b > a")) for line in printed.splitlines())
+    assert main(["compare", *runs, "--metrics", "gap_close"]) == 2
+    assert "did you mean 'gap_closed'" in capsys.readouterr().err
+    assert main(["compare", *runs, "--steps", "some"]) == 2
+    assert main(["compare", *runs, "--shots", "3"]) == 2
+    assert "in common" in capsys.readouterr().err
+
+
+def test_damaged_runs_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good, bad = make_run(tmp_path, "good", 0.2), make_run(tmp_path, "bad", 0.0)
+    episodes = bad / "episodes.csv"
+    whole = episodes.read_text()
+    episodes.write_text(whole[:-30])
+    assert main(["compare", str(good), str(bad)]) == 1
+    assert "cut short" in capsys.readouterr().err
+    episodes.write_text(whole.replace("s3,0,5,5,u,", "s3,0,5,5,u,x"))
+    assert main(["compare", str(good), str(bad)]) == 1
+    assert "is not a number" in capsys.readouterr().err
+    result = json.loads((bad / "result.json").read_text())
+    (bad / "result.json").write_text(json.dumps({**result, "seed": 5}))
+    assert main(["compare", str(good), str(bad)]) == 1
+    assert "does not belong" in capsys.readouterr().err
