@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmark.episode_log import COSTS_FILE, EPISODES_FILE
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import digest_of, write_text
 
@@ -19,6 +20,8 @@ COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_ada
 PROVENANCE = ("synthetic", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "run_ids")
 HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""
+RUNS = "runs"
+"""Beside the tables: a folder for each run behind their rows, with the files that the rows are computed from."""
 KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
 
 
@@ -30,6 +33,8 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
         path: the leaderboard; made if absent. Rows with the same key are replaced.
         preliminary: accept fewer than three seeds; the rows' status then says so.
         local: a table of one's own runs: limited and dirty runs are accepted too, and marked.
+
+    What the rows are computed from is copied to ``runs/<run_id>/`` beside the table, so that anyone can compute them again.
 
     Returns:
         The new rows.
@@ -44,16 +49,15 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     status = "ok" if len(results) >= MIN_SEEDS else "preliminary"
     if any(result["limited"] for result in results):
         status = "limited"
-    new = _rows(folders, results, status)
+    new = compute_rows(folders, results, status)
     old = read(path) if path.exists() else []
     for row in old:
         if not local and (row["data_version"], row["protocol_version"]) != (new[0]["data_version"], new[0]["protocol_version"]):
             raise BenchmarkError(f"{path} holds rows of data version {row['data_version']}; these runs used {new[0]['data_version']}.")
     keys = {tuple(row[name] for name in KEY) for row in new}
-    rows = [row for row in old if tuple(row[name] for name in KEY) not in keys] + new
-    rows.sort(
-        key=lambda row: (row["status"] != "ok", row["algorithm"], row["options"], row["preset"], int(row["shots"]), int(row["steps"]))
-    )
+    rows = sorted([row for row in old if tuple(row[name] for name in KEY) not in keys] + new, key=order)
+    if not local:
+        _keep(folders, path.parent / RUNS)
     names = [*dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE), *COSTS, *PROVENANCE]
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
@@ -61,6 +65,19 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     writer.writerows(rows)
     write_text(path, buffer.getvalue())
     return new
+
+
+def order(row: dict[str, str]) -> tuple[object, ...]:
+    """Where a row stands in its table: what may be cited first."""
+    return row["status"] != "ok", row["algorithm"], row["options"], row["preset"], int(row["shots"]), int(row["steps"])
+
+
+def _keep(folders: Sequence[Path], place: Path) -> None:
+    for folder in folders:
+        for name in ("result.json", EPISODES_FILE, COSTS_FILE):
+            target = place / folder.name / name
+            if target.resolve() != (folder / name).resolve():
+                write_text(target, (folder / name).read_text(encoding="utf-8"))
 
 
 def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], preliminary: bool, local: bool) -> None:
@@ -100,7 +117,8 @@ def options(result: dict[str, Any]) -> str:
     return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
 
 
-def _rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: str) -> list[dict[str, str]]:
+def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: str) -> list[dict[str, str]]:
+    """The rows of runs that differ in the seed alone, from their ``episodes.csv`` and ``costs.csv``."""
     import pandas as pd
 
     from benchmark.episode_log import metric_columns, read_costs

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from benchmark.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.errors import BenchmarkError
 from benchmark.leaderboard import add, read, show
+from benchmark.leaderboard_check import check
 from benchmark.results import RunIdentity, read_result, run_id, write_result
 
 
@@ -111,3 +113,53 @@ def test_damaged_results_are_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("a,b\n1,2\n")
     with pytest.raises(BenchmarkError, match="not a leaderboard row"):
         read(tmp_path / "d.csv")
+
+
+def test_rows_come_out_the_same_from_what_is_kept_beside_the_table(tmp_path: Path) -> None:
+    table = tmp_path / "boards" / "d.csv"
+    folders = [make_run(tmp_path / "runs", seed) for seed in range(3)]
+    add(folders, table)
+    add([make_run(tmp_path / "runs", algorithm="anil")], table, preliminary=True)
+    for folder in folders:
+        (folder / "episodes.csv").unlink()
+    report = check(table)
+    assert (report.problems, report.recomputed, report.unknown) == ([], 4, 0)
+
+
+def test_a_table_changed_by_hand_is_found_out(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path / "runs", seed) for seed in range(3)], table)
+    good = table.read_text()
+    header, first, second = good.splitlines()
+    names = header.split(",")
+
+    def with_cell(column: str, value: str) -> str:
+        cells = first.split(",")
+        cells[names.index(column)] = value
+        return "\n".join([header, ",".join(cells), second, ""])
+
+    for text, reason in (
+        (with_cell("mcd", "8.9"), "mcd is '8.9', its runs give"),
+        (with_cell("mcd", "99"), "outside its interval"),
+        (with_cell("mcd", "good"), "is no number"),
+        (with_cell("data_version", "other"), "data_version is 'other'"),
+        (with_cell("status", "preliminary"), "does not fit 3 seed"),
+        (with_cell("steps", "7"), "no such shots and steps"),
+        ("\n".join([header, second, first, ""]), "not in its place"),
+        ("\n".join([header, first, first, ""]), "repeats the row of line 2"),
+    ):
+        table.write_text(text)
+        assert any(reason in problem for problem in check(table).problems), (reason, check(table).problems)
+    table.write_text(good)
+    episodes = next((tmp_path / "runs").glob("*/episodes.csv"))
+    kept = table.parent / "runs" / episodes.parent.name / "episodes.csv"
+    kept.write_text(kept.read_text()[:-40])
+    assert any("cut short" in problem for problem in check(table).problems)
+
+
+def test_rows_without_their_runs_are_counted(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path / "elsewhere")], table, preliminary=True)
+    shutil.rmtree(tmp_path / "runs")
+    assert check(table).unknown == 2
+    assert check(table, [tmp_path / "elsewhere"]).recomputed == 2

@@ -1,6 +1,6 @@
 """Compare runs of two or more algorithms: paired differences, tests corrected for their number, and a verdict.
 
-Takes run folders, or names of algorithms whose leaderboard rows' runs lie in --output. Runs that differ in the seed alone are pooled.
+Takes run folders, or names of algorithms that have rows in a leaderboard. Runs that differ in the seed alone are pooled.
 Tests are between speakers (sign-flip permutation), corrected for the number of comparisons shown (Holm).
 """
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shots", type=int, metavar="N", help="only at so many support utterances")
     parser.add_argument("--steps", metavar="N|curve", help="only at so many adaptation steps, or over the whole curve")
     parser.add_argument("--table", default=TABLE, metavar="TABLE", help=f"leaderboard to find algorithms in (default: {TABLE})")
-    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where its runs lie (default: runs)")
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where else runs lie (default: runs)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -97,9 +97,12 @@ def _folders(name: str, table: str, output: Path) -> list[Path]:
     if not found:
         hint = suggest(name, {row["algorithm"] for row in rows})
         raise UsageError(f"There is no run folder {name}, and no such algorithm in {path}{hint}")
-    folders = [output / run_id for run_id in dict.fromkeys(found)]
-    if missing := [folder for folder in folders if not folder.is_dir()]:
-        raise UsageError(f"{missing[0].name}, which the row of {name} was made from, is not in {output}; say where with --output.")
+    folders = []
+    for run_id in dict.fromkeys(found):
+        places = [place / run_id for place in (path.parent / leaderboard.RUNS, output) if (place / run_id).is_dir()]
+        if not places:
+            raise UsageError(f"{run_id}, which the row of {name} was made from, is not in {output}; say where with --output.")
+        folders.append(places[0])
     return folders
 
 

@@ -1,18 +1,20 @@
-"""Show a leaderboard, or add runs to it.
+"""Show a leaderboard, add runs to it, or verify it.
 
 ``leaderboard show [TABLE]`` prints a table: a dataset's name, or the path of a CSV file; without TABLE, all there are.
 ``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of the dataset's leaderboard.
+``leaderboard verify [TABLE]`` checks every table's form and computes its rows again from the runs kept beside it.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the two actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="show|add", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="show|add|verify", required=True)
     show = actions.add_parser("show", help="print leaderboards")
     show.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")
     show.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
@@ -23,6 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that 'run' wrote, one for each seed")
     add.add_argument("--table", type=Path, metavar="FILE", help="CSV file (default: the dataset's, in leaderboards/)")
     add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows so")
+    verify = actions.add_parser("verify", help="compute rows again")
+    verify.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")
+    verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="more folders that hold runs")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,12 +43,28 @@ def run(args: argparse.Namespace) -> int:
             print(leaderboard.show(path, args.shots, args.steps, args.format, metrics=chosen))
         return 0
 
+    if args.action == "verify":
+        return _verify(table_files(args.table), args.output)
+
     from benchmark.results import read_result
 
     path = args.table or folder() / f"{read_result(args.runs[0])['dataset']}.csv"
     rows = leaderboard.add(args.runs, path, args.preliminary)
     print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.")
     return 0
+
+
+def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
+    from benchmark.leaderboard_check import check
+
+    problems = 0
+    for path in paths:
+        report = check(path, places)
+        problems += len(report.problems)
+        print("\n".join(report.problems), end="\n" if report.problems else "")
+        unknown = f", {report.unknown} not (their runs are not here)" if report.unknown else ""
+        print(f"{path}: {report.recomputed} rows came out the same{unknown}, {len(report.problems)} problem(s).")
+    return 1 if problems else 0
 
 
 def folder() -> Path:

@@ -1,0 +1,126 @@
+"""Is a leaderboard what its runs say? Checks its form, and computes its rows again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmark.errors import BenchmarkError
+from benchmark.leaderboard import COSTS, IDENTITY, KEY, MIN_SEEDS, PROVENANCE, RUNS, compute_rows, metrics_in, order, read
+
+TOLERANCE = 6e-4
+"""Relative or absolute: other versions of NumPy may round a bootstrap's fourth decimal the other way."""
+
+
+@dataclass
+class Report:
+    """What was found.
+
+    Attributes:
+        problems: one sentence each.
+        recomputed: rows that came out the same.
+        unknown: rows whose runs are not at hand.
+    """
+
+    problems: list[str] = field(default_factory=list)
+    recomputed: int = 0
+    unknown: int = 0
+
+
+def check(path: Path, places: Sequence[Path] = ()) -> Report:
+    """Check one table.
+
+    Args:
+        path: the CSV file.
+        places: folders that hold run folders, beside ``runs/`` next to the table.
+
+    Raises:
+        BenchmarkError: it can't be read as a leaderboard at all.
+    """
+    report = Report()
+    rows = read(path)
+    if not rows:
+        report.problems.append(f"{path} has no rows.")
+        return report
+    _check_form(path, rows, report)
+    known = [path.parent / RUNS, *places]
+    groups: dict[str, list[dict[str, str]]] = {}
+    for row in rows:
+        groups.setdefault(row["run_ids"], []).append(row)
+    for run_ids, members in groups.items():
+        folders = [next((place / name for place in known if (place / name).is_dir()), None) for name in run_ids.split()]
+        found = [folder for folder in folders if folder is not None]
+        if len(found) < len(folders):
+            report.unknown += len(members)
+            continue
+        try:
+            _recompute(path, members, found, report)
+        except BenchmarkError as error:
+            report.problems.append(str(error))
+    return report
+
+
+def _check_form(path: Path, rows: list[dict[str, str]], report: Report) -> None:
+    keys = [tuple(row[name] for name in KEY) for row in rows]
+    metrics = metrics_in(rows)
+    header = [*IDENTITY, *(f"{metric}{end}" for metric in metrics for end in ("", "_lo", "_hi", "_failed")), *COSTS, *PROVENANCE]
+    if list(rows[0]) != header:
+        report.problems.append(f"{path} has other columns, or in another order, than leaderboards have.")
+    for number, row in enumerate(rows, 2):
+        where = f"{path}, line {number}"
+        try:
+            place = order(row)
+            low = {metric: (_number(row[f"{metric}_lo"]), _number(row[metric]), _number(row[f"{metric}_hi"])) for metric in metrics}
+            for name in COSTS:
+                _number(row[name])
+            seeds = int(row["seeds"])
+        except ValueError as error:
+            report.problems.append(f"{where}: a cell is no number ({error}).")
+            continue
+        if number > 2 and _sortable(rows[number - 3]) and order(rows[number - 3]) > place:
+            report.problems.append(f"{where} is not in its place; the file was changed by hand.")
+        if keys.index(keys[number - 2]) != number - 2:
+            report.problems.append(f"{where} repeats the row of line {keys.index(keys[number - 2]) + 2}.")
+        if (row["status"] == "ok") != (seeds >= MIN_SEEDS) or row["status"] not in ("ok", "preliminary"):
+            report.problems.append(f"{where}: status {row['status']!r} does not fit {seeds} seed(s).")
+        if len(row["run_ids"].split()) != seeds:
+            report.problems.append(f"{where} names {len(row['run_ids'].split())} runs for {seeds} seed(s).")
+        for metric, (lowest, mean, highest) in low.items():
+            if lowest > mean + TOLERANCE or mean > highest + TOLERANCE:
+                report.problems.append(f"{where}: {metric} is outside its interval.")
+
+
+def _sortable(row: dict[str, str]) -> bool:
+    return row["shots"].isdecimal() and row["steps"].isdecimal()
+
+
+def _number(cell: str) -> float:
+    return float(cell) if cell else math.nan
+
+
+def _recompute(path: Path, members: list[dict[str, str]], folders: list[Path], report: Report) -> None:
+    from benchmark.results import read_result
+
+    results = [read_result(folder) for folder in folders]
+    again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results, members[0]["status"])}
+    for row in members:
+        name = f"{path}, the row of {row['algorithm']} at {row['shots']} shots and {row['steps']} steps"
+        fresh = again.get((row["shots"], row["steps"]))
+        if fresh is None:
+            report.problems.append(f"{name}: its runs have no such shots and steps.")
+            continue
+        wrong = [column for column in row if not _same(row[column], fresh.get(column, ""))]
+        for column in wrong:
+            report.problems.append(f"{name}: {column} is {row[column]!r}, its runs give {fresh.get(column, '')!r}.")
+        report.recomputed += not wrong
+
+
+def _same(cell: str, fresh: str) -> bool:
+    if cell == fresh:
+        return True
+    try:
+        return math.isclose(float(cell), float(fresh), rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    except ValueError:
+        return False
