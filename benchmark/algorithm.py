@@ -89,12 +89,15 @@ class AdaptedVoice(Voice):
     stored: Mapping[str, Tensor] = field(default_factory=dict)
     speaker: Tensor | None = None
 
+    def replaced(self) -> dict[str, Tensor]:
+        """What takes the place of the backbone's own parameters and buffers; subclasses may compute it from ``stored``."""
+        return {name: value for name, value in self.stored.items() if name != "speaker"}
+
     def mel(self, sentence: Sentence) -> Tensor:
         """The log-mel, shape (F, n_mels)."""
-        parameters = {name: value for name, value in self.stored.items() if name != "speaker"}
         speaker = self.stored.get("speaker", self.speaker)
         with pinned(self.backbone, training=False), torch.no_grad():
-            return call(self.backbone, parameters, "synthesize", sentence.tokens, sentence.durations, speaker)
+            return call(self.backbone, self.replaced(), "synthesize", sentence.tokens, sentence.durations, speaker)
 
     def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
         """See :meth:`Voice.speak`."""
