@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -38,6 +39,15 @@ class FineTune(Algorithm):
     Dropout is off.
     """
 
+    search_space: ClassVar = {
+        "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "groups": (("all",), ("decoder", "output"), ("embedding",)),
+        "augmentation": ((), ("speed", "gain", "noise", "mask")),
+    }  # fmt: skip
+    adaptation_only: ClassVar = (
+        "groups", "optimizer", "learning_rate", "momentum", "weight_decay", "unfreeze_every", "lora_rank", "lora_alpha",
+        "augmentation", "early_stopping", "normalisation",
+    )  # fmt: skip
+
     @dataclass(frozen=True)
     class Config:
         """What is adapted, and how.
@@ -51,7 +61,7 @@ class FineTune(Algorithm):
             unfreeze_every: steps between one group's unfreezing and the next one's, output side first; 0: all at once.
             lora_rank: rank of the adapters in the groups' linear layers, the only thing then adapted; 0: no adapters.
             lora_alpha: scale of the adapters: weight + lora_alpha / lora_rank * B A; above 0.
-            augmentation: of the support set, anew at each step: any of speed, gain, noise, mask (``benchmark.augmentation``).
+            augmentation: of the support set, anew at each step: any of speed, pitch, gain, noise, mask (``benchmark.augmentation``).
             early_stopping: evaluate the held-out utterance every so many steps; 0: none is held out. Needs 3 shots.
             normalisation: "frozen", or "adapted": the mean and deviation of each mel band, which the backbone's output is
                 scaled by, are the support set's own (from step 0 on).
@@ -161,7 +171,7 @@ class FineTune(Algorithm):
             AdaptationFailed: the loss is not finite.
         """
         if self.config.augmentation:
-            support = augment(support, self.config.augmentation, self.backbone.spec.statistics.energy_std)
+            support = augment(support, self.config.augmentation, self.backbone.spec)
         active = [value for name, value in values.items() if self._thaws(name) <= step]
         loss = self._loss(values, fixed, support)
         if not torch.isfinite(loss):

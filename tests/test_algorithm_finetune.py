@@ -16,7 +16,7 @@ from benchmark.backbone import call
 from benchmark.batch import Batch
 from benchmark.cli import main
 from benchmark.conformance import tiny_backbone, tiny_batch
-from benchmark.errors import UsageError
+from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.inner_loop import descend, select
 
 
@@ -45,7 +45,7 @@ OPTIONS: list[dict[str, Any]] = [
     {"unfreeze_every": 1},
     {"lora_rank": 2},
     {"lora_rank": 2, "groups": ("decoder", "output"), "unfreeze_every": 1, "early_stopping": 1, "normalisation": "adapted"},
-    {"optimizer": "sgd", "learning_rate": 0.01, "augmentation": ("speed", "gain", "noise", "mask")},
+    {"optimizer": "sgd", "learning_rate": 0.01, "augmentation": ("speed", "pitch", "gain", "noise", "mask")},
     {"optimizer": "adamw", "groups": ("embedding", "variance"), "early_stopping": 1},
     {"normalisation": "adapted"},
 ]
@@ -149,12 +149,20 @@ def test_adapted_normalisation_is_the_supports_own() -> None:
         ({"lora_alpha": 0.0}, "lora_alpha must be above 0"),
         ({"early_stopping": -5}, "early_stopping must be at least 0"),
         ({"normalisation": "off"}, "normalisation must be frozen or adapted, not off"),
-        ({"augmentation": ("pitch",)}, "augmentation must be of speed, gain, noise, mask, not pitch"),
+        ({"augmentation": ("reverb",)}, "augmentation must be of speed, pitch, gain, noise, mask, not reverb"),
     ],
 )
 def test_bad_values_are_refused(options: dict[str, Any], sentence: str) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         registry.load("algorithm", "finetune").Config(**options)
+
+
+@pytest.mark.parametrize("options", [{}, {"early_stopping": 1}, {"lora_rank": 2}], ids=str)
+def test_a_loss_that_is_not_finite_fails_the_adaptation(options: dict[str, Any]) -> None:
+    support = tiny_batch(-1, 4)
+    support.mels[0, 0, 0] = float("nan")
+    with pytest.raises(AdaptationFailed, match="not finite"):
+        voices(make(**options), [2], support)
 
 
 def test_what_the_backbone_lacks_is_refused() -> None:
