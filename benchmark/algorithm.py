@@ -116,12 +116,17 @@ class Algorithm(nn.Module, ABC):
         uses_support: False where adaptation ignores the support set (evaluated once, as 0 shots).
         max_steps: the most adaptation steps that make sense; 0 where there are none (evaluated at 0 steps only).
         oracle: True for toplines, which are shown the reference recording.
+        search_space: values that ``tune`` chooses from, by the name of a ``Config`` field; the default among them.
+        adaptation_only: fields of ``Config`` that neither ``meta_step`` nor the state_dict depends on, so that trials
+            which differ in nothing else share one training.
     """
 
     trains: ClassVar[bool] = True
     uses_support: ClassVar[bool] = True
     max_steps: ClassVar[int | None] = None
     oracle: ClassVar[bool] = False
+    search_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    adaptation_only: ClassVar[Sequence[str]] = ()
 
     @dataclass(frozen=True)
     class Config:
