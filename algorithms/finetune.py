@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice
-from benchmark.backbone import Backbone
+from benchmark import lora
+from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
+from benchmark.augmentation import AUGMENTATIONS, augment
+from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
-from benchmark.inner_loop import both_halves, descend, joint_step, select, sizes
+from benchmark.errors import AdaptationFailed, UsageError
+from benchmark.inner_loop import Parameters, both_halves, joint_step, select, sizes
+from benchmark.lora import LoRAVoice
+
+UNFREEZING = ("output", "decoder", "variance", "embedding", "all")
+"""The order in which groups thaw: from the output towards the input; "all" brings what no other group has."""
+MEL_STATISTICS = ("mel_mean", "mel_std")
+LEAST_STD = 0.1
+"""Of a mel band, in nepers: silence in a band must not become a scale of zero."""
+LEAST_SHOTS = 3
+"""Fewer support utterances than this are all trained on: none can be spared to be held out."""
 
 
 class FineTune(Algorithm):
-    """Fine-tuning of chosen parameter groups with Adam.
+    """Fine-tuning of chosen parameter groups, or of low-rank adapters in them (LoRA).
 
     Spends the training budget that meta-learners spend on episodes on more multi-speaker training.
+
+    Gradual unfreezing follows Howard & Ruder, "Universal Language Model Fine-tuning" (ACL 2018), section 3.3, with
+    groups for layers and steps for epochs. Early stopping evaluates the loss on one held-out support utterance and gives
+    at step k the parameters with the lowest one up to k; it goes on descending, for a later one may be lower still.
+    Dropout is off.
     """
+
+    search_space: ClassVar = {
+        "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "groups": (("all",), ("decoder", "output"), ("embedding",)),
+        "augmentation": ((), ("speed", "gain", "noise", "mask")),
+    }  # fmt: skip
+    adaptation_only: ClassVar = (
+        "groups", "optimizer", "learning_rate", "momentum", "weight_decay", "unfreeze_every", "lora_rank", "lora_alpha",
+        "augmentation", "early_stopping", "normalisation",
+    )  # fmt: skip
 
     @dataclass(frozen=True)
     class Config:
@@ -26,19 +54,59 @@ class FineTune(Algorithm):
 
         Attributes:
             groups: parameter groups of the backbone to adapt.
-            learning_rate: of Adam, above 0.
+            optimizer: "adam", "adamw" (with ``weight_decay``) or "sgd" (with ``momentum``).
+            learning_rate: of the optimiser, above 0.
+            momentum: of sgd, 0 to below 1.
+            weight_decay: of adamw, at least 0.
+            unfreeze_every: steps between one group's unfreezing and the next one's, output side first; 0: all at once.
+            lora_rank: rank of the adapters in the groups' linear layers, the only thing then adapted; 0: no adapters.
+            lora_alpha: scale of the adapters: weight + lora_alpha / lora_rank * B A; above 0.
+            augmentation: of the support set, anew at each step: any of speed, pitch, gain, noise, mask (``benchmark.augmentation``).
+            early_stopping: evaluate the held-out utterance every so many steps; 0: none is held out. Needs 3 shots.
+            normalisation: "frozen", or "adapted": the mean and deviation of each mel band, which the backbone's output is
+                scaled by, are the support set's own (from step 0 on).
         """
 
         groups: tuple[str, ...] = ("all",)
+        optimizer: str = "adam"
         learning_rate: float = 1e-3
+        momentum: float = 0.9
+        weight_decay: float = 0.01
+        unfreeze_every: int = 0
+        lora_rank: int = 0
+        lora_alpha: float = 8.0
+        augmentation: tuple[str, ...] = ()
+        early_stopping: int = 0
+        normalisation: str = "frozen"
 
         def __post_init__(self) -> None:
-            if self.learning_rate <= 0:
-                raise ValueError("learning_rate must be above 0")
+            if not self.groups:
+                raise ValueError("groups must name at least one group")
+            for name in ("learning_rate", "lora_alpha"):
+                if getattr(self, name) <= 0:
+                    raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+            for name in ("weight_decay", "unfreeze_every", "lora_rank", "early_stopping"):
+                if getattr(self, name) < 0:
+                    raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+            if not 0 <= self.momentum < 1:
+                raise ValueError(f"momentum must be from 0 to below 1, not {self.momentum}")
+            if self.optimizer not in ("adam", "adamw", "sgd"):
+                raise ValueError(f"optimizer must be adam, adamw or sgd, not {self.optimizer}")
+            if self.normalisation not in ("frozen", "adapted"):
+                raise ValueError(f"normalisation must be frozen or adapted, not {self.normalisation}")
+            for kind in self.augmentation:
+                if kind not in AUGMENTATIONS:
+                    raise ValueError(f"augmentation must be of {', '.join(AUGMENTATIONS)}, not {kind}")
 
     def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)
-        self.names = select(backbone, self.config.groups)
+        c: FineTune.Config = self.config
+        names = select(backbone, c.groups)
+        self.ranks = lora.ranks(backbone, names, c.lora_rank) if c.lora_rank else {}
+        self.names = tuple(self.ranks) or names
+        self.stages = _stages(backbone, self.names)
+        if c.normalisation == "adapted" and not set(MEL_STATISTICS) <= {name for name, _ in backbone.named_buffers()}:
+            raise UsageError("The backbone has no buffers mel_mean and mel_std, so its normalisation can't be adapted.")
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """See :func:`benchmark.inner_loop.joint_step`."""
@@ -46,13 +114,100 @@ class FineTune(Algorithm):
 
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
         """See :meth:`Algorithm.adapt`."""
-        optimizer = partial(torch.optim.Adam, lr=self.config.learning_rate)
-        for step, parameters in descend(self.backbone, self.names, support, optimizer, steps):
-            yield step, AdaptedVoice(self.backbone, parameters)
+        c: FineTune.Config = self.config
+        fixed = _mel_statistics(support) if c.normalisation == "adapted" else {}
+        held = None
+        if c.early_stopping and len(support) >= LEAST_SHOTS:
+            support, held = _rows(support, slice(None, -1)), _rows(support, slice(-1, None))
+        values = self._initial()
+        optimizer = self._optimizer(list(values.values()))
+        best, least = _copied(values), math.inf
+        last = max(steps, default=-1)
+        for step in range(last + 1):
+            if held is not None and step % c.early_stopping == 0:
+                with torch.no_grad():
+                    loss = float(self._loss(values, fixed, held))
+                if loss < least:
+                    best, least = _copied(values), loss
+            if step in steps:
+                stored = {**fixed, **(_copied(values) if held is None else best)}
+                adapters = bool(self.ranks)
+                yield step, LoRAVoice(self.backbone, stored, alpha=c.lora_alpha) if adapters else AdaptedVoice(self.backbone, stored)
+            if step < last:
+                with torch.enable_grad():
+                    self._descend(step, values, fixed, support, optimizer)
 
     def adapted_parameters(self) -> dict[str, int]:
         """See :meth:`Algorithm.adapted_parameters`."""
-        return sizes(self.backbone, self.names)
+        adapted = lora.sizes(self.backbone, self.ranks) if self.ranks else sizes(self.backbone, self.names)
+        buffers = dict(self.backbone.named_buffers()) if self.config.normalisation == "adapted" else {}
+        return {**{name: buffers[name].numel() for name in MEL_STATISTICS if name in buffers}, **adapted}
+
+    def _initial(self) -> Parameters:
+        """What is learned for a speaker, before the first step."""
+        if self.ranks:
+            start = lora.initial(self.backbone, self.ranks)
+        else:
+            start = {name: self.backbone.get_parameter(name).detach().clone() for name in self.names}
+        return {name: value.requires_grad_() for name, value in start.items()}
+
+    def _optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+        c: FineTune.Config = self.config
+        if c.optimizer == "sgd":
+            return torch.optim.SGD(parameters, lr=c.learning_rate, momentum=c.momentum)
+        if c.optimizer == "adamw":
+            return torch.optim.AdamW(parameters, lr=c.learning_rate, weight_decay=c.weight_decay)
+        return torch.optim.Adam(parameters, lr=c.learning_rate)
+
+    def _loss(self, values: Parameters, fixed: Parameters, batch: Batch) -> Tensor:
+        replaced = lora.merged(self.backbone, values, self.config.lora_alpha)
+        with pinned(self.backbone, training=False):
+            return call(self.backbone, {**fixed, **replaced}, "loss", batch)["loss"]
+
+    def _descend(self, step: int, values: Parameters, fixed: Parameters, support: Batch, optimizer: torch.optim.Optimizer) -> None:
+        """One step of the optimiser; what is still frozen has no gradient and is passed over by it.
+
+        Raises:
+            AdaptationFailed: the loss is not finite.
+        """
+        if self.config.augmentation:
+            support = augment(support, self.config.augmentation, self.backbone.spec)
+        active = [value for name, value in values.items() if self._thaws(name) <= step]
+        loss = self._loss(values, fixed, support)
+        if not torch.isfinite(loss):
+            raise AdaptationFailed("the loss in fine-tuning is not finite")
+        for value, grad in zip(active, torch.autograd.grad(loss, active, materialize_grads=True), strict=True):
+            value.grad = grad
+        optimizer.step()
+
+    def _thaws(self, name: str) -> int:
+        """The step from which a value is learned."""
+        return self.config.unfreeze_every * self.stages[lora.weight_of(name)]
+
+
+def _stages(backbone: Backbone, names: Sequence[str]) -> dict[str, int]:
+    """For each parameter its place in the order of unfreezing, from 0; groups without any of ``names`` take no turn."""
+    groups = backbone.adaptable_groups()
+    stages: dict[str, int] = {}
+    for group in UNFREEZING:
+        turn = len(set(stages.values()))
+        stages.update({name: turn for name in names if name in groups.get(group, ()) and name not in stages})
+    return stages
+
+
+def _mel_statistics(batch: Batch) -> Parameters:
+    """Mean and standard deviation of each mel band over all frames, shape (n_mels,) each."""
+    frames = torch.cat([mel[:length] for mel, length in zip(batch.mels, batch.mel_lengths, strict=True)])
+    return {"mel_mean": frames.mean(0), "mel_std": frames.std(0).clamp_min(LEAST_STD)}
+
+
+def _rows(batch: Batch, rows: slice) -> Batch:
+    """Some of the utterances."""
+    return Batch(**{field.name: getattr(batch, field.name)[rows] for field in fields(batch)})
+
+
+def _copied(values: Parameters) -> Parameters:
+    return {name: value.detach().clone() for name, value in values.items()}
 
 
 PLUGIN = FineTune

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 
@@ -21,6 +22,10 @@ class MAML(Algorithm):
     d L_query(theta_K) / d theta, through the inner loop (second order) or taking its Jacobian as the identity.
     Parameters outside the groups are learned in the outer loop only. Dropout is off in both.
     """
+
+    search_space: ClassVar = {
+        "inner_lr": (0.01, 0.03, 0.1, 0.3, 1.0), "inner_steps": (1, 3), "groups": (("all",), ("decoder", "output"), ("embedding",)),
+    }  # fmt: skip
 
     @dataclass(frozen=True)
     class Config:

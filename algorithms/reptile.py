@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
 
@@ -20,6 +21,10 @@ class Reptile(Algorithm):
     The outer gradient is (phi - phi_k) / (inner_lr * k), averaged over tasks, phi_k being the parameters after k
     inner steps that take the task's two halves in turn. The inner optimiser is Adam with beta1 = 0, as in the paper, or SGD.
     """
+
+    search_space: ClassVar = {
+        "inner_lr": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "inner_steps": (3, 5), "groups": (("all",), ("decoder", "output"), ("embedding",)),
+    }  # fmt: skip
 
     @dataclass(frozen=True)
     class Config:

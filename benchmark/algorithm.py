@@ -89,12 +89,15 @@ class AdaptedVoice(Voice):
     stored: Mapping[str, Tensor] = field(default_factory=dict)
     speaker: Tensor | None = None
 
+    def replaced(self) -> dict[str, Tensor]:
+        """What takes the place of the backbone's own parameters and buffers; subclasses may compute it from ``stored``."""
+        return {name: value for name, value in self.stored.items() if name != "speaker"}
+
     def mel(self, sentence: Sentence) -> Tensor:
         """The log-mel, shape (F, n_mels)."""
-        parameters = {name: value for name, value in self.stored.items() if name != "speaker"}
         speaker = self.stored.get("speaker", self.speaker)
         with pinned(self.backbone, training=False), torch.no_grad():
-            return call(self.backbone, parameters, "synthesize", sentence.tokens, sentence.durations, speaker)
+            return call(self.backbone, self.replaced(), "synthesize", sentence.tokens, sentence.durations, speaker)
 
     def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
         """See :meth:`Voice.speak`."""
@@ -113,12 +116,17 @@ class Algorithm(nn.Module, ABC):
         uses_support: False where adaptation ignores the support set (evaluated once, as 0 shots).
         max_steps: the most adaptation steps that make sense; 0 where there are none (evaluated at 0 steps only).
         oracle: True for toplines, which are shown the reference recording.
+        search_space: values that ``tune`` chooses from, by the name of a ``Config`` field; the default among them.
+        adaptation_only: fields of ``Config`` that neither ``meta_step`` nor the state_dict depends on, so that trials
+            which differ in nothing else share one training.
     """
 
     trains: ClassVar[bool] = True
     uses_support: ClassVar[bool] = True
     max_steps: ClassVar[int | None] = None
     oracle: ClassVar[bool] = False
+    search_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    adaptation_only: ClassVar[Sequence[str]] = ()
 
     @dataclass(frozen=True)
     class Config:

@@ -1,4 +1,4 @@
-"""Settings: frozen dataclasses, filled from preset < ``--config`` file < command line, and written back as YAML.
+"""Settings: frozen dataclasses, filled from preset < tuned values < ``--config`` file < command line, and written back as YAML.
 
 A command's settings are a tree of dataclasses. Fields declared with :func:`plugin` or :func:`plugins` choose plugins,
 whose own ``Config`` fields then join the tree:
@@ -60,6 +60,7 @@ def parse(
     arguments: Sequence[str],
     plugins: registry.Plugins = (),
     also: Iterable[str] = (),
+    over_preset: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> S:
     """Settings from the command line, over those of ``--config FILE``, over those of ``--preset NAME``.
 
@@ -68,6 +69,7 @@ def parse(
         arguments: ``--key value`` or ``--key=value``; ``--flag`` alone is true; dashes in keys stand for underscores.
         plugins: ``--plugin`` files.
         also: options that the command takes itself, for suggestions.
+        over_preset: more layers, right above the preset: where each is from (" in FILE", for errors) and its values.
 
     Raises:
         UsageError: an unknown key, plugin or preset, a wrong type or a value out of range; broken YAML.
@@ -75,12 +77,12 @@ def parse(
     pairs = list(_pairs(arguments))
     given = dict(pairs)
     files = [value for key, value in pairs if key == "config"]
-    layers = [(f" in {path}", read_yaml(Path(path))) for path in files]
+    layers: list[tuple[str, Mapping[str, Any]]] = [(f" in {path}", read_yaml(Path(path))) for path in files]
     names = {each.name: each for each in dataclasses.fields(cast(Any, settings_type))}
     if "preset" in names:
         chosen = [str(layer["preset"]) for _, layer in layers if "preset" in layer]
         preset = given.get("preset") or (chosen[-1] if chosen else names["preset"].default)
-        layers.insert(0, (f" in preset {preset}", _read_preset(str(preset))))
+        layers = [(f" in preset {preset}", _read_preset(str(preset))), *over_preset, *layers]
     pairs = [pair for pair in pairs if pair[0] != "config"]
     return cast(S, Reader(settings_type, plugins, also).read(layers, pairs))
 
@@ -103,11 +105,11 @@ def to_dict(settings: Any) -> dict[str, Any]:
     for each in dataclasses.fields(settings):
         value = getattr(settings, each.name)
         if each.metadata.get("many"):
-            result[each.name] = {chosen.name: _plain(chosen.config) or {} for chosen in value}
+            result[each.name] = {chosen.name: plain(chosen.config) or {} for chosen in value}
         elif "kind" in each.metadata:
-            result[each.name] = {"name": value.name} | (_plain(value.config) or {})
+            result[each.name] = {"name": value.name} | (plain(value.config) or {})
         else:
-            result[each.name] = _plain(value)
+            result[each.name] = plain(value)
     return result
 
 
@@ -167,14 +169,14 @@ def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
         yield key.replace("-", "_"), value
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Plain values that YAML and JSON can hold."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name)) for each in dataclasses.fields(value) if each.init}
+        return {each.name: plain(getattr(value, each.name)) for each in dataclasses.fields(value) if each.init}
     if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
+        return {str(key): plain(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     if isinstance(value, Enum):
         return value.name
     return str(value) if isinstance(value, PurePath) else value

@@ -6,7 +6,7 @@ import copy
 import inspect
 import pickle
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -165,6 +165,16 @@ def _algorithm(plugin: type[Algorithm], config: Any) -> Iterator[tuple[str, Call
         said, found = sum(algorithm.adapted_parameters().values()), max(count for _, count in _voices(algorithm).values())
         _require(said == found, f"adapted_parameters counts {said} numbers per speaker, the voice stores {found}")
 
+    def tunable() -> None:
+        names = {each.name for each in fields(plugin.Config)}
+        unknown = {*plugin.search_space, *plugin.adaptation_only} - names
+        _require(not unknown, f"search_space or adaptation_only names {', '.join(sorted(unknown))}, which Config does not have")
+        default = config if config is not None else plugin.Config()
+        for name, values in plugin.search_space.items():
+            _require(config is not None or getattr(default, name) in values, f"search_space leaves out the default {name}")
+            for value in values:
+                replace(default, **{name: value})
+
     def inference() -> None:
         algorithm = _trained(plugin, config)
         with torch.no_grad():
@@ -181,6 +191,7 @@ def _algorithm(plugin: type[Algorithm], config: Any) -> Iterator[tuple[str, Call
         lambda: equal(a := _trained(plugin, config), pickle.loads(pickle.dumps(a)), "the pickled copy speaks differently"),
     )
     yield "stored parameters are counted right", counted
+    yield "search_space fits Config", tunable
 
 
 def _backbone(plugin: type[Backbone], config: Any) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -15,6 +15,10 @@ class UsageError(BenchmarkError):
     exit_status = 2
 
 
+class TrainingDiverged(BenchmarkError):
+    """A training's loss or gradients are no longer finite."""
+
+
 class CannotScore(Exception):
     """A metric has no value for one sample; the message is the reason, which is recorded and counted."""
 

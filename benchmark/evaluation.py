@@ -146,7 +146,7 @@ class Evaluator:
         trials: dict[str, list[float]] = {}
         spoken: dict[str, Audio] = {}
         factor = math.nan
-        for mode in ("aligned", "free"):
+        for mode in sorted({"free", *(metric.mode for metric in self.metrics)}):
             durations = torch.tensor(query.durations) if mode == "aligned" else None
             recording = query if self.algorithm.oracle else None
             started = time.perf_counter()

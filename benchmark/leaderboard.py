@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,9 @@ from benchmark.files import digest_of, write_text
 MIN_SEEDS = 3
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
 COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
-PROVENANCE = ("synthetic", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "run_ids")
+PROVENANCE = (
+    "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "run_ids",
+)  # fmt: skip
 HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""
 RUNS = "runs"
@@ -152,13 +154,26 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], sta
             "real_time_factor": _cell(float(cost["real_time_factor"].mean())),
             "flops_to_adapt": f"{frame['flops'].mean():.4g}", "stored_parameters": str(frame["stored_parameters"].max()),
             "training_tflops": _cell(sum(result["training"]["flops"] for result in results) / len(results) / 1e12),
-            "synthetic": str(first["synthetic"]).lower(), "options": options(first), "data_version": first["data_version"],
+            "synthetic": str(first["synthetic"]).lower(), "settings": _said(first["config"]["algo"]), "tuned": _tuned(first),
+            "options": options(first), "data_version": first["data_version"],
             "manifest_hash": first["manifest_hash"], "protocol_version": first["protocol_version"],
             "metric_versions": " ".join(f"{name}={version}" for name, version in sorted(first["metric_versions"].items())),
             "run_ids": " ".join(folder.name for folder in folders),
         }  # fmt: skip
         rows.append(row)
     return rows
+
+
+def _said(options: Mapping[str, Any]) -> str:
+    """Options as text."""
+    values = {name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in options.items()}
+    return " ".join(f"{name}={value}" for name, value in values.items() if name != "name")
+
+
+def _tuned(result: dict[str, Any]) -> str:
+    """What was tuned, and with how many trials."""
+    tuned = result.get("tuned")
+    return f"{_said(tuned['values'])} ({tuned['trials']} trials)" if tuned else ""
 
 
 def _cell(value: float) -> str:

@@ -63,7 +63,10 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def write_result(folder: Path, identity: RunIdentity, facts: Mapping[str, float], training: Mapping[str, float], seconds: float) -> None:
+def write_result(
+    folder: Path, identity: RunIdentity, facts: Mapping[str, float], training: Mapping[str, float], seconds: float,
+    tuned: Mapping[str, Any] | None = None,
+) -> None:  # fmt: skip
     """Summarise ``episodes.csv`` and ``costs.csv`` into ``result.json``.
 
     Args:
@@ -72,6 +75,7 @@ def write_result(folder: Path, identity: RunIdentity, facts: Mapping[str, float]
         facts: constants of the metrics.
         training: "flops", "budget_flops", "steps" and "seconds" of the algorithm's own training.
         seconds: wall time of this invocation.
+        tuned: the algorithm's options that hold values chosen by ``tune``, with "trials"; None where there are none.
     """
     episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / "costs.csv")
     columns = metric_columns(list(episodes.columns))
@@ -98,7 +102,7 @@ def write_result(folder: Path, identity: RunIdentity, facts: Mapping[str, float]
     write_json(folder / "result.json", {
         "schema": SCHEMA_VERSION, "status": "complete", "run_id": folder.name, **asdict(identity),
         "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
-        "training": dict(training), "git_commit": commit, "git_dirty": dirty,
+        "training": dict(training), "tuned": dict(tuned) if tuned else None, "git_commit": commit, "git_dirty": dirty,
         "libraries": {name: metadata.version(name) for name in LIBRARIES},
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},
         "python": platform.python_version(),

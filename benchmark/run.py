@@ -24,6 +24,7 @@ from benchmark.progress import progress
 from benchmark.results import RunIdentity, run_id, write_result
 from benchmark.settings import RunSettings
 from benchmark.training import Budget, fit
+from benchmark.tuning import tuned_values
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,14 @@ def identify(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins:
     )
 
 
-def run(settings: RunSettings, places: Places, overwrite: str = "missing") -> Path:
+def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
     """Do what of the run is not done yet, and return its folder.
 
     Args:
         settings: the run.
         places: where.
         overwrite: "never" refuses a run that has a result, "missing" does what is missing, "always" starts anew.
+        training: checkpoint of the algorithm's training, for runs that share one; None for the run's own.
 
     Raises:
         BenchmarkError: bad data, leaking episodes, a diverging training, a folder that can't be written to.
@@ -101,7 +103,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing") -> Pa
     threads = torch.get_num_threads()
     torch.set_num_threads(places.workers)
     try:
-        algorithm, training = trained(settings, corpus, places, folder)
+        algorithm, spent = trained(settings, corpus, places, folder, training)
         metrics = prepared_metrics(settings, corpus, places)
     finally:
         torch.set_num_threads(threads)
@@ -118,12 +120,14 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing") -> Pa
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
-    write_result(folder, identity, facts, training, time.monotonic() - started)
+    write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings))
     return folder
 
 
-def trained(settings: RunSettings, corpus: Corpus, places: Places, folder: Path) -> tuple[Algorithm, dict[str, float]]:
-    """The algorithm after pretraining and its own training, and what the latter spent."""
+def trained(
+    settings: RunSettings, corpus: Corpus, places: Places, folder: Path, training: Path | None = None
+) -> tuple[Algorithm, dict[str, float]]:
+    """The algorithm after pretraining and its own training, and what the latter spent; see :func:`run`."""
     plugins = tuple(str(path) for path in places.plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     backbone_type = registry.load("backbone", settings.backbone.name, plugins)
@@ -138,7 +142,7 @@ def trained(settings: RunSettings, corpus: Corpus, places: Places, folder: Path)
     with progress(f"Training {settings.algo.name}", 1.0) as show:
         spent = fit(
             algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed,
-            folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
+            training or folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
         )  # fmt: skip
     checkpoint.save(folder / "checkpoints" / "algorithm.pt", algorithm.state_dict())
     return algorithm, {**spent, "budget_flops": budget}

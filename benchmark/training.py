@@ -18,7 +18,7 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import checkpoint
-from benchmark.errors import AdaptationFailed, BenchmarkError
+from benchmark.errors import AdaptationFailed, TrainingDiverged
 
 COUNT_EVERY = 10
 """FLOPs are counted on every so many steps and taken as the mean of those in between: counting slows a step down."""
@@ -65,7 +65,7 @@ class Training(pl.LightningModule):
         """Gradients by the learner, clipped to norm 1, one optimiser step.
 
         Raises:
-            BenchmarkError: loss or gradients are not finite.
+            TrainingDiverged: loss or gradients are not finite.
         """
         started = time.perf_counter()
         torch.manual_seed((self.seed << 32) + self.step)
@@ -89,8 +89,8 @@ class Training(pl.LightningModule):
         if progress >= 1:
             self.trainer.should_stop = True
 
-    def _diverged(self, why: str) -> BenchmarkError:
-        return BenchmarkError(f"Training diverged at step {self.step}: {why}; lower the learning rate. The last good checkpoint is kept.")
+    def _diverged(self, why: str) -> TrainingDiverged:
+        return TrainingDiverged(f"Training diverged at step {self.step}: {why}; lower the learning rate. The last good checkpoint is kept.")
 
     def _counted(self, item: Any) -> dict[str, float]:
         if self.step % COUNT_EVERY:

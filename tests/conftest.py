@@ -30,3 +30,9 @@ def speechocean762_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"needs the corpus speechocean762 at {root} (set BENCHMARK_DATA to the folder that holds it)")
     return root
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the tests that run everything share: a prepared corpus, tiny pretrained backbones."""
+    return tmp_path_factory.mktemp("cache")

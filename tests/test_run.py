@@ -16,11 +16,6 @@ ROOT = Path(__file__).resolve().parent.parent
 COMMON = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd,stoi"]
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
 def run(algorithm: str, cache: Path, output: Path, *more: str) -> Path:
     assert main(["run", "--algo", algorithm, *COMMON, "--cache", str(cache), "--output", str(output), *more]) == 0
     (folder,) = (path for path in output.iterdir() if path.is_dir())

@@ -32,17 +32,16 @@ def run(args: argparse.Namespace) -> int:
     """Run each seed, then show them together."""
     from dataclasses import replace
 
-    from benchmark import config
     from benchmark import run as runs
+    from benchmark import tuning
     from benchmark.aligner import default_workers
     from benchmark.corpora import cache_folder
     from benchmark.errors import UsageError
     from benchmark.leaderboard import add, show
-    from benchmark.settings import RunSettings
 
     if args.seeds < 1 or (args.workers is not None and args.workers < 1):
         raise UsageError("--seeds and --workers must be at least 1.")
-    parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
+    parsed = tuning.parse(args.settings, plugins=args.plugin, also=args.options)
     runs.check_names(parsed)
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed)

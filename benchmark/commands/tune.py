@@ -1,0 +1,66 @@
+"""Choose an algorithm's options on validation speakers; the same number of trials is fair to every algorithm.
+
+The table of trials is complete after each one: the same command goes on where a stopped one was. Ends with that table and with
+the chosen values in benchmark/tuned/, where `run` finds them. What is searched is what the algorithm declares.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def settings() -> type:
+    """What else can be set, in YAML and on the command line."""
+    from benchmark.settings import RunSettings
+
+    return RunSettings
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that can't change a trial."""
+    parser.add_argument("--trials", type=int, default=8, metavar="N", help="combinations to try, the defaults among them (default: 8)")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
+    parser.add_argument("--output", type=Path, default=Path("tuning"), metavar="DIR", help="tables of trials go here (default: tuning)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="what runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the trials that are not done, show all, and keep the best one's values."""
+    from importlib.util import find_spec
+
+    from benchmark import config
+    from benchmark.aligner import default_workers
+    from benchmark.corpora import cache_folder
+    from benchmark.errors import BenchmarkError, UsageError
+    from benchmark.run import Places
+    from benchmark.search import Search, said, summary
+    from benchmark.settings import RunSettings
+    from benchmark.tuning import tuned_file, write_tuned
+
+    if args.trials < 1 or (args.workers is not None and args.workers < 1):
+        raise UsageError("--trials and --workers must be at least 1.")
+    if find_spec("optuna") is None:
+        raise BenchmarkError("tune needs Optuna, which is not installed: pip install 'few-shot-tts-benchmark[tune]'.")
+    parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
+    plugins = tuple(map(Path, args.plugin))
+    search = Search(parsed, Places(args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), plugins))
+    name = parsed.algo.name
+    if args.trials > search.size:
+        raise UsageError(f"The search space of {name} holds {search.size} combinations, fewer than {args.trials} trials; ask for less.")
+    if len(search.trials) > args.trials:
+        raise UsageError(f"{search.table} holds {len(search.trials)} trials, more than {args.trials}; move it away to tune anew.")
+    for number in range(len(search.trials), args.trials):
+        values = search.next()
+        print(f"Trial {number + 1} of {args.trials}: {said(values)}", flush=True)
+        trial = search.attempt(values)
+        print(f"Trial {number + 1} of {args.trials}: {trial.note or f'gap closed {trial.objective:.3f}'}", flush=True)
+    best, first = search.best(), search.trials[0]
+    others = write_tuned(parsed, search.section(args.settings))
+    print(f"\n{summary(search)}\n")
+    print(f"Chosen: {said(best.values)} (gap closed {best.objective:.3f}; as given {first.objective:.3f})")
+    print(f"Trials: {search.table}\nTuned values: {tuned_file(parsed)}")
+    if others:
+        print(f"Not tuned with {args.trials} trials, so not comparable yet: {', '.join(others)}.")
+    return 0

@@ -1,0 +1,189 @@
+"""Fine-tuning: the default is plain Adam, and each option does what it says."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmark import conformance, registry
+from benchmark.algorithm import AdaptedVoice, Algorithm, Voice
+from benchmark.backbone import call
+from benchmark.batch import Batch
+from benchmark.cli import main
+from benchmark.conformance import tiny_backbone, tiny_batch
+from benchmark.errors import AdaptationFailed, UsageError
+from benchmark.inner_loop import descend, select
+
+
+def make(**options: Any) -> Algorithm:
+    plugin = registry.load("algorithm", "finetune")
+    algorithm: Algorithm = plugin(tiny_backbone(), plugin.Config(**options))
+    return algorithm
+
+
+def voices(algorithm: Algorithm, steps: list[int], support: Batch | None = None) -> dict[int, Voice]:
+    torch.manual_seed(0)
+    return dict(algorithm.adapt(tiny_batch(-1, 4) if support is None else support, steps))
+
+
+def loss(voice: Voice, batch: Batch) -> float:
+    assert isinstance(voice, AdaptedVoice)
+    with torch.no_grad():
+        return float(call(voice.backbone.eval(), voice.replaced(), "loss", batch)["loss"])
+
+
+def changed(algorithm: Algorithm, voice: Voice) -> set[str]:
+    return {name for name, value in voice.stored.items() if not torch.equal(value, algorithm.backbone.get_parameter(name))}
+
+
+OPTIONS: list[dict[str, Any]] = [
+    {"unfreeze_every": 1},
+    {"lora_rank": 2},
+    {"lora_rank": 2, "groups": ("decoder", "output"), "unfreeze_every": 1, "early_stopping": 1, "normalisation": "adapted"},
+    {"optimizer": "sgd", "learning_rate": 0.01, "augmentation": ("speed", "pitch", "gain", "noise", "mask")},
+    {"optimizer": "adamw", "groups": ("embedding", "variance"), "early_stopping": 1},
+    {"normalisation": "adapted"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_every_option_keeps_the_contract(options: dict[str, Any]) -> None:
+    info = registry.get("algorithm", "finetune")
+    plugin = registry.load_info(info)
+    assert not [o for o in conformance.check(info, plugin, plugin.Config(**options)) if o.problem]
+
+
+def test_the_default_is_adam_on_everything() -> None:
+    algorithm = make()
+    support = tiny_batch(-1, 4)
+    expected = descend(
+        algorithm.backbone, select(algorithm.backbone, ("all",)), support, partial(torch.optim.Adam, lr=1e-3), [0, 3, 7]
+    )
+    found = voices(algorithm, [0, 3, 7], support)
+    for step, parameters in expected:
+        assert found[step].stored.keys() == parameters.keys()
+        assert all(torch.equal(value, parameters[name]) for name, value in found[step].stored.items())
+
+
+def test_sgd_with_momentum_equals_algebra() -> None:
+    algorithm = make(optimizer="sgd", learning_rate=0.1, momentum=0.5, groups=("embedding",))
+    support, model = tiny_batch(-1, 4), algorithm.backbone.eval()
+    vector, velocity = model.new_speaker.detach().clone(), torch.zeros(4)
+    for _ in range(3):
+        vector.requires_grad_()
+        (grad,) = torch.autograd.grad(call(model, {"new_speaker": vector}, "loss", support)["loss"], vector)
+        velocity = 0.5 * velocity + grad
+        vector = vector.detach() - 0.1 * velocity
+    assert torch.allclose(voices(algorithm, [3], support)[3].stored["new_speaker"], vector, atol=1e-6)
+
+
+def test_groups_unfreeze_output_first() -> None:
+    algorithm = make(unfreeze_every=2)
+    groups = algorithm.backbone.adaptable_groups()
+    found = voices(algorithm, list(range(11)))
+    thawed: set[str] = set()
+    for step, group in ((1, "output"), (3, "decoder"), (5, "variance"), (7, "embedding"), (9, "all")):
+        new = changed(algorithm, found[step]) - thawed
+        assert changed(algorithm, found[step + 1]) == changed(algorithm, found[step])
+        assert new and new <= set(groups[group]), group
+        thawed |= new
+    assert not changed(algorithm, found[0])
+    # A group that is not adapted takes no turn.
+    few = make(unfreeze_every=2, groups=("output", "embedding"))
+    assert changed(few, voices(few, [3])[3]) == {"output.weight", "output.bias", "new_speaker"}
+
+
+def test_adapters_are_all_that_is_stored_and_they_learn() -> None:
+    algorithm = make(lora_rank=2, learning_rate=1e-2)
+    support = tiny_batch(-1, 4)
+    found = voices(algorithm, [0, 30], support)
+    assert all(name.endswith((".lora_A", ".lora_B")) for name in found[30].stored)
+    assert loss(found[0], support) == pytest.approx(loss(AdaptedVoice(algorithm.backbone), support), rel=1e-6)
+    assert loss(found[30], support) < 0.95 * loss(found[0], support)
+    # Fewer than what they stand in for, in this tiny model already.
+    weights = sum(algorithm.backbone.get_parameter(name[: -len(".lora_A")]).numel() for name in found[30].stored if name.endswith("A"))
+    assert sum(algorithm.adapted_parameters().values()) < 0.7 * weights
+
+
+def test_early_stopping_keeps_the_best_on_the_held_out_utterance() -> None:
+    support = tiny_batch(-1, 4)
+    held = Batch(**{name: value[3:] for name, value in support.__dict__.items()})
+    options: dict[str, Any] = {"learning_rate": 0.05}
+    stopped = voices(make(early_stopping=5, **options), [0, 5, 7, 20], support)
+    kept = Batch(**{name: value[:3] for name, value in support.__dict__.items()})
+    plain = {step: loss(voice, held) for step, voice in voices(make(**options), list(range(21)), kept).items()}
+    for step, voice in stopped.items():
+        assert loss(voice, held) == pytest.approx(min(plain[s] for s in range(0, step + 1, 5)), rel=1e-5)
+    assert plain[20] > loss(stopped[20], held) < plain[0]
+    # Two shots: nothing can be held out.
+    two = tiny_batch(-1, 2)
+    assert all(
+        torch.equal(value, voices(make(**options), [5], two)[5].stored[name])
+        for name, value in voices(make(early_stopping=5, **options), [5], two)[5].stored.items()
+    )
+
+
+def test_adapted_normalisation_is_the_supports_own() -> None:
+    support = tiny_batch(-1, 4)
+    stored = voices(make(normalisation="adapted", groups=("output",)), [0], support)[0].stored
+    frames = support.mels.reshape(-1, 80)
+    assert torch.allclose(stored["mel_mean"], frames.mean(0)) and torch.allclose(stored["mel_std"], frames.std(0))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"groups": ()}, "groups must name"),
+        ({"learning_rate": -1.0}, "learning_rate must be above 0, not -1"),
+        ({"learning_rate": 0.0}, "learning_rate must be above 0"),
+        ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
+        ({"momentum": 1.0}, "momentum must be from 0 to below 1"),
+        ({"optimizer": "lion"}, "optimizer must be adam, adamw or sgd, not lion"),
+        ({"unfreeze_every": -1}, "unfreeze_every must be at least 0"),
+        ({"lora_rank": -1}, "lora_rank must be at least 0"),
+        ({"lora_alpha": 0.0}, "lora_alpha must be above 0"),
+        ({"early_stopping": -5}, "early_stopping must be at least 0"),
+        ({"normalisation": "off"}, "normalisation must be frozen or adapted, not off"),
+        ({"augmentation": ("reverb",)}, "augmentation must be of speed, pitch, gain, noise, mask, not reverb"),
+    ],
+)
+def test_bad_values_are_refused(options: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        registry.load("algorithm", "finetune").Config(**options)
+
+
+@pytest.mark.parametrize("options", [{}, {"early_stopping": 1}, {"lora_rank": 2}], ids=str)
+def test_a_loss_that_is_not_finite_fails_the_adaptation(options: dict[str, Any]) -> None:
+    support = tiny_batch(-1, 4)
+    support.mels[0, 0, 0] = float("nan")
+    with pytest.raises(AdaptationFailed, match="not finite"):
+        voices(make(**options), [2], support)
+
+
+def test_what_the_backbone_lacks_is_refused() -> None:
+    with pytest.raises(UsageError, match="no group 'tail'"):
+        make(groups=("tail",))
+    with pytest.raises(UsageError, match="larger than every layer"):
+        make(lora_rank=500)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--algo.optimizer", "lion"], "algo.optimizer must be adam, adamw or sgd, not lion"),
+        (["--algo.learning_rate", "-1"], "algo.learning_rate must be above 0"),
+        (["--shots", "0"], "shots must be at least 1"),
+        (["--steps", "-5"], "steps must be at least 0"),
+    ],
+)
+def test_the_command_line_says_it_in_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "--algo", "finetune", "--dataset", "espeak", "--cache", str(tmp_path), "--output", str(tmp_path), *arguments]) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith("error: ") and sentence in error and len(error.splitlines()) == 1

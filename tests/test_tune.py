@@ -1,0 +1,210 @@
+"""Tuning end to end on the embedded voices, cut down to seconds; what it chooses, keeps, refuses, and hands to ``run``."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import itertools
+import json
+import math
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmark import run as runs
+from benchmark import search, tuning
+from benchmark.cli import main
+from benchmark.errors import TrainingDiverged, UsageError
+from benchmark.evaluation import Block, Evaluator, Job
+from benchmark.search import Trial, propose
+from benchmark.settings import RunSettings
+
+TINY = [
+    "--dataset", "espeak", "--preset", "smoke", "--workers", "1", "--pretrain.steps", "4", "--pretrain.batch_size", "4", "--steps", "0,2",
+    "--meta.tflops", "1e-6", "--meta.tasks", "1", "--evaluation.speakers", "2", "--evaluation.queries", "1",
+]  # fmt: skip
+
+
+@pytest.fixture
+def places(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Where to write; scoring happens in this process, for starting another one takes longer than all of a trial."""
+
+    def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Block]:
+        return map(evaluator.run, jobs)
+
+    monkeypatch.setattr(runs, "evaluate", evaluate)
+    monkeypatch.setattr(tuning, "FOLDER", tmp_path / "tuned")
+    return ["--cache", str(cache), "--output", str(tmp_path / "tuning")]
+
+
+def rows(tmp_path: Path, name: str = "finetune") -> list[dict[str, str]]:
+    with (tmp_path / "tuning" / "espeak-smoke" / f"{name}.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+def stripped(table: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in table]
+
+
+def test_tune_end_to_end(places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[RunSettings] = []
+
+    def run(settings: RunSettings, *args: Any, **more: Any) -> Path:
+        seen.append(settings)
+        return runs.run(settings, *args, **more)
+
+    monkeypatch.setattr(search, "run", run)
+    command = ["tune", "--algo", "finetune", *TINY, *places]
+    assert main([*command, "--trials", "2"]) == 0
+    printed = capsys.readouterr().out
+    first, second = rows(tmp_path)
+    assert json.loads(first["learning_rate"]) == 1e-3 and json.loads(first["groups"]) == ["all"]
+    assert seen[0].algo.config == type(seen[0].algo.config)() != seen[1].algo.config
+    assert float(first["gap_closed"]) == pytest.approx((float(first["gap_closed@0"]) + float(first["gap_closed@2"])) / 2, abs=1e-4)
+    # Never the test speakers, nothing but similarity, one training for both.
+    assert {(s.evaluation.split, s.shots, tuple(m.name for m in s.metrics)) for s in seen} == {
+        ("validation", (5,), ("speaker_similarity",))
+    }
+    assert len(list((tmp_path / "tuning" / "espeak-smoke" / "trainings").glob("finetune-*.ckpt"))) == 1
+    assert first["gap_closed@0"] == second["gap_closed@0"]
+
+    # The chosen values are the better trial's, and both are shown.
+    section = yaml.safe_load((tmp_path / "tuned" / "espeak-smoke.yaml").read_text())["finetune"]
+    better = max((first, second), key=lambda row: float(row["gap_closed"]))
+    assert section["trials"] == 2 and section["values"] == {key: json.loads(better[key]) for key in section["values"]}
+    assert set(section["values"]) == {"learning_rate", "groups", "augmentation"}
+    assert "Trial 2 of 2" in printed and "Chosen: learning_rate=" in printed and str(tmp_path / "tuned") in printed
+
+    # The same command does nothing more; a longer one goes on, and ends where an undisturbed one does.
+    assert main([*command, "--trials", "2"]) == 0 and len(seen) == 2
+    assert main([*command, "--trials", "3"]) == 0 and len(seen) == 3
+    whole = rows(tmp_path)
+    assert stripped(whole)[:2] == stripped([first, second])
+    table = tmp_path / "tuning" / "espeak-smoke" / "finetune.csv"
+    table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
+    assert main([*command, "--trials", "3"]) == 0
+    assert stripped(rows(tmp_path)) == stripped(whole)
+    assert main([*command, "--trials", "1"]) == 2
+    assert main([*command, "--trials", "3", "--seed", "1"]) == 1
+    assert "made from other code, data or settings" in capsys.readouterr().err
+
+
+def test_run_takes_tuned_values_and_a_row_says_so(places: list[str], tmp_path: Path) -> None:
+    (tmp_path / "tuned").mkdir()
+    file = tmp_path / "tuned" / "espeak-smoke.yaml"
+    file.write_text("mean_speaker: {values: {}, trials: 4}\nfinetune: {values: {learning_rate: 0.01, groups: [output]}, trials: 4}\n")
+    given = ["--algo", "finetune", *TINY, "--metrics", "stoi", "--algo.groups", "embedding"]
+    assert main(["run", *given, "--cache", places[1], "--output", str(tmp_path / "runs")]) == 0
+    (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    result = json.loads((folder / "result.json").read_text())
+    # What the user gives stands above what was tuned.
+    assert (result["config"]["algo"]["learning_rate"], result["config"]["algo"]["groups"]) == (0.01, ["embedding"])
+    assert result["tuned"] == {"values": {"learning_rate": 0.01}, "trials": 4}
+    with (tmp_path / "runs" / "espeak.csv").open() as stream:
+        row = next(csv.DictReader(stream))
+    assert row["tuned"] == "learning_rate=0.01 (4 trials)" and "groups=embedding" in row["settings"]
+
+
+def test_tuned_values_lie_between_preset_and_config(places: list[str], tmp_path: Path) -> None:
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "espeak-smoke.yaml").write_text("finetune: {values: {learning_rate: 0.01, optimizer: sgd}, trials: 4}\n")
+    extra = tmp_path / "mine.yaml"
+    extra.write_text("algo: {name: finetune, optimizer: adamw}\n")
+    arguments = ["--dataset", "espeak", "--preset", "smoke", "--config", str(extra)]
+    assert tuning.parse(arguments).algo.config.optimizer == "adamw"
+    assert tuning.parse(arguments).algo.config.learning_rate == 0.01
+    assert tuning.parse([*arguments, "--algo.learning_rate", "0.5"]).algo.config.learning_rate == 0.5
+    # Other algorithms, presets and datasets have their own.
+    assert tuning.parse([*arguments, "--algo", "reptile"]).algo.config.inner_lr == 1e-3
+    assert tuning.parse([*arguments, "--preset", "small"]).algo.config.learning_rate == 1e-3
+    (tmp_path / "tuned" / "espeak-smoke.yaml").write_text("finetune: {values: {learning_rat: 0.01}, trials: 4}\n")
+    with pytest.raises(UsageError, match=r"no setting 'algo.learning_rat' of finetune in .*espeak-smoke.yaml; did you mean"):
+        tuning.parse(arguments)
+    (tmp_path / "tuned" / "espeak-smoke.yaml").write_text("finetune: 3\n")
+    with pytest.raises(UsageError, match="holds no 'values' and 'trials' for finetune"):
+        tuning.parse(arguments)
+
+
+def test_a_diverged_trial_counts_and_the_search_goes_on(places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(*args: Any, **more: Any) -> Path:
+        if not (tmp_path / "tuning" / "espeak-smoke" / "maml.csv").exists():
+            raise TrainingDiverged("Training diverged at step 3")
+        return runs.run(*args, **more)
+
+    monkeypatch.setattr(search, "run", run)
+    assert main(["tune", "--algo", "maml", "--trials", "2", *TINY, *places]) == 0
+    first, second = rows(tmp_path, "maml")
+    assert first["note"] == "Training diverged at step 3" and first["gap_closed"] == "" and second["gap_closed"]
+    section = yaml.safe_load((tmp_path / "tuned" / "espeak-smoke.yaml").read_text())["maml"]
+    assert section["gap_closed_as_given"] is None and section["values"]["inner_lr"] == json.loads(second["inner_lr"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "sentence"),
+    [
+        (["--algo", "finetune", "--trials", "0"], 2, "--trials and --workers must be at least 1"),
+        (["--algo", "finetune", "--trials", "many"], 2, "invalid int value: 'many'"),
+        (["--algo", "finetun"], 2, "did you mean 'finetune'?"),
+        (["--algo", "mean_speaker"], 2, "mean_speaker has nothing to tune"),
+        (["--algo", "finetune", "--trials", "31"], 2, "holds 30 combinations, fewer than 31 trials"),
+        (["--algo", "finetune", "--algo.groups", "tail", "--trials", "1"], 2, "no group 'tail'"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(
+    arguments: list[str], status: int, sentence: str, places: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["tune", *TINY, *places, *arguments]) == status
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and sentence in error
+
+
+def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "optuna" else real(name, *more))
+    assert main(["tune", "--algo", "finetune", *TINY]) == 1
+    assert "needs Optuna" in capsys.readouterr().err
+
+
+def test_a_damaged_table_is_refused(places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "tuning" / "espeak-smoke" / "finetune.csv"
+    table.parent.mkdir(parents=True)
+    table.write_text("trial,learning_rate\n1,0.001\n")
+    assert main(["tune", "--algo", "finetune", *TINY, *places]) == 1
+    assert "is not a whole table of trials" in capsys.readouterr().err
+
+
+CHOICES: dict[str, Sequence[Any]] = {
+    "rate": (1e-4, 1e-3, 0.01, 0.1, 1.0), "groups": (("all",), ("decoder",), ("output",)), "fast": (False, True),
+}  # fmt: skip
+
+
+def score(values: dict[str, Any]) -> float:
+    """Best, 1, at rate 1.0 with the decoder."""
+    return math.log10(values["rate"]) / 4 + (values["groups"] == ("decoder",))
+
+
+def trials(count: int, seed: int = 0) -> list[Trial]:
+    """Of a search whose first trial diverged."""
+    done: list[Trial] = []
+    for _ in range(count):
+        values: dict[str, Any] = propose(CHOICES, done, seed) if done else {"rate": 0.01, "groups": ("all",), "fast": False}
+        done.append(Trial(values, {0: score(values) - 1, 5: score(values) + 1} if done else {}, 0, 1.0, "", ""))
+    return done
+
+
+def test_proposals_are_repeatable_and_never_the_same_twice() -> None:
+    done = trials(30)
+    assert len({str(trial.values) for trial in done}) == 30 and trials(12) == done[:12] != trials(12, 1)
+    assert math.isnan(done[0].objective) and done[1].objective == pytest.approx(score(done[1].values))
+
+
+def test_proposals_find_more_than_chance_does() -> None:
+    every = [dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())]
+    chance = random.Random(0)
+    blind = [max(map(score, chance.sample(every[1:], 9))) for _ in range(1000)]
+    found = [max(trial.objective for trial in trials(10, seed)[1:]) for seed in range(12)]
+    assert sum(found) / len(found) > sum(blind) / len(blind) + 0.05
