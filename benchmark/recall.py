@@ -1,0 +1,219 @@
+"""Learners that write what a speaker's sentences sound like into a memory, phone by phone, and read it to speak."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from benchmark.algorithm import Algorithm, Sentence, Task, Voice, pinned
+from benchmark.backbone import Backbone, BackboneSpec
+from benchmark.batch import Batch
+from benchmark.errors import AdaptationFailed
+from benchmark.vocoder import Vocoder
+
+STATISTICS_DECAY = 0.99
+"""What a training step leaves of the statistics of phones before it."""
+SPEED = 10.0
+"""New modules learn this many times faster than the pretrained backbone, with which they share one optimiser."""
+
+
+class QuickLinear(nn.Linear):
+    """A linear layer that Adam moves ``SPEED`` times faster: y = SPEED * (W x + b), with W that much smaller.
+
+    Adam's steps do not depend on the gradient's scale (Karras et al. 2018, section 4.1, use this to even rates out).
+    """
+
+    def __init__(self, inputs: int, outputs: int, std: float | None = None) -> None:
+        super().__init__(inputs, outputs)
+        nn.init.normal_(self.weight, std=(inputs**-0.5 if std is None else std) / SPEED)
+        nn.init.zeros_(self.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) to (..., outputs)."""
+        return SPEED * super().forward(x)
+
+
+class PhoneAcoustics(nn.Module):
+    """How each token sounds, relative to how its phone sounds from all training speakers.
+
+    Features of a token: mean log-mel of its frames, normalised by the corpus's statistics; pitch; energy;
+    ln(1 + duration). Each is brought to mean 0 and deviation 1 over the phone's occurrences in training.
+    """
+
+    moments: Tensor
+    mel_mean: Tensor
+    mel_std: Tensor
+
+    def __init__(self, spec: BackboneSpec) -> None:
+        super().__init__()
+        self.width = spec.mel.n_mels + 3
+        self.register_buffer("mel_mean", torch.tensor(spec.statistics.mel_mean))
+        self.register_buffer("mel_std", torch.tensor(spec.statistics.mel_std))
+        # Per phone: occurrences, sums and sums of squares, old ones fading; at first one occurrence of mean 0 and variance 1.
+        self.register_buffer("moments", torch.stack([torch.ones(spec.symbols, self.width)] * 3))
+        self.moments[1] = 0
+
+    def measure(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Raw features (B, T, width), and which tokens have any: (B, T) bool, those that last at least a frame."""
+        mels = (batch.mels - self.mel_mean) / self.mel_std
+        sums = F.pad(mels.cumsum(1), (0, 0, 1, 0))
+        ends = batch.durations.cumsum(1)
+        ends, starts = (edge.unsqueeze(-1).expand(-1, -1, mels.shape[-1]) for edge in (ends, ends - batch.durations))
+        mean = (sums.gather(1, ends) - sums.gather(1, starts)) / batch.durations.clamp_min(1).unsqueeze(-1)
+        others = torch.stack([batch.pitch, batch.energy, batch.durations.to(mels.dtype).log1p()], dim=-1)
+        return torch.cat([mean, others], dim=-1), batch.durations > 0
+
+    @torch.no_grad()
+    def learn(self, batches: Sequence[Batch]) -> None:
+        """Update the phones' statistics."""
+        self.moments *= STATISTICS_DECAY
+        for batch in batches:
+            features, mask = self.measure(batch)
+            some = features[mask]
+            self.moments.index_add_(1, batch.tokens[mask], torch.stack([torch.ones_like(some), some, some.square()]))
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Normalised features (B, T, width), 0 where the mask (B, T) is False."""
+        features, mask = self.measure(batch)
+        count, total, squares = self.moments[:, batch.tokens]
+        mean = total / count
+        deviation = (squares / count - mean.square()).clamp_min(1e-2).sqrt()
+        return (features - mean) / deviation * mask.unsqueeze(-1), mask
+
+
+class Cell(nn.Module, ABC):
+    """A memory that pairs of a key and a value are written into, in order, and values read from.
+
+    Attributes:
+        key_dim: K.
+        value_dim: V.
+        shape: of what is kept for one speaker.
+    """
+
+    key_dim: int
+    value_dim: int
+    shape: tuple[int, int]
+
+    @abstractmethod
+    def store(self, keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
+        """Write pairs into an empty memory.
+
+        Args:
+            keys: (B, L, K).
+            values: (B, L, V).
+            mask: (B, L), 1 for what is written, 0 for padding.
+
+        Returns:
+            (B, *shape).
+        """
+
+    @abstractmethod
+    def read(self, memory: Tensor, keys: Tensor) -> Tensor:
+        """Values (B, Q, V) that memories (B, *shape) hold at ``keys`` (B, Q, K)."""
+
+
+@dataclass(frozen=True)
+class RecalledVoice(Voice):
+    """What a learner remembers of a speaker; each sentence reads the speaker vector that suits it.
+
+    Attributes:
+        learner: shared by all speakers.
+        stored: the memory, under "memory".
+    """
+
+    learner: RecallLearner
+    stored: Mapping[str, Tensor]
+
+    def mel(self, sentence: Sentence) -> Tensor:
+        """The log-mel, shape (F, n_mels)."""
+        with pinned(self.learner, training=False), torch.no_grad():
+            vector = self.learner.recall(self.stored["memory"], sentence.tokens.unsqueeze(0))[0]
+            return self.learner.backbone.synthesize(sentence.tokens, sentence.durations, vector)
+
+    def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
+        """See :meth:`Voice.speak`."""
+        return vocoder.decode(self.mel(sentence))
+
+
+class RecallLearner(Algorithm, ABC):
+    """Support tokens are written into a memory, in order: key from the phone, value from how it sounds. A query sentence
+    reads with its own phones' keys; the mean of what it reads, projected, is added to the new speaker's shared vector.
+
+    Training needs no inner loop: write the support, read for the queries, minimise their loss over all parameters.
+
+    Args:
+        backbone: pretrained.
+        config: of the plugin.
+        cell: the memory.
+    """
+
+    max_steps = 0
+
+    def __init__(self, backbone: Backbone, config: Any, cell: Cell) -> None:
+        super().__init__(backbone, config)
+        self.cell = cell
+        self.acoustics = PhoneAcoustics(backbone.spec)
+        self.keys = nn.Embedding(backbone.spec.symbols, cell.key_dim)
+        # A direction that all keys share: a phone never heard reads what was written rather than what is empty.
+        nn.init.normal_(self.keys.weight, mean=0.3)
+        width = self.acoustics.width
+        inner = 2 * cell.value_dim
+        self.values = nn.Sequential(QuickLinear(width + cell.key_dim, inner), nn.GELU(), QuickLinear(inner, cell.value_dim))
+        self.project = QuickLinear(cell.value_dim, backbone.speaker_dim, std=0.0)
+
+    def remember(self, supports: Sequence[Batch]) -> Tensor:
+        """The memories of several speakers, shape (len(supports), *cell.shape)."""
+        keys, values = [], []
+        for support in supports:
+            features, mask = self.acoustics(support)
+            key = self.keys(support.tokens)[mask]
+            keys.append(key)
+            values.append(self.values(torch.cat([features[mask], key], dim=-1)))
+        mask = pad_sequence([key.new_ones(len(key)) for key in keys], batch_first=True)
+        return self.cell.store(pad_sequence(keys, batch_first=True), pad_sequence(values, batch_first=True), mask)
+
+    def recall(self, memory: Tensor, tokens: Tensor) -> Tensor:
+        """Speaker vectors of sentences.
+
+        Args:
+            memory: of one speaker, shape cell.shape.
+            tokens: (B, T), 0 where padded.
+
+        Returns:
+            (B, speaker_dim).
+        """
+        inside = (tokens > 0).unsqueeze(-1)
+        read = self.cell.read(memory.expand(len(tokens), -1, -1), self.keys(tokens)) * inside
+        shared = self.backbone.speaker_vectors().detach().mean(0) + self.backbone.new_speaker
+        return shared + self.project(read.sum(1) / inside.sum(1))
+
+    def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """See :meth:`Algorithm.meta_step`; dropout is on."""
+        supports = [task.support for task in tasks]
+        self.acoustics.learn(supports)
+        with pinned(self, training=True):
+            vectors = [self.recall(memory, task.query.tokens) for memory, task in zip(self.remember(supports), tasks, strict=True)]
+            losses = [self.backbone.loss(task.query, vector)["loss"] for task, vector in zip(tasks, vectors, strict=True)]
+            loss = torch.stack(losses).mean()
+            loss.backward()  # type: ignore[no-untyped-call]
+        return {"loss": float(loss.detach())}
+
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+        """See :meth:`Algorithm.adapt`."""
+        with pinned(self, training=False), torch.no_grad():
+            memory = self.remember([support])[0]
+        if not torch.isfinite(memory).all():
+            raise AdaptationFailed("what was written into the memory is not finite")
+        for step in sorted(set(steps)):
+            yield step, RecalledVoice(self, {"memory": memory})
+
+    def adapted_parameters(self) -> dict[str, int]:
+        """See :meth:`Algorithm.adapted_parameters`."""
+        return {"memory": self.cell.shape[0] * self.cell.shape[1]}
