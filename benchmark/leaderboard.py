@@ -5,13 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark.episode_log import COSTS_FILE, EPISODES_FILE
-from benchmark.errors import BenchmarkError, UsageError
+from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, write_text
 
 MIN_SEEDS = 3
@@ -20,8 +19,6 @@ COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_ada
 PROVENANCE = (
     "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "run_ids",
 )  # fmt: skip
-HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
-"""The metrics that fit a terminal's width; the file holds all."""
 RUNS = "runs"
 """Beside the tables: a folder for each run behind their rows, with the files that the rows are computed from."""
 KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
@@ -201,67 +198,3 @@ def read(path: Path) -> list[dict[str, str]]:
 def metrics_in(rows: Sequence[dict[str, str]]) -> list[str]:
     """The metrics' columns, in order."""
     return [name.removesuffix("_failed") for name in (rows[0] if rows else {}) if name.endswith("_failed")]
-
-
-def show(
-    path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None,
-    metrics: Sequence[str] = (),
-) -> str:  # fmt: skip
-    """A leaderboard to read.
-
-    Args:
-        path: the CSV file.
-        shots, steps: only rows with so many; rows that use no support set (0 shots) are always shown.
-        style: "table", "md" or "csv".
-        run_ids: only rows made from these runs.
-        metrics: columns to show; those of ``HEADLINE`` if empty, all if "all".
-
-    Raises:
-        BenchmarkError: there is no readable table.
-        UsageError: it has no such metric.
-    """
-    rows = [
-        row
-        for row in read(path)
-        if (shots is None or int(row["shots"]) in (0, shots))
-        and (steps is None or int(row["steps"]) == steps or int(row["shots"]) == 0)
-        and (run_ids is None or set(row["run_ids"].split()) & set(run_ids))
-    ]
-    available = metrics_in(rows)
-    for metric in metrics:
-        if rows and metric not in (*available, "all"):
-            raise UsageError(f"{path} has no metric {metric!r}; it has {', '.join(available)}, or say all.")
-    if "all" in metrics or not (set(HEADLINE) & set(available)):
-        metrics = available
-    elif not metrics:
-        metrics = [metric for metric in available if metric in HEADLINE]
-    header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
-    table = []
-    for row in rows:
-        failed = sum(int(row[f"{metric}_failed"] or 0) for metric in metrics)
-        name = row["algorithm"] + ("" if row["status"] == "ok" else f" ({row['status']})")
-        table.append([name, row["shots"], row["steps"], row["seeds"], *map(partial(_interval, row), metrics), str(failed or "")])
-    if style == "csv":
-        buffer = io.StringIO()
-        csv.writer(buffer, lineterminator="\n").writerows([header, *table])
-        return buffer.getvalue().rstrip("\n")
-    widths = [max(len(line[i]) for line in [header, *table]) for i in range(len(header))]
-    edge, separator = ("| ", " | ") if style == "md" else ("", "  ")
-
-    def line(cells: Sequence[str]) -> str:
-        texts = [cell.replace("|", "\\|") if style == "md" else cell for cell in cells]
-        padded = [text.ljust(w) if i == 0 else text.rjust(w) for i, (text, w) in enumerate(zip(texts, widths, strict=True))]
-        return (edge + separator.join(padded) + edge[::-1]).rstrip()
-
-    rule = line([("-" * w) for w in widths])
-    note = "\nsynthetic voices: not to be cited as speech" if any(row["synthetic"] == "true" for row in rows) else ""
-    return "\n".join([line(header), rule, *map(line, table)]) + note
-
-
-def _interval(row: dict[str, str], metric: str) -> str:
-    """Mean and half the interval's width."""
-    if not row[metric]:
-        return "-"
-    if not row[f"{metric}_lo"]:
-        return f"{float(row[metric]):.3f}"
-    return f"{float(row[metric]):.3f} ± {(float(row[f'{metric}_hi']) - float(row[f'{metric}_lo'])) / 2:.3f}"

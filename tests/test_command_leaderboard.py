@@ -56,7 +56,7 @@ def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[
                 (["show", "--format", "pdf"], "Argument --format: invalid choice: 'pdf'"),
         (["add"], "The following arguments are required: RUN"),
         (["add", "no_such_run"], "There is no run result at no_such_run"),
-        ([], "The following arguments are required: show|add|verify"),
+        ([], "The following arguments are required: show|cite|add|verify"),
     ],
 )
 def test_mistakes(tables: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str) -> None:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from benchmark.episode_log import CostRow, EpisodeLog, EpisodeRow
-from benchmark.errors import BenchmarkError
-from benchmark.leaderboard import add, read, show
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.leaderboard import add, read
 from benchmark.leaderboard_check import check
+from benchmark.leaderboard_table import cite, show
 from benchmark.results import RunIdentity, read_result, run_id, write_result
 
 
@@ -163,3 +164,35 @@ def test_rows_without_their_runs_are_counted(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "runs")
     assert check(table).unknown == 2
     assert check(table, [tmp_path / "elsewhere"]).recomputed == 2
+
+
+def test_tables_are_sorted_cut_and_formatted(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path, seed) for seed in range(3)], table)
+    add([make_run(tmp_path, seed, algorithm="zero_step", config={"seed": seed, "algo": {"name": "zero_step"}}) for seed in range(3)], table)
+
+    def means(sort: str) -> list[float]:
+        return [float(line.split(",")[4].split(" ")[0]) for line in show(table, sort=sort, style="csv").splitlines()[1:]]
+
+    assert len(means("mcd")) == 4
+    assert means("mcd") == sorted(means("mcd")) and means("-mcd") == sorted(means("mcd"), reverse=True)
+    latex = show(table, style="latex", steps=5)
+    assert latex.startswith("\\begin{tabular}") and "zero\\_step" in latex
+    with pytest.raises(UsageError, match="no column 'mos'"):
+        show(table, sort="mos")
+
+
+def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    folders = [make_run(tmp_path, seed) for seed in range(3)]
+    add(folders, table)
+    add([make_run(tmp_path, algorithm="anil")], table, preliminary=True)
+    entry = cite(table, "reptile", steps=5)
+    assert entry.startswith("@misc{") and entry.endswith("}") and all(folder.name in entry for folder in folders)
+    assert entry.count("{") == entry.count("}")
+    with pytest.raises(UsageError, match="fewer than three seeds"):
+        cite(table, "anil")
+    with pytest.raises(UsageError, match="did you mean 'reptile'"):
+        cite(table, "reptil")
+    with pytest.raises(UsageError, match="so many shots"):
+        cite(table, "reptile", shots=3)

@@ -1,6 +1,7 @@
-"""Show a leaderboard, add runs to it, or verify it.
+"""Show a leaderboard, cite it, add runs to it, or verify it.
 
 ``leaderboard show [TABLE]`` prints a table: a dataset's name, or the path of a CSV file; without TABLE, all there are.
+``leaderboard cite TABLE ALGORITHM`` prints BibTeX for rows that may be cited.
 ``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of the dataset's leaderboard.
 ``leaderboard verify [TABLE]`` checks every table's form and computes its rows again from the runs kept beside it.
 """
@@ -14,13 +15,19 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the two actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="show|add|verify", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="show|cite|add|verify", required=True)
     show = actions.add_parser("show", help="print leaderboards")
     show.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")
     show.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
     show.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
     show.add_argument("--metrics", metavar="A,B", default="", help="columns, or all (default: those that fit a terminal)")
-    show.add_argument("--format", choices=("table", "md", "csv"), default="table", help="(default: table)")
+    show.add_argument("--format", choices=("table", "md", "csv", "latex"), default="table", help="(default: table)")
+    show.add_argument("--sort", metavar="COLUMN", default="", help="rising; with = and a minus, falling: --sort=-gap_closed")
+    cite = actions.add_parser("cite", help="print BibTeX for rows")
+    cite.add_argument("table", metavar="TABLE", help="a dataset's name or a CSV file")
+    cite.add_argument("algorithm", metavar="ALGORITHM", help="whose rows")
+    cite.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
+    cite.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
     add = actions.add_parser("add", help="add runs")
     add.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that 'run' wrote, one for each seed")
     add.add_argument("--table", type=Path, metavar="FILE", help="CSV file (default: the dataset's, in leaderboards/)")
@@ -32,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
-    from benchmark import leaderboard
+    from benchmark import leaderboard, leaderboard_table
+    from benchmark.registry import normalise
 
     if args.action == "show":
         tables = table_files(args.table)
@@ -40,7 +48,10 @@ def run(args: argparse.Namespace) -> int:
             if len(tables) > 1:
                 print(f"{chr(10) if number else ''}{path.stem}")
             chosen = [name.strip() for name in args.metrics.split(",") if name.strip()]
-            print(leaderboard.show(path, args.shots, args.steps, args.format, metrics=chosen))
+            print(leaderboard_table.show(path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort))
+        return 0
+    if args.action == "cite":
+        print(leaderboard_table.cite(table_files(args.table)[0], normalise(args.algorithm), args.shots, args.steps))
         return 0
 
     if args.action == "verify":

@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.aligner import default_workers
     from benchmark.corpora import cache_folder
     from benchmark.errors import UsageError
-    from benchmark.leaderboard import add, show
+    from benchmark.leaderboard import add
+    from benchmark.leaderboard_table import show
 
     if args.seeds < 1 or (args.workers is not None and args.workers < 1):
         raise UsageError("--seeds and --workers must be at least 1.")

@@ -1,0 +1,155 @@
+"""Leaderboards to read, and to cite."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from benchmark.errors import UsageError
+from benchmark.leaderboard import metrics_in, read
+
+HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
+"""The metrics that fit a terminal's width; the file holds all."""
+STYLES = {"table": "simple", "md": "github", "latex": "latex_booktabs", "csv": ""}
+"""Formats, and tabulate's names for them."""
+
+
+def show(
+    path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None,
+    metrics: Sequence[str] = (), sort: str = "",
+) -> str:  # fmt: skip
+    """A leaderboard as text: means ± half the width of their intervals.
+
+    Args:
+        path: the CSV file.
+        shots, steps: only rows with so many. What uses no support set (0 shots), or does not adapt by steps (0 steps only), has
+            one value for all and is always shown.
+        style: one of ``STYLES``.
+        run_ids: only rows made from these runs.
+        metrics: columns to show; those of ``HEADLINE`` if empty, all if "all".
+        sort: column to sort by, rising, or falling with a "-" before it; what may be cited stays first.
+
+    Raises:
+        BenchmarkError: there is no readable table.
+        UsageError: it has no such metric or column.
+    """
+    every = read(path)
+    grid: dict[tuple[str, ...], set[str]] = {}
+    for row in every:
+        grid.setdefault(_who(row), set()).add(row["steps"])
+
+    def wanted(row: dict[str, str]) -> bool:
+        return (
+            (shots is None or int(row["shots"]) in (0, shots))
+            and (steps is None or int(row["steps"]) == steps or grid[_who(row)] == {"0"})
+            and (run_ids is None or bool(set(row["run_ids"].split()) & set(run_ids)))
+        )
+
+    rows = [row for row in every if wanted(row)]
+    if sort:
+        rows = _sorted(path, rows, sort)
+    available = metrics_in(rows)
+    for metric in metrics:
+        if rows and metric not in (*available, "all"):
+            raise UsageError(f"{path} has no metric {metric!r}; it has {', '.join(available)}, or say all.")
+    if "all" in metrics or not (set(HEADLINE) & set(available)):
+        metrics = available
+    elif not metrics:
+        metrics = [metric for metric in available if metric in HEADLINE]
+    header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
+    names = _names(rows)
+    table = [
+        [name, row["shots"], row["steps"], row["seeds"], *(_interval(row, metric) for metric in metrics), _failed(row, metrics)]
+        for name, row in zip(names, rows, strict=True)
+    ]
+    note = "\nsynthetic voices: not to be cited as speech" if any(row["synthetic"] == "true" for row in rows) else ""
+    if style == "csv":
+        buffer = io.StringIO()
+        csv.writer(buffer, lineterminator="\n").writerows([header, *table])
+        return buffer.getvalue().rstrip("\n")
+    from tabulate import tabulate
+
+    sides = ["left"] + ["right"] * (len(header) - 1)
+    return tabulate(table, header, tablefmt=STYLES[style], disable_numparse=True, colalign=sides if table else None) + note
+
+
+def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None = None) -> str:
+    """BibTeX for an algorithm's rows, and what they were made from.
+
+    Raises:
+        BenchmarkError: there is no readable table.
+        UsageError: it has no such rows, or only ones that must not be cited.
+    """
+    from benchmark import __version__
+    from benchmark.registry import suggest
+
+    rows = read(path)
+    mine = [row for row in rows if row["algorithm"] == algorithm]
+    if not mine:
+        raise UsageError(f"{path} has no rows of {algorithm}{suggest(algorithm, sorted({row['algorithm'] for row in rows}))}")
+    mine = [row for row in mine if (shots is None or int(row["shots"]) == shots) and (steps is None or int(row["steps"]) == steps)]
+    if not mine:
+        raise UsageError(f"{path} has no row of {algorithm} with so many shots and steps; leave out --shots and --steps to cite all.")
+    if bad := [row for row in mine if row["status"] != "ok" or row["synthetic"] == "true"]:
+        reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {bad[0]['status']}: fewer than three seeds"
+        raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
+    first = mine[0]
+    runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
+    return "\n".join([
+        f"@misc{{few-shot-tts-benchmark-{path.stem}-{algorithm},",
+        f"  title = {{Few-Shot {{TTS}} Benchmark: {algorithm} on {path.stem}}},",
+        f"  note = {{Version {__version__}, protocol {first['protocol_version']}, data {first['data_version']}, "
+        f"episodes {first['manifest_hash'][:12]}, preset {first['preset']}; runs {', '.join(runs)}}},",
+        "}",
+    ])  # fmt: skip
+
+
+def _who(row: dict[str, str]) -> tuple[str, ...]:
+    return row["algorithm"], row["options"], row["preset"], row["backbone"], row["vocoder"]
+
+
+def _names(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Algorithms, with their options' digest where two configurations are shown, and their status if not to be cited."""
+    kinds: dict[str, set[tuple[str, ...]]] = {}
+    for row in rows:
+        kinds.setdefault(row["algorithm"], set()).add(_who(row))
+    return [
+        row["algorithm"]
+        + (f":{row['options']}" if len(kinds[row["algorithm"]]) > 1 else "")
+        + ("" if row["status"] == "ok" else f" ({row['status']})")
+        for row in rows
+    ]
+
+
+def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str, str]]:
+    column, falling = sort.removeprefix("-"), sort.startswith("-")
+    if rows and column not in rows[0]:
+        raise UsageError(f"{path} has no column {column!r} to sort by; it has {', '.join(rows[0])}.")
+
+    # Text and numbers are sorted apart; what has no value comes last either way.
+    filled = [row for row in rows if row[column]]
+    numeric = all(_is_number(row[column]) for row in filled)
+    filled.sort(key=lambda row: float(row[column]) if numeric else row[column], reverse=falling)
+    return sorted([*filled, *(row for row in rows if not row[column])], key=lambda row: row["status"] != "ok")
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _failed(row: dict[str, str], metrics: Sequence[str]) -> str:
+    return str(sum(int(row[f"{metric}_failed"] or 0) for metric in metrics) or "")
+
+
+def _interval(row: dict[str, str], metric: str) -> str:
+    if not row[metric]:
+        return "-"
+    if not row[f"{metric}_lo"]:
+        return f"{float(row[metric]):.3f}"
+    return f"{float(row[metric]):.3f} ± {(float(row[f'{metric}_hi']) - float(row[f'{metric}_lo'])) / 2:.3f}"
