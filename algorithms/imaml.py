@@ -29,8 +29,9 @@ class IMAML(InnerLoopAlgorithm):
 
         Attributes:
             inner_steps: inner steps of a task in training, at least 1; enough to come near the inner problem's solution.
-            inner_lr: rate of the inner problem's gradient descent, above 0, and below 2 / ``proximal_weight`` to converge.
-            proximal_weight: lambda, above 0: how strongly adapted parameters are held to the initialisation.
+            inner_lr: rate of the inner problem's gradient descent, above 0.
+            proximal_weight: lambda, above 0: how strongly adapted parameters are held to the initialisation; below
+                2 / ``inner_lr``, or the inner loop can't converge.
             cg_steps: conjugate gradient steps, at least 1.
         """
 
@@ -44,6 +45,8 @@ class IMAML(InnerLoopAlgorithm):
             for name in ("inner_lr", "proximal_weight"):
                 if getattr(self, name) <= 0:
                     raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+            if self.proximal_weight >= 2 / self.inner_lr:
+                raise ValueError(f"proximal_weight must be below 2 / inner_lr = {2 / self.inner_lr:g}, not {self.proximal_weight}")
             if self.cg_steps < 1:
                 raise ValueError(f"cg_steps must be at least 1, not {self.cg_steps}")
 

@@ -10,10 +10,7 @@ from torch import Tensor, nn
 
 from benchmark.algorithm import Task
 from benchmark.backbone import Backbone
-from benchmark.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
-
-SPEED = 30.0
-"""How far the logarithms of the rates move for each unit that the outer optimiser moves their parameters."""
+from benchmark.outer_loop import RATE_SPEED, InnerLoopAlgorithm, InnerLoopConfig
 
 
 class MAMLPlusPlus(InnerLoopAlgorithm):
@@ -21,9 +18,8 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
 
     * Multi-step loss (equation 3): the query loss after each of the K inner steps counts 1/K at first; all but the last
       fall linearly to 0 over ``annealing_steps`` outer steps, the last one's weight taking up the rest.
-    * Per-layer per-step rates: each parameter tensor has a rate for each step, inner_lr * exp(30 s), s = 0 at first. A
-      hundred of Adam's steps at 3e-4 move s by up to .02 or .03, so a rate by up to a factor of two. Steps beyond the K-th,
-      at test time, repeat the K-th's rates. The rates are shared by all speakers: none are stored for each.
+    * Per-layer per-step rates: each parameter tensor has a rate for each step, inner_lr * exp(RATE_SPEED * s), s = 0 at first.
+      Steps beyond the K-th, at test time, repeat the K-th's rates. They are shared by all speakers: none are stored for each.
     * Derivative-order annealing: first derivatives in the first ``first_order_steps`` outer steps, second ones after.
 
     The outer steps done so far are counted in a buffer, so that a resumed training goes on along both schedules.
@@ -62,7 +58,7 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
     def rate(self, step: int, name: str) -> Tensor:
         """See :meth:`InnerLoopAlgorithm.rate`."""
         row = min(step, self.config.inner_steps - 1)
-        rate: Tensor = self.config.inner_lr * torch.exp(SPEED * self.log_rates[row, self.columns[name]])
+        rate: Tensor = self.config.inner_lr * torch.exp(RATE_SPEED * self.log_rates[row, self.columns[name]])
         return rate
 
     def step_weights(self) -> Sequence[float]:
@@ -75,6 +71,11 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
     def second_order(self) -> bool:
         """See :attr:`InnerLoopAlgorithm.second_order`."""
         return int(self.outer_steps) >= self.config.first_order_steps
+
+    @property
+    def phase(self) -> int:
+        """See :attr:`Algorithm.phase`: intermediate losses and second derivatives both cost."""
+        return 2 * (self.step_weights()[0] > 0) + self.second_order
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """See :meth:`InnerLoopAlgorithm.meta_step`."""

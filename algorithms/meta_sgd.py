@@ -8,19 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
-from benchmark.outer_loop import InnerLoopAlgorithm
-
-SPEED = 30.0
-"""How far the rates move for each unit that the outer optimiser moves their parameters."""
+from benchmark.outer_loop import RATE_SPEED, InnerLoopAlgorithm
 
 
 class MetaSGD(InnerLoopAlgorithm):
     """Li et al., "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning" (2017), equations 2 and 3.
 
     Inner loop: theta_k = theta_(k-1) - alpha * grad L_support(theta_(k-1)), elementwise; the outer loop learns theta and alpha.
-    Learned are multiples of the initial rate, alpha = inner_lr * (1 + 30 s) with s = 0 at first: one optimiser serves theta
-    and s, and a hundred of Adam's steps at 3e-4 move s by up to .02 or .03, so alpha by its own size, through 0 if need be
-    (a negative rate climbs). Weight decay draws towards inner_lr. The rates are shared by all speakers: none are stored for each.
+    The paper takes one step; here the same rates serve all ``inner_steps``. Learned are multiples of the initial rate,
+    alpha = inner_lr * (1 + RATE_SPEED * s) with s = 0 at first, and weight decay draws towards it. A rate may become negative,
+    and its parameter climb: good for the steps it was trained for, without end beyond them, so there such parameters stay
+    where they are. The rates are shared by all speakers: none are stored for each.
     """
 
     @dataclass(frozen=True)
@@ -45,9 +43,9 @@ class MetaSGD(InnerLoopAlgorithm):
             self.scales[_key(name)] = nn.Parameter(torch.zeros_like(backbone.get_parameter(name)))
 
     def rate(self, step: int, name: str) -> Tensor:
-        """See :meth:`InnerLoopAlgorithm.rate`; the same in every step."""
-        rate: Tensor = self.config.inner_lr * (1 + SPEED * self.scales[_key(name)])
-        return rate
+        """See :meth:`InnerLoopAlgorithm.rate`; the same in every step, but not negative beyond ``inner_steps``."""
+        rate: Tensor = self.config.inner_lr * (1 + RATE_SPEED * self.scales[_key(name)])
+        return rate if step < self.config.inner_steps else rate.clamp_min(0.0)
 
 
 def _key(name: str) -> str:

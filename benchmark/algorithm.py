@@ -129,6 +129,11 @@ class Algorithm(nn.Module, ABC):
         self.backbone = backbone
         self.config: Any = config if config is not None else self.Config()
 
+    @property
+    def phase(self) -> int:
+        """A number that changes when the cost of a training step does (second derivatives begin, say): it is counted anew then."""
+        return 0
+
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """Leave gradients on the parameters for the outer optimiser, and return scalars for the logs.
 

@@ -32,9 +32,11 @@ def select(backbone: Backbone, groups: Sequence[str]) -> tuple[str, ...]:
     """The names of the parameters in ``groups``, each once, in the model's order.
 
     Raises:
-        UsageError: the backbone has no such group.
+        UsageError: the backbone has no such group, or none is given.
     """
     available = backbone.adaptable_groups()
+    if not groups:
+        raise UsageError(f"There must be at least one group to adapt; the backbone has {', '.join(available)}.")
     for group in groups:
         if group not in available:
             raise UsageError(f"The backbone has no group {group!r} to adapt; it has {', '.join(available)}.")

@@ -15,6 +15,14 @@ from benchmark.batch import Batch
 from benchmark.inner_loop import add_gradients, descend, gradients, select, sizes
 
 
+RATE_SPEED = 30.0
+"""How far learned inner rates, relative to the initial one, move for each unit that the outer optimiser moves their parameters.
+
+One optimiser serves weights and rates. A hundred of Adam's steps at 3e-4 move a parameter by up to .02 or .03: with this
+factor, a rate by about its own size.
+"""
+
+
 @dataclass(frozen=True)
 class InnerLoopConfig:
     """Settings of the inner loop.
@@ -67,7 +75,7 @@ class InnerLoopAlgorithm(Algorithm):
         return parameter - self.rate(step, name) * gradient
 
     def step_weights(self) -> Sequence[float]:
-        """Weights of the query losses after inner steps 1, 2, ... ``inner_steps``."""
+        """Weights of the query losses after inner steps 1, 2, ... ``inner_steps``, the last one above 0."""
         return [0.0] * (self.config.inner_steps - 1) + [1.0]
 
     @property
@@ -93,7 +101,7 @@ class InnerLoopAlgorithm(Algorithm):
         """
         weights = self.step_weights()
         adapted = {name: learned[f"backbone.{name}"] for name in self.names}
-        objective = loss = torch.zeros(())
+        losses = []
         for step, weight in enumerate(weights):
             _, grads = gradients(self.backbone, adapted, support, create_graph=self.second_order)
             adapted = {
@@ -102,8 +110,8 @@ class InnerLoopAlgorithm(Algorithm):
             }
             if weight > 0:
                 loss = call(self.backbone, adapted, "loss", query)["loss"]
-                objective = objective.to(loss) + weight * loss
-        return loss, torch.autograd.grad(objective, list(learned.values()), materialize_grads=True)
+                losses.append(weight * loss)
+        return loss, torch.autograd.grad(torch.stack(losses).sum(), list(learned.values()), materialize_grads=True)
 
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
         """See :meth:`Algorithm.adapt`."""
