@@ -14,7 +14,6 @@ from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
 from benchmark.inner_loop import add_gradients, descend, gradients, select, sizes
 
-
 RATE_SPEED = 30.0
 """How far learned inner rates, relative to the initial one, move for each unit that the outer optimiser moves their parameters.
 
