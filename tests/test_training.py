@@ -85,7 +85,7 @@ def test_meta_training_that_overflows_stops_and_keeps_weights_that_work(tmp_path
 
 
 def test_a_rate_that_overflows_the_weights_at_once_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="diverged at step 0: the weights are not finite.*nothing was trained yet"):
+    with pytest.raises(BenchmarkError, match=r"diverged at step 0: the weights are not finite.*nothing was trained yet"):
         fit(Pretraining(tiny_backbone()), item, 1e39, Budget(steps=9), 0, tmp_path / "x.ckpt")
 
 

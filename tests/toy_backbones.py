@@ -75,8 +75,9 @@ class Copies(Toy):
         return hidden.squeeze(-1)
 
     def loss(self, batch: Batch, speaker: Tensor | None = None) -> dict[str, Tensor]:
-        """See :meth:`Backbone.loss`."""
-        return {"loss": (self.predict(batch.mels[..., 0]) - batch.energy).square().mean(1).sum()}
+        """See :meth:`Backbone.loss`; "each" is each copy's."""
+        each = (self.predict(batch.mels[..., 0]) - batch.energy).square().mean(1)
+        return {"loss": each.sum(), "each": each.detach()}
 
 
 def points(x: Tensor, y: Tensor) -> Batch:
