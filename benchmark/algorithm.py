@@ -113,15 +113,15 @@ class Algorithm(nn.Module, ABC):
         uses_support: False where adaptation ignores the support set (evaluated once, as 0 shots).
         max_steps: the most adaptation steps that make sense; 0 where there are none (evaluated at 0 steps only).
         oracle: True for toplines, which are shown the reference recording.
-        compares_tasks: True where the training loss sets a step's tasks against one another (metric learning), so that its
-            gradient is not the mean of theirs one by one.
+        pools_tasks: True where a training step is not the mean of its tasks one by one: it compares speakers with one
+            another (metric learning), or takes statistics over all of them.
     """
 
     trains: ClassVar[bool] = True
     uses_support: ClassVar[bool] = True
     max_steps: ClassVar[int | None] = None
     oracle: ClassVar[bool] = False
-    compares_tasks: ClassVar[bool] = False
+    pools_tasks: ClassVar[bool] = False
 
     @dataclass(frozen=True)
     class Config:

@@ -155,7 +155,7 @@ def requirements(plugin: type[Algorithm], config: Any) -> Iterator[tuple[str, Ca
             require(_close(*stored), "padding the support set to a greater length changes the voice")
 
     def one_by_one() -> None:
-        if not plugin.trains or plugin.compares_tasks:
+        if not plugin.trains or plugin.pools_tasks:
             return
         algorithm = plugin(tiny_backbone(), config)
         torch.manual_seed(0)
