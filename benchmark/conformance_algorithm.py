@@ -105,6 +105,7 @@ def _voices(algorithm: Algorithm, steps: tuple[int, ...] = (0, 2)) -> dict[int, 
 
 def requirements(plugin: type[Algorithm], config: Any) -> Iterator[tuple[str, Callable[[], object]]]:
     """Each requirement, and what to call to try it: it raises if the requirement is not met."""
+
     def equal(one: Algorithm, other: Algorithm, problem: str) -> None:
         a, b = _voices(one), _voices(other)
         require(all(torch.equal(a[step][0], b[step][0]) for step in a), problem)

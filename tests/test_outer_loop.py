@@ -127,9 +127,7 @@ def test_anil_adapts_the_head_and_learns_the_body_in_the_outer_loop() -> None:
 
 def test_imaml_differentiates_the_solution_in_what_is_not_adapted() -> None:
     model, task = two_layers()
-    found = gradients(
-        make("imaml", model, groups=("head",), inner_steps=400, inner_lr=0.2, proximal_weight=LAMBDA, cg_steps=2), task
-    )
+    found = gradients(make("imaml", model, groups=("head",), inner_steps=400, inner_lr=0.2, proximal_weight=LAMBDA, cg_steps=2), task)
     body, head = (model.get_parameter(name).detach().requires_grad_() for name in ("body", "head"))
     # Ridge regression towards the initial head, in closed form.
     solved = torch.linalg.solve(body.T @ G_S @ body + LAMBDA * torch.eye(2), body.T @ B_S + LAMBDA * head)
@@ -206,7 +204,7 @@ def test_maml_plus_plus_schedules() -> None:
 
 
 def adapted(algorithm: Algorithm, task: Task, steps: int) -> Tensor:
-    (_, voice), = algorithm.adapt(task.support, [steps])
+    ((_, voice),) = algorithm.adapt(task.support, [steps])
     assert isinstance(voice, AdaptedVoice)
     return voice.stored["w"]
 
