@@ -44,11 +44,11 @@ class Reptile(Algorithm):
 
         def __post_init__(self) -> None:
             if self.inner_steps < 2:
-                raise ValueError("inner_steps must be at least 2")
+                raise ValueError(f"inner_steps must be at least 2, not {self.inner_steps}")
             if self.inner_lr <= 0:
-                raise ValueError("inner_lr must be above 0")
+                raise ValueError(f"inner_lr must be above 0, not {self.inner_lr}")
             if self.optimizer not in ("adam", "sgd"):
-                raise ValueError("optimizer must be adam or sgd")
+                raise ValueError(f"optimizer must be adam or sgd, not {self.optimizer}")
 
     def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)

@@ -119,6 +119,8 @@ class Algorithm(nn.Module, ABC):
         search_space: values that ``tune`` chooses from, by the name of a ``Config`` field; the default among them.
         adaptation_only: fields of ``Config`` that neither ``meta_step`` nor the state_dict depends on, so that trials
             which differ in nothing else share one training.
+        pools_tasks: True where a training step is not the mean of its tasks one by one: it compares speakers with one
+            another (metric learning), or takes statistics over all of them.
     """
 
     trains: ClassVar[bool] = True
@@ -127,6 +129,7 @@ class Algorithm(nn.Module, ABC):
     oracle: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
     adaptation_only: ClassVar[Sequence[str]] = ()
+    pools_tasks: ClassVar[bool] = False
 
     @dataclass(frozen=True)
     class Config:
@@ -136,6 +139,11 @@ class Algorithm(nn.Module, ABC):
         super().__init__()
         self.backbone = backbone
         self.config: Any = config if config is not None else self.Config()
+
+    @property
+    def phase(self) -> int:
+        """A number that changes when the cost of a training step does (second derivatives begin, say): it is counted anew then."""
+        return 0
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """Leave gradients on the parameters for the outer optimiser, and return scalars for the logs.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.algorithm import Task, pinned
 from benchmark.backbone import Backbone, call
@@ -16,16 +17,26 @@ from benchmark.errors import AdaptationFailed, UsageError
 NEW_SPEAKER_SHARE = 0.1
 
 Parameters = dict[str, Tensor]
-OptimizerFactory = Callable[[list[Tensor]], torch.optim.Optimizer]
+
+
+class Stepper(Protocol):
+    """What moves parameters by their ``.grad``: a ``torch.optim`` optimiser, or a rule of one's own."""
+
+    def step(self) -> object: ...
+
+
+OptimizerFactory = Callable[[list[Tensor]], Stepper]
 
 
 def select(backbone: Backbone, groups: Sequence[str]) -> tuple[str, ...]:
     """The names of the parameters in ``groups``, each once, in the model's order.
 
     Raises:
-        UsageError: the backbone has no such group.
+        UsageError: the backbone has no such group, or none is given.
     """
     available = backbone.adaptable_groups()
+    if not groups:
+        raise UsageError(f"There must be at least one group to adapt; the backbone has {', '.join(available)}.")
     for group in groups:
         if group not in available:
             raise UsageError(f"The backbone has no group {group!r} to adapt; it has {', '.join(available)}.")
@@ -49,7 +60,9 @@ def gradients(
     Raises:
         AdaptationFailed: the loss is not finite.
     """
-    loss = call(backbone, parameters, "loss", batch)["loss"]
+    # Without second derivatives nothing flows into what is not adapted: no graph is built through it.
+    frozen = {} if create_graph else {n: p.detach() for n, p in backbone.named_parameters() if n not in parameters}
+    loss = call(backbone, {**frozen, **parameters}, "loss", batch)["loss"]
     if not torch.isfinite(loss):
         raise AdaptationFailed("the loss in the inner loop is not finite")
     grads = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, materialize_grads=True)
@@ -71,7 +84,7 @@ def descend(
         ``(step, parameters)`` at each of ``steps``; the parameters are detached copies.
 
     Raises:
-        AdaptationFailed: the loss is not finite.
+        AdaptationFailed: the loss, or a parameter to be yielded, is not finite.
     """
     own = dict(backbone.named_parameters())
     parameters = {name: own[name].detach().clone().requires_grad_() for name in names}
@@ -86,6 +99,8 @@ def descend(
                     parameter.grad = grad
                 update.step()
         done = target
+        if not all(torch.isfinite(parameter).all() for parameter in parameters.values()):
+            raise AdaptationFailed(f"the parameters are not finite after {done} steps")
         yield target, {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
@@ -113,9 +128,9 @@ def both_halves(tasks: Sequence[Task]) -> list[Batch]:
     return [batch for task in tasks for batch in (task.support, task.query)]
 
 
-def add_gradients(backbone: Backbone, grads: Mapping[str, Tensor]) -> None:
-    """Add to the ``.grad`` of the named parameters."""
-    parameters = dict(backbone.named_parameters())
+def add_gradients(module: nn.Module, grads: Mapping[str, Tensor]) -> None:
+    """Add to the ``.grad`` of the module's named parameters."""
+    parameters = dict(module.named_parameters())
     for name, grad in grads.items():
         parameter = parameters[name]
         parameter.grad = grad.detach().clone() if parameter.grad is None else parameter.grad + grad.detach()

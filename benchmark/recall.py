@@ -155,6 +155,7 @@ class RecallLearner(Algorithm, ABC):
     """
 
     max_steps = 0
+    pools_tasks = True  # PhoneAcoustics
 
     def __init__(self, backbone: Backbone, config: Any, cell: Cell) -> None:
         super().__init__(backbone, config)

@@ -19,7 +19,7 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.evaluation import Evaluator, evaluate
 from benchmark.files import write_text
 from benchmark.metric import Metric, MetricContext
-from benchmark.pretraining import pretrained, speaker_index
+from benchmark.pretraining import build, pretrained, speaker_index
 from benchmark.progress import progress
 from benchmark.results import RunIdentity, run_id, write_result
 from benchmark.settings import RunSettings
@@ -132,6 +132,8 @@ def trained(
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     backbone_type = registry.load("backbone", settings.backbone.name, plugins)
     source = registry.source_digest(registry.get("backbone", settings.backbone.name, plugins))
+    # Settings that the backbone can't serve are refused now, not after an hour of pretraining.
+    plugin(build(backbone_type, settings.backbone.config, corpus, settings.seed), settings.algo.config)
     backbone, _ = pretrained(backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache)
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)

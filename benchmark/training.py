@@ -49,13 +49,13 @@ class Training(pl.LightningModule):
     """One optimiser around any learner. Steps are functions of (seed, step), so a resumed run repeats nothing and skips nothing."""
 
     def __init__(
-        self, learner: Any, learning_rate: float, budget: Budget, seed: int, show: Callable[[float, dict[str, float]], object]
+        self, learner: Any, learning_rate: float, budget: Budget, seed: int, path: Path, show: Callable[[float, dict[str, float]], object]
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.learner, self.learning_rate, self.budget, self.seed = learner, learning_rate, budget, seed
-        self.show = show
-        self.step, self.flops, self.seconds, self.counted = 0, 0.0, 0.0, [0.0, 0.0]
+        self.path, self.show = path, show
+        self.step, self.flops, self.seconds, self.counted, self.phase = 0, 0.0, 0.0, [0.0, 0.0], 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, as is usual for text-to-speech; betas (0.9, 0.98) after FastSpeech 2."""
@@ -65,7 +65,7 @@ class Training(pl.LightningModule):
         """Gradients by the learner, clipped to norm 1, one optimiser step.
 
         Raises:
-            TrainingDiverged: loss or gradients are not finite.
+            TrainingDiverged: loss, gradients or the weights after the step are not finite.
         """
         started = time.perf_counter()
         torch.manual_seed((self.seed << 32) + self.step)
@@ -82,6 +82,8 @@ class Training(pl.LightningModule):
         for group in optimizer.param_groups:
             group["lr"] = self.learning_rate * self._schedule()
         optimizer.step()
+        if not torch.isfinite(torch.nn.utils.get_total_norm(self.learner.parameters())):
+            raise self._diverged("the weights are not finite after it")
         self.step += 1
         self.seconds += time.perf_counter() - started
         progress = self.budget.progress(self.step, self.flops)
@@ -90,10 +92,15 @@ class Training(pl.LightningModule):
             self.trainer.should_stop = True
 
     def _diverged(self, why: str) -> TrainingDiverged:
-        return TrainingDiverged(f"Training diverged at step {self.step}: {why}; lower the learning rate. The last good checkpoint is kept.")
+        kept = f"the last good checkpoint is kept in {self.path}" if self.step else "nothing was trained yet"
+        return TrainingDiverged(f"Training diverged at step {self.step}: {why}; lower the learning rate, or the inner loop's; {kept}.")
 
     def _counted(self, item: Any) -> dict[str, float]:
-        if self.step % COUNT_EVERY:
+        phase = getattr(self.learner, "phase", 0)
+        if phase != self.phase:
+            # What steps cost before says nothing about those to come.
+            self.phase, self.counted = phase, [0.0, 0.0]
+        if self.step % COUNT_EVERY and self.counted[1]:
             logs = self.learner.meta_step(item)
         else:
             with FlopCounterMode(display=False) as counter:
@@ -110,7 +117,8 @@ class Training(pl.LightningModule):
 
     def on_save_checkpoint(self, state: dict[str, Any]) -> None:
         """Keep what the weights don't say."""
-        state["progress"] = {"step": self.step, "flops": self.flops, "seconds": self.seconds, "counted": self.counted}
+        state["progress"] = {"step": self.step, "flops": self.flops, "seconds": self.seconds}
+        state["progress"] |= {"counted": self.counted, "phase": self.phase}
 
     def on_load_checkpoint(self, state: dict[str, Any]) -> None:
         """Go on from there."""
@@ -132,15 +140,16 @@ class _Items(IterableDataset[Any]):
 
 class _Saver(pl.Callback):
     def __init__(self, path: Path, every: float) -> None:
-        self.path, self.every, self.last = path, every, time.monotonic()
+        # The first step is saved at once, so that whatever comes there is a checkpoint.
+        self.path, self.every, self.last = path, every, -math.inf
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
         if time.monotonic() - self.last >= self.every:
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
-        checkpoint.save(self.path, trainer._checkpoint_connector.dump_checkpoint())
         self.last = time.monotonic()
+        checkpoint.save(self.path, trainer._checkpoint_connector.dump_checkpoint())
 
 
 def fit(
@@ -168,7 +177,7 @@ def fit(
     Returns:
         "steps", "flops" and "seconds" spent, interrupted parts included.
     """
-    module = Training(learner, learning_rate, budget, seed, show)
+    module = Training(learner, learning_rate, budget, seed, path, show)
     saver = _Saver(path, checkpoint_seconds)
     state = checkpoint.load(path)
     # Lightning's own messages tell of devices and data loaders; ours say what matters to a user.

@@ -42,4 +42,41 @@ def test_bad_plugin_is_caught(tmp_path: Path) -> None:
     path.write_text(BAD)
     info = registry.from_file(path)
     wrong = {o.requirement for o in conformance.check(info, registry.load_info(info)) if o.problem}
-    assert {"adapt is pure and repeatable", "stored parameters are counted right"} <= wrong
+    assert {
+        "adapt is pure and repeatable", "stored parameters are counted right", "a loss that is not finite is a failed adaptation"
+    } <= wrong  # fmt: skip
+
+
+CARELESS = '''
+"""Careless."""
+from functools import partial
+import torch
+from benchmark.algorithm import AdaptedVoice, Algorithm
+from benchmark.inner_loop import sizes
+
+class Careless(Algorithm):
+    """Learns from padding, adds tasks up, and stores a mean over padding."""
+    def meta_step(self, tasks):
+        for task in tasks:
+            loss = self.backbone.loss(task.query)["loss"] + (task.query.mels.mean() * self.backbone.new_speaker).sum()
+            loss.backward()
+        return {"loss": float(loss.detach())}
+    def adapt(self, support, steps):
+        for step in steps:
+            yield step, AdaptedVoice(self.backbone, {"new_speaker": self.backbone.new_speaker.detach() + support.mels.mean()})
+    def adapted_parameters(self):
+        return sizes(self.backbone, ["new_speaker"])
+
+PLUGIN = Careless
+'''
+
+
+def test_careless_batching_is_caught(tmp_path: Path) -> None:
+    path = tmp_path / "careless.py"
+    path.write_text(CARELESS)
+    info = registry.from_file(path)
+    problems = {o.requirement: o.problem for o in conformance.check(info, registry.load_info(info)) if o.problem}
+    assert set(problems) == {
+        "padding changes nothing", "tasks of unequal length together are as one by one", "a loss that is not finite is a failed adaptation"
+    }  # fmt: skip
+    assert problems["padding changes nothing"] == "padding a task's batches to a greater length changes the training gradient"

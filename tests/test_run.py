@@ -58,6 +58,23 @@ def test_topline_scores_itself_as_perfect(cache: Path, tmp_path: Path) -> None:
     assert point["metrics"]["stoi"]["mean"] == pytest.approx(1, abs=1e-6)
 
 
+def test_an_inner_loop_that_overflows_is_a_failed_episode_and_the_run_goes_on(cache: Path, tmp_path: Path) -> None:
+    folder = run("finetune", cache, tmp_path, "--algo.learning_rate", "1e30")
+    before, after = json.loads((folder / "result.json").read_text())["curve"]
+    assert (before["steps"], before["metrics"]["mcd"]["n"], before["metrics"]["mcd"]["n_failed"]) == (0, 2, 0)
+    assert (after["steps"], after["metrics"]["mcd"]["n"], after["metrics"]["mcd"]["n_failed"]) == (2, 0, 2)
+    assert after["metrics"]["mcd"]["mean"] is None
+    assert "adaptation failed: the loss in the inner loop is not finite" in (folder / "episodes.csv").read_text()
+
+
+def test_meta_training_that_diverges_is_one_sentence(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    diverging = ["--algo", "maml", "--algo.inner_lr", "1e30"]
+    assert main(["run", *diverging, *COMMON, "--cache", str(cache), "--output", str(tmp_path)]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: Training diverged at step 0: the loss in the inner loop is not finite; lower the learning rate")
+    assert not list(tmp_path.glob("*/result.json"))
+
+
 def test_the_readmes_plugin_fits_and_runs(cache: Path, tmp_path: Path) -> None:
     source = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     assert source is not None
@@ -88,6 +105,12 @@ def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: p
         (["--algo", "reptile", "--steps", "-5"], "steps must be at least 0"),
         (["--algo", "reptile", "--seeds", "0"], "--seeds"),
         (["--algo", "finetune", "--algo.groups", "tail", "--fast-dev-run"], "no group 'tail'"),
+        (["--algo", "anil", "--algo.groups", "tail"], "no group 'tail' to adapt; it has embedding"),  # before any pretraining
+        (["--algo", "anil", "--algo.groups", "[]"], "at least one group"),
+        (["--algo", "maml", "--algo.inner_steps", "-1"], "inner_steps must be at least 1, not -1"),
+        (["--algo", "meta_sgd", "--algo.inner_lr", "0"], "inner_lr must be above 0"),
+        (["--algo", "imaml", "--algo.proximal_weight", "50"], "proximal_weight must be below 2 / inner_lr"),
+        (["--algo", "maml_plus_plus", "--algo.annealing_steps", "-1"], "annealing_steps must be at least 0"),
     ],
 )
 def test_wrong_usage_is_one_sentence(

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import checkpoint
+from benchmark import checkpoint, registry
+from benchmark.algorithm import Task
 from benchmark.batch import Batch
 from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.errors import BenchmarkError
@@ -63,6 +64,46 @@ def test_divergence_is_one_sentence_and_keeps_the_last_good_checkpoint(tmp_path:
         fit(learner, poisoned, 1e-3, Budget(steps=9), 0, tmp_path / "x.ckpt", checkpoint_seconds=0)
     state = checkpoint.load(tmp_path / "x.ckpt")
     assert state is not None and state["progress"]["step"] == 3
+
+
+def test_meta_training_that_overflows_stops_and_keeps_weights_that_work(tmp_path: Path) -> None:
+    plugin = registry.load("algorithm", "maml")
+    algorithm, path = plugin(tiny_backbone(), plugin.Config(inner_steps=1)), tmp_path / "x.ckpt"
+
+    def tasks(step: int) -> list[Task]:
+        if step == 3:
+            with torch.no_grad():  # finite, but too large for a float32 loss
+                algorithm.backbone.get_parameter("output.weight").mul_(1e38)
+        return [Task(tiny_batch(0, 2, step), tiny_batch(0, 2, step + 100))]
+
+    with pytest.raises(BenchmarkError, match=r"diverged at step [23]: .*lower the learning rate.* kept in .*x\.ckpt"):
+        fit(algorithm, tasks, 1e-3, Budget(steps=9), 0, path)
+    state = checkpoint.load(path)
+    assert state is not None and state["progress"]["step"] == 1
+    algorithm.load_state_dict({name.removeprefix("learner."): value for name, value in state["state_dict"].items()})
+    assert algorithm.meta_step(tasks(0))["loss"] < 10
+
+
+def test_a_rate_that_overflows_the_weights_at_once_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"diverged at step 0: the weights are not finite.*nothing was trained yet"):
+        fit(Pretraining(tiny_backbone()), item, 1e39, Budget(steps=9), 0, tmp_path / "x.ckpt")
+
+
+def test_flops_of_steps_that_become_dearer_are_counted_right(tmp_path: Path) -> None:
+    plugin = registry.load("algorithm", "maml_plus_plus")
+
+    def spent(steps: int, **schedule: int) -> float:
+        algorithm = plugin(tiny_backbone(), plugin.Config(inner_steps=2, **schedule))
+        tasks = [Task(tiny_batch(0), tiny_batch(0, 2, 1))]
+        return fit(algorithm, lambda step: tasks, 1e-4, Budget(steps=steps), 0, tmp_path / f"{steps}{schedule}.ckpt")["flops"]
+
+    # Equal batches cost the same in every step of a phase.
+    first = spent(1, annealing_steps=0, first_order_steps=9)
+    second = spent(1, annealing_steps=0, first_order_steps=0)
+    both = spent(1, annealing_steps=9, first_order_steps=0)
+    assert first < second < both
+    assert spent(13, annealing_steps=7, first_order_steps=0) == pytest.approx(7 * both + 6 * second)
+    assert spent(13, annealing_steps=0, first_order_steps=7) == pytest.approx(7 * first + 6 * second)
 
 
 def test_damaged_checkpoint_is_never_used(tmp_path: Path) -> None:

@@ -1,0 +1,27 @@
+"""ANIL: MAML whose inner loop adapts the head alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmark.outer_loop import InnerLoopAlgorithm
+
+
+class ANIL(InnerLoopAlgorithm):
+    """Raghu et al., "Rapid Learning or Feature Reuse? Towards Understanding the Effectiveness of MAML" (ICLR 2020), section 4.
+
+    MAML's two loops; the body's features are learned in the outer loop and reused as they are for a new speaker.
+    """
+
+    @dataclass(frozen=True)
+    class Config(InnerLoopAlgorithm.Config):
+        """Settings of inner and outer loop.
+
+        Attributes:
+            groups: parameter groups adapted in the inner loop and at test time: the head.
+        """
+
+        groups: tuple[str, ...] = ("output",)
+
+
+PLUGIN = ANIL

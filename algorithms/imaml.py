@@ -1,0 +1,120 @@
+"""iMAML: the gradient at the inner problem's solution, whatever path led there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from benchmark.backbone import call
+from benchmark.batch import Batch
+from benchmark.inner_loop import descend, gradients
+from benchmark.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
+
+
+class IMAML(InnerLoopAlgorithm):
+    """Rajeswaran et al., "Meta-Learning with Implicit Gradients" (NeurIPS 2019), equations 3 to 7 and algorithm 2.
+
+    Inner problem: phi minimises L_support(phi) + lambda/2 * |phi - theta|^2, by gradient descent from theta. Outer gradient:
+    x = (I + H / lambda)^-1 * grad L_query(phi), H being the Hessian of L_support at phi, by conjugate gradients on Hessian-vector
+    products; memory does not grow with the inner steps. Parameters psi outside the groups, which phi depends on too, get
+    grad_psi L_query - (d^2 L_support / d psi d phi) x / lambda by the same theorem.
+    """
+
+    @dataclass(frozen=True)
+    class Config(InnerLoopConfig):
+        """Settings of inner and outer loop.
+
+        Attributes:
+            inner_steps: inner steps of a task in training, at least 1; enough to come near the inner problem's solution.
+            inner_lr: rate of the inner problem's gradient descent, above 0.
+            proximal_weight: lambda, above 0: how strongly adapted parameters are held to the initialisation; below
+                2 / ``inner_lr``, or the inner loop can't converge.
+            cg_steps: conjugate gradient steps, at least 1.
+        """
+
+        inner_steps: int = 5
+        inner_lr: float = 0.1
+        proximal_weight: float = 0.5
+        cg_steps: int = 3
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            for name in ("inner_lr", "proximal_weight"):
+                if getattr(self, name) <= 0:
+                    raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+            if self.proximal_weight >= 2 / self.inner_lr:
+                raise ValueError(f"proximal_weight must be below 2 / inner_lr = {2 / self.inner_lr:g}, not {self.proximal_weight}")
+            if self.cg_steps < 1:
+                raise ValueError(f"cg_steps must be at least 1, not {self.cg_steps}")
+
+    def update(self, step: int, name: str, parameter: Tensor, gradient: Tensor) -> Tensor:
+        """See :meth:`InnerLoopAlgorithm.update`."""
+        pull = self.config.proximal_weight * (parameter - self.backbone.get_parameter(name))
+        return parameter - self.config.inner_lr * (gradient + pull)
+
+    def meta_gradient(self, support: Batch, query: Batch, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        """See :meth:`InnerLoopAlgorithm.meta_gradient`."""
+        strength = self.config.proximal_weight
+        _, phi = next(descend(self.backbone, self.names, support, self.stepper(), [self.config.inner_steps]))
+        adapted = {name: parameter.requires_grad_() for name, parameter in phi.items()}
+        others = {name: p for name, p in learned.items() if name.removeprefix("backbone.") not in adapted}
+        inputs = [*adapted.values(), *others.values()]
+        loss = call(self.backbone, adapted, "loss", query)["loss"]
+        outer = torch.autograd.grad(loss, inputs, materialize_grads=True)
+        _, inner = gradients(self.backbone, adapted, support, create_graph=True)
+
+        def product(vector: Tensor, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+            """Second derivatives of the support loss, in ``adapted`` and in ``inputs``, times a vector in ``adapted``."""
+            pairs = [(grad, part) for grad, part in zip(inner, _split(vector, inner), strict=True) if grad.requires_grad]
+            if not pairs:  # linear in all that is adapted
+                return [torch.zeros_like(each) for each in inputs]
+            grads, parts = zip(*pairs, strict=True)
+            return torch.autograd.grad(grads, inputs, parts, retain_graph=True, materialize_grads=True)
+
+        solution = conjugate_gradient(
+            lambda vector: vector + _join(product(vector, list(adapted.values()))) / strength,
+            _join(outer[: len(adapted)]),
+            self.config.cg_steps,
+        )
+        found = {f"backbone.{name}": part for name, part in zip(adapted, _split(solution, inner), strict=True)}
+        if others:
+            cross = product(solution / strength, list(others.values()))
+            direct = outer[len(adapted) :]
+            found |= {name: grad - part for name, grad, part in zip(others, direct, cross, strict=True)}
+        return loss, [found[name] for name in learned]
+
+
+def conjugate_gradient(apply: Callable[[Tensor], Tensor], target: Tensor, steps: int) -> Tensor:
+    """An approximate solution x of apply(x) = target, shape (n,), for a linear, symmetric ``apply``.
+
+    Ends early when the residual is rounding error, or at a direction of negative curvature, where the loss is not convex.
+    """
+    solution, residual = torch.zeros_like(target), target
+    direction, norm = residual, residual @ residual
+    enough = norm * torch.finfo(target.dtype).eps ** 2
+    for step in range(steps):
+        image = apply(direction)
+        curvature = direction @ image
+        if norm <= enough or curvature <= 0:
+            # Before any step the target itself: the first-order gradient.
+            return solution if step else target
+        size = norm / curvature
+        solution, residual = solution + size * direction, residual - size * image
+        previous, norm = norm, residual @ residual
+        direction = residual + norm / previous * direction
+    return solution
+
+
+def _join(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.flatten() for tensor in tensors])
+
+
+def _split(vector: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    parts = vector.split([each.numel() for each in like])
+    return [part.view_as(each) for part, each in zip(parts, like, strict=True)]
+
+
+PLUGIN = IMAML

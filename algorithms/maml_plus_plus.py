@@ -1,0 +1,87 @@
+"""MAML++: MAML made stable by a loss after every step, learned rates, and first derivatives first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.algorithm import Task
+from benchmark.backbone import Backbone
+from benchmark.outer_loop import RATE_SPEED, InnerLoopAlgorithm, InnerLoopConfig
+
+
+class MAMLPlusPlus(InnerLoopAlgorithm):
+    """Antoniou, Edwards & Storkey, "How to Train Your MAML" (ICLR 2019), section 4, on a backbone without batch norm.
+
+    * Multi-step loss (equation 3): the query loss after each of the K inner steps counts 1/K at first; all but the last
+      fall linearly to 0 over ``annealing_steps`` outer steps, the last one's weight taking up the rest.
+    * Per-layer per-step rates: each parameter tensor has a rate for each step, inner_lr * exp(RATE_SPEED * s), s = 0 at first.
+      Steps beyond the K-th, at test time, repeat the K-th's rates. They are shared by all speakers: none are stored for each.
+    * Derivative-order annealing: first derivatives in the first ``first_order_steps`` outer steps, second ones after.
+
+    The outer steps done so far are counted in a buffer, so that a resumed training goes on along both schedules.
+    """
+
+    @dataclass(frozen=True)
+    class Config(InnerLoopConfig):
+        """Settings of inner and outer loop.
+
+        Attributes:
+            inner_lr: the rate that every layer and step begins with, above 0.
+            annealing_steps: outer steps over which the multi-step loss becomes the last step's; 0 for the last step's at once.
+            first_order_steps: outer steps with first derivatives only, at least 0.
+        """
+
+        inner_lr: float = 0.1
+        annealing_steps: int = 50
+        first_order_steps: int = 50
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.inner_lr <= 0:
+                raise ValueError(f"inner_lr must be above 0, not {self.inner_lr}")
+            for name in ("annealing_steps", "first_order_steps"):
+                if getattr(self, name) < 0:
+                    raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+
+    outer_steps: Tensor
+
+    def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
+        super().__init__(backbone, config)
+        self.log_rates = nn.Parameter(torch.zeros(self.config.inner_steps, len(self.names)))
+        self.register_buffer("outer_steps", torch.zeros((), dtype=torch.long))
+        self.columns = {name: column for column, name in enumerate(self.names)}
+
+    def rate(self, step: int, name: str) -> Tensor:
+        """See :meth:`InnerLoopAlgorithm.rate`."""
+        row = min(step, self.config.inner_steps - 1)
+        rate: Tensor = self.config.inner_lr * torch.exp(RATE_SPEED * self.log_rates[row, self.columns[name]])
+        return rate
+
+    def step_weights(self) -> Sequence[float]:
+        """See :meth:`InnerLoopAlgorithm.step_weights`."""
+        steps, over = self.config.inner_steps, self.config.annealing_steps
+        left = max(0.0, 1 - int(self.outer_steps) / over) if over else 0.0
+        return [left / steps] * (steps - 1) + [1 - left * (steps - 1) / steps]
+
+    @property
+    def second_order(self) -> bool:
+        """See :attr:`InnerLoopAlgorithm.second_order`."""
+        return int(self.outer_steps) >= self.config.first_order_steps
+
+    @property
+    def phase(self) -> int:
+        """See :attr:`Algorithm.phase`: intermediate losses and second derivatives both cost."""
+        return 2 * (self.step_weights()[0] > 0) + self.second_order
+
+    def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """See :meth:`InnerLoopAlgorithm.meta_step`."""
+        logs = super().meta_step(tasks)
+        self.outer_steps += 1
+        return logs
+
+
+PLUGIN = MAMLPlusPlus

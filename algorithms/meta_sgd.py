@@ -1,0 +1,56 @@
+"""Meta-SGD: MAML that also learns a rate, and its sign, for every single parameter."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.backbone import Backbone
+from benchmark.outer_loop import RATE_SPEED, InnerLoopAlgorithm
+
+
+class MetaSGD(InnerLoopAlgorithm):
+    """Li et al., "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning" (2017), equations 2 and 3.
+
+    Inner loop: theta_k = theta_(k-1) - alpha * grad L_support(theta_(k-1)), elementwise; the outer loop learns theta and alpha.
+    The paper takes one step; here the same rates serve all ``inner_steps``. Learned are multiples of the initial rate,
+    alpha = inner_lr * (1 + RATE_SPEED * s) with s = 0 at first, and weight decay draws towards it. A rate may become negative,
+    and its parameter climb: good for the steps it was trained for, without end beyond them, so there such parameters stay
+    where they are. The rates are shared by all speakers: none are stored for each.
+    """
+
+    @dataclass(frozen=True)
+    class Config(InnerLoopAlgorithm.Config):
+        """Settings of inner and outer loop.
+
+        Attributes:
+            inner_lr: the rate that every parameter begins with, above 0.
+        """
+
+        inner_lr: float = 0.1
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.inner_lr <= 0:
+                raise ValueError(f"inner_lr must be above 0, not {self.inner_lr}")
+
+    def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
+        super().__init__(backbone, config)
+        self.scales = nn.ParameterDict()
+        for name in self.names:
+            self.scales[_key(name)] = nn.Parameter(torch.zeros_like(backbone.get_parameter(name)))
+
+    def rate(self, step: int, name: str) -> Tensor:
+        """See :meth:`InnerLoopAlgorithm.rate`; the same in every step, but not negative beyond ``inner_steps``."""
+        rate: Tensor = self.config.inner_lr * (1 + RATE_SPEED * self.scales[_key(name)])
+        return rate if step < self.config.inner_steps else rate.clamp_min(0.0)
+
+
+def _key(name: str) -> str:
+    """Names of parameters of a module hold no dots."""
+    return name.replace(".", "/")
+
+
+PLUGIN = MetaSGD

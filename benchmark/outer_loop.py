@@ -1,0 +1,138 @@
+"""Learning to learn by gradient descent: the two loops that MAML and its descendants share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
+from benchmark.backbone import Backbone, call
+from benchmark.batch import Batch
+from benchmark.inner_loop import add_gradients, descend, gradients, select, sizes
+
+RATE_SPEED = 30.0
+"""How far learned inner rates, relative to the initial one, move for each unit that the outer optimiser moves their parameters.
+
+One optimiser serves weights and rates. A hundred of Adam's steps at 3e-4 move a parameter by up to .02 or .03: with this
+factor, a rate by about its own size.
+"""
+
+
+@dataclass(frozen=True)
+class InnerLoopConfig:
+    """Settings of the inner loop.
+
+    Attributes:
+        groups: parameter groups adapted in the inner loop and at test time; the others are learned in the outer loop only.
+        inner_steps: inner steps of a task in training, at least 1.
+        inner_lr: rate of the inner loop's and the adaptation's gradient descent, 0 (no inner loop) or above.
+    """
+
+    groups: tuple[str, ...] = ("all",)
+    inner_steps: int = 3
+    inner_lr: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.inner_steps < 1:
+            raise ValueError(f"inner_steps must be at least 1, not {self.inner_steps}")
+        if self.inner_lr < 0:
+            raise ValueError(f"inner_lr must not be negative, as {self.inner_lr} is")
+
+
+class InnerLoopAlgorithm(Algorithm):
+    """Finn et al. (2017): gradient descent on the support set inside, gradients of the query loss through it outside.
+
+    As it stands this is MAML. Descendants override what they change: :meth:`rate` or :meth:`update` (how a parameter
+    moves), :meth:`step_weights` and :attr:`second_order` (what the outer loop differentiates), or :meth:`meta_gradient`.
+    Parameters of their own, such as learned rates, are learned in the outer loop. Dropout is off in both.
+    """
+
+    @dataclass(frozen=True)
+    class Config(InnerLoopConfig):
+        """Settings of inner and outer loop.
+
+        Attributes:
+            first_order: take the inner loop's Jacobian as the identity, dropping second derivatives.
+        """
+
+        first_order: bool = False
+
+    def __init__(self, backbone: Backbone, config: InnerLoopConfig | None = None) -> None:
+        super().__init__(backbone, config)
+        self.names = select(backbone, self.config.groups)
+
+    def rate(self, step: int, name: str) -> Tensor | float:
+        """The rate of the named parameter in a step, counted from 0: a number, or a tensor that broadcasts to its shape."""
+        return float(self.config.inner_lr)
+
+    def update(self, step: int, name: str, parameter: Tensor, gradient: Tensor) -> Tensor:
+        """The named parameter after a step, counted from 0."""
+        return parameter - self.rate(step, name) * gradient
+
+    def step_weights(self) -> Sequence[float]:
+        """Weights of the query losses after inner steps 1, 2, ... ``inner_steps``, the last one above 0."""
+        return [0.0] * (self.config.inner_steps - 1) + [1.0]
+
+    @property
+    def second_order(self) -> bool:
+        """Whether the outer gradient passes through the inner gradients."""
+        return not self.config.first_order
+
+    def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """See :meth:`Algorithm.meta_step`; the loss logged is the query's after the inner loop."""
+        learned = {name: p for name, p in self.named_parameters() if p.requires_grad}
+        total = 0.0
+        with pinned(self.backbone, training=False):
+            for task in tasks:
+                loss, grads = self.meta_gradient(task.support.as_new_speaker(), task.query.as_new_speaker(), learned)
+                add_gradients(self, {name: grad / len(tasks) for name, grad in zip(learned, grads, strict=True)})
+                total += float(loss.detach()) / len(tasks)
+        return {"loss": total}
+
+    def meta_gradient(self, support: Batch, query: Batch, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+        """One task's query loss after the inner loop, and the gradients for ``learned``, in its order.
+
+        ``learned`` are this module's parameters, so the backbone's names begin with "backbone.".
+        """
+        weights = self.step_weights()
+        adapted = {name: learned[f"backbone.{name}"] for name in self.names}
+        losses = []
+        for step, weight in enumerate(weights):
+            _, grads = gradients(self.backbone, adapted, support, create_graph=self.second_order)
+            adapted = {
+                name: self.update(step, name, parameter, grad)
+                for (name, parameter), grad in zip(adapted.items(), grads, strict=True)
+            }
+            if weight > 0:
+                loss = call(self.backbone, adapted, "loss", query)["loss"]
+                losses.append(weight * loss)
+        return loss, torch.autograd.grad(torch.stack(losses).sum(), list(learned.values()), materialize_grads=True)
+
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+        """See :meth:`Algorithm.adapt`."""
+        for step, parameters in descend(self.backbone, self.names, support, self.stepper(), steps):
+            yield step, AdaptedVoice(self.backbone, parameters)
+
+    def adapted_parameters(self) -> dict[str, int]:
+        """See :meth:`Algorithm.adapted_parameters`."""
+        return sizes(self.backbone, self.names)
+
+    def stepper(self) -> partial[_Stepper]:
+        """:meth:`update` as the optimiser that :func:`benchmark.inner_loop.descend` asks for."""
+        return partial(_Stepper, self)
+
+
+class _Stepper:
+    def __init__(self, algorithm: InnerLoopAlgorithm, parameters: Sequence[Tensor]) -> None:
+        self.algorithm, self.parameters, self.done = algorithm, parameters, 0
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for name, parameter in zip(self.algorithm.names, self.parameters, strict=True):
+            assert parameter.grad is not None
+            parameter.copy_(self.algorithm.update(self.done, name, parameter, parameter.grad))
+        self.done += 1
