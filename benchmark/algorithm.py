@@ -114,22 +114,29 @@ class Algorithm(nn.Module, ABC):
     Attributes:
         trains: False for what has nothing to learn beyond the pretrained backbone (``meta_step`` is never called).
         uses_support: False where adaptation ignores the support set (evaluated once, as 0 shots).
-        max_steps: the most adaptation steps that make sense; 0 where there are none (evaluated at 0 steps only).
+        max_steps: the most adaptation steps that make sense; 0 where there are none (evaluated at 0 steps only). May
+            depend on the configuration: an instance may set it.
         oracle: True for toplines, which are shown the reference recording.
         search_space: values that ``tune`` chooses from, by the name of a ``Config`` field; the default among them.
         adaptation_only: fields of ``Config`` that neither ``meta_step`` nor the state_dict depends on, so that trials
             which differ in nothing else share one training.
         pools_tasks: True where a training step is not the mean of its tasks one by one: it compares speakers with one
             another (metric learning), or takes statistics over all of them.
+        conditions_on: name of the pretrained speaker encoder it conditions on ("ge2e"), if any; metrics that rank with
+            the same one are refused.
+
+    One that embeds speech may define ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and
+    leaves ``self`` as it was; a run then measures the embedding space (:mod:`benchmark.embedding_space`).
     """
 
     trains: ClassVar[bool] = True
     uses_support: ClassVar[bool] = True
-    max_steps: ClassVar[int | None] = None
+    max_steps: int | None = None
     oracle: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
     adaptation_only: ClassVar[Sequence[str]] = ()
     pools_tasks: ClassVar[bool] = False
+    conditions_on: ClassVar[str | None] = None
 
     @dataclass(frozen=True)
     class Config:

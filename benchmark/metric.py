@@ -84,6 +84,14 @@ class Metric(ABC):
     def __init__(self, config: Any = None) -> None:
         self.config: Any = config if config is not None else self.Config()
 
+    @property
+    def ranks_with(self) -> str | None:
+        """The pretrained speaker encoder that it judges by ("ge2e"), if any: its option ``encoder``.
+
+        An algorithm that ``conditions_on`` the same one is refused, for it would be scored by what it was told.
+        """
+        return getattr(self.config, "encoder", None)
+
     def prepare(self, context: MetricContext) -> None:  # noqa: B027 - most metrics need nothing
         """Do once what every score needs; called in the main process and again, finding the cache, in each worker."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -30,7 +31,9 @@ LIBRARIES = (
     "resemblyzer",
     "phonemizer",
     "espeakng-loader",
+    "speechbrain",
 )
+"""Their versions are part of a result, where they are installed."""
 
 
 @dataclass(frozen=True)
@@ -103,11 +106,17 @@ def write_result(
         "schema": SCHEMA_VERSION, "status": "complete", "run_id": folder.name, **asdict(identity),
         "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
         "training": dict(training), "tuned": dict(tuned) if tuned else None, "git_commit": commit, "git_dirty": dirty,
-        "libraries": {name: metadata.version(name) for name in LIBRARIES},
+        "libraries": dict(_versions()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},
         "python": platform.python_version(),
         "timings": {"seconds_last_invocation": seconds},
     })  # fmt: skip
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for name in LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            yield name, metadata.version(name)
 
 
 def _processor() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from benchmark import checkpoint, config, registry
 from benchmark.algorithm import Algorithm
 from benchmark.corpora import open_corpus, open_manifest
 from benchmark.corpus import Corpus
+from benchmark.embedding_space import embedding_space
 from benchmark.episode_log import EpisodeLog
 from benchmark.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, first
 from benchmark.errors import BenchmarkError, UsageError
@@ -83,9 +85,11 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         training: checkpoint of the algorithm's training, for runs that share one; None for the run's own.
 
     Raises:
+        UsageError: a metric ranks with the encoder that conditions the algorithm.
         BenchmarkError: bad data, leaking episodes, a diverging training, a folder that can't be written to.
     """
     plugins = tuple(str(path) for path in places.plugins)
+    check_encoders(settings, plugins)
     started = time.monotonic()
     corpus = open_corpus(settings.dataset.name, settings.dataset.config, places.data_root, places.cache, places.workers, plugins)
     manifest = open_manifest(corpus, plugins)
@@ -120,6 +124,9 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
+    embed = getattr(type(algorithm), "embed", None)  # of the class: an instance may have a layer of that name
+    if embed is not None:
+        facts |= embedding_space(partial(embed, algorithm), corpus, corpus.speakers(chosen.split), folder)
     write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings))
     return folder
 
@@ -184,3 +191,18 @@ def check_names(settings: RunSettings) -> None:
     names = [metric.name for metric in settings.metrics]
     if not names or len(set(names)) < len(names):
         raise UsageError("metrics must name at least one metric, each once.")
+
+
+def check_encoders(settings: RunSettings, plugins: registry.Plugins) -> None:
+    """Refuse to rank an algorithm by the pretrained encoder that conditions it.
+
+    Raises:
+        UsageError: a metric would.
+    """
+    encoder = registry.load("algorithm", settings.algo.name, plugins).conditions_on
+    for chosen in settings.metrics:
+        if encoder is not None and registry.load("metric", chosen.name, plugins)(chosen.config).ranks_with == encoder:
+            raise UsageError(
+                f"{settings.algo.name} conditions on the encoder {encoder}, and {chosen.name} ranks with the same one, so it would be "
+                f"scored by what it was told: leave {chosen.name} out of --metrics, or let it rank with another encoder."
+            )

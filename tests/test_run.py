@@ -86,6 +86,39 @@ def test_the_readmes_plugin_fits_and_runs(cache: Path, tmp_path: Path) -> None:
     assert json.loads((folder / "result.json").read_text())["algorithm"] == "decoder_only"
 
 
+def test_an_algorithm_that_embeds_speech_has_its_embedding_space_measured(cache: Path, tmp_path: Path) -> None:
+    folder = run("metric", cache, tmp_path)
+    assert 0 <= json.loads((folder / "result.json").read_text())["facts"]["embedding_eer"] <= 1
+    assert (folder / "embedding.png").stat().st_size > 1000 and (folder / "embedding.csv").is_file()
+
+
+CHEAT = '''
+"""Conditions on the encoder that also ranks."""
+from benchmark.algorithm import AdaptedVoice, Algorithm
+
+class Cheat(Algorithm):
+    """Cheats."""
+    trains = False
+    conditions_on = "ge2e"
+    def adapt(self, support, steps):
+        for step in steps:
+            yield step, AdaptedVoice(self.backbone)
+    def adapted_parameters(self):
+        return {}
+
+PLUGIN = Cheat
+'''
+
+
+def test_an_encoder_that_conditions_may_not_rank(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "cheat.py"
+    path.write_text(CHEAT)
+    places = ["--cache", str(cache), "--output", str(tmp_path / "runs"), "--plugin", str(path)]
+    assert main(["run", "--algo", "cheat", *COMMON, *places, "--metrics", "mcd,speaker_similarity"]) == 2
+    assert "cheat conditions on the encoder ge2e, and speaker_similarity ranks with the same one" in capsys.readouterr().err
+    run("cheat", cache, tmp_path / "runs", "--plugin", str(path))
+
+
 def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run("mean_speaker", cache, tmp_path)
     capsys.readouterr()

@@ -1,0 +1,154 @@
+"""Metric learning: a speaker encoder, trained to tell voices apart, conditions the backbone."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.algorithm import AdaptedVoice, Task, Voice, pinned
+from benchmark.backbone import Backbone
+from benchmark.batch import Batch
+from benchmark.inner_loop import descend, select, sizes
+from benchmark.metric_losses import contrastive, ge2e, prototypical, triplet
+from benchmark.speaker_conditioning import Boosted, SpeakerConditioned
+from benchmark.speaker_encoders import ENCODERS, SpeakerEncoder
+
+LOSSES = ("siamese", "triplet", "prototypical", "ge2e")
+
+
+class MetricLearning(SpeakerConditioned):
+    """Speaker embeddings by metric learning, mapped linearly into the backbone's speaker space; no gradient steps on a new speaker.
+
+    A step takes the utterances of all its tasks and minimises the backbone's loss on each task's queries, spoken with
+    the mean code of the task's support, plus ``metric_weight`` times the metric loss over all embeddings, plus
+    ``table_weight`` times the mean squared difference between codes and those of the speakers' pretrained vectors.
+    Everything is trained: encoder and map from scratch (and faster, see ``encoder_boost``), the backbone onwards.
+
+    With ``fine_tune_groups``, gradient descent on the support set follows, from the computed vector.
+    """
+
+    pools_tasks = True
+    search_space: ClassVar = {
+        "loss": LOSSES,
+        "encoder": ENCODERS,
+        "table_weight": (0.0, 0.1, 1.0),
+    }
+    adaptation_only: ClassVar = ("fine_tune_groups", "fine_tune_rate")
+
+    @dataclass(frozen=True)
+    class Config:
+        """Encoder, losses, and adaptation.
+
+        Attributes:
+            loss: "siamese" (contrastive), "triplet" (semi-hard), "prototypical" or "ge2e"; see :mod:`benchmark.metric_losses`.
+            encoder: "xvector" or "ecapa", trained from scratch; see :mod:`benchmark.speaker_encoders`.
+            embedding_dim: length of an embedding, at least 2.
+            metric_weight: of the metric loss, at least 0.
+            table_weight: of the regression onto the training speakers' pretrained vectors, at least 0.
+            encoder_boost: how many times as fast as the backbone the encoder learns, above 0.
+            fine_tune_groups: parameter groups of the backbone to fine-tune with Adam; none: 0 steps. The vector itself is
+                the group "embedding".
+            fine_tune_rate: of Adam, above 0.
+        """
+
+        loss: str = "ge2e"
+        encoder: str = "ecapa"
+        embedding_dim: int = 96
+        metric_weight: float = 0.1
+        table_weight: float = 0.1
+        encoder_boost: float = 10.0
+        fine_tune_groups: tuple[str, ...] = ()
+        fine_tune_rate: float = 1e-3
+
+        def __post_init__(self) -> None:
+            for name, known in (("loss", LOSSES), ("encoder", ENCODERS)):
+                if getattr(self, name) not in known:
+                    raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)}")
+            if self.embedding_dim < 2:
+                raise ValueError(f"embedding_dim must be at least 2, not {self.embedding_dim}")
+            for name in ("metric_weight", "table_weight"):
+                if getattr(self, name) < 0:
+                    raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+            for name in ("encoder_boost", "fine_tune_rate"):
+                if getattr(self, name) <= 0:
+                    raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+
+    def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
+        super().__init__(backbone, config)
+        c: MetricLearning.Config = self.config
+        self.names = select(backbone, c.fine_tune_groups) if c.fine_tune_groups else ()
+        self.max_steps = None if self.names else 0
+        self.encoder = Boosted(SpeakerEncoder(c.encoder, backbone.spec.mel.n_mels, c.embedding_dim), c.encoder_boost)
+        self.project = Boosted(nn.Linear(c.embedding_dim, backbone.speaker_dim), c.encoder_boost)
+        # GE2E's w, from the paper's 10; kept as a logarithm, for it must stay above 0.
+        self.log_w = nn.Parameter(torch.tensor(10.0).log())
+
+    def code(self, batch: Batch) -> Tensor:
+        """See :meth:`SpeakerConditioned.code`."""
+        return self.project(self._embeddings([batch])[0])  # type: ignore[no-any-return]
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The embedding of each utterance, shape (B, embedding_dim)."""
+        with torch.no_grad(), pinned(self, training=False):
+            return self._embeddings([batch])[0]
+
+    def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """See :meth:`Algorithm.meta_step`."""
+        batches = [task.support for task in tasks] + [task.query for task in tasks]
+        with pinned(self, training=True):
+            embeddings = self._embeddings(batches)
+            codes = [self.project(each).mean(0) for each in embeddings]
+            losses = {
+                "query": self.query_loss(tasks, codes[: len(tasks)]),
+                "metric": self._metric_loss(tasks, embeddings[: len(tasks)], embeddings[len(tasks) :]),
+                "table": self.table_loss(batches, codes),
+            }
+            loss = losses["query"] + self.config.metric_weight * losses["metric"] + self.config.table_weight * losses["table"]
+            loss.backward()  # type: ignore[no-untyped-call]
+        return {"loss": float(loss.detach()), **{name: float(value.detach()) for name, value in losses.items()}}
+
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+        """See :meth:`Algorithm.adapt`."""
+        if not self.names:
+            yield from super().adapt(support, steps)
+            return
+        # A new speaker's vector is the table's mean plus an offset: a copy that has the offset starts from the vector.
+        start = copy.deepcopy(self.backbone)
+        with torch.no_grad():
+            start.new_speaker.copy_(self.speaker(support) - start.speaker_vectors().mean(0))
+        fixed = {"new_speaker": start.new_speaker.detach().clone()}
+        optimizer = partial(torch.optim.Adam, lr=self.config.fine_tune_rate)
+        for step, parameters in descend(start, self.names, support, optimizer, steps):
+            yield step, AdaptedVoice(self.backbone, fixed | parameters)
+
+    def adapted_parameters(self) -> dict[str, int]:
+        """See :meth:`Algorithm.adapted_parameters`."""
+        return {"new_speaker": self.backbone.speaker_dim} | sizes(self.backbone, self.names) if self.names else super().adapted_parameters()
+
+    def _embeddings(self, batches: Sequence[Batch]) -> list[Tensor]:
+        """(B, embedding_dim) of each batch, from one pass of the encoder, whose batch normalisation sees all of them."""
+        longest = max(batch.mels.shape[1] for batch in batches)
+        mels = torch.cat([nn.functional.pad(self.normalised(batch), (0, 0, 0, longest - batch.mels.shape[1])) for batch in batches])
+        embeddings: Tensor = self.encoder(mels, torch.cat([batch.mel_lengths for batch in batches]))
+        return list(embeddings.split([len(batch) for batch in batches]))
+
+    def _metric_loss(self, tasks: Sequence[Task], support: Sequence[Tensor], query: Sequence[Tensor]) -> Tensor:
+        halves = torch.cat(list(support)), torch.cat(list(query))
+        labels = torch.cat([task.support.speakers for task in tasks]), torch.cat([task.query.speakers for task in tasks])
+        if self.config.loss == "prototypical":
+            return prototypical(halves[0], labels[0], halves[1], labels[1])
+        every, whose = torch.cat(halves), torch.cat(labels)
+        if self.config.loss == "siamese":
+            return contrastive(every, whose)
+        if self.config.loss == "triplet":
+            return triplet(every, whose)
+        return ge2e(every, whose, self.log_w.exp())
+
+
+PLUGIN = MetricLearning

@@ -1,0 +1,129 @@
+"""Style encoding: reference mels to a style vector that drives the backbone's conditional layer norms."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.algorithm import Task, pinned
+from benchmark.backbone import Backbone
+from benchmark.batch import Batch
+from benchmark.speaker_conditioning import Boosted, SpeakerConditioned
+
+
+class GatedConv(nn.Module):
+    """Residual gated convolution over time: x + dropout(GLU(conv(x))), padding kept at 0."""
+
+    def __init__(self, width: int, kernel: int, dropout: float) -> None:
+        super().__init__()
+        self.conv = nn.Conv1d(width, 2 * width, kernel, padding=kernel // 2)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, F, width); mask: (B, F, 1)."""
+        return (x + self.dropout(F.glu(self.conv(x.transpose(1, 2)), dim=1).transpose(1, 2))) * mask
+
+
+class MelEncoder(nn.Module):
+    """Mel-style encoder: spectral (linear), temporal (gated convolutions), self-attention, mean over time."""
+
+    def __init__(self, n_mels: int, width: int, heads: int, style_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.spectral = nn.Sequential(
+            nn.Linear(n_mels, width), nn.Mish(), nn.Dropout(dropout), nn.Linear(width, width), nn.Mish(), nn.Dropout(dropout)
+        )
+        self.temporal = nn.ModuleList(GatedConv(width, 5, dropout) for _ in range(2))
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.output = nn.Linear(width, style_dim)
+
+    def forward(self, mels: Tensor, lengths: Tensor) -> Tensor:
+        """(B, F, n_mels) normalised log-mels and (B,) frames to (B, style_dim)."""
+        inside = torch.arange(mels.shape[1], device=mels.device) < lengths.unsqueeze(1)
+        mask = inside.unsqueeze(-1).to(mels.dtype)
+        x = self.spectral(mels) * mask
+        for block in self.temporal:
+            x = block(x, mask)
+        x = x + self.attention(x, x, x, key_padding_mask=~inside, need_weights=False)[0]
+        # The output is linear, so the mean may come before it, as the paper has it after.
+        return self.output((x * mask).sum(1) / lengths.unsqueeze(1))  # type: ignore[no-any-return]
+
+
+class Style(SpeakerConditioned):
+    """Min, Lee, Yang & Hwang, "Meta-StyleSpeech" (ICML 2021): mel-style encoder and episodic training.
+
+    The style vector of the support takes the place of the backbone's speaker vector, whose conditional layer norm is
+    the paper's style-adaptive one (their eq. 1 and 2); a step minimises the backbone's loss on the queries of each task,
+    spoken in its support's style (section 3.2). No gradient steps on a new speaker.
+
+    Left out: the two discriminators and their adversarial losses, the style prototypes and their classification loss
+    (section 3.3). In their place ``table_weight`` ties training speakers' styles to their pretrained vectors. Here
+    several support utterances are averaged, the paper has one.
+    """
+
+    search_space: ClassVar = {
+        "table_weight": (0.0, 0.1, 1.0),
+        "encoder_boost": (3.0, 10.0, 30.0),
+        "dropout": (0.0, 0.1, 0.3),
+    }
+
+    @dataclass(frozen=True)
+    class Config:
+        """Sizes and weights.
+
+        Attributes:
+            width: of the encoder's layers, a multiple of heads.
+            heads: of its self-attention, at least 1.
+            dropout: of the encoder in training, 0 to below 1.
+            table_weight: of the regression onto the training speakers' pretrained vectors, at least 0.
+            encoder_boost: how many times as fast as the backbone the encoder learns, above 0.
+        """
+
+        width: int = 128
+        heads: int = 2
+        dropout: float = 0.1
+        table_weight: float = 0.1
+        encoder_boost: float = 10.0
+
+        def __post_init__(self) -> None:
+            if self.heads < 1:
+                raise ValueError(f"heads must be at least 1, not {self.heads}")
+            if self.width < 1 or self.width % self.heads:
+                raise ValueError(f"width must be a multiple of heads, {self.heads}, not {self.width}")
+            if not 0 <= self.dropout < 1:
+                raise ValueError(f"dropout must be from 0 to below 1, not {self.dropout}")
+            if self.table_weight < 0:
+                raise ValueError(f"table_weight must be at least 0, not {self.table_weight}")
+            if self.encoder_boost <= 0:
+                raise ValueError(f"encoder_boost must be above 0, not {self.encoder_boost}")
+
+    def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
+        super().__init__(backbone, config)
+        c: Style.Config = self.config
+        encoder = MelEncoder(backbone.spec.mel.n_mels, c.width, c.heads, backbone.speaker_dim, c.dropout)
+        self.encoder = Boosted(encoder, c.encoder_boost)
+
+    def code(self, batch: Batch) -> Tensor:
+        """See :meth:`SpeakerConditioned.code`."""
+        return self.encoder(self.normalised(batch), batch.mel_lengths)  # type: ignore[no-any-return]
+
+    def embed(self, batch: Batch) -> Tensor:
+        """The style code of each utterance, shape (B, speaker_dim)."""
+        with torch.no_grad(), pinned(self, training=False):
+            return self.code(batch)
+
+    def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
+        """See :meth:`Algorithm.meta_step`."""
+        with pinned(self, training=True):
+            codes = [self.code(task.support).mean(0) for task in tasks]
+            losses = {"query": self.query_loss(tasks, codes), "table": self.table_loss([task.support for task in tasks], codes)}
+            loss = losses["query"] + self.config.table_weight * losses["table"]
+            loss.backward()  # type: ignore[no-untyped-call]
+        return {"loss": float(loss.detach()), **{name: float(value.detach()) for name, value in losses.items()}}
+
+
+PLUGIN = Style

@@ -1,0 +1,95 @@
+"""The embedding space of an algorithm that embeds speech: does it tell held-out speakers apart, and a picture of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from benchmark.batch import Batch, collate
+from benchmark.corpus import Corpus
+from benchmark.files import write_atomic, write_text
+from benchmark.verification import Floats, equal_error_rate, verification_trials
+
+BATCH = 16
+
+
+Embed = Callable[[Batch], Tensor]
+"""One embedding an utterance, shape (B, D)."""
+
+
+def embedding_space(embed: Embed, corpus: Corpus, speakers: Sequence[str], folder: Path) -> dict[str, float]:
+    """Embed all real utterances of held-out speakers; write ``embedding.csv`` and, if matplotlib is installed, ``embedding.png``.
+
+    Args:
+        embed: of a trained algorithm.
+        corpus: prepared.
+        speakers: of the scored split.
+        folder: the run's.
+
+    Returns:
+        "embedding_eer", the equal error rate (0 … 1) of verifying each utterance against its speaker's centroid
+        (leave one out) and the others'; nothing where fewer than two speakers have two utterances.
+    """
+    embeddings = {speaker: embed_all(embed, corpus, corpus.utterance_ids(speaker)) for speaker in speakers}
+    points, share = project(np.concatenate(list(embeddings.values())))
+    owners = [speaker for speaker, e in embeddings.items() for _ in range(len(e))]
+    names = [name for speaker in speakers for name in corpus.utterance_ids(speaker)]
+    lines = [f"{s},{u},{x:.6f},{y:.6f}" for s, u, (x, y) in zip(owners, names, points, strict=True)]
+    write_text(folder / "embedding.csv", "\n".join(["speaker,utterance,x,y", *lines, ""]))
+    several = {speaker: e for speaker, e in embeddings.items() if len(e) >= 2}
+    eer = equal_error_rate(*verification_trials(several)) if len(several) >= 2 else None
+    _draw(points, owners, share, eer, folder / "embedding.png")
+    return {} if eer is None else {"embedding_eer": eer}
+
+
+def embed_all(embed: Embed, corpus: Corpus, utterances: Sequence[str]) -> Floats:
+    """Embeddings of length 1, shape (utterances, D)."""
+    rows = []
+    with torch.no_grad():
+        for start in range(0, len(utterances), BATCH):
+            batch = collate(corpus.many(utterances[start : start + BATCH]), corpus, {})
+            rows.append(torch.nn.functional.normalize(embed(batch), dim=1).cpu().float().numpy())
+    return np.concatenate(rows)
+
+
+def project(embeddings: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """The two principal components, shape (N, 2), and the share of the variance that each holds, shape (2,).
+
+    Principal components rather than t-SNE: distances keep their meaning, and the picture is the same every time.
+    """
+    centred = np.float64(embeddings) - np.float64(embeddings).mean(0)
+    left, sizes, axes = np.linalg.svd(centred, full_matrices=False)
+    # An axis may point either way: its largest entry is made positive.
+    signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])
+    points, share = np.zeros((len(centred), 2)), np.zeros(2)
+    kept = min(2, len(sizes))
+    points[:, :kept] = (left * sizes * signs)[:, :kept]
+    share[:kept] = (np.square(sizes) / max(float(np.square(sizes).sum()), 1e-30))[:kept]
+    return points, share
+
+
+def _draw(points: npt.NDArray[np.float64], owners: Sequence[str], share: npt.NDArray[np.float64], eer: float | None, path: Path) -> None:
+    try:
+        from matplotlib import colormaps
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        print(f"{path} was not drawn: pip install matplotlib, and run again. The points are in embedding.csv.")
+        return
+    figure = Figure(figsize=(7, 5.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    colours: Mapping[str, object] = {s: colormaps["tab20"](i % 20) for i, s in enumerate(dict.fromkeys(owners))}
+    for number, (speaker, colour) in enumerate(colours.items()):
+        own = np.array([owner == speaker for owner in owners])
+        axes.scatter(points[own, 0], points[own, 1], s=14, color=colour, marker="o^sD"[number // 20 % 4], label=speaker)  # type: ignore[arg-type]
+    axes.set(xlabel=f"first component ({share[0]:.0%} of variance)", ylabel=f"second component ({share[1]:.0%})")
+    axes.set_title("Embeddings of held-out speakers' utterances" + (f", EER {eer:.1%}" if eer is not None else ""))
+    axes.legend(fontsize="x-small", markerscale=0.9, loc="center left", bbox_to_anchor=(1, 0.5))
+    write_atomic(path, partial(figure.savefig, format="png", dpi=120))

@@ -1,0 +1,97 @@
+"""What algorithms share that compute a speaker vector from the support's mels: no gradient steps on a new speaker."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
+from benchmark.backbone import Backbone
+from benchmark.batch import Batch
+from benchmark.errors import AdaptationFailed
+
+
+class Boosted(nn.Module):
+    """A module that an optimiser like Adam, whose step sizes do not depend on a parameter's size, trains ``boost`` times as fast.
+
+    It keeps its parameters divided by ``boost`` and runs with them multiplied: what is new has far to go while the
+    pretrained backbone, under the same optimiser and rate, must not go far.
+    """
+
+    def __init__(self, module: nn.Module, boost: float) -> None:
+        super().__init__()
+        self.module, self.boost = module, boost
+        with torch.no_grad():
+            for parameter in module.parameters():
+                parameter.div_(boost)
+
+    def forward(self, *args: Any) -> Any:
+        """Call the module."""
+        return torch.func.functional_call(self.module, {n: p * self.boost for n, p in self.module.named_parameters()}, args)
+
+
+class SpeakerConditioned(Algorithm):
+    """Base of algorithms that map support mels to the backbone's speaker vector; plugins define ``meta_step`` and ``encode``.
+
+    Codes live in the backbone's speaker space, in units of the training speakers: a code z stands for the vector
+    mean + std * z, so that 0 is the mean speaker and the pretrained table has codes of mean 0 and variance 1.
+    """
+
+    max_steps: int | None = 0
+    mel_mean: Tensor
+    mel_std: Tensor
+
+    def __init__(self, backbone: Backbone, config: Any = None) -> None:
+        super().__init__(backbone, config)
+        self.register_buffer("mel_mean", torch.tensor(backbone.spec.statistics.mel_mean))
+        self.register_buffer("mel_std", torch.tensor(backbone.spec.statistics.mel_std))
+
+    @abstractmethod
+    def code(self, batch: Batch) -> Tensor:
+        """The speaker's code of each utterance, shape (B, speaker_dim), in the mode the modules are in."""
+
+    def normalised(self, batch: Batch) -> Tensor:
+        """Mels of mean 0 and variance 1 per bin over the training speakers, shape (B, F, n_mels)."""
+        return (batch.mels - self.mel_mean) / self.mel_std
+
+    def vector(self, code: Tensor) -> Tensor:
+        """The speaker vector that a code, shape (…, speaker_dim), stands for."""
+        table = self.backbone.speaker_vectors().detach()
+        return table.mean(0) + table.std(0, correction=0) * code
+
+    def table_loss(self, batches: Sequence[Batch], codes: Sequence[Tensor]) -> Tensor:
+        """Mean squared difference between the code of each batch, by one training speaker, and that of their pretrained vector."""
+        table = self.backbone.speaker_vectors().detach()
+        targets = (table - table.mean(0)) / table.std(0, correction=0).clamp_min(1e-6)
+        return (torch.stack(list(codes)) - targets[torch.stack([batch.speakers[0] for batch in batches])]).square().mean()
+
+    def query_loss(self, tasks: Sequence[Task], codes: Sequence[Tensor]) -> Tensor:
+        """The backbone's loss on the queries, each task's spoken with the vector of its code, mean over tasks."""
+        losses = [self.backbone.loss(task.query, self.vector(code))["loss"] for task, code in zip(tasks, codes, strict=True)]
+        return torch.stack(losses).mean()
+
+    def speaker(self, support: Batch) -> Tensor:
+        """The support speaker's vector, shape (speaker_dim,): that of the utterances' mean code.
+
+        Raises:
+            AdaptationFailed: it is not finite.
+        """
+        with torch.no_grad(), pinned(self, training=False):
+            vector = self.vector(self.code(support).mean(0))
+        if not torch.isfinite(vector).all():
+            raise AdaptationFailed("the computed speaker vector is not finite")
+        return vector
+
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+        """See :meth:`Algorithm.adapt`."""
+        vector = self.speaker(support)
+        for step in steps:
+            yield step, AdaptedVoice(self.backbone, {"speaker": vector})
+
+    def adapted_parameters(self) -> dict[str, int]:
+        """See :meth:`Algorithm.adapted_parameters`."""
+        return {"speaker": self.backbone.speaker_dim}
