@@ -99,8 +99,8 @@ def _backbone(plugin: type[Backbone], config: Any) -> Iterator[tuple[str, Callab
         batch = tiny_batch(NEW_SPEAKER)
         zeros = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
         before = float(model.loss(batch)["loss"].detach())
-        require(float(call(model, zeros, "loss", batch)["loss"]) != before, "parameters put in by functional_call are not used")
-        require(float(model.loss(batch)["loss"]) == before, "functional_call changed the model")
+        require(float(call(model, zeros, "loss", batch)["loss"].detach()) != before, "parameters put in by functional_call are not used")
+        require(float(model.loss(batch)["loss"].detach()) == before, "functional_call changed the model")
 
     yield "named groups of adaptable parameters", groups
     yield "finite losses and gradients", loss

@@ -64,7 +64,7 @@ def test_an_inner_loop_that_overflows_is_a_failed_episode_and_the_run_goes_on(ca
     assert (before["steps"], before["metrics"]["mcd"]["n"], before["metrics"]["mcd"]["n_failed"]) == (0, 2, 0)
     assert (after["steps"], after["metrics"]["mcd"]["n"], after["metrics"]["mcd"]["n_failed"]) == (2, 0, 2)
     assert after["metrics"]["mcd"]["mean"] is None
-    assert "adaptation failed: the loss in the inner loop is not finite" in (folder / "episodes.csv").read_text()
+    assert "adaptation failed: the loss in fine-tuning is not finite" in (folder / "episodes.csv").read_text()
 
 
 def test_meta_training_that_diverges_is_one_sentence(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
