@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,25 @@ def draft(chunk: Chunk, dataset: Dataset) -> Drafts:
     return result
 
 
+def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], int]]) -> tuple[npt.NDArray[np.int16], float]:
+    """Standardised audio and the seconds cut at its start, as of :func:`benchmark.audio.standardise`.
+
+    Args:
+        path: of the file; None where there is none.
+        load: gives the samples and their rate.
+
+    Raises:
+        Unusable: corrupt or truncated, or refused by ``standardise``.
+    """
+    try:
+        samples, rate = load()
+    except (soundfile.LibsndfileError, OSError, EOFError, ValueError) as error:
+        raise Unusable("corrupt audio") from error
+    if path is not None and is_cut_short(path):
+        raise Unusable("truncated audio")
+    return standardise(samples, rate)
+
+
 def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | None, refused: list[tuple[str, str]]) -> Draft:
     if not utterance.text.strip():
         raise Unusable("no transcript")
@@ -105,13 +125,7 @@ def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | No
         words = tuple(tuple(segment.phone for segment in word) for word in known if word)
     if not words:
         raise Unusable("text without phonemes")
-    try:
-        samples, rate = dataset.load(utterance)
-    except (soundfile.LibsndfileError, OSError, EOFError, ValueError) as error:
-        raise Unusable("corrupt audio") from error
-    if utterance.audio is not None and is_cut_short(utterance.audio):
-        raise Unusable("truncated audio")
-    audio, cut = standardise(samples, rate)
+    audio, cut = decode(utterance.audio, partial(dataset.load, utterance))
     found, source = known, "" if known is None else "dataset"
     if grid is not None:
         try:

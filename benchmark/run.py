@@ -144,7 +144,10 @@ def trained(
     backbone, _ = pretrained(backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache)
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
+    kept = folder / "checkpoints" / "algorithm.pt"
     if not plugin.trains:
+        if plugin.uses_support:
+            checkpoint.save(kept, algorithm.state_dict())
         return algorithm, {"steps": 0, "flops": 0.0, "seconds": 0.0, "budget_flops": 0.0}
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
@@ -153,7 +156,7 @@ def trained(
             algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed,
             training or folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
         )  # fmt: skip
-    checkpoint.save(folder / "checkpoints" / "algorithm.pt", algorithm.state_dict())
+    checkpoint.save(kept, algorithm.state_dict())
     return algorithm, {**spent, "budget_flops": budget}
 
 

@@ -1,0 +1,59 @@
+"""Speak a text in somebody's voice: a finished run's algorithm adapts to a few recordings of it.
+
+The voice is a folder of recordings (wav, flac, mp3), 1 to 20 sentences, with a transcript beside each: hello.wav, hello.txt.
+Algorithms that only listen to the sound do without transcripts. The cache that the run was made with has to be there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("text", metavar="TEXT", help="what to say")
+    parser.add_argument("--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of a finished run")
+    parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="folder of recordings, transcripts beside them as .txt")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="wav file to write")
+    parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the most that the run was scored at)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="what runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Adapt, speak, write, and say how it went."""
+    import sys
+
+    import numpy as np
+    import soundfile
+
+    from benchmark import recordings, say
+    from benchmark.corpora import cache_folder
+    from benchmark.errors import CannotScore, UsageError
+    from benchmark.files import write_atomic
+    from benchmark.metric import SAMPLE_RATE
+
+    if args.steps is not None and args.steps < 0:
+        raise UsageError(f"--steps must be at least 0, not {args.steps}.")
+    if args.output.suffix.lower() != ".wav" or args.output.is_dir():
+        raise UsageError(f"-o must name a wav file to write, not {args.output}.")
+    cache = cache_folder(args.cache)
+    voice, left_out = recordings.read(args.voice)
+    speaker = say.open_run(args.folder, cache, args.plugin)
+    sentence = say.tokens(args.text, speaker.corpus)
+    spoken = say.say(sentence, speaker, voice, args.steps, cache)
+    audio = np.clip(spoken.audio, -1, 1)
+    write_atomic(args.output, lambda path: soundfile.write(path, audio, SAMPLE_RATE, subtype="PCM_16"))
+    if left_out := [*left_out, *spoken.left_out]:
+        print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
+    name, used = speaker.settings.algo.name, f"{spoken.recordings} recording{'s' if spoken.recordings > 1 else ''}"
+    print(f"Adapted {name} to {used} in {spoken.seconds_to_adapt:.2f} s ({spoken.steps} steps).")
+    print(f"Spoke {len(audio) / SAMPLE_RATE:.2f} s in {spoken.seconds_to_speak:.2f} s.")
+    try:
+        like, own = say.similarity(audio, voice)
+        beside = "" if own is None else f" (its recordings to one another: {own:.3f})"
+        print(f"Similarity to the voice given, GE2E cosine: {like:.3f}{beside}.")
+    except CannotScore as reason:
+        print(f"Similarity to the voice given: not measured, {reason}.")
+    print(args.output)
+    return 0

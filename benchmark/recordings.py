@@ -1,0 +1,184 @@
+"""Somebody's own recordings: a folder of audio files, prepared as the corpus was that a model learned from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+from torch.nn.utils.rnn import pad_sequence
+
+from benchmark import shards
+from benchmark.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+from benchmark.audio import Unusable
+from benchmark.batch import NEW_SPEAKER, Batch, collate
+from benchmark.corpus import Corpus, PreparedUtterance, Words
+from benchmark.drafts import Draft, decode
+from benchmark.errors import UsageError
+from benchmark.mel import MelSpec, log_mel
+from benchmark.phonemes import phonemise
+
+ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma")
+"""What is taken for a recording; what can't be decoded is then left out with a reason, not passed over in silence."""
+MOST = 20
+"""Recordings of a voice: few-shot adaptation is for so many at most."""
+
+LeftOut = list[tuple[str, str]]
+"""File names and why they can't be used."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A recording, standardised as by :func:`benchmark.audio.standardise`.
+
+    Attributes:
+        name: of the file.
+        audio: shape (samples,), int16 at 16 kHz.
+        text: what is said; empty where no transcript lies beside it.
+    """
+
+    name: str
+    audio: npt.NDArray[np.int16]
+    text: str
+
+    @property
+    def waveform(self) -> npt.NDArray[np.float32]:
+        """The audio as float32 in [-1, 1)."""
+        return self.audio.astype(np.float32) / np.float32(32768)
+
+
+class NeedsTranscripts(Exception):
+    """Something was asked of a support set that only a transcript could tell."""
+
+
+class MelsOnly(Batch):
+    """A support set without transcripts: it has mels, their lengths and speakers, and refuses to be asked for more.
+
+    So an algorithm need not declare whether it reads transcripts: it does if it asks for what comes from them.
+    """
+
+    _REFUSED = frozenset({"tokens", "token_lengths", "durations", "pitch", "energy"})
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in MelsOnly._REFUSED:
+            raise NeedsTranscripts(name)
+        return super().__getattribute__(name)
+
+    def __len__(self) -> int:
+        return self.mels.shape[0]
+
+    def to(self, device: torch.device | str, **_: Any) -> MelsOnly:
+        """See :meth:`Batch.to`."""
+        return _mels_only(self.mels.to(device), self.mel_lengths.to(device))
+
+    def as_new_speaker(self) -> MelsOnly:
+        """Itself: its speaker is new."""
+        return self
+
+
+def read(folder: Path) -> tuple[list[Recording], LeftOut]:
+    """The recordings in a folder (not in folders below), by name, ``MOST`` at most, and those that can't be used.
+
+    Raises:
+        UsageError: there is no such folder, no recording in it, or none that can be used.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder of recordings at {folder}.")
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+    if not paths:
+        raise UsageError(f"{folder} holds no recordings: put a few wav files of the voice there, transcripts beside them as .txt.")
+    recordings: list[Recording] = []
+    left_out: LeftOut = []
+    for path in paths:
+        if len(recordings) == MOST:
+            left_out.append((path.name, f"{MOST} recordings are enough"))
+            continue
+        try:
+            recordings.append(_recording(path))
+        except Unusable as reason:
+            left_out.append((path.name, str(reason)))
+    if not recordings:
+        raise UsageError(f"No recording in {folder} can be used: {told(left_out)}.")
+    return recordings, left_out
+
+
+def told(left_out: LeftOut) -> str:
+    """The reasons, each with the files that it holds for."""
+    names: dict[str, list[str]] = {}
+    for name, reason in left_out:
+        names.setdefault(reason, []).append(name)
+    return "; ".join(f"{reason} ({', '.join(some[:3])}{', …' if len(some) > 3 else ''})" for reason, some in names.items())
+
+
+def _recording(path: Path) -> Recording:
+    kind = {".opus": "OGG", ".aif": "AIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
+    if kind not in soundfile.available_formats():
+        raise Unusable(f"{path.suffix.lower()} can't be decoded here, convert it to wav")
+    audio, _ = decode(path, partial(soundfile.read, path, dtype="float32"))
+    try:
+        text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        text = ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise Unusable("the transcript beside it is not readable UTF-8 text") from error
+    return Recording(path.name, audio, " ".join(text.split()))
+
+
+def mels_only(recordings: Sequence[Recording], mel: MelSpec) -> MelsOnly:
+    """The support set of all recordings, whether they have transcripts or not."""
+    mels = [log_mel(torch.from_numpy(each.waveform), mel) for each in recordings]
+    return _mels_only(pad_sequence(mels, batch_first=True), torch.tensor([len(each) for each in mels]))
+
+
+def _mels_only(mels: torch.Tensor, lengths: torch.Tensor) -> MelsOnly:
+    nothing = torch.zeros(0)
+    speakers = torch.full_like(lengths, NEW_SPEAKER)
+    return MelsOnly(nothing, nothing, nothing, mels, lengths, nothing, nothing, speakers)
+
+
+def transcribed(recordings: Sequence[Recording], corpus: Corpus, aligner: Aligner) -> tuple[Batch | None, LeftOut]:
+    """The support set of the recordings that have transcripts, None if no recording is left, and those that can't be used.
+
+    Args:
+        recordings: as read.
+        corpus: that the model learned from: its language, symbols, mel definition and statistics.
+        aligner: of that corpus.
+    """
+    ready: list[PreparedUtterance] = []
+    left_out: LeftOut = []
+    words = phonemise([each.text for each in recordings], corpus.meta["card"]["language"])
+    for each, some in zip(recordings, words, strict=True):
+        try:
+            ready.append(_prepared(each, some, corpus, aligner))
+        except Unusable as reason:
+            left_out.append((each.name, str(reason)))
+    return collate(ready, corpus, {}) if ready else None, left_out
+
+
+def _prepared(recording: Recording, words: Words, corpus: Corpus, aligner: Aligner) -> PreparedUtterance:
+    if not recording.text:
+        raise Unusable("no transcript")
+    if not words:
+        raise Unusable("text without phonemes")
+    if strange := unknown(words, corpus):
+        raise Unusable(f"sounds that {corpus.name} has no example of: {' '.join(strange)}")
+    draft = Draft(recording.name, recording.text, recording.audio, words)
+    try:
+        draft.segments = aligner.align(AlignmentItem(draft.id, mfcc(recording.waveform, corpus.mel.sample_rate), words))
+    except CannotAlign as reason:
+        raise Unusable(f"alignment failed: {reason}") from reason
+    done, skipped = shards.finish([draft], corpus.mel, corpus.symbol_ids)
+    if skipped:
+        raise Unusable(skipped[0][1])
+    return PreparedUtterance(draft.id, "", draft.text, words, **done[0][1])
+
+
+def unknown(words: Words, corpus: Corpus) -> list[str]:
+    """The phones that a corpus has no symbol for."""
+    return sorted({phone for word in words for phone in word} - set(corpus.symbols))

@@ -1,0 +1,196 @@
+"""A finished run put to use: its algorithm adapts to a folder of recordings and speaks.
+
+Needed are the run's folder and the cache that it was made with: the prepared corpus there knows the symbols, the mel
+definition, the statistics and the language. The corpus as published is not needed.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmark import checkpoint, config, registry
+from benchmark.algorithm import Algorithm, Sentence
+from benchmark.batch import Batch
+from benchmark.corpus import Corpus, token_symbols
+from benchmark.corpus_aligner import corpus_aligner
+from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, UsageError
+from benchmark.metric import Audio
+from benchmark.phonemes import phonemise
+from benchmark.pretraining import build
+from benchmark.recordings import LeftOut, NeedsTranscripts, Recording, mels_only, transcribed, told, unknown
+from benchmark.results import read_result
+from benchmark.settings import RunSettings
+from benchmark.vocoder import Vocoder
+
+
+@dataclass(frozen=True)
+class Speaker:
+    """A run's trained algorithm, with what it needs to adapt and speak."""
+
+    settings: RunSettings
+    corpus: Corpus
+    algorithm: Algorithm
+    vocoder: Vocoder
+
+
+@dataclass(frozen=True)
+class Spoken:
+    """What was said.
+
+    Attributes:
+        audio: shape (samples,), float32 at 16 kHz.
+        recordings: how many were adapted to.
+        left_out: recordings that could not be, and why.
+        steps: of adaptation.
+        seconds_to_adapt: wall time.
+        seconds_to_speak: wall time.
+    """
+
+    audio: Audio
+    recordings: int
+    left_out: LeftOut
+    steps: int
+    seconds_to_adapt: float
+    seconds_to_speak: float
+
+
+def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
+    """Rebuild a run's algorithm from its folder and the cache.
+
+    Raises:
+        UsageError: there is no such folder, or the algorithm adapts to nobody.
+        BenchmarkError: the run is not complete, its checkpoint is missing or does not fit, or the cache lacks its corpus.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no run folder {folder}.")
+    result = read_result(folder)
+    settings = config.from_dict(RunSettings, result["config"], str(folder / "result.json"), plugins)
+    algorithm_type: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    if algorithm_type.oracle or not algorithm_type.uses_support:
+        raise UsageError(f"{settings.algo.name} does not adapt to recordings, so it can't speak as somebody; choose a run of one that does.")
+    corpus = _corpus(settings.dataset.name, result["data_version"], cache, folder)
+    state = checkpoint.load(folder / "checkpoints" / "algorithm.pt")
+    if state is None:
+        raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; make the run again with --overwrite always.")
+    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
+    algorithm = algorithm_type(backbone, settings.algo.config)
+    try:
+        algorithm.load_state_dict(state)
+    except RuntimeError as error:
+        raise BenchmarkError(f"The checkpoint of {folder} is from other code of {settings.algo.name}; make the run again.") from error
+    for kind, name in (("algorithm", settings.algo.name), ("backbone", settings.backbone.name), ("vocoder", settings.vocoder.name)):
+        if registry.source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
+            print(f"Note: the code of {kind} {name} has changed since the run.", file=sys.stderr)
+    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(corpus.mel, settings.vocoder.config)
+    return Speaker(settings, corpus, algorithm.eval(), vocoder)
+
+
+def _corpus(name: str, version: str, cache: Path, run: Path) -> Corpus:
+    """The prepared corpus that a run was made with."""
+    for folder in sorted((cache / "corpora").glob(f"{name}-*")):
+        try:
+            corpus = Corpus(folder)
+        except BenchmarkError:
+            continue
+        if corpus.version == version:
+            return corpus
+    raise BenchmarkError(
+        f"The cache {cache} does not hold the prepared corpus of {run.name} ({name}, version {version}): name the cache that the run was made "
+        f"with (--cache), or prepare {name} again."
+    )
+
+
+def tokens(text: str, corpus: Corpus) -> torch.Tensor:
+    """A sentence's symbols, shape (T,), int64.
+
+    Raises:
+        UsageError: there are no phonemes in it, or some that the corpus has no symbol for.
+    """
+    plain = " ".join(text.split())
+    if not plain:
+        raise UsageError("The text to say is empty.")
+    (words,) = phonemise([plain], corpus.meta["card"]["language"])
+    if not words:
+        raise UsageError(f"There is nothing to pronounce in {plain[:60]!r}; write words.")
+    if strange := unknown(words, corpus):
+        raise UsageError(f"The model never heard {' '.join(strange)}, which {plain[:60]!r} needs; say it in other words.")
+    return torch.tensor([corpus.symbol_ids[symbol] for symbol in token_symbols(words)])
+
+
+def say(sentence: torch.Tensor, speaker: Speaker, recordings: list[Recording], steps: int | None, cache: Path) -> Spoken:
+    """Adapt to recordings and speak.
+
+    Args:
+        sentence: from :func:`tokens`.
+        speaker: from :func:`open_run`.
+        recordings: of one voice, at least one.
+        steps: of adaptation; None for the most that the run was scored at.
+        cache: where the aligner is kept.
+
+    Raises:
+        UsageError: the algorithm reads transcripts, and there are none that can be used.
+        BenchmarkError: adaptation failed.
+    """
+    corpus, name = speaker.corpus, speaker.settings.algo.name
+    most = speaker.algorithm.max_steps
+    steps = max(speaker.settings.steps) if steps is None else steps
+    steps = steps if most is None else min(steps, most)
+    try:
+        # Whoever hears enough in the sound alone is given all recordings, and nothing has to be aligned.
+        return _attempt(sentence, speaker, mels_only(recordings, corpus.mel), steps, [])
+    except NeedsTranscripts:
+        pass
+    if not any(each.text for each in recordings):
+        raise UsageError(f"{name} learns from what is said: put a transcript beside each recording, as {Path(recordings[0].name).stem}.txt.")
+    support, left_out = transcribed(recordings, corpus, corpus_aligner(corpus, cache))
+    if support is None:
+        raise UsageError(f"{name} learns from what is said, and no transcript can be used: {told(left_out)}.")
+    return _attempt(sentence, speaker, support, steps, left_out)
+
+
+def _attempt(sentence: torch.Tensor, speaker: Speaker, support: Batch, steps: int, left_out: LeftOut) -> Spoken:
+    name = speaker.settings.algo.name
+    torch.manual_seed(speaker.settings.seed)
+    started = time.perf_counter()
+    try:
+        ((_, voice),) = speaker.algorithm.adapt(support, [steps])
+    except AdaptationFailed as error:
+        raise BenchmarkError(f"{name} could not adapt to this voice: {error}; try fewer --steps or other recordings.") from error
+    adapted = time.perf_counter()
+    audio = voice.speak(Sentence(sentence), speaker.vocoder).detach().cpu().float().numpy()
+    if not len(audio) or not np.isfinite(audio).all():
+        raise BenchmarkError(f"{name} lost its voice: what it says is empty or not finite; try fewer --steps or other recordings.")
+    return Spoken(audio, len(support), left_out, steps, adapted - started, time.perf_counter() - adapted)
+
+
+def similarity(audio: Audio, recordings: list[Recording]) -> tuple[float, float | None]:
+    """GE2E cosine of speech to the recordings' centroid, and of each recording to the others' (None for a single one).
+
+    Raises:
+        CannotScore: too little voice in the speech, or in all recordings.
+    """
+    # The encoder belongs to the metric; its constants need a corpus, its embedding does not.
+    from benchmark.metrics.speaker_similarity import embed
+    from benchmark.verification import normalised
+
+    known: list[Any] = []
+    reason = ""
+    for each in recordings:
+        try:
+            known.append(embed(each.waveform))
+        except CannotScore as error:
+            reason = str(error)
+    if not known:
+        raise CannotScore(f"no recording has enough voice: {reason}")
+    real = np.stack(known)
+    own = None
+    if len(real) > 1:
+        own = float(np.mean([one @ normalised(real.sum(0) - one) for one in real]))
+    return float(embed(audio) @ normalised(real.mean(0))), own

@@ -1,0 +1,239 @@
+"""``say``: a run's algorithm adapts to a folder of recordings and speaks; what it does without transcripts and with bad input."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmark import recordings, say
+from benchmark.aligner import Aligner
+from benchmark.cli import main
+from benchmark.corpora import open_corpus
+from benchmark.corpus_aligner import corpus_aligner
+from benchmark.metric import MetricContext
+from benchmark.metrics.duration_error import DurationError
+from tests.dataset_helpers import SENTENCES, speech
+from tests.metric_helpers import write_corpus
+
+TEXT = "Two tall boys read a book."
+LISTENER = '''
+"""Hears how loud the mels are; reads no transcript."""
+import torch
+from benchmark.algorithm import AdaptedVoice, Algorithm
+
+
+class Listener(Algorithm):
+    """A speaker vector from the mels alone."""
+
+    trains = False
+    max_steps = 0
+
+    def adapt(self, support, steps):
+        heard = support.mels.mean() / 10 + torch.zeros(self.backbone.speaker_dim)
+        for step in steps:
+            yield step, AdaptedVoice(self.backbone, {"speaker": heard.detach()})
+
+    def adapted_parameters(self):
+        return {"speaker": self.backbone.speaker_dim}
+
+
+PLUGIN = Listener
+'''
+
+
+@pytest.fixture(scope="module")
+def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("plugin") / "listener.py"
+    path.write_text(LISTENER)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folders(cache: Path, listener: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Finished runs by algorithm."""
+    found = {}
+    for name in ("finetune", "listener", "mean_speaker"):
+        output = tmp_path_factory.mktemp(name)
+        common = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "stoi"]
+        places = ["--cache", str(cache), "--output", str(output), "--plugin", str(listener)]
+        assert main(["run", "--algo", name, *common, *places]) == 0
+        (found[name],) = (path for path in output.iterdir() if path.is_dir())
+    return found
+
+
+@pytest.fixture
+def voice(tmp_path: Path) -> Path:
+    """Three sentences of a woman, transcripts beside them."""
+    folder = tmp_path / "voice"
+    folder.mkdir()
+    for number, text in enumerate(SENTENCES[:3]):
+        soundfile.write(folder / f"{number}.wav", speech(text, "f2", 44_100), 44_100)
+        (folder / f"{number}.txt").write_text(f"{text}.\n")
+    return folder
+
+
+def command(run: Path, voice: Path, output: Path, cache: Path, *more: str, text: str = TEXT) -> list[str]:
+    return ["say", text, "--run", str(run), "--voice", str(voice), "-o", str(output), "--cache", str(cache), *more]
+
+
+def test_say_adapts_speaks_and_tells(
+    folders: Mapping[str, Path], voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "new" / "out.wav"
+    assert main(command(folders["finetune"], voice, output, cache)) == 0
+    printed = capsys.readouterr().out
+    assert re.search(r"Adapted finetune to 3 recordings in \d+\.\d\d s \(2 steps\)", printed)
+    assert re.search(r"Spoke \d+\.\d\d s in \d+\.\d\d s", printed) and "GE2E cosine: " in printed and str(output) in printed
+    wave, rate = soundfile.read(output)
+    assert rate == 16_000 and len(wave) > 8000 and np.abs(wave).max() > 0.01
+
+    # The same again, to the sample; other steps and another voice are other speech.
+    again, fewer = tmp_path / "again.wav", tmp_path / "fewer.wav"
+    assert main(command(folders["finetune"], voice, again, cache)) == 0
+    assert main(command(folders["finetune"], voice, fewer, cache, "--steps", "0")) == 0
+    assert again.read_bytes() == output.read_bytes() != fewer.read_bytes()
+    assert "(0 steps)" in capsys.readouterr().out
+
+    # Transcripts are read, so one is enough, and none is not.
+    (voice / "1.txt").unlink()
+    (voice / "2.txt").write_text("...")
+    assert main(command(folders["finetune"], voice, again, cache)) == 0
+    told = capsys.readouterr()
+    assert "to 1 recording in" in told.out and "no transcript (1.wav); text without phonemes (2.wav)" in told.err
+
+
+def test_the_support_set_is_what_preparation_makes_of_the_same_recordings(folders: Mapping[str, Path], cache: Path, tmp_path: Path) -> None:
+    """An utterance of the corpus, handed over as a wav, comes back with its own phones and nearly its own durations."""
+    corpus = open_corpus("espeak", None, None, cache, 1, ())
+    name = corpus.utterance_ids(corpus.speakers("test")[0])[0]
+    original = corpus[name]
+    soundfile.write(tmp_path / "a.wav", original.audio, 16_000)
+    (tmp_path / "a.txt").write_text(original.text)
+    found, left_out = recordings.read(tmp_path)
+    batch, skipped = recordings.transcribed(found, corpus, corpus_aligner(corpus, cache))
+    assert batch is not None and not left_out and not skipped
+    # The dataset's phones are the synthesiser's, ours phonemizer's: nearly the same.
+    assert abs(batch.tokens.shape[1] - len(original.tokens)) <= 3
+    assert batch.mel_lengths[0] == pytest.approx(len(original.mel), abs=8)
+    only = recordings.mels_only(found, corpus.mel)
+    assert only.mels.equal(batch.mels) and only.mel_lengths.equal(batch.mel_lengths) and len(only) == 1
+    assert only.as_new_speaker().speakers.equal(batch.speakers) and only.to("cpu").mels.equal(batch.mels)
+    with pytest.raises(recordings.NeedsTranscripts):
+        _ = only.durations
+
+
+def test_without_transcripts_only_those_who_just_listen_speak(
+    folders: Mapping[str, Path], listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.wav"
+    plugin = ["--plugin", str(listener)]
+    assert main(command(folders["listener"], voice, output, cache, *plugin)) == 0
+    with_transcripts = output.read_bytes()
+    for path in voice.glob("*.txt"):
+        path.unlink()
+    assert main(command(folders["listener"], voice, output, cache, *plugin)) == 0
+    assert output.read_bytes() == with_transcripts and "to 3 recordings" in capsys.readouterr().out
+    output.unlink()
+    assert main(command(folders["finetune"], voice, output, cache)) == 2
+    assert "put a transcript beside each recording, as 0.txt" in capsys.readouterr().err and not output.exists()
+
+
+def test_mp3_is_a_recording(
+    folders: Mapping[str, Path], listener: Path, voice: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for path in voice.glob("*.wav"):
+        soundfile.write(path.with_suffix(".mp3"), *soundfile.read(path))
+        path.unlink()
+    arguments = command(folders["listener"], voice, tmp_path / "out.wav", cache, "--plugin", str(listener))
+    assert main(arguments) == 0
+    monkeypatch.setattr(soundfile, "available_formats", lambda: {"WAV": ""})
+    assert main(arguments) == 2
+    assert ".mp3 can't be decoded here, convert it to wav (0.mp3, 1.mp3, 2.mp3)" in capsys.readouterr().err
+
+
+def test_aligner_is_the_one_that_duration_error_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus = write_corpus(tmp_path / "corpus", {"train": ["a", "b"]}, 3)
+    DurationError().prepare(MetricContext(corpus, tmp_path / "metrics" / f"{corpus.name}-{corpus.version}", ()))
+    monkeypatch.setattr(Aligner, "fit", None)
+    assert "a" in corpus_aligner(corpus, tmp_path).phones
+
+
+def one_sentence(arguments: list[str], status: int, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    assert main(arguments) == status
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("error: ") and "Unexpected" not in line
+    return line
+
+
+def test_bad_voices_are_one_sentence(
+    folders: Mapping[str, Path], voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, run = tmp_path / "out.wav", folders["finetune"]
+
+    def said(place: Path) -> str:
+        return one_sentence(command(run, place, output, cache), 2, capsys)
+
+    assert "no folder of recordings at" in said(tmp_path / "nowhere")
+    bad = tmp_path / "bad"
+    bad.mkdir()
+    (bad / "notes.txt").write_text("hello")
+    assert "holds no recordings" in said(bad)
+    soundfile.write(bad / "a.wav", speech(SENTENCES[0], "f2")[8000:11_200], 16_000)
+    assert "shorter than 0.45 s of speech (a.wav)" in said(bad)
+    (bad / "a.wav").write_bytes((voice / "0.wav").read_bytes()[:30_000])
+    (bad / "b.wav").write_text("not audio")
+    assert "corrupt audio (b.wav)" in (line := said(bad)) and "truncated audio (a.wav)" in line
+    (bad / "a.wav").unlink()
+    shutil.copy(voice / "0.wav", bad / "b.wav")
+    (bad / "b.txt").write_bytes(b"\xff\xfe\xff")
+    assert "not readable UTF-8" in said(bad)
+    (bad / "b.txt").write_text("...")
+    assert "text without phonemes (b.wav)" in said(bad)
+    (bad / "b.txt").write_text(" ".join(SENTENCES) * 3)
+    assert "too short for its phones" in said(bad)
+
+
+def test_bad_texts_runs_and_outputs_are_one_sentence(
+    folders: Mapping[str, Path], listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, run = tmp_path / "out.wav", folders["finetune"]
+    assert "text to say is empty" in one_sentence(command(run, voice, output, cache, text=" "), 2, capsys)
+    assert "nothing to pronounce" in one_sentence(command(run, voice, output, cache, text="... !?"), 2, capsys)
+    assert "--steps must be at least 0" in one_sentence(command(run, voice, output, cache, "--steps", "-1"), 2, capsys)
+    assert "does not adapt to recordings" in one_sentence(command(folders["mean_speaker"], voice, output, cache), 2, capsys)
+    assert "no run folder" in one_sentence(command(tmp_path / "nowhere", voice, output, cache), 2, capsys)
+    assert "no run result" in one_sentence(command(voice, voice, output, cache), 1, capsys)
+    assert "does not hold the prepared corpus" in one_sentence(command(run, voice, output, tmp_path), 1, capsys)
+    assert "no algorithm called 'listener'" in one_sentence(command(folders["listener"], voice, output, cache), 2, capsys)
+    assert "must name a wav file" in one_sentence(command(run, voice, tmp_path / "out.ogg", cache), 2, capsys)
+    (tmp_path / "file").write_text("")
+    assert "writable" in one_sentence(command(run, voice, tmp_path / "file" / "out.wav", cache), 1, capsys)
+
+    damaged = tmp_path / run.name
+    shutil.copytree(run, damaged)
+    (damaged / "checkpoints" / "algorithm.pt").write_bytes(b"cut")
+    assert "missing or damaged" in one_sentence(command(damaged, voice, output, cache), 1, capsys)
+    shutil.copy(folders["listener"] / "checkpoints" / "algorithm.pt", damaged / "checkpoints" / "algorithm.pt")
+    result = json.loads((damaged / "result.json").read_text())
+    (damaged / "result.json").write_text(json.dumps({**result, "seed": 7}))
+    assert "does not belong to this folder" in one_sentence(command(damaged, voice, output, cache), 1, capsys)
+    (damaged / "result.json").unlink()
+    assert "no run result" in one_sentence(command(damaged, voice, output, cache), 1, capsys)
+    assert not output.exists()
+
+
+def test_phones_that_the_corpus_lacks_are_named(cache: Path, folders: Mapping[str, Path]) -> None:
+    corpus = open_corpus("espeak", None, None, cache, 1, ())
+    assert recordings.unknown((("ɬ", corpus.symbols[-1]),), corpus) == ["ɬ"]
+    corpus.symbols = corpus.symbols[:-30]
+    with pytest.raises(say.UsageError, match="never heard"):
+        say.tokens(TEXT, corpus)
