@@ -24,7 +24,7 @@ from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, Usag
 from benchmark.metric import Audio
 from benchmark.phonemes import phonemise
 from benchmark.pretraining import build
-from benchmark.recordings import LeftOut, NeedsTranscripts, Recording, mels_only, transcribed, told, unknown
+from benchmark.recordings import LeftOut, NeedsTranscripts, Recording, mels_only, told, transcribed, unknown
 from benchmark.results import read_result
 from benchmark.settings import RunSettings
 from benchmark.vocoder import Vocoder
@@ -74,11 +74,11 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     settings = config.from_dict(RunSettings, result["config"], str(folder / "result.json"), plugins)
     algorithm_type: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     if algorithm_type.oracle or not algorithm_type.uses_support:
-        raise UsageError(f"{settings.algo.name} does not adapt to recordings, so it can't speak as somebody; choose a run of one that does.")
+        raise UsageError(f"{settings.algo.name} does not adapt to recordings, so it speaks as nobody; choose a run of one that does.")
     corpus = _corpus(settings.dataset.name, result["data_version"], cache, folder)
     state = checkpoint.load(folder / "checkpoints" / "algorithm.pt")
     if state is None:
-        raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; make the run again with --overwrite always.")
+        raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; run again with --overwrite always.")
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
     algorithm = algorithm_type(backbone, settings.algo.config)
     try:
@@ -102,8 +102,8 @@ def _corpus(name: str, version: str, cache: Path, run: Path) -> Corpus:
         if corpus.version == version:
             return corpus
     raise BenchmarkError(
-        f"The cache {cache} does not hold the prepared corpus of {run.name} ({name}, version {version}): name the cache that the run was made "
-        f"with (--cache), or prepare {name} again."
+        f"The cache {cache} does not hold the prepared corpus of {run.name} ({name}, version {version}): name the cache that the run was "
+        f"made with (--cache), or prepare {name} again."
     )
 
 
@@ -148,7 +148,7 @@ def say(sentence: torch.Tensor, speaker: Speaker, recordings: list[Recording], s
     except NeedsTranscripts:
         pass
     if not any(each.text for each in recordings):
-        raise UsageError(f"{name} learns from what is said: put a transcript beside each recording, as {Path(recordings[0].name).stem}.txt.")
+        raise UsageError(f"{name} learns from what is said: put transcripts beside the recordings, as {Path(recordings[0].name).stem}.txt.")
     support, left_out = transcribed(recordings, corpus, corpus_aligner(corpus, cache))
     if support is None:
         raise UsageError(f"{name} learns from what is said, and no transcript can be used: {told(left_out)}.")
