@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from pytorch_lightning.loggers import Logger
 
 from benchmark import checkpoint
 from benchmark.backbone import Backbone, BackboneSpec
@@ -66,8 +68,9 @@ def build(backbone: type[Backbone], config: Any, corpus: Corpus, seed: int) -> B
 
 
 def pretrained(
-    backbone: type[Backbone], config: Any, source: str, corpus: Corpus, settings: PretrainSettings, seed: int, cache: Path
-) -> tuple[Backbone, str]:
+    backbone: type[Backbone], config: Any, source: str, corpus: Corpus, settings: PretrainSettings, seed: int, cache: Path,
+    loggers: Sequence[Logger] = (),
+) -> tuple[Backbone, str]:  # fmt: skip
     """The pretrained backbone, from the cache if it is there and whole, and the digest that names it.
 
     Args:
@@ -78,6 +81,7 @@ def pretrained(
         settings: how long and how.
         seed: of weights and batches.
         cache: where pretrained backbones and unfinished pretrainings are kept.
+        loggers: for its curves, if it is done now.
     """
     model = build(backbone, config, corpus, seed)
     key = digest_of([corpus.version, source, asdict(config), asdict(settings), seed], 16)
@@ -89,7 +93,10 @@ def pretrained(
             budget = Budget(steps=settings.steps)
             make = BatchSampler(corpus, settings.batch_size, seed)
             learner = Pretraining(model)
-            fit(learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps))
+            fit(
+                learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps),
+                loggers=loggers, stage="pretraining",
+            )  # fmt: skip
         state = model.state_dict()
         checkpoint.save(done, state)
         unfinished.unlink(missing_ok=True)

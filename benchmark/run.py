@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import torch
+from pytorch_lightning.loggers import Logger
 
-from benchmark import checkpoint, config, registry
+from benchmark import checkpoint, config, registry, run_logs
 from benchmark.algorithm import Algorithm
 from benchmark.corpora import open_corpus, open_manifest
 from benchmark.corpus import Corpus
@@ -39,6 +41,7 @@ class Places:
         data_root: of the dataset; None for $BENCHMARK_DATA.
         workers: processes.
         plugins: ``--plugin`` files.
+        logs: live logs to write, of ``run_logs.KINDS``.
     """
 
     output: Path
@@ -46,6 +49,7 @@ class Places:
     data_root: Path | None
     workers: int
     plugins: tuple[Path, ...] = ()
+    logs: tuple[str, ...] = ()
 
 
 def identify(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins) -> RunIdentity:
@@ -104,10 +108,23 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         print(f"{folder} is complete already.")
         return folder
     write_text(folder / "config.yaml", config.to_yaml(settings))
+    with run_logs.opened(places.logs, identity, folder) as loggers:
+        facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
+        write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings))
+        run_logs.log_results(loggers, folder)
+    return folder
+
+
+def _stages(
+    settings: RunSettings, places: Places, corpus: Corpus, manifest: Manifest, folder: Path, training: Path | None,
+    loggers: Sequence[Logger],
+) -> tuple[dict[str, float], dict[str, float]]:  # fmt: skip
+    """Pretraining to evaluation; the metrics' constants and what training spent."""
+    plugins = tuple(str(path) for path in places.plugins)
     threads = torch.get_num_threads()
     torch.set_num_threads(places.workers)
     try:
-        algorithm, spent = trained(settings, corpus, places, folder, training)
+        algorithm, spent = trained(settings, corpus, places, folder, training, loggers)
         metrics = prepared_metrics(settings, corpus, places)
     finally:
         torch.set_num_threads(threads)
@@ -127,12 +144,11 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     embed = getattr(type(algorithm), "embed", None)  # of the class: an instance may have a layer of that name
     if embed is not None:
         facts |= embedding_space(partial(embed, algorithm), corpus, corpus.speakers(chosen.split), folder)
-    write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings))
-    return folder
+    return facts, spent
 
 
 def trained(
-    settings: RunSettings, corpus: Corpus, places: Places, folder: Path, training: Path | None = None
+    settings: RunSettings, corpus: Corpus, places: Places, folder: Path, training: Path | None = None, loggers: Sequence[Logger] = ()
 ) -> tuple[Algorithm, dict[str, float]]:
     """The algorithm after pretraining and its own training, and what the latter spent; see :func:`run`."""
     plugins = tuple(str(path) for path in places.plugins)
@@ -141,7 +157,9 @@ def trained(
     source = registry.source_digest(registry.get("backbone", settings.backbone.name, plugins))
     # Settings that the backbone can't serve are refused now, not after an hour of pretraining.
     plugin(build(backbone_type, settings.backbone.config, corpus, settings.seed), settings.algo.config)
-    backbone, _ = pretrained(backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache)
+    backbone, _ = pretrained(
+        backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers
+    )
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
     kept = folder / "checkpoints" / "algorithm.pt"
@@ -155,6 +173,7 @@ def trained(
         spent = fit(
             algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed,
             training or folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
+            loggers=loggers,
         )  # fmt: skip
     checkpoint.save(kept, algorithm.state_dict())
     return algorithm, {**spent, "budget_flops": budget}

@@ -7,18 +7,20 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.loggers import Logger
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark import checkpoint
 from benchmark.errors import AdaptationFailed, TrainingDiverged
+from benchmark.run_logs import log_step
 
 COUNT_EVERY = 10
 """FLOPs are counted on every so many steps and taken as the mean of those in between: counting slows a step down."""
@@ -49,12 +51,13 @@ class Training(pl.LightningModule):
     """One optimiser around any learner. Steps are functions of (seed, step), so a resumed run repeats nothing and skips nothing."""
 
     def __init__(
-        self, learner: Any, learning_rate: float, budget: Budget, seed: int, path: Path, show: Callable[[float, dict[str, float]], object]
-    ) -> None:
+        self, learner: Any, learning_rate: float, budget: Budget, seed: int, path: Path,
+        show: Callable[[float, dict[str, float]], object], stage: str = "training",
+    ) -> None:  # fmt: skip
         super().__init__()
         self.automatic_optimization = False
         self.learner, self.learning_rate, self.budget, self.seed = learner, learning_rate, budget, seed
-        self.path, self.show = path, show
+        self.path, self.show, self.stage = path, show, stage
         self.step, self.flops, self.seconds, self.counted, self.phase = 0, 0.0, 0.0, [0.0, 0.0], 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -88,6 +91,10 @@ class Training(pl.LightningModule):
         self.seconds += time.perf_counter() - started
         progress = self.budget.progress(self.step, self.flops)
         self.show(min(1.0, progress), logs)
+        if self.trainer.loggers:
+            rate = optimizer.param_groups[0]["lr"]
+            more = {"gradient_norm": float(norm), "learning_rate": rate, "tflops": self.flops / 1e12, "seconds": self.seconds}
+            log_step(self.trainer.loggers, self.stage, self.step, {**logs, **more})
         if progress >= 1:
             self.trainer.should_stop = True
 
@@ -161,6 +168,8 @@ def fit(
     path: Path,
     show: Callable[[float, dict[str, float]], object] = lambda fraction, logs: None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    loggers: Sequence[Logger] = (),
+    stage: str = "training",
 ) -> dict[str, float]:
     """Train ``learner`` in place until the budget is spent, resuming from ``path`` if a training was cut off there.
 
@@ -173,11 +182,13 @@ def fit(
         path: checkpoint of the unfinished training; deleted by nobody, so a finished one resumes to its end at once.
         show: called after each step with the fraction of the budget spent and the step's logs.
         checkpoint_seconds: how often to save.
+        loggers: get each step's logs.
+        stage: what they call this training.
 
     Returns:
         "steps", "flops" and "seconds" spent, interrupted parts included.
     """
-    module = Training(learner, learning_rate, budget, seed, path, show)
+    module = Training(learner, learning_rate, budget, seed, path, show, stage)
     saver = _Saver(path, checkpoint_seconds)
     state = checkpoint.load(path)
     # Lightning's own messages tell of devices and data loaders; ours say what matters to a user.
@@ -185,7 +196,7 @@ def fit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = pl.Trainer(
-            accelerator="auto", devices=1, max_steps=-1, max_epochs=-1, inference_mode=False, logger=False,
+            accelerator="auto", devices=1, max_steps=-1, max_epochs=-1, inference_mode=False, logger=list(loggers) or False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             callbacks=[saver],
         )  # fmt: skip

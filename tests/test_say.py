@@ -6,19 +6,22 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
-from benchmark import recordings, say
+from benchmark import recordings, registry, say
 from benchmark.aligner import Aligner
 from benchmark.cli import main
 from benchmark.corpora import open_corpus
 from benchmark.corpus_aligner import corpus_aligner
+from benchmark.mel import MelSpec
 from benchmark.metric import MetricContext
 from benchmark.metrics.duration_error import DurationError
+from benchmark.tiny import tiny_backbone
 from tests.dataset_helpers import SENTENCES, speech
 from tests.metric_helpers import write_corpus
 
@@ -143,6 +146,19 @@ def test_without_transcripts_only_those_who_just_listen_speak(
     output.unlink()
     assert main(command(folders["finetune"], voice, output, cache)) == 2
     assert "put transcripts beside the recordings, as 0.txt" in capsys.readouterr().err and not output.exists()
+
+
+def test_algorithms_are_told_apart_by_what_they_ask_a_support_set_for(voice: Path) -> None:
+    found, _ = recordings.read(voice)
+    listening = set()
+    for name in registry.find("algorithm"):
+        plugin = registry.load("algorithm", name)
+        if plugin.uses_support and not plugin.oracle:
+            with suppress(recordings.NeedsTranscripts):
+                list(plugin(tiny_backbone()).eval().adapt(recordings.mels_only(found, MelSpec()), [0, 1]))
+                listening.add(name)
+    # The others' errors, or their 0 steps, must not pass for speech that transcripts had no part in.
+    assert listening == {"metric", "style"}
 
 
 def test_mp3_is_a_recording(

@@ -25,6 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=1, metavar="N", help="so many runs, with seeds counting up (default: 1)")
     parser.add_argument("--overwrite", choices=("never", "missing", "always"), default="missing",
                         help="never: refuse if there is a result; missing: do what is not done (default); always: start anew")  # fmt: skip
+    parser.add_argument("--wandb", action="store_true",
+                        help="log curves, results and speech to Weights & Biases (offline, or WANDB_MODE=online)")  # fmt: skip
+    parser.add_argument("--tensorboard", action="store_true", help="log curves for TensorBoard, into the run's folder")
+    parser.add_argument("--csv", action="store_true", help="log curves as CSV, into the run's folder")
     parser.add_argument("--fast-dev-run", action="store_true", help="two speakers and a few steps of everything: does it go through?")
 
 
@@ -33,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from benchmark import run as runs
-    from benchmark import tuning
+    from benchmark import run_logs, tuning
     from benchmark.aligner import default_workers
     from benchmark.corpora import cache_folder
     from benchmark.errors import UsageError
@@ -46,8 +50,10 @@ def run(args: argparse.Namespace) -> int:
     runs.check_names(parsed)
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed)
+    logs = tuple(kind for kind in run_logs.KINDS if getattr(args, kind))
+    run_logs.check(logs)
     places = runs.Places(
-        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin))
+        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs
     )
     folders = [runs.run(replace(parsed, seed=parsed.seed + number), places, args.overwrite) for number in range(args.seeds)]
     table = args.output / f"{parsed.dataset.name}.csv"

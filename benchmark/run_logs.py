@@ -1,0 +1,174 @@
+"""Live logs of a run, through Lightning's loggers: Weights & Biases, TensorBoard, CSV. They change no number.
+
+Weights & Biases works without an account: it writes into the run's folder, for ``wandb sync`` to upload if wanted, unless
+$WANDB_MODE is "online". $WANDB_PROJECT names the project.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import torch
+from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+
+from benchmark.errors import BenchmarkError
+from benchmark.mel import MelSpec, log_mel
+from benchmark.results import RunIdentity, read_result
+
+KINDS = ("wandb", "tensorboard", "csv")
+PROJECT = "few-shot-tts-benchmark"
+STAGES = ("pretraining", "training", "adaptation")
+"""Each has its own steps to be drawn over."""
+SPEAKERS = 3
+"""Whose speech is logged."""
+
+
+def check(kinds: Sequence[str]) -> None:
+    """Refuse what is not installed before any work is done.
+
+    Raises:
+        BenchmarkError: says what to install.
+    """
+    for kind in kinds:
+        if kind != "csv" and find_spec(kind) is None:
+            raise BenchmarkError(f"--{kind} needs {kind}, which is not installed: pip install 'few-shot-tts-benchmark[{kind}]'.")
+
+
+@contextmanager
+def opened(kinds: Sequence[str], identity: RunIdentity, folder: Path) -> Iterator[list[Logger]]:
+    """Loggers for a run, closed in the end.
+
+    Args:
+        kinds: of ``KINDS``.
+        identity: of the run.
+        folder: of the run; must exist.
+    """
+    loggers = [_logger(kind, identity, folder) for kind in kinds]
+    status = "failed"
+    try:
+        yield loggers
+        status = "success"
+    finally:
+        for logger in loggers:
+            logger.finalize(status)
+            if isinstance(logger, WandbLogger):
+                _finish(logger.experiment, status)
+
+
+def _logger(kind: str, identity: RunIdentity, folder: Path) -> Logger:
+    if kind == "wandb":
+        return WandbLogger(experiment=_wandb_run(identity, folder))
+    logger = CSVLogger(folder, "csv") if kind == "csv" else TensorBoardLogger(folder, "tensorboard")
+    logger.log_hyperparams(asdict(identity))
+    return logger
+
+
+def _wandb_run(identity: RunIdentity, folder: Path) -> Any:
+    """Grouped by dataset and algorithm; tags say what a row may be compared with."""
+    import wandb
+
+    marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)]
+    try:
+        run = wandb.init(
+            project=os.environ.get("WANDB_PROJECT", PROJECT), mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
+            dir=folder, id=folder.name, name=folder.name, resume="allow", group=f"{identity.dataset} {identity.algorithm}",
+            job_type=identity.preset, config=asdict(identity), settings=wandb.Settings(silent=True, console="off"),
+            tags=[f"protocol {identity.protocol_version}", identity.preset, identity.backbone, identity.vocoder, *marks],
+        )  # fmt: skip
+    except wandb.errors.Error as error:
+        raise BenchmarkError(f"wandb can't start: {error}; WANDB_MODE=offline needs no account and no network.") from error
+    for stage in STAGES:
+        run.define_metric(f"{stage}/step")
+        run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
+    return run
+
+
+def _finish(run: Any, status: str) -> None:
+    place = Path(run.dir).parent
+    run.finish(exit_code=0 if status == "success" else 1)
+    if run.settings.mode == "offline":
+        print(f"wandb wrote {place}; to upload it: wandb sync {place}")
+
+
+def log_step(loggers: Sequence[Logger], stage: str, step: int, values: Mapping[str, float]) -> None:
+    """One point of a stage's curves.
+
+    Args:
+        loggers: open.
+        stage: of ``STAGES``.
+        step: of the stage.
+        values: by name.
+    """
+    named = {f"{stage}/{name}": float(value) for name, value in values.items()}
+    for logger in loggers:
+        logger.log_metrics({**named, f"{stage}/step": float(step)}, step)
+
+
+def log_results(loggers: Sequence[Logger], folder: Path) -> None:
+    """Curves over adaptation steps; to Weights & Biases also the table of results, and some speech with its spectrograms.
+
+    Args:
+        loggers: open.
+        folder: of the run, complete.
+    """
+    if not loggers:
+        return
+    curve: list[dict[str, Any]] = read_result(folder)["curve"]
+    for steps in sorted({point["steps"] for point in curve}):
+        values: dict[str, float] = {}
+        for point in curve:
+            if point["steps"] == steps:
+                known = {**{name: value["mean"] for name, value in point["metrics"].items()}, **point["cost"]}
+                values |= {f"{point['shots']}-shot {name}": value for name, value in known.items() if value is not None}
+        log_step(loggers, "adaptation", steps, values)
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            _log_tables(logger.experiment, curve, folder / "audio")
+
+
+def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], audio: Path) -> None:
+    import wandb
+
+    results = wandb.Table(columns=["shots", "steps", "metric", "mean", "ci95 low", "ci95 high", "scored", "failed"])
+    for point in curve:
+        for name, value in point["metrics"].items():
+            results.add_data(point["shots"], point["steps"], name, value["mean"], *value["ci95"], value["n"], value["n_failed"])
+    # What a project's list of runs shows: most shots, most steps.
+    for name, value in max(curve, key=lambda point: (point["shots"], point["steps"]))["metrics"].items():
+        run.summary[name] = value["mean"]
+    media: dict[str, list[Any]] = {}
+    for speaker, files in _speech(audio).items():
+        media[f"speech/{speaker}"] = [wandb.Audio(str(path), caption=caption) for path, caption in files]
+        pictures = [_spectrogram(path) for path, _ in files]
+        # Shown together, pictures must be of one size.
+        width = max(picture.shape[1] for picture in pictures)
+        padded = [np.pad(picture, ((0, 0), (0, width - picture.shape[1]))) for picture in pictures]
+        media[f"spectrogram/{speaker}"] = [wandb.Image(picture, caption=each[1]) for picture, each in zip(padded, files, strict=True)]
+    run.log({"results": results, **media})
+
+
+def _speech(folder: Path) -> dict[str, list[tuple[Path, str]]]:
+    """Files of the first speakers, with captions."""
+    found: dict[str, list[tuple[Path, str]]] = {}
+    for path in sorted(folder.glob("*.wav")):
+        if match := re.fullmatch(r"(.+)_(\d+)shot_(\d+)steps", path.stem):
+            found.setdefault(match[1], []).append((path, f"{int(match[2])}-shot, {int(match[3])} steps"))
+    return dict(sorted(found.items())[:SPEAKERS])
+
+
+def _spectrogram(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Grey log-mel, shape (n_mels, frames), high frequencies on top."""
+    wave, _ = soundfile.read(path, dtype="float32")
+    spec = MelSpec()
+    mel = log_mel(torch.from_numpy(np.pad(wave, (0, max(0, spec.n_fft - len(wave))))), spec).numpy()
+    scaled = (mel - mel.min()) / max(float(np.ptp(mel)), 1e-6)
+    return np.ascontiguousarray((255 * scaled.T[::-1]).astype(np.uint8))

@@ -1,0 +1,149 @@
+"""Live logs: what an offline run wrote is read back, and no number depends on whether there are any."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmark import run as runs
+from benchmark import run_logs
+from benchmark.cli import main
+from benchmark.evaluation import Block, Evaluator, Job
+
+COMMON = [
+    "--algo", "reptile", "--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd",
+    "--pretrain.learning_rate", "0.0015",
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Scoring starts no process, which takes longer than all of the run; wandb leaves nothing in the home folder."""
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))
+
+    def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Block]:
+        return map(evaluator.run, jobs)
+
+    monkeypatch.setattr(runs, "evaluate", evaluate)
+
+
+def records(path: Path) -> Iterator[Any]:
+    """What a .wandb file holds: after 7 bytes, LevelDB's log format (blocks of 32 KiB; checksum, length, type, data)."""
+    from wandb.proto import wandb_internal_pb2
+
+    content = path.read_bytes()
+    assert content[:4] == b":W&B"
+    at, data = 7, b""
+    while at + 7 <= len(content):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", content[at : at + 7])
+        data += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            record = wandb_internal_pb2.Record()  # type: ignore[attr-defined]
+            record.ParseFromString(data)
+            yield record
+            data = b""
+
+
+def items(some: Any) -> dict[str, Any]:
+    return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in some}
+
+
+def run(output: Path, cache: Path, *more: str) -> Path:
+    """A run whose pretraining is done anew."""
+    known = set((cache / "pretrained").glob("*"))
+    assert main(["run", *COMMON, "--cache", str(cache), "--output", str(output), *more]) == 0
+    for path in set((cache / "pretrained").glob("*")) - known:
+        path.unlink()
+    (folder,) = (path for path in output.iterdir() if path.is_dir())
+    return folder
+
+
+def test_logs_hold_curves_results_and_speech_and_change_no_number(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("WANDB_MODE", raising=False)  # offline without being told, and no account asked for
+    plain = run(tmp_path / "plain", cache)
+    assert {path.name for path in plain.iterdir()} & {"wandb", "tensorboard", "csv"} == set()
+    folder = run(tmp_path / "logged", cache, "--wandb", "--tensorboard", "--csv")
+    assert folder.name == plain.name and (folder / "episodes.csv").read_bytes() == (plain / "episodes.csv").read_bytes()
+    assert (folder / "checkpoints" / "algorithm.pt").read_bytes() == (plain / "checkpoints" / "algorithm.pt").read_bytes()
+    assert "wandb sync" in capsys.readouterr().out
+
+    result = json.loads((folder / "result.json").read_text())
+    (written,) = (folder / "wandb").glob("offline-run-*/*.wandb")
+    found = list(records(written))
+    (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
+    assert (start.run_id, start.run_group, start.job_type) == (folder.name, "espeak reptile", "smoke")
+    assert {"protocol 1", "smoke", "synthetic", "limited"} <= set(start.tags)
+    assert items(start.config.update)["data_version"] == result["data_version"]
+    history = [items(record.history.item) for record in found if record.WhichOneof("record_type") == "history"]
+    for stage, steps in (("pretraining", 4), ("training", int(result["training"]["steps"]))):
+        losses = {row[f"{stage}/step"]: row[f"{stage}/loss"] for row in history if f"{stage}/loss" in row}
+        assert sorted(losses) == list(range(1, steps + 1)) and all(loss > 0 for loss in losses.values())
+    curve = {row["adaptation/step"]: row["adaptation/5-shot mcd"] for row in history if "adaptation/5-shot mcd" in row}
+    assert curve == {point["steps"]: pytest.approx(point["metrics"]["mcd"]["mean"]) for point in result["curve"]}
+    (tables,) = (row for row in history if "results/path" in row)
+
+    files = written.parent / "files"
+    assert len(json.loads((files / tables["results/path"]).read_text())["data"]) == len(result["curve"])
+    speaker = min(path.stem.split("_")[0] for path in (folder / "audio").iterdir())
+    assert tables[f"speech/{speaker}/captions"] == ["5-shot, 0 steps", "5-shot, 2 steps"]
+    sounds = list((files / "media" / "audio").rglob("*.wav"))
+    assert {path.read_bytes() for path in sounds} == {path.read_bytes() for path in (folder / "audio").glob("*.wav")}
+    pictures = list((files / "media" / "images").rglob("*.png"))
+    assert len(pictures) == len(sounds) and all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures)
+
+    (table_file,) = (folder / "csv").rglob("metrics.csv")
+    with table_file.open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert sum(bool(row["training/loss"]) for row in rows) == result["training"]["steps"]
+    assert [float(row["adaptation/5-shot mcd"]) for row in rows if row["adaptation/5-shot mcd"]] == pytest.approx(list(curve.values()))
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    (place,) = (folder / "tensorboard").iterdir()
+    events = EventAccumulator(str(place)).Reload()
+    assert [event.step for event in events.Scalars("pretraining/loss")] == [1, 2, 3, 4]
+    assert [event.value for event in events.Scalars("adaptation/5-shot mcd")] == pytest.approx([curve[0], curve[2]], rel=1e-5)
+
+
+def test_a_failed_run_closes_its_logs_and_the_next_one_has_its_own(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import wandb
+
+    def fails(*_: Any) -> None:
+        raise OSError("disk on fire")
+
+    monkeypatch.setattr(runs, "trained", fails)
+    assert main(["run", *COMMON, "--cache", str(cache), "--output", str(tmp_path), "--wandb", "--seeds", "2"]) == 1
+    assert "disk on fire" in capsys.readouterr().err and wandb.run is None
+    (written,) = tmp_path.glob("*/wandb/offline-run-*/*.wandb")
+    assert [record.exit.exit_code for record in records(written) if record.WhichOneof("record_type") == "exit"] == [1]
+
+
+@pytest.mark.parametrize("kind", ["wandb", "tensorboard"])
+def test_missing_library_is_one_sentence_before_any_work(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(run_logs, "find_spec", lambda name: None if name == kind else find(name))
+    assert main(["run", *COMMON, f"--{kind}", "--output", str(tmp_path / "runs"), "--cache", str(tmp_path)]) == 1
+    assert f"pip install 'few-shot-tts-benchmark[{kind}]'" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+
+
+def test_wandb_is_imported_only_when_asked_for(repository: Path) -> None:
+    code = "import sys, benchmark.run; assert 'wandb' not in sys.modules and 'tensorboard' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", code], cwd=repository).returncode == 0
