@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.files import digest_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,14 +27,16 @@ class Contender:
     """One algorithm and configuration, all seeds together.
 
     Attributes:
-        name: the algorithm's, with its configuration's digest where another contender has the same.
+        name: the algorithm's, with digests of its configuration, and of its code, where another contender has the same.
         results: the ``result.json`` of each seed.
         episodes: all rows of ``episodes.csv``, with a column "seed".
+        folders: of each seed.
     """
 
     name: str
     results: list[dict[str, Any]]
     episodes: pd.DataFrame
+    folders: list[Path]
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,16 @@ def contenders(folders: Sequence[Path]) -> list[Contender]:
     Raises:
         BenchmarkError: fewer than two configurations, runs that can't be compared, or a damaged one.
     """
+    found = pooled(folders)
+    if len(found) < 2:
+        raise BenchmarkError(
+            f"{folders[0].name} is compared with nothing: name runs of two algorithms, or of two configurations, at least."
+        )
+    return found
+
+
+def pooled(folders: Sequence[Path]) -> list[Contender]:
+    """:func:`contenders`, of which one is enough."""
     import pandas as pd
 
     from benchmark.leaderboard import options
@@ -80,20 +93,19 @@ def contenders(folders: Sequence[Path]) -> list[Contender]:
                     f"{first.name} and {folder.name} can't be compared: they differ in {key} "
                     f"({results[first][key]} and {results[folder][key]})."
                 )
-    groups: dict[tuple[str, str], list[Path]] = {}
+    groups: dict[tuple[str, str, str], list[Path]] = {}
     for folder, result in results.items():
-        groups.setdefault((result["algorithm"], options(result)), []).append(folder)
-    if len(groups) < 2:
-        raise BenchmarkError(f"{first.name} is compared with nothing: name runs of two algorithms, or of two configurations, at least.")
-    names = [algorithm for algorithm, _ in groups]
+        groups.setdefault((result["algorithm"], options(result), digest_of(result["sources"], 4)), []).append(folder)
+    names = [algorithm for algorithm, *_ in groups]
     found = []
-    for (algorithm, digest), members in groups.items():
+    for (algorithm, digest, code), members in groups.items():
         seeds = [results[folder]["seed"] for folder in members]
         if len(set(seeds)) < len(seeds):
             raise BenchmarkError(f"{', '.join(folder.name for folder in members)} share a seed; name each run once.")
         episodes = pd.concat([read_seed_episodes(folder, seed) for folder, seed in zip(members, seeds, strict=True)], ignore_index=True)
-        name = algorithm if names.count(algorithm) == 1 else f"{algorithm}:{digest}"
-        found.append(Contender(name, [results[folder] for folder in members], episodes))
+        twice = [key[:2] for key in groups].count((algorithm, digest)) > 1
+        name = algorithm if names.count(algorithm) == 1 else f"{algorithm}:{digest}" + f".{code}" * twice
+        found.append(Contender(name, [results[folder] for folder in members], episodes, members))
     return found
 
 

@@ -45,10 +45,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
 
     results = [read_result(folder) for folder in folders]
     _refuse(folders, results, preliminary, local)
-    status = "ok" if len(results) >= MIN_SEEDS else "preliminary"
-    if any(result["limited"] for result in results):
-        status = "limited"
-    new = compute_rows(folders, results, status)
+    new = compute_rows(folders, results, status_of(results))
     old = read(path) if path.exists() else []
     for row in old:
         if not local and (row["data_version"], row["protocol_version"]) != (new[0]["data_version"], new[0]["protocol_version"]):
@@ -64,6 +61,13 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     writer.writerows(rows)
     write_text(path, buffer.getvalue())
     return new
+
+
+def status_of(results: Sequence[dict[str, Any]]) -> str:
+    """What rows made from these runs may be called: "ok", "preliminary" or "limited"."""
+    if any(result["limited"] for result in results):
+        return "limited"
+    return "ok" if len(results) >= MIN_SEEDS else "preliminary"
 
 
 def order(row: dict[str, str]) -> tuple[object, ...]:

@@ -117,7 +117,7 @@ def estimate_eer(frame: pd.DataFrame, trials: Sequence[Sequence[float] | None], 
     for number in range(resamples):
         drawn = [speakers[i] for i in generator.integers(len(speakers), size=len(speakers))]
         chosen = [units[i] for units in drawn for i in generator.integers(len(units), size=len(units))]
-        draws[number] = rate(np.concatenate([generator.choice(unit, len(unit)) for unit in chosen]))
+        draws[number] = rate(np.concatenate([unit[generator.integers(len(unit), size=len(unit))] for unit in chosen]))
     return Estimate(everything, *_interval(draws, len(speakers)), len(kept), len(frame) - len(kept))
 
 

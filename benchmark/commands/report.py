@@ -1,0 +1,43 @@
+"""Put runs into one HTML file: tables, curves, spectrograms, audio players.
+
+It opens from disk and needs no network. Without RUN, all complete runs in --output. Runs that differ in the seed alone
+are pooled; each dataset gets a leaderboard of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders (default: all complete ones in --output)")
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where runs lie (default: runs)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="what to write (default: report.html in --output)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where transcripts are (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the page, and say where and how large it is."""
+    from benchmark.aligner import default_workers
+    from benchmark.corpora import cache_folder
+    from benchmark.errors import UsageError
+    from benchmark.files import write_text
+    from benchmark.report import boards, page
+
+    if args.workers is not None and args.workers < 1:
+        raise UsageError("--workers must be at least 1.")
+    folders = args.runs
+    if not folders:
+        folders, unfinished = boards.find_runs(args.output)
+        if unfinished:
+            print(f"Left out, not finished: {', '.join(unfinished)}.")
+    found = boards.boards(folders, args.workers or default_workers(), args.plugin)
+    path = args.html or args.output / "report.html"
+    html = page.build(found, cache_folder(args.cache))
+    write_text(path, html)
+    size = len(html.encode()) / 1e6
+    print(f"{path}: {size:.1f} MB, {', '.join(f'{board.dataset}: {len(board.contenders)} configurations' for board in found)}.")
+    return 0

@@ -1,0 +1,161 @@
+"""What a report is about: runs found, checked, pooled over seeds, and their rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+from benchmark import registry
+from benchmark.comparison import Contender, pooled
+from benchmark.episode_log import metric_columns
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.files import read_json
+from benchmark.leaderboard import compute_rows, metrics_in, status_of
+from benchmark.leaderboard_table import HEADLINE
+from benchmark.progress import progress
+
+PREFERRED = ("gap_closed", "speaker_similarity", *HEADLINE)
+"""Metrics from the one that a report opens with."""
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Board:
+    """Runs on one dataset, all of which can be compared.
+
+    Attributes:
+        dataset: its name.
+        contenders: by algorithm and configuration, those that use no support set last.
+        rows: leaderboard rows of each contender, by its name.
+        metrics: columns, the most telling ones first.
+        higher_is_better: where it is known.
+        meanings: one line about each metric plugin.
+    """
+
+    dataset: str
+    contenders: list[Contender]
+    rows: dict[str, list[Row]]
+    metrics: list[str]
+    higher_is_better: Mapping[str, bool]
+    meanings: Mapping[str, str]
+
+    @property
+    def shots(self) -> list[int]:
+        """Numbers of support utterances, of those that use any."""
+        return sorted({int(row["shots"]) for rows in self.rows.values() for row in rows} - {0})
+
+    def uses_support(self, name: str) -> bool:
+        """Whether this contender adapts; toplines and floors don't."""
+        return any(row["shots"] != "0" for row in self.rows[name])
+
+    def best(self, name: str) -> tuple[int, int]:
+        """A contender's most shots, and most steps at them."""
+        return max((int(row["shots"]), int(row["steps"])) for row in self.rows[name])
+
+
+def find_runs(output: Path) -> tuple[list[Path], list[str]]:
+    """Complete runs in a folder, and the names of those that were not finished.
+
+    Raises:
+        UsageError: none is complete.
+    """
+    complete = sorted(path.parent for path in output.glob("*/result.json"))
+    started = sorted(path.parent for path in output.glob("*/config.yaml"))
+    if not complete:
+        raise UsageError(f"There is no complete run in {output}; make one with 'run', name run folders, or say where with --output.")
+    return complete, [folder.name for folder in started if folder not in complete]
+
+
+def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()) -> list[Board]:
+    """Read the runs, check them, and compute their rows.
+
+    Args:
+        folders: run folders.
+        workers: processes.
+        plugins: ``--plugin`` files, for the sense of their metrics.
+
+    Raises:
+        UsageError: a folder is missing.
+        BenchmarkError: runs of one dataset can't be compared, or a run is damaged.
+    """
+    by_dataset: dict[str, list[Path]] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(f"There is no run folder {folder}.")
+        result = read_json(folder / "result.json", "run result")
+        by_dataset.setdefault(str(result.get("dataset")) if isinstance(result, dict) else "", []).append(folder)
+    found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
+    for contender in (contender for members in found.values() for contender in members):
+        for folder, result in zip(contender.folders, contender.results, strict=True):
+            _check_curve(folder, result, contender)
+    every = [contender for members in found.values() for contender in members]
+    rows = _all_rows(every, workers)
+    return [_board(dataset, members, [rows[every.index(one)] for one in members], plugins) for dataset, members in found.items()]
+
+
+def _check_curve(folder: Path, result: Mapping[str, Any], contender: Contender) -> None:
+    """A result's means must be those of its episodes; equal error rates, which are no means, are left to their rows."""
+    frame = contender.episodes[contender.episodes["seed"] == result["seed"]]
+    columns = metric_columns(list(frame.columns))
+    levels = ["shots", "steps", "speaker", "episode"]
+    means = frame.groupby(levels)[columns].mean()
+    while len(levels) > 2:
+        levels.pop()
+        means = means.groupby(levels).mean()
+    try:
+        said = {(point["shots"], point["steps"]): point["metrics"] for point in result["curve"]}
+        # What the page takes from the result alone can't be checked, but has to be there.
+        [float(value) for value in (result["training"]["flops"], *result["facts"].values()) if value is not None]
+        result["git_dirty"], (result.get("tuned") or {"values": {}, "trials": 0})["values"].items()
+        same = len(said) == len(means) and all(
+            math.isclose(math.nan if (value := said[key][column]["mean"]) is None else value, mean, rel_tol=1e-6, abs_tol=1e-9)
+            or (value is None and math.isnan(mean))
+            for key, row in means.iterrows()
+            for column, mean in row.items()
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BenchmarkError(f"{folder / 'result.json'} lacks or garbles {error}; it was changed by hand: run again.") from error
+    if not same:
+        raise BenchmarkError(f"{folder / 'result.json'} and the episodes.csv beside it disagree; one was changed by hand: run again.")
+
+
+def _rows(contender: Contender) -> list[Row]:
+    return compute_rows(contender.folders, contender.results, status_of(contender.results))
+
+
+def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
+    """Bootstraps take seconds a row: one contender a process."""
+    with progress("Computing intervals", len(contenders)) as show:
+        if min(workers, len(contenders)) < 2:
+            return [_rows(contender) for contender in contenders]
+        found = []
+        with ProcessPoolExecutor(min(workers, len(contenders)), get_context("spawn")) as pool:
+            for rows in pool.map(_rows, contenders):
+                found.append(rows)
+                show(len(found))
+        return found
+
+
+def _board(dataset: str, contenders: Sequence[Contender], rows: Sequence[list[Row]], plugins: registry.Plugins) -> Board:
+    by_name = {contender.name: own for contender, own in zip(contenders, rows, strict=True)}
+    metrics = list(dict.fromkeys(metric for own in rows for metric in metrics_in(own)))
+    metrics.sort(key=lambda metric: PREFERRED.index(metric) if metric in PREFERRED else len(PREFERRED))
+    scored = {column for contender in contenders for column in metric_columns(list(contender.episodes.columns))}
+    # What is no column of the episodes was pooled from trials: an equal error rate.
+    senses = {metric: False for metric in metrics if metric not in scored}
+    meanings = {}
+    for name in contenders[0].results[0]["metric_versions"]:
+        try:
+            senses |= registry.load("metric", name, plugins).higher_is_better
+            meanings[name] = registry.get("metric", name, plugins).summary
+        except BenchmarkError:
+            # A metric of somebody's plugin file that was not given: its values stand, its sense is not known.
+            continue
+    ordered = sorted(contenders, key=lambda one: (all(row["shots"] == "0" for row in by_name[one.name]), one.name))
+    return Board(dataset, ordered, by_name, metrics, senses, meanings)

@@ -1,0 +1,188 @@
+"""Charts as geometry: everything that a template needs to draw them as SVG, in the units of their view boxes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+COLOURS = 10
+"""Colours of the style sheet; a chart's further series have them dashed."""
+SHAPES = ("m-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "m-3.5,-3.5h7v7h-7z", "m0,-4.5l4.5,8h-9z", "m0,-5l5,5l-5,5l-5,-5z", "m-4,-4l8,8m0,-8l-8,8")
+WIDTH, HEIGHT = 430, 290
+LEFT, RIGHT, TOP, BOTTOM = 50, 104, 12, 44
+LABEL = 14
+"""Height of a line of text."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """One point of a series, in data units; the interval may be NaN."""
+
+    x: float
+    y: float
+    low: float
+    high: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A series in data units; ``number`` chooses its look, the same in all charts."""
+
+    name: str
+    number: int
+    values: list[Value]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A scale from data to the view box, with ticks (position, text)."""
+
+    place: Callable[[float], float]
+    ticks: list[tuple[float, str]]
+    label: str
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A drawn point."""
+
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    shape: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A drawn series."""
+
+    number: int
+    look: str
+    path: str
+    marks: list[Mark]
+
+
+@dataclass(frozen=True)
+class Level:
+    """A horizontal line for what does not depend on x, its name beside it."""
+
+    name: str
+    y: float
+    label_y: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """All of it."""
+
+    title: str
+    x: Axis
+    y: Axis
+    lines: list[Line]
+    levels: list[Level] = field(default_factory=list)
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+
+
+def look(number: int) -> str:
+    """Style-sheet classes of a series."""
+    return f"c{number % COLOURS}" + (" dashed" if number >= COLOURS else "")
+
+
+def shape(number: int) -> str:
+    """The path of a series' marks, relative to their centre."""
+    return SHAPES[(number + number // COLOURS) % len(SHAPES)]
+
+
+def chart(title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequence[tuple[str, float]] = ()) -> Chart:
+    """Place curves and levels on axes; points that share an x are set side by side so that their intervals can be told apart."""
+    lines = []
+    for place, curve in enumerate(curves):
+        aside = (place - (len(curves) - 1) / 2) * min(3.0, 20 / max(1, len(curves)))
+        marks = []
+        for value in curve.values:
+            if math.isnan(value.x) or math.isnan(value.y):
+                continue
+            low, high = (None if math.isnan(bound) else round(y.place(bound), 1) for bound in (value.low, value.high))
+            marks.append(Mark(round(x.place(value.x) + aside, 1), round(y.place(value.y), 1), low, high, shape(curve.number), value.text))
+        path = "M" + "L".join(f"{mark.x},{mark.y}" for mark in marks) if marks else ""
+        lines.append(Line(curve.number, look(curve.number), path, marks))
+    heights = [(name, round(y.place(value), 1)) for name, value in levels if not math.isnan(value)]
+    labels = spread([height for _, height in heights], LABEL, TOP + LABEL / 2, HEIGHT - BOTTOM)
+    return Chart(title, x, y, lines, [Level(*height, label) for height, label in zip(heights, labels, strict=True)])
+
+
+def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+    """Heights as near to those wanted as lines of text can stand without touching, if they fit between the bounds at all."""
+    order = sorted(range(len(wanted)), key=lambda i: wanted[i])
+    placed = [0.0] * len(wanted)
+    floor = low
+    for i in order:
+        placed[i] = floor = max(wanted[i], floor)
+        floor += gap
+    ceiling = high
+    for i in reversed(order):
+        placed[i] = ceiling = min(placed[i], ceiling)
+        ceiling -= gap
+    return [round(height, 1) for height in placed]
+
+
+def linear(values: Iterable[float], label: str) -> Axis:
+    """An upright axis that holds all of ``values``, with round ticks."""
+    finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
+    low, high = min(finite), max(finite)
+    if low == high:
+        low, high = low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10
+    step = _round_step((high - low) / 5)
+    first, last = math.floor(low / step), math.ceil(high / step)
+    bottom, top = HEIGHT - BOTTOM, TOP
+    place = _between(first * step, last * step, bottom, top)
+    digits = max(0, -math.floor(math.log10(step)))
+    return Axis(place, [(round(place(i * step), 1), f"{i * step:.{digits}f}") for i in range(first, last + 1)], label)
+
+
+def _round_step(size: float) -> float:
+    power = 10.0 ** math.floor(math.log10(size))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= size * 0.999)
+
+
+def _between(low: float, high: float, start: float, end: float) -> Callable[[float], float]:
+    return lambda value: start + (value - low) / (high - low) * (end - start)
+
+
+def steps_axis(steps: Iterable[int]) -> Axis:
+    """Adaptation steps, on log(1 + steps)."""
+    every = sorted(set(steps)) or [0]
+    scale = _between(math.log1p(every[0]), math.log1p(max(every[-1], every[0] + 1)), LEFT + 16, WIDTH - RIGHT - 16)
+    ticks = [(round(scale(math.log1p(step)), 1), str(step)) for step in every]
+    return Axis(lambda value: scale(math.log1p(value)), ticks, "adaptation steps")
+
+
+def log_axis(values: Iterable[float], label: str) -> Axis:
+    """Powers of ten; what is 0 stands at the left, apart."""
+    every = [value for value in values if math.isfinite(value)]
+    positive = [value for value in every if value > 0] or [1.0]
+    low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
+    high = max(high, low + 1)
+    zero = any(value <= 0 for value in every)
+    start = LEFT + (44 if zero else 12)
+    scale = _between(low, high, start, WIDTH - RIGHT - 12)
+    every_nth = math.ceil((high - low + 1) / 6)
+    ticks = [(round(scale(power), 1), _power(power)) for power in range(low, high + 1, every_nth)]
+    return Axis(
+        lambda value: scale(math.log10(value)) if value > 0 else LEFT + 12.0, [(LEFT + 12.0, "0"), *ticks] if zero else ticks, label
+    )
+
+
+def _power(power: int) -> str:
+    if -3 <= power <= 3:
+        return f"{10.0**power:g}"
+    return "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -1,0 +1,205 @@
+"""A board's charts: adaptation curves, cost against quality, embedding spaces."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import BenchmarkError
+from benchmark.report.boards import Board, Row
+from benchmark.report.charts import (
+    BOTTOM,
+    HEIGHT,
+    LEFT,
+    RIGHT,
+    WIDTH,
+    Axis,
+    Chart,
+    Curve,
+    Value,
+    chart,
+    linear,
+    log_axis,
+    look,
+    shape,
+    steps_axis,
+)
+
+COSTS = {
+    "seconds_to_adapt": "seconds to adapt",
+    "flops_to_adapt": "operations to adapt",
+    "stored_parameters": "numbers stored for a speaker",
+}
+EMBEDDED_UTTERANCES = 60
+"""Points drawn of each speaker, evenly spread; a large corpus has thousands."""
+
+
+def number(cell: str) -> float:
+    """A leaderboard's cell; NaN where it is empty."""
+    return float(cell) if cell else math.nan
+
+
+def said(row: Row, metric: str) -> str:
+    """A value and its interval in words."""
+    if not row.get(metric):
+        return "not scored"
+    return f"{row[metric]}" + (f" (95 % interval {row[f'{metric}_lo']} to {row[f'{metric}_hi']})" if row[f"{metric}_lo"] else "")
+
+
+@dataclass(frozen=True)
+class CurveSet:
+    """One metric's adaptation curves, a chart for each number of shots."""
+
+    metric: str
+    charts: list[Chart]
+
+
+def adapting(board: Board) -> list[tuple[int, str]]:
+    """Number and name of the contenders that adapt; the number chooses their look."""
+    return list(enumerate(contender.name for contender in board.contenders if board.uses_support(contender.name)))
+
+
+@dataclass(frozen=True)
+class Key:
+    """An entry of a legend."""
+
+    number: int
+    name: str
+    look: str
+    shape: str
+
+
+def legend(series: Iterable[tuple[int, str]]) -> list[Key]:
+    """Keys of numbered series."""
+    return [Key(index, name, look(index), shape(index)) for index, name in series]
+
+
+def _levels(board: Board, metric: str) -> list[tuple[str, float]]:
+    return [
+        (contender.name, number(board.rows[contender.name][0].get(metric, "")))
+        for contender in board.contenders
+        if not board.uses_support(contender.name)
+    ]
+
+
+def curves(board: Board) -> list[CurveSet]:
+    """Adaptation curves of every metric; charts of one metric share their upright axis."""
+    sets = []
+    for metric in board.metrics:
+        levels = _levels(board, metric)
+        every = [row for rows in board.rows.values() for row in rows if row["shots"] != "0"]
+        y = linear([v for row in every for v in _bounds(row, metric)] + [level for _, level in levels], metric)
+        charts = []
+        for shots in board.shots:
+            series = [Curve(name, index, _over_steps(name, board.rows[name], metric, shots)) for index, name in adapting(board)]
+            x = steps_axis(int(value.x) for curve in series for value in curve.values)
+            charts.append(chart(f"{metric}, {_shots(shots)}", series, x, y, levels))
+        if charts:
+            sets.append(CurveSet(metric, charts))
+    return sets
+
+
+def _bounds(row: Row, metric: str) -> list[float]:
+    return [number(row.get(name, "")) for name in (metric, f"{metric}_lo", f"{metric}_hi")]
+
+
+def _over_steps(name: str, rows: Sequence[Row], metric: str, shots: int) -> list[Value]:
+    here = [row for row in rows if int(row["shots"]) == shots]
+    return [_value(int(row["steps"]), name, row, metric) for row in here]
+
+
+def _value(x: float, name: str, row: Row, metric: str, more: str = "") -> Value:
+    mean, low, high = _bounds(row, metric)
+    text = f"{name}, {_shots(int(row['shots']))}, {row['steps']} steps: {metric} {said(row, metric)}"
+    return Value(x, mean, low, high, text + more)
+
+
+def _shots(shots: int) -> str:
+    return f"{shots} shot{'' if shots == 1 else 's'}"
+
+
+def costs(board: Board) -> list[Chart]:
+    """The opening metric against each cost, at the most shots; one point for each number of steps."""
+    if not board.metrics or not board.shots:
+        return []
+    metric, shots = board.metrics[0], board.shots[-1]
+    levels = _levels(board, metric)
+    charts = []
+    for cost, label in COSTS.items():
+        series = []
+        for index, name in adapting(board):
+            rows = [row for row in board.rows[name] if int(row["shots"]) == shots]
+            # What is stored does not grow with the steps.
+            rows = rows[-1:] if cost == "stored_parameters" else rows
+            values = [_value(number(row[cost]), name, row, metric, f", {label}: {number(row[cost]):g}") for row in rows]
+            series.append(Curve(name, index, values))
+        drawn = [value for curve in series for value in curve.values]
+        x = log_axis((value.x for value in drawn), label)
+        y = linear([v for value in drawn for v in (value.y, value.low, value.high)] + [level for _, level in levels], metric)
+        charts.append(chart(f"{metric} against {label}, {_shots(shots)}", series, x, y, levels))
+    return charts
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where an algorithm's encoder puts real utterances of the scored speakers."""
+
+    name: str
+    run: str
+    chart: Chart
+    legend: list[Key]
+    error_rate: float | None
+    drawn: int
+    all: int
+
+
+def spaces(board: Board) -> list[Space]:
+    """A picture for each contender with an embedding, of its first seed that has one.
+
+    Raises:
+        BenchmarkError: an ``embedding.csv`` is damaged.
+    """
+    found = []
+    for contender in board.contenders:
+        for folder, result in zip(contender.folders, contender.results, strict=True):
+            path = folder / "embedding.csv"
+            if path.is_file():
+                points = _points(path)
+                rate = result["facts"].get("embedding_eer")
+                kept = {speaker: own[:: math.ceil(len(own) / EMBEDDED_UTTERANCES)] for speaker, own in points.items()}
+                drawn, total = (sum(map(len, some.values())) for some in (kept, points))
+                found.append(Space(contender.name, folder.name, _space(contender.name, kept), legend(enumerate(kept)), rate, drawn, total))
+                break
+    return found
+
+
+def _points(path: Path) -> dict[str, list[tuple[float, float]]]:
+    points: dict[str, list[tuple[float, float]]] = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            for row in csv.DictReader(stream):
+                point = float(row["x"]), float(row["y"])
+                if not all(map(math.isfinite, point)):
+                    raise ValueError("a coordinate that is not finite")
+                points.setdefault(row["speaker"], []).append(point)
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise BenchmarkError(f"{path} can't be read ({error}); run the benchmark again to make it.") from error
+    return points
+
+
+def _space(name: str, points: dict[str, list[tuple[float, float]]]) -> Chart:
+    """Both axes in the same unit, so that distances are what they are."""
+    xs, ys = ([point[axis] for own in points.values() for point in own] for axis in (0, 1))
+    size = max(max(xs, default=1) - min(xs, default=0), (max(ys, default=1) - min(ys, default=0)) * 1.3, 1e-9)
+    scale = (WIDTH - RIGHT - LEFT - 16) / size
+    left, bottom = min(xs, default=0), min(ys, default=0)
+    x = Axis(lambda value: LEFT + 8 + (value - left) * scale, [], "first principal component")
+    y = Axis(lambda value: HEIGHT - BOTTOM - 8 - (value - bottom) * scale, [], "second principal component")
+    series = [
+        Curve(speaker, index, [Value(*point, math.nan, math.nan, speaker) for point in own])
+        for index, (speaker, own) in enumerate(points.items())
+    ]
+    return chart(name, series, x, y)

@@ -1,0 +1,226 @@
+"""What a board's algorithms said: the same sentences side by side, to listen to and to look at."""
+
+from __future__ import annotations
+
+import base64
+import io
+import struct
+import zlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+import torch
+
+from benchmark.comparison import Contender
+from benchmark.errors import BenchmarkError
+from benchmark.mel import LOG_FLOOR, MelSpec, log_mel
+from benchmark.report.boards import Board
+
+COMPRESSION = 0.5
+"""Of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
+RECORDING, COPY = "ground_truth", "copy_synthesis"
+SHADES = 48
+"""Grey levels would do to see formants; fewer colours than these show bands, more only cost bytes."""
+RAMP = ((0, 0, 4), (40, 11, 84), (101, 21, 110), (159, 42, 99), (212, 72, 66), (245, 125, 21), (250, 193, 39), (252, 255, 164))
+"""Dark to light through purple and orange, even in lightness, so that it reads in grey and to the colour-blind."""
+
+Audio = npt.NDArray[np.float32]
+Place = tuple[int, int]
+"""(shots, steps)."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Some seconds of speech, as a ``data:`` URI."""
+
+    source: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A spectrogram, as a ``data:`` URI."""
+
+    title: str
+    source: str
+    seconds: float
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of one speaker, by everybody.
+
+    Attributes:
+        speaker: whose voice.
+        utterance: the sentence's id.
+        text: what is said, where the prepared corpus is at hand.
+        references: clips of those that use no support set, by name.
+        places: the columns of ``adapted``.
+        adapted: for each contender that adapts, a clip or None for each place.
+        spectrograms: real, copy, before and after adaptation, for each contender that adapts.
+    """
+
+    speaker: str
+    utterance: str
+    text: str | None
+    references: list[tuple[str, Clip]]
+    places: list[Place]
+    adapted: list[tuple[str, list[Clip | None]]]
+    spectrograms: list[tuple[str, list[Picture]]]
+
+    @property
+    def size(self) -> int:
+        """Characters that it adds to the page."""
+        clips = [clip for _, clip in self.references] + [clip for _, row in self.adapted for clip in row if clip]
+        return sum(len(clip.source) for clip in clips) + sum(len(p.source) for _, row in self.spectrograms for p in row)
+
+
+def sentences(
+    board: Board, text: Callable[[str], str | None], limit: int, pictured: int, show: Callable[[float], None]
+) -> tuple[list[Sentence], int]:
+    """The sentences that runs kept the speech of, one a speaker, until they are large enough together.
+
+    Args:
+        board: whose.
+        text: transcript of an utterance, if known.
+        limit: characters; the first sentence is taken whatever its size.
+        pictured: of so many sentences there are spectrograms too.
+        show: takes the share that is done.
+
+    Returns:
+        the sentences, and how many speakers there are.
+
+    Raises:
+        BenchmarkError: an audio file can't be read.
+    """
+    files = {contender.name: _kept(contender) for contender in board.contenders}
+    speakers = sorted({speaker for own in files.values() for speaker, *_ in own})
+    found: list[Sentence] = []
+    size = 0
+    for speaker in speakers:
+        sentence = _sentence(board, speaker, files, text, len(found) < pictured)
+        size += sentence.size
+        if found and size > limit:
+            break
+        found.append(sentence)
+        show(max(size / limit, len(found) / len(speakers)))
+    return found, len(speakers)
+
+
+_Files = dict[tuple[str, int, int], tuple[str, Path]]
+"""(speaker, shots, steps) to (utterance, file)."""
+
+
+def _kept(contender: Contender) -> _Files:
+    """The speech that a contender's first seed with any kept: the first query of each speaker's first episode."""
+    for folder, result in zip(contender.folders, contender.results, strict=True):
+        # Listed, and not made from speakers' names: a name can't lead out of the folder.
+        names = {path.name: path for path in (folder / "audio").glob("*.wav")}
+        frame = contender.episodes
+        rows = frame[(frame["seed"] == result["seed"]) & (frame["episode"] == 0)].drop_duplicates(["speaker", "shots", "steps"])
+        found = {
+            (row.speaker, row.shots, row.steps): (row.utterance, names[name])
+            for row in rows.itertuples()
+            if (name := f"{row.speaker}_{row.shots}shot_{row.steps:04d}steps.wav") in names
+        }
+        if found:
+            return found
+    return {}
+
+
+def _sentence(
+    board: Board, speaker: str, files: dict[str, _Files], text: Callable[[str], str | None], pictured: bool
+) -> Sentence:  # fmt: skip
+    own = {name: {(shots, steps): kept for (who, shots, steps), kept in all_.items() if who == speaker} for name, all_ in files.items()}
+    # Runs of other settings may have had another first sentence: only the same one can be compared.
+    utterance = next(kept[0] for by_place in own.values() for kept in by_place.values())
+    paths = {name: {place: path for place, (said, path) in by_place.items() if said == utterance} for name, by_place in own.items()}
+    adapting = [contender.name for contender in board.contenders if board.uses_support(contender.name) and paths[contender.name]]
+    references = [
+        (contender.name, next(iter(paths[contender.name].values())))
+        for contender in board.contenders
+        if not board.uses_support(contender.name) and paths[contender.name]
+    ]
+    # The recording first: it is what all others are held against.
+    references.sort(key=lambda item: (item[0] != RECORDING, item[0] != COPY, item[0]))
+    places = _places({place for name in adapting for place in paths[name]})
+    spectrograms = []
+    if pictured:
+        known = dict(references)
+        for name in adapting:
+            most = max(shots for shots, _ in paths[name])
+            steps = sorted(step for shots, step in paths[name] if shots == most)
+            titles = [("recording", known.get(RECORDING)), ("copy synthesis", known.get(COPY))]
+            titles += [(f"{most} shots, {step} steps", paths[name][most, step]) for step in dict.fromkeys((steps[0], steps[-1]))]
+            spectrograms.append((name, _pictures([(title, _read(path)) for title, path in titles if path is not None])))
+    return Sentence(
+        speaker, utterance, text(utterance), [(name, _clip(path)) for name, path in references], places,
+        [(name, [_clip(paths[name][place]) if place in paths[name] else None for place in places]) for name in adapting], spectrograms,
+    )  # fmt: skip
+
+
+def _places(every: set[Place]) -> list[Place]:
+    """All steps at the most shots, then the most steps at fewer shots: both curves can be heard."""
+    if not every:
+        return []
+    most = max(shots for shots, _ in every)
+    fewer = sorted({shots for shots, _ in every} - {most}, reverse=True)
+    return sorted(place for place in every if place[0] == most) + [max(place for place in every if place[0] == shots) for shots in fewer]
+
+
+def _read(path: Path) -> Audio:
+    try:
+        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.LibsndfileError) as error:
+        raise BenchmarkError(f"{path} can't be read ({error}); run the benchmark again with --overwrite always.") from error
+    if rate != MelSpec().sample_rate or not len(audio):
+        raise BenchmarkError(f"{path} is empty or not at {MelSpec().sample_rate} Hz; run the benchmark again with --overwrite always.")
+    return audio[:, 0]
+
+
+def _clip(path: Path) -> Clip:
+    audio, stream = _read(path), io.BytesIO()
+    soundfile.write(stream, audio, MelSpec().sample_rate, format="MP3", subtype="MPEG_LAYER_III", compression_level=COMPRESSION)
+    return Clip(_uri("audio/mpeg", stream.getvalue()), len(audio) / MelSpec().sample_rate)
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+
+
+def _pictures(audios: Sequence[tuple[str, Audio]]) -> list[Picture]:
+    """Mel spectrograms on one scale of time and of level."""
+    spec = MelSpec()
+    # The transform reflects half a window at either end, and so needs more than that.
+    padded = [np.pad(audio, (0, max(0, spec.n_fft - len(audio)))) for _, audio in audios]
+    mels = [log_mel(torch.from_numpy(audio), spec).numpy() for audio in padded]
+    longest, loudest, floor = max(map(len, mels)), max(float(mel.max()) for mel in mels), float(np.log(LOG_FLOOR))
+    pictures = []
+    for (title, audio), mel in zip(audios, mels, strict=True):
+        shades = np.full((longest, spec.n_mels), SHADES, dtype=np.uint8)
+        shades[: len(mel)] = np.clip((mel - floor) / max(loudest - floor, 1e-6) * (SHADES - 1), 0, SHADES - 1).round()
+        source = _uri("image/png", _png(shades.T[::-1]))
+        pictures.append(Picture(title, source, len(audio) / spec.sample_rate, longest, spec.n_mels))
+    return pictures
+
+
+def _png(shades: npt.NDArray[np.uint8]) -> bytes:
+    """A palette image, shape (height, width); the shade ``SHADES`` is transparent (ISO 15948)."""
+    where = np.linspace(0, len(RAMP) - 1, SHADES)
+    palette = np.stack([np.interp(where, range(len(RAMP)), channel) for channel in zip(*RAMP, strict=True)], 1).round().astype(np.uint8)
+    rows = np.pad(shades, ((0, 0), (1, 0)))  # each row starts with its filter, none
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    height, width = shades.shape
+    return b"\x89PNG\r\n\x1a\n" + b"".join([
+        chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 3, 0, 0, 0)), chunk(b"PLTE", palette.tobytes() + bytes(3)),
+        chunk(b"tRNS", bytes([255] * SHADES + [0])), chunk(b"IDAT", zlib.compress(rows.tobytes(), 9)), chunk(b"IEND", b""),
+    ])  # fmt: skip

@@ -1,0 +1,215 @@
+"""A board's tables: leaderboard, speakers, failures, provenance."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.comparison import Contender
+from benchmark.episode_log import metric_columns
+from benchmark.leaderboard_table import HEADLINE
+from benchmark.report.boards import Board, Row
+from benchmark.report.figures import number
+
+COSTS = {
+    "seconds_to_adapt": "s to adapt",
+    "stored_parameters": "stored",
+    "real_time_factor": "× real time",
+    "training_tflops": "TFLOP trained",
+}
+BRIEF = ("seconds_to_adapt", "stored_parameters")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table shows and what it sorts by (NaN: last)."""
+
+    text: str
+    value: float | str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A heading.
+
+    Attributes:
+        text: what it says.
+        arrow: which way is better.
+        more: shown on demand.
+        words: the cells hold text.
+        first: sorted by, best first, when the page opens.
+    """
+
+    text: str
+    arrow: str = ""
+    more: bool = False
+    words: bool = False
+    first: bool = False
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A row: its heading, the rest, and what it is filtered by (``most``: its algorithm's most steps at these shots)."""
+
+    head: Cell
+    cells: list[Cell]
+    shots: str = ""
+    steps: str = ""
+    most: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """A sortable table whose first column heads its rows."""
+
+    columns: list[Column]
+    entries: list[Entry]
+
+
+def arrow(board: Board, metric: str) -> str:
+    """Which way is better."""
+    return {True: "↑", False: "↓", None: ""}[board.higher_is_better.get(metric)]
+
+
+def leaderboard(board: Board) -> Table:
+    """Every row, with intervals."""
+    headline = [metric for metric in board.metrics if metric in HEADLINE] or board.metrics
+    columns = [
+        Column("algorithm"), Column("shots"), Column("steps"),
+        *(Column(metric, arrow(board, metric), metric not in headline, first=metric == headline[0]) for metric in board.metrics),
+        Column("failed", "↓"), Column("seeds", "↑"), *(Column(label, "↓", cost not in BRIEF) for cost, label in COSTS.items()),
+    ]  # fmt: skip
+    entries = []
+    for contender in board.contenders:
+        for row in board.rows[contender.name]:
+            head = Cell(contender.name, contender.name, "" if row["status"] == "ok" else row["status"])
+            failed = sum(int(row.get(f"{metric}_failed") or 0) for metric in board.metrics)
+            cells = [Cell(row[name], int(row[name])) for name in ("shots", "steps")]
+            cells += [_score(row, metric) for metric in board.metrics]
+            cells += [Cell(str(failed), failed), Cell(row["seeds"], int(row["seeds"]))]
+            cells += [*(Cell(_short(number(row[cost])), number(row[cost])) for cost in COSTS)]
+            most = max(int(other["steps"]) for other in board.rows[contender.name] if other["shots"] == row["shots"])
+            entries.append(Entry(head, cells, row["shots"], row["steps"], int(row["steps"]) == most))
+    return Table(columns, entries)
+
+
+def _score(row: Row, metric: str) -> Cell:
+    if not row.get(metric):
+        return Cell("–", math.nan)
+    low, high = row[f"{metric}_lo"], row[f"{metric}_hi"]
+    interval = f"{float(low):.3f} … {float(high):.3f}" if low else "no interval"
+    return Cell(f"{float(row[metric]):.3f}", float(row[metric]), interval)
+
+
+def _short(value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g}"
+
+
+def speakers(board: Board) -> list[tuple[str, Table]]:
+    """For each headline metric each speaker's mean, every contender at its most shots and steps."""
+    tables = []
+    for metric in (metric for metric in board.metrics if metric in HEADLINE or metric == board.metrics[0]):
+        means = {contender.name: _means(board, contender, metric) for contender in board.contenders}
+        if not any(means.values()):
+            continue
+        names = sorted({speaker for own in means.values() for speaker in own})
+        entries = [
+            Entry(Cell(speaker, speaker), [_mean(own.get(speaker, math.nan)) for own in means.values()]) for speaker in names
+        ]
+        tables.append((metric, Table([Column("speaker"), *(Column(name) for name in means)], entries)))
+    return tables
+
+
+def _means(board: Board, contender: Contender, metric: str) -> dict[str, float]:
+    if metric not in contender.episodes:
+        return {}
+    shots, steps = board.best(contender.name)
+    here = contender.episodes[(contender.episodes["shots"] == shots) & (contender.episodes["steps"] == steps)]
+    means = here.groupby(["speaker", "seed", "episode"])[metric].mean().groupby("speaker").mean()
+    return {str(speaker): float(value) for speaker, value in means.items()}
+
+
+def _mean(value: float) -> Cell:
+    return Cell("–" if math.isnan(value) else f"{value:.3f}", value)
+
+
+def failures(board: Board) -> Table:
+    """What could not be scored, and why, counted."""
+    entries = []
+    for contender in board.contenders:
+        columns = metric_columns(list(contender.episodes.columns))
+        counts: Counter[tuple[str, str]] = Counter()
+        for cell in contender.episodes["failures"]:
+            for metric, reason in _reasons(cell).items():
+                counts["every metric" if metric == "all" else metric, reason] += 1
+        total = len(contender.episodes)
+        entries += [
+            Entry(Cell(contender.name, contender.name), [Cell(metric, metric), Cell(reason, reason), Cell(f"{count} of {total}", count)])
+            for (metric, reason), count in sorted(counts.items(), key=lambda item: -item[1])
+            if metric == "every metric" or metric in columns
+        ]
+    return Table([Column("algorithm"), Column("metric", words=True), Column("reason", words=True), Column("utterances", "↓")], entries)
+
+
+def _reasons(cell: str) -> dict[str, str]:
+    """A cell of "failures"; one that somebody changed by hand is shown as it is."""
+    try:
+        reasons = json.loads(cell) if cell else {}
+        return {str(metric): str(reason) for metric, reason in reasons.items()}
+    except (ValueError, AttributeError):
+        return {"all": cell}
+
+
+def provenance(contender: Contender, rows: Sequence[Row]) -> dict[str, str]:
+    """Where a contender's rows come from."""
+    first, row = contender.results[0], rows[0]
+    commits = dict.fromkeys(f"{result.get('git_commit')}{' with changes' * bool(result.get('git_dirty'))}" for result in contender.results)
+    return {
+        "runs": row["run_ids"], "status": row["status"], "seeds": ", ".join(str(result["seed"]) for result in contender.results),
+        "speakers": row["speakers"], "episodes": row["episodes"], "settings": row["settings"] or "none", "tuned": row["tuned"] or "nothing",
+        "preset": row["preset"], "backbone": row["backbone"], "vocoder": row["vocoder"], "training": f"{row['training_tflops']} TFLOP",
+        "code": ", ".join(commits), "Python": str(first.get("python")), "libraries": _pairs(first.get("libraries")),
+        "hardware": _pairs(first.get("hardware")), "source digests": _pairs(first.get("sources")), "configuration": row["options"],
+    }  # fmt: skip
+
+
+def shared(board: Board) -> dict[str, str]:
+    """What all rows have in common; without it they could not be compared."""
+    row = board.rows[board.contenders[0].name][0]
+    facts = _pairs({k: f"{v:.4g}" for k, v in board.contenders[0].results[0]["facts"].items() if v is not None})
+    names = ("data_version", "manifest_hash", "protocol_version", "metric_versions")
+    return {name.replace("_", " "): row[name] for name in names} | ({"real speech, by the same metrics": facts} if facts else {})
+
+
+def _pairs(values: Any) -> str:
+    return ", ".join(f"{name} {value}" for name, value in values.items()) if isinstance(values, Mapping) else str(values)
+
+
+def differences(board: Board) -> dict[str, str]:
+    """For contenders that share an algorithm, what their configurations differ in."""
+    flat = {contender.name: _flatten(contender.results[0]["config"]) for contender in board.contenders}
+    found = {}
+    for contender in board.contenders:
+        algorithm = contender.results[0]["algorithm"]
+        others = [flat[one.name] for one in board.contenders if one is not contender and one.results[0]["algorithm"] == algorithm]
+        own = flat[contender.name]
+        keys = [key for key in own if any(other.get(key) != own[key] for other in others)]
+        found[contender.name] = ", ".join(f"{key} {own[key]}" for key in keys if key not in ("seed", "shots", "steps"))
+    return found
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
+    return flat

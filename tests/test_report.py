@@ -1,0 +1,265 @@
+"""A report says what its runs say, needs nothing but itself, and lets nothing that runs hold act in a reader's browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import soundfile
+from PIL import Image
+
+from benchmark.cli import main
+from benchmark.leaderboard import compute_rows
+from benchmark.report import charts, sounds, tables
+from benchmark.report.boards import Board, boards
+from benchmark.report.page import transcripts
+from benchmark.results import read_result
+from tests.report_helpers import HOSTILE, HOSTILE_TEXT, make_corpus, make_report, make_run
+
+VOID = {"meta", "link", "img", "input", "br", "wbr"}
+
+
+class Reader(HTMLParser):
+    """Collects a page's elements and text, and insists that elements are closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self._open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    return Reader(make_report(tmp_path_factory.mktemp("report")).read_text(encoding="utf-8"))
+
+
+def test_the_page_refers_to_nothing_outside_itself(page: Reader) -> None:
+    ids = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "action", "srcset", "poster", "data"):
+            target = attributes.get(name)
+            assert target is None or target.startswith("data:") or target.removeprefix("#") in ids, (tag, attributes)
+    assert len(ids) == sum("id" in attributes for _, attributes in page.elements)
+    policy = next(a["content"] for _, a in page.elements if a.get("http-equiv") == "Content-Security-Policy")
+    assert policy.startswith("default-src 'none';") and "unsafe" not in policy
+
+
+def test_what_runs_hold_is_shown_and_never_markup(page: Reader) -> None:
+    assert HOSTILE in page.text and HOSTILE_TEXT in page.text and "<svg onload=window.hacked=3>" in page.text.replace("\u200b", "")
+    assert all(not name.startswith("on") and name != "style" for _, attributes in page.elements for name in attributes)
+    counts = Counter(tag for tag, _ in page.elements)
+    assert counts["script"] == counts["style"] == counts["h1"] == counts["main"] == 1
+
+
+def test_every_picture_table_and_player_is_named(page: Reader) -> None:
+    counts = Counter(tag for tag, _ in page.elements)
+    assert counts["caption"] == counts["table"] > 4
+    for tag, attributes in page.elements:
+        if tag == "img":
+            assert attributes["alt"]
+        if tag in ("audio", "nav") or attributes.get("role") in ("img", "region"):
+            assert attributes["aria-label"]
+        if tag == "svg":
+            assert attributes.get("role") == "img" or attributes.get("aria-hidden") == "true"
+
+
+def test_players_play_what_the_runs_kept(page: Reader) -> None:
+    players = [attributes["src"] for tag, attributes in page.elements if tag == "audio"]
+    # Two speakers: two references, and two algorithms at three steps of five shots and the last of one.
+    assert len(players) == 2 * (2 + 2 * 4)
+    for source in players:
+        audio, rate = soundfile.read(io.BytesIO(_decoded(source, "audio/mpeg")))
+        assert (len(audio), rate) == (9600, 16_000)
+
+
+def _decoded(source: str, kind: str) -> bytes:
+    head, _, body = source.partition(",")
+    assert head == f"data:{kind};base64"
+    return base64.b64decode(body)
+
+
+def test_spectrograms_show_the_tone(page: Reader) -> None:
+    pictures = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
+    # Two speakers, two algorithms: the recording, before and after (no copy synthesis among these runs).
+    assert len(pictures) == 2 * 2 * 3
+    image = Image.open(io.BytesIO(_decoded(pictures[0], "image/png")))
+    assert image.size == (1 + 9600 // 256, 80)
+    shades = [max(range(80), key=lambda y: sum(image.convert("RGB").getpixel((x, y)))) for x in range(5, 30)]  # type: ignore[arg-type]
+    # ground_truth's tone of anna lies between 400 and 550 Hz: bands 10 to 15 of 80 on the Slaney scale, from below.
+    assert all(80 - 16 <= y <= 80 - 9 for y in shades)
+
+
+def test_rows_and_means_are_those_of_the_runs(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "reptile", seed, queries=2, failure="too short") for seed in (0, 1)]
+    (board,) = boards(runs, 1)
+    assert board.rows["reptile"] == compute_rows(runs, [read_result(run) for run in runs], "preliminary")
+    assert board.metrics == ["gap_closed", "speaker_similarity", "mcd", "eer"]
+    assert dict(board.higher_is_better) | {"f": 0} == {
+        "gap_closed": True, "speaker_similarity": True, "mcd": False, "eer": False, "f": 0,
+    }  # fmt: skip
+    episodes = pd.concat([pd.read_csv(run / "episodes.csv") for run in runs])
+    here = episodes[(episodes["shots"] == 5) & (episodes["steps"] == 20)]
+    (_, table), *_ = tables.speakers(board)
+    means = here.groupby("speaker")["gap_closed"].mean()
+    assert [entry.cells[0].value for entry in table.entries] == pytest.approx(means.tolist())
+    (entry,) = tables.failures(board).entries
+    # Of two queries the first failed, at two of three steps, two numbers of shots, three speakers, two seeds.
+    assert [cell.text for cell in entry.cells] == ["mcd", "too short", "24 of 72"]
+
+
+def test_speech_stays_within_its_limit(tmp_path: Path) -> None:
+    (board,) = boards([make_run(tmp_path, "reptile", shots=(1,), steps=(0, 5), speakers=[f"s{n}" for n in range(6)])], 1)
+    shares: list[float] = []
+    every, speaking = sounds.sentences(board, lambda _: None, 10**7, 1, shares.append)
+    assert len(every) == speaking == 6 and shares[-1] == 1
+    assert [bool(sentence.spectrograms) for sentence in every] == [True, *[False] * 5]
+    limit = sum(sentence.size for sentence in every[:3])
+    some, _ = sounds.sentences(board, lambda _: None, limit, 1, shares.append)
+    assert some == every[:3]
+    assert len(sounds.sentences(board, lambda _: None, 1, 1, shares.append)[0]) == 1
+
+
+def test_a_speakers_name_cannot_lead_to_other_files(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "reptile", shots=(1,), steps=(0,), speakers=("../../secret", "b"), audio=False)
+    soundfile.write(tmp_path / "secret_1shot_0000steps.wav", [0.1] * 16_000, 16_000)
+    (board,) = boards([run], 1)
+    assert sounds.sentences(board, lambda _: None, 1, 1, lambda _: None) == ([], 0)
+
+
+def test_other_sentences_and_other_corpora_are_not_mixed_in(tmp_path: Path) -> None:
+    one, other = make_run(tmp_path, "a", speakers=("anna",)), make_run(tmp_path, "b", speakers=("anna",), utterance="v")
+    (board,) = boards([one, other], 1)
+    (sentence,), _ = sounds.sentences(board, lambda name: name, 10**7, 0, lambda _: None)
+    assert (sentence.text, [name for name, _ in sentence.adapted]) == ("u00", ["a"])
+    make_corpus(tmp_path / "cache", {"u00": "Hello."})
+    make_corpus(tmp_path / "other", {"u00": "Not this."}, version="another")
+    assert transcripts(board, tmp_path / "cache")("u00") == "Hello." and transcripts(board, tmp_path / "cache")("nothing") is None
+    assert transcripts(board, tmp_path / "other")("u00") is None
+
+
+def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
+    config = {"seed": 0, "algo": {"name": "maml", "inner_lr": 0.3}}
+    (board,) = boards([make_run(tmp_path, "maml"), make_run(tmp_path, "maml", config=config)], 1)
+    assert sorted(tables.differences(board).values()) == ["algo.inner_lr 0.01", "algo.inner_lr 0.3"]
+
+
+def test_runs_without_speech_and_toplines_alone_make_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path, "ground_truth", shots=(0,), audio=False, speakers=("a",), synthetic=True)
+    _edit_result(run, lambda result: result.pop("tuned"))  # as results were before there was tuning
+    file = tmp_path / "page.html"
+    arguments = ["report", str(run), "--html", str(file), "--cache", str(tmp_path), "--workers", "1"]
+    assert main(arguments) == 0
+    assert "made_up: 1 configurations" in capsys.readouterr().out
+    text = Reader(file.read_text()).text
+    assert "kept no speech" in text and "None of these runs adapts" in text and "synthetic voices" in text
+    before = file.read_bytes()
+    assert main(arguments) == 0 and file.read_bytes() == before
+
+
+def test_each_dataset_has_its_board_and_unfinished_runs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for dataset in ("one", "two"):
+        make_run(tmp_path, "reptile", dataset=dataset, data_version=dataset, shots=(1,), speakers=("a", "b"), audio=False)
+    (tmp_path / "stopped").mkdir()
+    (tmp_path / "stopped" / "config.yaml").touch()
+    assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "2"]) == 0
+    assert "not finished: stopped." in capsys.readouterr().out
+    titles = re.findall(r"<h2[^>]*>(.*)</h2>", (tmp_path / "report.html").read_text())
+    assert titles == ["one", "two"]
+
+
+def _edit_result(run: Path, change: Callable[[dict], object]) -> None:
+    result = json.loads((run / "result.json").read_text())
+    change(result)
+    (run / "result.json").write_text(json.dumps(result))
+
+
+def _cut(path: Path, size: int = 40) -> None:
+    path.write_bytes(path.read_bytes()[:-size])
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda run: (run / "result.json").unlink(), "There is no run result"),
+        (lambda run: _cut(run / "result.json"), "can't be read"),
+        (lambda run: (run / "result.json").write_text("[]"), "not a complete result"),
+        (lambda run: _edit_result(run, lambda r: r.update(seed=7)), "does not belong to this folder"),
+        (lambda run: _edit_result(run, lambda r: r["curve"][0]["metrics"]["mcd"].update(mean=0.5)), "disagree; one was changed by hand"),
+        (lambda run: _edit_result(run, lambda r: r["curve"].pop()), "disagree; one was changed by hand"),
+        (lambda run: _edit_result(run, lambda r: r.pop("curve")), "lacks or garbles 'curve'"),
+        (lambda run: _edit_result(run, lambda r: r.update(training=None)), "lacks or garbles"),
+        (lambda run: _edit_result(run, lambda r: r.update(facts=[1])), "lacks or garbles"),
+        (lambda run: _edit_result(run, lambda r: r.update(tuned={"trials": 3})), "lacks or garbles 'values'"),
+        (lambda run: (run / "episodes.csv").unlink(), "There is no .*episodes.csv"),
+        (lambda run: _cut(run / "episodes.csv"), "cut short"),
+        (lambda run: (run / "costs.csv").unlink(), "There is no .*costs.csv"),
+        (lambda run: _cut(next((run / "audio").iterdir()), 19_240), "can't be read|is empty"),
+        (lambda run: (run / "embedding.csv").write_text("speaker,utterance,x,y\na,b,1,inf\n"), "embedding.csv can't be read"),
+    ],
+)  # fmt: skip
+def test_damaged_runs_are_one_sentence(
+    damage: Callable[[Path], object], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = make_run(tmp_path, "reptile", shots=(1,), steps=(0,), speakers=("a", "b"))
+    damage(run)
+    assert main(["report", str(run), "--cache", str(tmp_path), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 1
+    message = capsys.readouterr().err
+    assert re.search(reason, message) and "Unexpected" not in message and message.count("error:") == 1
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--output", str(tmp_path / "none")]) == 2
+    assert "There is no complete run in" in capsys.readouterr().err
+    assert main(["report", str(tmp_path / "none")]) == 2
+    assert "There is no run folder" in capsys.readouterr().err
+    assert main(["report", "--workers", "0"]) == 2
+    make_run(tmp_path, "a", audio=False)
+    make_run(tmp_path, "b", audio=False, protocol_version="2")
+    capsys.readouterr()
+    assert main(["report", "--output", str(tmp_path)]) == 1
+    assert "they differ in protocol_version (1 and 2)" in capsys.readouterr().err
+
+
+def test_charts_place_what_they_are_given() -> None:
+    axis = charts.linear([0.13, 0.88], "y")
+    assert [text for _, text in axis.ticks] == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
+    assert axis.place(0.0) == charts.HEIGHT - charts.BOTTOM and axis.place(1.0) == pytest.approx(charts.TOP)
+    assert charts.linear([5.0], "y").place(5.0) == pytest.approx((charts.TOP + charts.HEIGHT - charts.BOTTOM) / 2)
+    log = charts.log_axis([0.0, 10.0, 1000.0], "x")
+    assert log.place(0.0) < log.place(10.0) and log.place(100.0) == pytest.approx((log.place(10.0) + log.place(1000.0)) / 2)
+    assert [text for _, text in log.ticks] == ["0", "10", "100", "1000"]
+    assert charts.spread([50.0, 51.0, 10.0], 10, 0, 100) == [50.0, 60.0, 10.0]
+    assert charts.spread([99.0, 99.0], 10, 0, 100) == [90.0, 100.0]
+
+
+def test_best_of_a_board() -> None:
+    rows = {"a": [("10", "0"), ("1", "100"), ("10", "20")], "t": [("0", "0")]}
+    board = Board("d", [], {name: [{"shots": s, "steps": t} for s, t in own] for name, own in rows.items()}, [], {}, {})
+    assert (board.best("a"), board.shots, board.uses_support("a"), board.uses_support("t")) == ((10, 20), [1, 10], True, False)

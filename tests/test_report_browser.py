@@ -1,0 +1,162 @@
+"""The report in headless Chromium; skipped where there is no Playwright or no browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.report_helpers import HOSTILE, HOSTILE_TEXT, make_report
+
+api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install '.[browser]'")
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Playwright's own Chromium, else the system's."""
+    # Chromium's sandbox does not work as root.
+    options = {"args": ["--no-sandbox"] if os.geteuid() == 0 else []}
+    with api.sync_playwright() as playwright:
+        chromium = playwright.chromium
+        installed = next((path for name in NAMES if (path := shutil.which(name))), None)
+        if Path(chromium.executable_path).exists():
+            running = chromium.launch(**options)
+        elif installed:
+            running = chromium.launch(executable_path=installed, **options)
+        else:
+            pytest.skip("needs Chromium: 'playwright install chromium', or the system's package")
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_report(tmp_path_factory.mktemp("browser"))
+
+
+@pytest.fixture(params=["light", "dark"])
+def page(request: pytest.FixtureRequest, browser: Any, report: Path) -> Iterator[Any]:
+    """The opened page; at the end nothing must have been complained of, asked of a network, or injected."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=request.param)
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text))
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: complaints.append(dialog.message))
+    opened.on("request", lambda asked: complaints.extend([] if asked.url.startswith(("file:", "data:")) else [asked.url]))
+    opened.goto(report.as_uri())
+    yield opened
+    assert opened.evaluate("window.hacked") is None
+    assert complaints == []
+    context.close()
+
+
+def test_it_opens_without_complaint_and_shows_hostile_text_as_text(page: Any) -> None:
+    assert page.locator("h2").inner_text() == "made_up"
+    assert HOSTILE in page.locator("#board1-audio").inner_text()
+    assert HOSTILE_TEXT in page.locator("#board1-failures").inner_text()
+    assert page.locator("img").count() == page.locator("img[src^='data:image/png;base64,']").count() > 0
+    assert page.evaluate("Array.from(document.images).every((image) => image.naturalWidth > 0)")
+
+
+def test_markup_that_got_in_would_not_run_either(browser: Any, report: Path) -> None:
+    page = browser.new_page()
+    refused: list[str] = []
+    page.on("console", lambda message: refused.append(message.text))
+    page.goto(report.as_uri())
+    page.evaluate("document.body.insertAdjacentHTML('beforeend', '<img src=data:, onerror=window.hacked=1>')")
+    page.wait_for_timeout(200)
+    assert page.evaluate("window.hacked") is None and any("Content Security Policy" in text for text in refused)
+    page.close()
+
+
+def test_every_player_has_sound(page: Any) -> None:
+    lengths = page.evaluate(
+        """() => Promise.all(Array.from(document.querySelectorAll("audio"), (audio) => new Promise((done, failed) => {
+            audio.onloadedmetadata = () => done(audio.duration);
+            audio.onerror = () => failed(audio.error.message);
+            audio.preload = "metadata";
+            audio.load();
+        })))"""
+    )
+    assert len(lengths) == 20 and all(abs(length - 0.6) < 0.1 for length in lengths)
+    played = page.locator("audio").first.evaluate(
+        """(audio) => new Promise((done) => {
+            audio.ontimeupdate = () => audio.currentTime > 0 && done(audio.currentTime);
+            audio.muted = true;
+            audio.play();
+        })"""
+    )
+    assert played > 0
+
+
+def test_the_leaderboard_sorts_and_filters(page: Any) -> None:
+    table = page.locator("table.leaderboard")
+    heads = table.locator("thead th").all_inner_texts()
+    column = next(index for index, text in enumerate(heads) if text.startswith("gap_closed"))
+
+    def values() -> list[float]:
+        shown = table.locator("tbody tr:visible")
+        return [float(row.locator("th, td").nth(column).get_attribute("data-value")) for row in shown.all()]
+
+    # It opens with each one's most shots and steps, the best on top.
+    assert len(values()) == 4 and values() == sorted(values(), reverse=True)
+    heading = table.locator("thead th").nth(column)
+    assert heading.get_attribute("aria-sort") == "descending"
+    heading.locator("button").focus()
+    page.keyboard.press("Enter")
+    assert heading.get_attribute("aria-sort") == "ascending" and values() == sorted(values())
+    table.locator("thead button").first.click()
+    names = table.locator("tbody tr:visible th").all_inner_texts()
+    assert names == sorted(names) and heading.get_attribute("aria-sort") is None
+    page.select_option("select[name=shots]", "")
+    page.select_option("select[name=steps]", "")
+    assert len(values()) == 2 * 2 * 3 + 2
+    assert page.locator("form.filter output").inner_text() == "14 of 14 rows"
+    page.check("input[name=more]")
+    assert table.locator("thead th:visible").count() == table.locator("thead th").count() > len(heads) - 3
+
+
+def test_the_legend_brings_series_to_the_front(page: Any) -> None:
+    button = page.locator("#board1-curves .legend button").first
+    button.click()
+    assert button.get_attribute("aria-pressed") == "true"
+    assert page.locator("#board1-curves.focused g.chosen").count() > 0
+    button.click()
+    assert page.locator("#board1-curves.focused").count() == 0
+
+
+@pytest.mark.parametrize("page", ["dark"], indirect=True)
+def test_it_fits_a_phone(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_colours_can_be_read(page: Any) -> None:
+    """WCAG 2.1: text 4.5 to 1, lines and marks 3 to 1, against the page."""
+    style = "getComputedStyle(document.documentElement).getPropertyValue"
+    colours = {name: page.evaluate(f"{style}.call(getComputedStyle(document.documentElement), '--{name}')") for name in (
+        "page", "raised", "text", "quiet", "link", *(f"c{number}" for number in range(10)))}  # fmt: skip
+    for name, colour in colours.items():
+        if name not in ("page", "raised"):
+            least = 3.0 if name.startswith("c") else 4.5
+            assert min(_contrast(colour, colours[ground]) for ground in ("page", "raised")) >= least, name
+
+
+def _contrast(one: str, other: str) -> float:
+    light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: str) -> float:
+    digits = colour.strip().removeprefix("#")
+    digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
+    channels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
