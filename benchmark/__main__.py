@@ -1,6 +1,10 @@
 """``python -m benchmark``."""
 
+import os
 import sys
+
+# Threads that wait by spinning take the cores from those they wait for, wherever there are more threads than idle cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from benchmark.cli import main
 

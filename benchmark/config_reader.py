@@ -42,6 +42,8 @@ class Choice:
         if isinstance(value, str):
             value = [part.strip() for part in value.split(",")] if self.many else {"name": value}
         if self.many and isinstance(value, list):
+            if twice := [name for place, name in enumerate(value) if name in value[:place]]:
+                raise UsageError(f"{self.key}{where} names {twice[0]} twice.")
             value = dict.fromkeys(map(str, value))
         if not isinstance(value, dict):
             raise UsageError(f"{self.key}{where} must be the name of a {self.kind}, not {value!r}.")

@@ -90,6 +90,11 @@ def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], prelimin
             raise BenchmarkError(f"{folder.name} is limited (not all test speakers); run it in full before adding it.")
         if not local and result["git_dirty"] is not False:
             raise BenchmarkError(f"{folder.name} was made from uncommitted or unknown code; commit, and run it again.")
+        if not local and result.get("outside_plugins"):
+            raise BenchmarkError(
+                f"{folder.name} used {', '.join(result['outside_plugins'])} from outside this repository; "
+                "commit the file into its folder here, and run it again."
+            )
         for name in (
             "dataset",
             "algorithm",

@@ -54,12 +54,15 @@ class MetricContext:
             corpus's version, shared by runs.
         speakers: the speakers that will be scored.
         seed: for whatever is random.
+        enrolment: how many utterances a centroid is made from when a sentence is scored (:attr:`Sample.enrolment`), at
+            least; 0 where it is not known.
     """
 
     corpus: Corpus
     cache: Path
     speakers: tuple[str, ...]
     seed: int = 0
+    enrolment: int = 0
 
 
 class Metric(ABC):

@@ -76,7 +76,7 @@ def pretrained(
     Args:
         backbone: the plugin.
         config: its configuration.
-        source: digest of its source, so that a changed model is trained anew.
+        source: digest of its code and of the training's, so that a changed one is trained anew.
         corpus: prepared.
         settings: how long and how.
         seed: of weights and batches.
@@ -84,7 +84,7 @@ def pretrained(
         loggers: for its curves, if it is done now.
     """
     model = build(backbone, config, corpus, seed)
-    key = digest_of([corpus.version, source, asdict(config), asdict(settings), seed], 16)
+    key = digest_of([corpus.version, source, asdict(config), asdict(settings), seed, torch.get_num_threads()], 16)
     done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
     state = checkpoint.load(done)
     if state is None:

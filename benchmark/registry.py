@@ -34,6 +34,8 @@ class Kind(NamedTuple):
     package: str
 
 
+PLUMBING = ("benchmark", "benchmark.checkpoint", "benchmark.errors", "benchmark.files", "benchmark.progress")
+"""Modules that can't change a number, whatever is done to them."""
 KINDS = {
     "algorithm": Kind("benchmark.algorithm", "Algorithm", "benchmark.algorithms"),
     "dataset": Kind("benchmark.dataset", "Dataset", "benchmark.datasets"),
@@ -207,22 +209,18 @@ def describe(info: PluginInfo) -> Description:
 
 
 def source_digest(info: PluginInfo) -> str:
-    """SHA-256 (hexadecimal) of the plugin's file and of the other plugin files that it imports from.
+    """SHA-256 (hexadecimal) of the code of the plugin's file and of the harness's files that it builds on.
 
     An entry point whose file can't be found without importing it is imported.
     """
     path = info.path or Path(str(inspect.getsourcefile(_import(info))))
-    files, queue = {path}, [path]
-    while queue:
-        for origin in source.read(queue.pop()).imports.values():
-            if not any(origin.startswith(kind.package) for kind in KINDS.values()):
-                continue
-            imported = source.harness_file(origin) or source.harness_file(origin.rpartition(".")[0])
-            if imported and imported not in files:
-                files.add(imported)
-                queue.append(imported)
-    digests = sorted(hashlib.sha256(file.read_bytes()).hexdigest() for file in files)
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+    return code_digest(source.harness_imports(path))
+
+
+def code_digest(files: Iterable[Path]) -> str:
+    """SHA-256 (hexadecimal) of files' code; of ``PLUMBING``, comments, docstrings and layout nothing."""
+    texts = sorted(source.code(file) for file in files if file not in {source.harness_file(name) for name in PLUMBING})
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
 def register(plugins: Plugins) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -20,6 +20,8 @@ from benchmark.files import digest_of, read_json, write_json
 from benchmark.statistics import summarise
 
 SCHEMA_VERSION = 1
+ROOT = Path(__file__).resolve().parent.parent
+CODE = ("benchmark", "algorithms", "datasets", "pyproject.toml")
 LIBRARIES = (
     "torch",
     "torchaudio",
@@ -68,7 +70,7 @@ def _number(value: float) -> float | None:
 
 def write_result(
     folder: Path, identity: RunIdentity, facts: Mapping[str, float], training: Mapping[str, float], seconds: float,
-    tuned: Mapping[str, Any] | None = None,
+    tuned: Mapping[str, Any] | None = None, started_from: tuple[str | None, bool | None] | None = None, outside: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Summarise ``episodes.csv`` and ``costs.csv`` into ``result.json``.
 
@@ -79,6 +81,8 @@ def write_result(
         training: "flops", "budget_flops", "steps" and "seconds" of the algorithm's own training.
         seconds: wall time of this invocation.
         tuned: the algorithm's options that hold values chosen by ``tune``, with "trials"; None where there are none.
+        started_from: :func:`git_state` when this invocation began; a run whose code changed under it is dirty.
+        outside: plugins that are not the harness's own, whose code no commit here holds.
     """
     episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / "costs.csv")
     columns = metric_columns(list(episodes.columns))
@@ -102,10 +106,13 @@ def write_result(
             }  # fmt: skip
         curve.append(point)
     commit, dirty = git_state()
+    if started_from is not None and started_from != (commit, dirty):
+        dirty = True
     write_json(folder / "result.json", {
         "schema": SCHEMA_VERSION, "status": "complete", "run_id": folder.name, **asdict(identity),
         "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
         "training": dict(training), "tuned": dict(tuned) if tuned else None, "git_commit": commit, "git_dirty": dirty,
+        "outside_plugins": list(outside),
         "libraries": dict(_versions()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},
         "python": platform.python_version(),
@@ -127,9 +134,8 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
-def git_state() -> tuple[str | None, bool | None]:
-    """Commit of the checkout that this package lies in and whether tracked code differs from it; None outside one."""
-    root = Path(__file__).resolve().parent.parent
+def git_state(root: Path = ROOT) -> tuple[str | None, bool | None]:
+    """Commit of the checkout that this package lies in and whether its code differs from it; None outside one."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
@@ -137,8 +143,8 @@ def git_state() -> tuple[str | None, bool | None]:
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
             return None, None
-        # Leaderboards are what runs write; they don't change a number.
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!leaderboards"))
+        # Only what can change a number: runs are made beside files that people keep, and leaderboards are written by them.
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", *CODE))
     except (OSError, subprocess.SubprocessError):
         return None, None
 

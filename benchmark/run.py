@@ -21,14 +21,21 @@ from benchmark.episode_log import EpisodeLog
 from benchmark.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, first
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.evaluation import Evaluator, evaluate
-from benchmark.files import write_text
+from benchmark.files import digest_of, write_text
 from benchmark.metric import Metric, MetricContext
 from benchmark.pretraining import build, pretrained, speaker_index
 from benchmark.progress import progress
-from benchmark.results import RunIdentity, run_id, write_result
+from benchmark.results import RunIdentity, git_state, run_id, write_result
 from benchmark.settings import RunSettings
+from benchmark.source import harness_file
 from benchmark.training import Budget, fit
 from benchmark.tuning import tuned_values
+
+TRAINING = ("batch", "inner_loop", "pretraining", "training")
+HARNESS = (*TRAINING, "episodes", "evaluation")
+"""Modules that make a run's numbers, beside its plugins."""
+METRIC_THREADS = 2
+"""That metrics prepare themselves with; what they train is shared by runs of any ``threads``."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ def identify(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins:
     """Everything that makes one run's numbers differ from another's."""
     chosen = {"algorithm": settings.algo, "dataset": settings.dataset, "backbone": settings.backbone, "vocoder": settings.vocoder}
     sources = {kind: registry.source_digest(registry.get(kind, plugin.name, plugins)) for kind, plugin in chosen.items()}
+    sources["harness"] = code_digest(HARNESS)
     versions = {}
     for plugin in settings.metrics:
         sources[f"metric {plugin.name}"] = registry.source_digest(registry.get("metric", plugin.name, plugins))
@@ -77,6 +85,11 @@ def identify(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins:
         synthetic=bool(corpus.meta["card"]["synthetic"]),
         limited=evaluation.split != "test" or evaluation.speakers > 0,
     )
+
+
+def code_digest(modules: Sequence[str]) -> str:
+    """Of the code of modules of the harness."""
+    return registry.code_digest(path for name in modules if (path := harness_file(f"benchmark.{name}")))
 
 
 def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
@@ -107,10 +120,12 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     elif complete:
         print(f"{folder} is complete already.")
         return folder
+    before = git_state()
+    outside = outside_plugins(settings, plugins)
     write_text(folder / "config.yaml", config.to_yaml(settings))
     with run_logs.opened(places.logs, identity, folder) as loggers:
         facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
-        write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings))
+        write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings), before, outside)
         run_logs.log_results(loggers, folder)
     return folder
 
@@ -122,10 +137,11 @@ def _stages(
     """Pretraining to evaluation; the metrics' constants and what training spent."""
     plugins = tuple(str(path) for path in places.plugins)
     threads = torch.get_num_threads()
-    torch.set_num_threads(places.workers)
     try:
+        torch.set_num_threads(settings.threads)
         algorithm, spent = trained(settings, corpus, places, folder, training, loggers)
-        metrics = prepared_metrics(settings, corpus, places)
+        torch.set_num_threads(METRIC_THREADS)
+        metrics = prepared_metrics(settings, corpus, manifest, places)
     finally:
         torch.set_num_threads(threads)
     evaluator = Evaluator(
@@ -154,7 +170,7 @@ def trained(
     plugins = tuple(str(path) for path in places.plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     backbone_type = registry.load("backbone", settings.backbone.name, plugins)
-    source = registry.source_digest(registry.get("backbone", settings.backbone.name, plugins))
+    source = digest_of([registry.source_digest(registry.get("backbone", settings.backbone.name, plugins)), code_digest(TRAINING)])
     # Settings that the backbone can't serve are refused now, not after an hour of pretraining.
     plugin(build(backbone_type, settings.backbone.config, corpus, settings.seed), settings.algo.config)
     backbone, _ = pretrained(
@@ -179,17 +195,26 @@ def trained(
     return algorithm, {**spent, "budget_flops": budget}
 
 
-def prepared_metrics(settings: RunSettings, corpus: Corpus, places: Places) -> tuple[Metric, ...]:
+def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:
     """The metrics, with what they compute once per corpus done."""
     plugins = tuple(str(path) for path in places.plugins)
     speakers = tuple(corpus.speakers(settings.evaluation.split))
-    context = MetricContext(corpus, places.cache / "metrics" / f"{corpus.name}-{corpus.version}", speakers)
+    enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
+    context = MetricContext(corpus, places.cache / "metrics" / f"{corpus.name}-{corpus.version}", speakers, enrolment=enrolment)
     metrics = []
     for chosen in settings.metrics:
         metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
         metric.prepare(context)
         metrics.append(metric)
     return tuple(metrics)
+
+
+def outside_plugins(settings: RunSettings, plugins: registry.Plugins) -> list[str]:
+    """The plugins, "KIND NAME", that are not the harness's own."""
+    chosen = [("algorithm", settings.algo), ("dataset", settings.dataset), ("backbone", settings.backbone), ("vocoder", settings.vocoder)]
+    chosen += [("metric", metric) for metric in settings.metrics]
+    found = [registry.get(kind, plugin.name, plugins) for kind, plugin in chosen]
+    return [f"{info.kind} {info.name}" for info in found if info.origin != "built-in"]
 
 
 def fast_dev_run(settings: RunSettings) -> RunSettings:
@@ -202,17 +227,6 @@ def fast_dev_run(settings: RunSettings) -> RunSettings:
         meta=replace(settings.meta, tflops=1e-6, tasks=1),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
-
-
-def check_names(settings: RunSettings) -> None:
-    """Refuse what no stage could make sense of.
-
-    Raises:
-        UsageError: no metrics, or one twice.
-    """
-    names = [metric.name for metric in settings.metrics]
-    if not names or len(set(names)) < len(names):
-        raise UsageError("metrics must name at least one metric, each once.")
 
 
 def check_encoders(settings: RunSettings, plugins: registry.Plugins) -> None:

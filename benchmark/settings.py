@@ -96,6 +96,8 @@ class RunSettings:
         shots: support sizes to adapt on.
         steps: adaptation steps after which to score.
         seed: the first seed of everything random; further ones count up from it.
+        threads: that training computes with, whatever the machine has: another number sums in another order, and so makes
+            another run. On fewer cores the same numbers come out, later.
         pretrain: the shared pretraining.
         meta: the algorithm's own training.
         evaluation: adaptation on held-out speakers, and scoring.
@@ -110,14 +112,18 @@ class RunSettings:
     shots: tuple[int, ...] = (5, 10)
     steps: tuple[int, ...] = (0, 5, 20, 50, 100)
     seed: int = 0
+    threads: int = 4
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     meta: MetaSettings = field(default_factory=MetaSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def __post_init__(self) -> None:
+        if not self.metrics:
+            raise ValueError("metrics must name at least one metric")
         if not self.shots or not self.steps:
             raise ValueError("shots and steps need at least one number each")
         _at_least(1, shots=min(self.shots))
+        _at_least(1, threads=self.threads)
         _at_least(0, steps=min(self.steps), seed=self.seed)
         # An episode's support set holds so many utterances; see benchmark.episodes.
         if max(self.shots) > MAX_SHOTS:

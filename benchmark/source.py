@@ -179,6 +179,31 @@ def harness_file(module: str) -> Path | None:
     return None
 
 
+def code(path: Path) -> str:
+    """A file's code without comments, docstrings and layout: what can change what it does.
+
+    Raises:
+        BenchmarkError: it can't be read or is not Python.
+    """
+    tree = ast.parse(ast.unparse(read(path).tree))  # a copy: read() keeps its trees
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def harness_imports(path: Path) -> set[Path]:
+    """The files of the package ``benchmark`` that a file imports from, directly or through others, itself among them."""
+    files, queue = {path}, [path]
+    while queue:
+        for origin in read(queue.pop()).imports.values():
+            imported = harness_file(origin) or harness_file(origin.rpartition(".")[0])
+            if imported and imported not in files:
+                files.add(imported)
+                queue.append(imported)
+    return files
+
+
 def _find_in_harness(origin: str) -> tuple[Source, ast.ClassDef] | None:
     """The class with this import name ("benchmark.algorithms.reptile.Reptile.Config")."""
     parts = origin.split(".")

@@ -16,21 +16,36 @@ def normalised(vector: Floats) -> Floats:
     return vector / np.linalg.norm(vector)
 
 
-def verification_trials(embeddings: Mapping[str, Floats]) -> tuple[Floats, Floats]:
+def centroid(embeddings: Floats, size: int = 0, but: int | None = None) -> Floats:
+    """The normalised mean of a speaker's embeddings.
+
+    Args:
+        embeddings: shape (utterances, dimensions), rows of length 1.
+        size: of how many of them, spread evenly over all; 0 for all. Means of more utterances are closer to everything,
+            so scores can be compared only between centroids of one size.
+        but: an utterance to leave out.
+    """
+    rows = [row for row in range(len(embeddings)) if row != but]
+    if 0 < size < len(rows):
+        rows = [rows[place * len(rows) // size] for place in range(size)]
+    return normalised(embeddings[rows].mean(axis=0))
+
+
+def verification_trials(embeddings: Mapping[str, Floats], size: int = 0) -> tuple[Floats, Floats]:
     """Cosines of every utterance to its own speaker's leave-one-out centroid and to the other speakers' centroids.
 
     Args:
         embeddings: by speaker, shape (utterances ≥ 2, dimensions), rows of length 1; at least two speakers.
+        size: of the centroids; 0 for all utterances.
 
     Returns:
         same, shape (all utterances,), and different, shape (all utterances × (speakers − 1),).
     """
-    centroids = {speaker: normalised(e.mean(axis=0)) for speaker, e in embeddings.items()}
+    centroids = {speaker: centroid(e, size) for speaker, e in embeddings.items()}
     same, different = [], []
     for speaker, e in embeddings.items():
-        others = e.sum(axis=0) - e
-        same.append((e * others).sum(axis=1) / np.linalg.norm(others, axis=1))
-        different += [e @ centroid for other, centroid in centroids.items() if other != speaker]
+        same.append(np.array([row @ centroid(e, size, but=number) for number, row in enumerate(e)]))
+        different += [e @ other for name, other in centroids.items() if name != speaker]
     return np.concatenate(same), np.concatenate(different)
 
 

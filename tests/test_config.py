@@ -202,6 +202,7 @@ def test_every_shipped_preset_fills_the_run_settings() -> None:
         (["--vocoder=tiny", "--limit=q"], "--limit must be a whole number or null, not 'q'"),
         (["--vocoder=tiny", "--training=3"], "--training is a group of settings: give one of --training.steps"),
         (["--vocoder=tiny", "--metrics=mcd,psq"], "no metric called 'psq'; did you mean 'pesq'"),
+        (["--vocoder=tiny", "--metrics=mcd,pesq,mcd"], "metrics names mcd twice"),
         (["--vocoder=tiny", "--metrics.pesq.x=1"], "no setting '--metrics.pesq.x'"),
         (["--vocoder=tiny", "stray"], "Unexpected argument 'stray'"),
         (["--vocoder=tiny", "--config=none.yaml"], "Config file none.yaml can't be read: No such file"),

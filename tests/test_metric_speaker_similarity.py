@@ -111,6 +111,17 @@ def test_leave_one_out_centroids_and_strangers_by_hand() -> None:
     np.testing.assert_allclose(different, [1.0, 0.0, np.sqrt(0.5), np.sqrt(0.5)], atol=1e-6)
 
 
+def test_centroids_have_the_size_of_enrolment(corpus: Corpus, cache: Path) -> None:
+    embeddings = {s: np.stack([embed(corpus[u].waveform) for u in corpus.utterance_ids(s)]) for s in TEST_SPEAKERS}
+    small = SpeakerSimilarity()
+    small.prepare(MetricContext(corpus, cache, tuple(TEST_SPEAKERS), enrolment=1))
+    # Centroids of one utterance: the first other one.
+    same = [e[number] @ e[1 if number == 0 else 0] for e in embeddings.values() for number in range(len(e))]
+    different = [row @ other[0] for s, e in embeddings.items() for t, other in embeddings.items() if s != t for row in e]
+    assert small.facts()["same"] == pytest.approx(np.mean(same), abs=1e-5)
+    assert small.facts()["different"] == pytest.approx(np.mean(different), abs=1e-5)
+
+
 def test_equal_error_rate_by_hand() -> None:
     same, different = np.array([0.9, 0.8, 0.7, 0.3], np.float32), np.array([0.1, 0.2, 0.4, 0.75], np.float32)
     assert equal_error_rate(same, different) == pytest.approx(0.25)

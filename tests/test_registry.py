@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import registry
+from benchmark import registry, source
 from benchmark.errors import BenchmarkError, UsageError
 
 PLUGIN = '''
@@ -243,12 +243,18 @@ def test_an_entry_point_of_a_built_in_name_is_a_duplicate(tmp_path: Path, monkey
         registry.find("metric")
 
 
-def test_the_source_digest_follows_the_file_and_what_it_builds_on(tmp_path: Path) -> None:
+def test_the_source_digest_follows_the_code_and_what_it_builds_on_but_not_how_it_is_written(tmp_path: Path) -> None:
     path = write(tmp_path, "loudness.py")
-    first = registry.source_digest(registry.from_file(path))
-    assert first == registry.source_digest(registry.from_file(path))
-    path.write_text(path.read_text() + "\n# changed\n")
-    assert registry.source_digest(registry.from_file(path)) != first
+    text = path.read_text()
+
+    def digest() -> str:
+        return registry.source_digest(registry.from_file(path))
+
+    first = digest()
+    path.write_text(text.replace('"""', '"""Otherwise said. ', 1) + "\n\n# changed\n")
+    assert digest() == first
+    path.write_text(text + "\nMORE = 1\n")
+    assert digest() != first
     base = "from benchmark.algorithms.{} import X\nfrom benchmark.algorithm import Algorithm\n"
     rest = "class A(Algorithm): ...\nPLUGIN = A\n"
     digests = {
@@ -256,3 +262,12 @@ def test_the_source_digest_follows_the_file_and_what_it_builds_on(tmp_path: Path
         for name in ("reptile", "maml")
     }
     assert len(digests) == 2
+
+
+def test_what_an_algorithm_does_elsewhere_in_the_harness_is_in_its_digest() -> None:
+    info = registry.get("algorithm", "maml")
+    assert info.path is not None
+    names = {file.stem for file in source.harness_imports(info.path)}
+    assert {"maml", "outer_loop", "inner_loop", "backbone"} <= names
+    per = registry.get("metric", "per").path
+    assert per is not None and "recogniser" in {file.stem for file in source.harness_imports(per)}

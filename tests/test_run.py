@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -44,8 +45,9 @@ def test_run_writes_results_speech_and_a_leaderboard(cache: Path, tmp_path: Path
     run("reptile", cache, tmp_path)
     assert (folder / "episodes.csv").read_bytes() == whole
 
-    # And from nothing, elsewhere.
-    again = run("reptile", cache, tmp_path / "again")
+    # And from nothing, elsewhere, pretraining included, with another number of processes.
+    shutil.copytree(cache / "corpora", tmp_path / "cache" / "corpora")
+    again = run("reptile", tmp_path / "cache", tmp_path / "again", "--workers", "2")
     assert again.name == folder.name and (again / "episodes.csv").read_bytes() == whole
     assert main(["run", "--algo", "reptile", *COMMON, "--cache", str(cache), "--output", str(tmp_path), "--overwrite", "never"]) == 1
 

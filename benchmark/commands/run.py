@@ -29,25 +29,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="log curves, results and speech to Weights & Biases (offline, or WANDB_MODE=online)")  # fmt: skip
     parser.add_argument("--tensorboard", action="store_true", help="log curves for TensorBoard, into the run's folder")
     parser.add_argument("--csv", action="store_true", help="log curves as CSV, into the run's folder")
-    parser.add_argument("--fast-dev-run", action="store_true", help="two speakers and a few steps of everything: does it go through?")
+    parser.add_argument("--fast-dev-run", action="store_true",
+                        help="does it go through? Two speakers, a few steps of everything, preset smoke unless given")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Run each seed, then show them together."""
     from dataclasses import replace
 
-    from benchmark import run as runs
-    from benchmark import run_logs, tuning
-    from benchmark.aligner import default_workers
-    from benchmark.corpora import cache_folder
+    from benchmark import tuning
     from benchmark.errors import UsageError
-    from benchmark.leaderboard import add
-    from benchmark.leaderboard_table import show
 
     if args.seeds < 1 or (args.workers is not None and args.workers < 1):
         raise UsageError("--seeds and --workers must be at least 1.")
-    parsed = tuning.parse(args.settings, plugins=args.plugin, also=args.options)
-    runs.check_names(parsed)
+    given = list(args.settings)
+    if args.fast_dev_run and not any(word.partition("=")[0] == "--preset" for word in given):
+        given += ["--preset", "smoke"]
+    parsed = tuning.parse(given, plugins=args.plugin, also=args.options)
+
+    # Torch and Lightning take seconds; a mistyped option should not have to wait for them.
+    from benchmark import run as runs
+    from benchmark import run_logs
+    from benchmark.aligner import default_workers
+    from benchmark.corpora import cache_folder
+    from benchmark.leaderboard import add
+    from benchmark.leaderboard_table import show
+
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed)
     logs = tuple(kind for kind in run_logs.KINDS if getattr(args, kind))

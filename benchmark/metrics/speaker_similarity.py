@@ -18,7 +18,7 @@ from benchmark.files import digest_of, write_atomic
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
 from benchmark.metrics import require_speech, spread
 from benchmark.progress import progress
-from benchmark.verification import Floats, equal_error_rate, normalised, verification_trials
+from benchmark.verification import Floats, centroid, equal_error_rate, normalised, verification_trials
 
 LEAST_VOICE = 0.5
 """Seconds of voice that must be left when long silences are cut out."""
@@ -35,19 +35,20 @@ class SpeakerSimilarity(Metric):
     enrolment utterances, real speech that is neither support nor query.
 
     ``gap_closed`` = (similarity − different) / (same − different). ``same`` is the mean cosine of a speaker's real
-    utterances to the centroid of the speaker's others (leave one out), ``different`` to the other speakers'
-    centroids, both over all speakers of the scored split. 0: as unlike as a stranger. 1: as like as the speaker.
+    utterances to the centroid of others of the speaker's (leave one out), ``different`` to the other speakers'
+    centroids, both over all speakers of the scored split, all centroids being of as many utterances as enrolment has.
+    0: as unlike as a stranger. 1: as like as the speaker.
     ``eer_real`` is the equal error rate of the same trials: how well the encoder tells these speakers apart at all.
 
     ``eer``, pooled over a row, verifies the syntheses: each against its speaker's centroid, made from enrolment, and
-    against every other scored speaker's, made from all of theirs. 0.5: nobody could tell whose voice it should be.
+    against every other scored speaker's, of as many utterances. 0.5: nobody could tell whose voice it should be.
 
     Real and synthesised audio are brought to -26 dBFS and then get the package's own preprocessing, which the encoder
     was trained with: long silences are cut out by WebRTC's voice activity detector. Windows of 1.6 s (1.3 a second)
     are embedded and averaged; a shorter one is padded with zeros.
     """
 
-    version = "1"
+    version = "2"
     columns = ("speaker_similarity", "gap_closed")
     higher_is_better: ClassVar = {"speaker_similarity": True, "gap_closed": True}
     mode = "free"
@@ -108,13 +109,13 @@ class SpeakerSimilarity(Metric):
                 f"speaker_similarity needs two speakers with two usable utterances each in the scored split of "
                 f"{corpus.name}, found {len(enough)}: prepare more speakers, or leave this metric out."
             )
-        same, different = verification_trials(enough)
+        same, different = verification_trials(enough, context.enrolment)
         self._facts = {
             "same": float(same.mean()),
             "different": float(different.mean()),
             "eer_real": equal_error_rate(same, different),
         }
-        self._centroids = {speaker: normalised(vectors.mean(axis=0)) for speaker, vectors in enough.items()}
+        self._centroids = {speaker: centroid(vectors, context.enrolment) for speaker, vectors in enough.items()}
 
     def score(self, sample: Sample) -> dict[str, float]:
         """Similarity and gap closed.
