@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyloudnorm
+import soundfile
 import soxr
 
 SAMPLE_RATE = 16_000
@@ -15,6 +16,10 @@ LOUDNESS = -23.0
 MIN_SECONDS = 0.45
 PADDING_SECONDS = 0.05
 CLIPPED_FRACTION = 0.01
+OGG_PAGE = 65_307
+"""Bytes of an Ogg page at most."""
+MP3_FRAME = 1152
+"""Samples of an MPEG audio frame at most."""
 
 Audio = npt.NDArray[np.float32]
 
@@ -79,11 +84,33 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
 
 
 def is_cut_short(path: Path) -> bool:
-    """Whether a WAV file ends before its header says it does; other formats' decoders notice that themselves."""
+    """Whether a file ends before it should, where the decoder would not say so.
+
+    WAV: before its header's size. Ogg (Vorbis, Opus): before a whole page that is marked as the stream's last. MP3: more than
+    an MPEG frame before the length in its Xing or Info header; one without such a header can't be told. FLAC decoders notice
+    themselves.
+    """
     with path.open("rb") as stream:
         header = stream.read(12)
-    if header[:4] != b"RIFF" or header[8:] != b"WAVE":
+        if header[:4] == b"RIFF" and header[8:] == b"WAVE":
+            size = int.from_bytes(header[4:8], "little")
+            # What writes to a pipe can't know the size and leaves 0 or the largest number there.
+            return size < 0xFFFFFF00 and size + 8 > path.stat().st_size + 1
+        if header[:4] == b"OggS":
+            stream.seek(max(0, path.stat().st_size - OGG_PAGE))
+            return not _ends_ogg(stream.read())
+    if header[:3] != b"ID3" and header[:2] < b"\xff\xe0":
         return False
-    size = int.from_bytes(header[4:8], "little")
-    # What writes to a pipe can't know the size and leaves 0 or the largest number there.
-    return size < 0xFFFFFF00 and size + 8 > path.stat().st_size + 1
+    try:
+        with soundfile.SoundFile(path) as sound:
+            return bool(sound.format == "MP3" and len(sound.read(dtype="float32")) + MP3_FRAME < sound.frames)
+    except soundfile.LibsndfileError:
+        return False  # another format, which the dataset decodes itself
+
+
+def _ends_ogg(tail: bytes) -> bool:
+    """Whether the last page that begins in ``tail`` is whole and ends its stream (RFC 3533, section 6)."""
+    page = tail[max(0, tail.rfind(b"OggS")) :]
+    if len(page) < 27 or not page[5] & 4:
+        return False
+    return len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])

@@ -23,19 +23,27 @@ def open_dataset(name: str, config: Any, data_root: Path | None, plugins: regist
     """The dataset plugin on its data root: ``--data-root``, or $BENCHMARK_DATA/NAME.
 
     Raises:
-        UsageError: it needs a root and none was given.
-        BenchmarkError: the root does not hold it.
+        UsageError: it needs a root and none was given, or a wrong one; it needs none and one was given.
+        BenchmarkError: what lies in the root is damaged.
     """
     plugin: type[Dataset] = registry.load("dataset", name, plugins)
     base = os.environ.get("BENCHMARK_DATA")
     root = data_root or (Path(base) / name if base else None)
     if not plugin.needs_root:
+        if data_root is not None or download:
+            option = "--data-root" if data_root is not None else "--download"
+            raise UsageError(f"Dataset {name} takes no {option}: {plugin.card.how_to_get}")
         return plugin(None, config)
     if root is None:
         raise UsageError(f"Dataset {name} needs --data-root DIR (or $BENCHMARK_DATA with a folder {name} in it). {plugin.card.how_to_get}")
     if download:
         plugin.download(plugin.__new__(plugin), root)
-    return plugin(root, config)
+    try:
+        return plugin(root, config)
+    except UsageError as error:
+        if (root / name).is_dir():
+            raise UsageError(f"{error} Did you mean {root / name}?") from error
+        raise
 
 
 def open_corpus(

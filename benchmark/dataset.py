@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.errors import BenchmarkError, UsageError
+
 SPLITS = ("train", "validation", "test")
 
 
@@ -77,7 +79,7 @@ class Dataset(ABC):
         config: an instance of the plugin's own ``Config`` dataclass.
 
     Raises:
-        BenchmarkError: from ``__init__``, when the root does not hold the layout; it says what was expected and found.
+        UsageError: from ``__init__``, when the root does not hold the layout (raise :meth:`wrong_root`).
     """
 
     card: ClassVar[DatasetCard]
@@ -90,6 +92,15 @@ class Dataset(ABC):
     def __init__(self, root: Path | None, config: Any = None) -> None:
         self.root = root
         self.config: Any = config if config is not None else self.Config()
+
+    def wrong_root(self) -> UsageError:
+        """The error for a root that does not hold the layout: what was expected, what is there, where to get it."""
+        root, card = self.root or Path(), self.card
+        if root.is_dir():
+            found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
+        else:
+            found = "a file, not a folder" if root.exists() else "no such folder"
+        return UsageError(f"{root} is not a {card.title} data root: expected {card.layout}; found: {found}. {card.how_to_get}")
 
     @abstractmethod
     def speakers(self, split: str) -> Sequence[str]:
@@ -118,6 +129,20 @@ class Dataset(ABC):
 
     def download(self, root: Path) -> None:
         """Fetch the corpus into ``root`` (only ever called for ``prepare --download``)."""
-        from benchmark.errors import UsageError
-
         raise UsageError(f"{self.card.title} can't be downloaded from here: {self.card.how_to_get}")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text file that belongs to a corpus.
+
+    Raises:
+        OSError: it can't be read.
+        BenchmarkError: it is in another encoding; the sentence names the line.
+    """
+    lines = []
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            lines.append(line.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise BenchmarkError(f"{path}, line {number}, is not UTF-8 text ({error.reason}); save the file as UTF-8.") from error
+    return lines

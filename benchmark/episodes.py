@@ -14,7 +14,7 @@ from benchmark.algorithm import Task
 from benchmark.batch import collate
 from benchmark.corpus import Corpus
 from benchmark.dataset import SPLITS
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import digest_of, read_json, write_json
 from benchmark.settings import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings
 
@@ -190,6 +190,22 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
         raise BenchmarkError(f"{where.capitalize()} leaves no utterance for the speaker's centroid.")
 
 
+def check_tasks(corpus: Corpus, settings: MetaSettings) -> None:
+    """Refuse tasks that a training speaker has too few utterances for, before a later step meets that speaker.
+
+    Raises:
+        UsageError: a training speaker has fewer utterances than support and query of a task together.
+    """
+    needed = settings.support + settings.query
+    counts = {speaker: len(corpus.utterance_ids(speaker)) for speaker in corpus.speakers("train")}
+    poor = sorted((count, speaker) for speaker, count in counts.items() if count < needed)
+    if poor:
+        raise UsageError(
+            f"{len(poor)} of the {len(counts)} training speakers of {corpus.name} have fewer usable utterances than the {needed} of a "
+            f"task (meta.support + meta.query), {poor[0][1]} only {poor[0][0]}; lower those settings."
+        )
+
+
 @dataclass(frozen=True)
 class TaskSampler:
     """Training tasks for a step, the same for every algorithm: a function of seed and step alone."""
@@ -198,6 +214,9 @@ class TaskSampler:
     speaker_index: Mapping[str, int]
     settings: MetaSettings
     seed: int
+
+    def __post_init__(self) -> None:
+        check_tasks(self.corpus, self.settings)
 
     def __call__(self, step: int) -> list[Task]:
         """``settings.tasks`` speakers, each with distinct support and query utterances."""
@@ -209,11 +228,6 @@ class TaskSampler:
     def _task(self, speaker: str, generator: np.random.Generator) -> Task:
         names = self.corpus.utterance_ids(speaker)
         needed = self.settings.support + self.settings.query
-        if len(names) < needed:
-            raise BenchmarkError(
-                f"Training speaker {speaker} of {self.corpus.name} has {len(names)} usable utterances, fewer than the "
-                f"{needed} of a task (meta.support + meta.query); lower those settings."
-            )
         picked = self.corpus.many(names[i] for i in generator.permutation(len(names))[:needed])
         support, query = picked[: self.settings.support], picked[self.settings.support :]
         return Task(collate(support, self.corpus, self.speaker_index), collate(query, self.corpus, self.speaker_index))

@@ -1,7 +1,8 @@
 """Preparation: recordings and transcripts to a corpus that training reads without copying.
 
 Three stages, each parallel over cores and each kept on disk as it goes, so that a killed preparation goes on where it
-stopped: (1) decode, standardise, phonemise, speaker by speaker; (2) durations; (3) features, shard by shard.
+stopped: (1) decode, standardise, phonemise, speaker by speaker; (2) durations; (3) features, shard by shard. Progress counts
+five, for (2) reads the phones, trains the aligner and aligns.
 """
 
 from __future__ import annotations
@@ -84,10 +85,10 @@ def prepare(
             return corpus
         shutil.rmtree(folder, ignore_errors=True)
         with _workers(workers, plugins) as pool:
-            _staged(pool, partial(_first, dataset=dataset, work=work), chunks, "Reading speech", lambda c: work / f"{c.digest}.chunk")
+            _staged(pool, partial(_first, dataset=dataset, work=work), chunks, "1/5 Reading speech", lambda c: work / f"{c.digest}.chunk")
             _align(chunks, work, pool, workers)
             _write(name, dataset, chunks, work, pool, mel)
-        for pattern in ("*.chunk", "*.aligned", "pass-*.pt", "shards/*.json", "**/.tmp-*"):
+        for pattern in ("*.chunk", "*.phones", "*.aligned", "pass-*.pt", "shards/*.json", "**/.tmp-*"):
             for leftover in work.glob(pattern):
                 leftover.unlink()
         work.rename(folder)
@@ -175,7 +176,7 @@ def _align(chunks: Sequence[Chunk], work: Path, pool: Executor, workers: int) ->
         return
     items: list[AlignmentItem] = []
     training = [chunk for chunk in chunks if chunk.split == "train"]
-    with progress("Reading phones", len(training)) as show:
+    with progress("2/5 Reading phones", len(training)) as show:
         for start in range(0, len(training), workers):
             if len(items) < ALIGNER_UTTERANCES:
                 for found in pool.map(partial(_items, work=work), training[start : start + workers]):
@@ -183,18 +184,24 @@ def _align(chunks: Sequence[Chunk], work: Path, pool: Executor, workers: int) ->
             show(start + workers)
     aligner = None
     if items:
-        with progress("Training the aligner", 1) as show:
+        with progress("3/5 Training the aligner", 1) as show:
             try:
                 aligner = Aligner.fit(items[:ALIGNER_UTTERANCES], workers, work, lambda done, total: show(done / total))
             except CannotAlign as error:
                 raise BenchmarkError(f"The aligner can't be trained: {error}; is the audio what the transcripts say?") from error
     del items
-    _staged(pool, partial(_second, aligner=aligner, work=work), chunks, "Aligning", lambda chunk: output[chunk.digest])
+    _staged(pool, partial(_second, aligner=aligner, work=work), chunks, "4/5 Aligning", lambda chunk: output[chunk.digest])
 
 
 def _items(chunk: Chunk, work: Path) -> list[AlignmentItem]:
-    """What the aligner must find the boundaries of."""
-    return [_item(each) for each in Drafts.load(work / f"{chunk.digest}.chunk").kept if each.segments is None]
+    """What the aligner must find the boundaries of; kept in a ``.phones`` file."""
+    path = work / f"{chunk.digest}.phones"
+    rows = checkpoint.load(path)
+    if rows is None:
+        items = [_item(each) for each in Drafts.load(work / f"{chunk.digest}.chunk").kept if each.segments is None]
+        rows = [(item.id, torch.from_numpy(item.features), item.words) for item in items]
+        checkpoint.save(path, rows)
+    return [AlignmentItem(name, features.numpy(), words) for name, features, words in rows]
 
 
 def _item(each: Draft) -> AlignmentItem:
@@ -247,7 +254,7 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
     groups = shards.group(chunks, lambda chunk: hours[chunk.digest])
     folder = work / "shards"
     finish = partial(_third, work=work, mel=mel, symbol_ids={symbol: number for number, symbol in enumerate(symbols)})
-    with progress("Computing features", len(chunks)) as show:
+    with progress("5/5 Computing features", len(chunks)) as show:
         finished = 0
 
         def done() -> None:
@@ -267,7 +274,7 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
     if len(train) < 2:
         reasons = sorted({reason for _, reason in skipped})
         raise BenchmarkError(
-            f"{name} has {len(train)} training speaker(s) with usable audio and needs at least two; {len(skipped)} utterances were "
+            f"{name} has {len(train)} training speaker(s) with usable audio and needs several; {len(skipped)} utterances were "
             f"skipped ({'; '.join(reasons) or 'none'}). Check the data root."
         )
     write_text(work / "utterances.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))

@@ -12,7 +12,7 @@ PLAIN_SECONDS = 15.0
 
 @contextmanager
 def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
-    """Yield a function that takes how much is done of ``total`` so far."""
+    """Yield a function that takes how much is done of ``total`` so far; more than that counts as all of it."""
     started = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -21,14 +21,14 @@ def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
         columns = (TextColumn(label), BarColumn(), TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TimeRemainingColumn())
         with Progress(*columns, console=Console(stderr=True)) as bar:
             task = bar.add_task(label, total=total)
-            yield lambda done: bar.update(task, completed=done)
+            yield lambda done: bar.update(task, completed=min(done, total))
         return
     last = started
     first: tuple[float, float] | None = None
 
     def line(done: float) -> None:
         nonlocal last, first
-        now = time.monotonic()
+        now, done = time.monotonic(), min(done, total)
         # Counted from the first report, for resumed work starts with a part of it done.
         first = first or (now, done)
         if now - last >= PLAIN_SECONDS and done > first[1]:

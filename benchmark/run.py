@@ -18,7 +18,7 @@ from benchmark.corpora import open_corpus, open_manifest
 from benchmark.corpus import Corpus
 from benchmark.embedding_space import embedding_space
 from benchmark.episode_log import EpisodeLog
-from benchmark.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, first
+from benchmark.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, check_tasks, first
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.evaluation import Evaluator, evaluate
 from benchmark.files import digest_of, write_text
@@ -173,6 +173,8 @@ def trained(
     source = digest_of([registry.source_digest(registry.get("backbone", settings.backbone.name, plugins)), code_digest(TRAINING)])
     # Settings that the backbone can't serve are refused now, not after an hour of pretraining.
     plugin(build(backbone_type, settings.backbone.config, corpus, settings.seed), settings.algo.config)
+    if plugin.trains:
+        check_tasks(corpus, settings.meta)
     backbone, _ = pretrained(
         backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers
     )

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from benchmark.dataset import Dataset, DatasetCard, Utterance
+from benchmark.dataset import Dataset, DatasetCard, Utterance, read_lines
 from benchmark.errors import BenchmarkError
 
 TEST_PER_GENDER, VALIDATION_PER_GENDER, ADULT = 6, 4, 18
+T = TypeVar("T")
 
 
 class SpeechOcean762(Dataset):
@@ -29,19 +30,20 @@ class SpeechOcean762(Dataset):
         language="en-us",
         sample_rate=16_000,
         citation="Zhang et al., Interspeech 2021, arXiv:2104.01378",
-        how_to_get="Download it from OpenSLR (resource 101) and unpack it.",
+        how_to_get="Download it from https://www.openslr.org/101/ and unpack it.",
         layout="train/{wav.scp,text,utt2spk,spk2age,spk2gender} and the audio files that wav.scp names",
     )
 
     def __init__(self, root: Path | None, config: Any = None) -> None:
         super().__init__(root, config)
         assert root is not None
-        tables = {name: self._table(root / "train" / name) for name in ("wav.scp", "text", "utt2spk", "spk2age", "spk2gender")}
+        tables = {name: self._table(root / "train" / name, str) for name in ("wav.scp", "text", "utt2spk", "spk2gender")}
+        ages = self._table(root / "train" / "spk2age", int)
         self._speakers: dict[str, list[Utterance]] = {}
         for name, speaker in sorted(tables["utt2spk"].items()):
             audio = root / tables["wav.scp"].get(name, f"missing/{name}")
             self._speakers.setdefault(speaker, []).append(Utterance(name, speaker, tables["text"].get(name, ""), audio))
-        self._splits = _split(sorted(self._speakers), tables["spk2age"], tables["spk2gender"])
+        self._splits = _split(sorted(self._speakers), ages, tables["spk2gender"])
 
     def speakers(self, split: str) -> Sequence[str]:
         """See :meth:`Dataset.speakers`."""
@@ -51,26 +53,30 @@ class SpeechOcean762(Dataset):
         """See :meth:`Dataset.utterances`."""
         return self._speakers[speaker]
 
-    def _table(self, path: Path) -> dict[str, str]:
+    def _table(self, path: Path, read: Callable[[str], T]) -> dict[str, T]:
         """A Kaldi table: key, white space, value."""
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = read_lines(path)
         except OSError as error:
-            found = ", ".join(sorted(p.name for p in self.root.iterdir())[:8]) if self.root and self.root.is_dir() else "no such folder"
-            raise BenchmarkError(
-                f"{self.root} is not a {self.card.title} data root: expected {self.card.layout}; found: {found or 'nothing'}. "
-                f"{self.card.how_to_get}"
-            ) from error
-        return {key: value.strip() for key, _, value in (line.replace("\t", " ").partition(" ") for line in lines) if key}
+            raise self.wrong_root() from error
+        table = {}
+        for number, line in enumerate(lines, 1):
+            key, _, value = line.replace("\t", " ").partition(" ")
+            try:
+                if key:
+                    table[key] = read(value.strip())
+            except ValueError as error:
+                raise BenchmarkError(f"{path}, line {number}: {value.strip()!r} is not a whole number.") from error
+        return table
 
 
-def _split(speakers: Sequence[str], age: dict[str, str], gender: dict[str, str]) -> dict[str, list[str]]:
+def _split(speakers: Sequence[str], age: dict[str, int], gender: dict[str, str]) -> dict[str, list[str]]:
     """Adults drawn by a fixed seed, as many women as men, for test and validation; everybody else trains."""
     generator = np.random.default_rng(762)
     test: list[str] = []
     validation: list[str] = []
     for kind in ("f", "m"):
-        adults = [s for s in speakers if gender.get(s, "").lower() == kind and int(age.get(s, "0")) >= ADULT]
+        adults = [s for s in speakers if gender.get(s, "").lower() == kind and age.get(s, 0) >= ADULT]
         drawn = [adults[i] for i in generator.permutation(len(adults))]
         test += drawn[:TEST_PER_GENDER]
         validation += drawn[TEST_PER_GENDER : TEST_PER_GENDER + VALIDATION_PER_GENDER]
@@ -79,4 +85,3 @@ def _split(speakers: Sequence[str], age: dict[str, str], gender: dict[str, str])
 
 
 PLUGIN = SpeechOcean762
-

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.dataset import Dataset, DatasetCard, Utterance
+from benchmark.dataset import Dataset, DatasetCard, Utterance, read_lines
 from benchmark.errors import BenchmarkError
 
 TEST = ("p225", "p234", "p238", "p245", "p248", "p261", "p294", "p302", "p326", "p335", "p347")
@@ -35,7 +35,7 @@ class VCTK(Dataset):
         language="en-gb",
         sample_rate=48_000,
         citation="Yamagishi, Veaux & MacDonald (2019), doi:10.7488/ds/2645",
-        how_to_get="Run prepare with --download (11 GB), or unpack VCTK-Corpus-0.92.zip.",
+        how_to_get="Run prepare with --download (11 GB), or unpack VCTK-Corpus-0.92.zip from https://doi.org/10.7488/ds/2645.",
         layout="wav48_silence_trimmed/pXXX/pXXX_NNN_mic1.flac, txt/pXXX/pXXX_NNN.txt and speaker-info.txt",
     )
 
@@ -46,12 +46,8 @@ class VCTK(Dataset):
         self._root = nested if nested.is_dir() else root
         audio, info = self._root / "wav48_silence_trimmed", self._root / "speaker-info.txt"
         if not (audio.is_dir() and (self._root / "txt").is_dir() and info.is_file()):
-            found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) if root.is_dir() else "no such folder"
-            raise BenchmarkError(
-                f"{root} is not a {self.card.title} data root: expected {self.card.layout}; found: {found or 'nothing'}. "
-                f"{self.card.how_to_get}"
-            )
-        listed = {line.split()[0] for line in info.read_text(encoding="utf-8").splitlines()[1:] if line.strip()}
+            raise self.wrong_root()
+        listed = {line.split()[0] for line in read_lines(info)[1:] if line.strip()}
         # Earlier copies of speaker-info.txt write the speakers without the leading p.
         listed |= {f"p{name}" for name in listed}
         present = sorted(path.name for path in audio.iterdir() if path.is_dir())

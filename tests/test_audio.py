@@ -109,3 +109,31 @@ def test_a_wav_file_that_ends_early_is_noticed(tmp_path: Path, spoken: Audio) ->
     other = tmp_path / "speech.flac"
     soundfile.write(other, spoken, SAMPLE_RATE)
     assert not is_cut_short(other)
+
+
+@pytest.mark.parametrize(("container", "codec"), [("OGG", "VORBIS"), ("OGG", "OPUS"), ("MP3", "MPEG_LAYER_III")])
+@pytest.mark.parametrize("rate", [16_000, 48_000])
+def test_a_compressed_file_that_ends_early_is_noticed(tmp_path: Path, container: str, codec: str, rate: int) -> None:
+    path = tmp_path / f"speech.{container.lower()}"
+    soundfile.write(path, np.concatenate([speech(text, "f2", rate) for text in SENTENCES]), rate, format=container, subtype=codec)
+    whole = path.read_bytes()
+    assert not is_cut_short(path)
+    for share in (0.95, 0.6, 0.2):
+        path.write_bytes(whole[: int(share * len(whole))])
+        assert len(soundfile.read(path)[0]) > 0, "the decoder does not notice"
+        assert is_cut_short(path), share
+    if container == "OGG":  # between pages, and in the last one
+        for end in (whole.rindex(b"OggS"), len(whole) - 1):
+            path.write_bytes(whole[:end])
+            assert is_cut_short(path), end
+
+
+def test_an_mp3_file_of_unknown_length_and_what_only_looks_like_one_are_let_through(tmp_path: Path, spoken: Audio) -> None:
+    path = tmp_path / "speech.mp3"
+    soundfile.write(path, spoken, SAMPLE_RATE)
+    whole = path.read_bytes()
+    assert b"Xing" in whole[:200] or b"Info" in whole[:200]
+    path.write_bytes(whole[whole.index(whole[:2], 2) :])
+    assert len(soundfile.read(path)[0]) > SAMPLE_RATE and not is_cut_short(path)
+    path.write_bytes(b"\xff\xf1" + bytes(500))
+    assert not is_cut_short(path)

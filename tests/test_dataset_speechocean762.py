@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from benchmark.dataset import SPLITS
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, UsageError
 from tests.dataset_helpers import speechocean
 
 SpeechOcean762 = importlib.import_module("benchmark.datasets.speechocean762").SpeechOcean762
@@ -72,13 +72,37 @@ def test_a_missing_transcript_is_an_empty_text_and_missing_audio_a_missing_file(
 def test_a_wrong_root_says_what_was_expected_and_what_was_found(tmp_path: Path, lost: str) -> None:
     root = published(tmp_path)
     (root / "train" / lost).unlink()
-    with pytest.raises(BenchmarkError, match=r"expected train/\{wav\.scp.*found: WAVE, train"):
+    with pytest.raises(UsageError, match=r"expected train/\{wav\.scp.*found: WAVE, train\..* from https://www\.openslr\.org/101/"):
         SpeechOcean762(root)
 
 
 def test_a_root_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="found: no such folder"):
+    with pytest.raises(UsageError, match="found: no such folder"):
         SpeechOcean762(tmp_path / "nowhere")
+
+
+def test_a_root_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "archive.tar.gz").write_bytes(b"")
+    with pytest.raises(UsageError, match="found: a file, not a folder"):
+        SpeechOcean762(tmp_path / "archive.tar.gz")
+
+
+@pytest.mark.parametrize("age", ["adult", "18.5", ""])
+def test_an_age_that_is_no_number_is_named_with_its_line(tmp_path: Path, age: str) -> None:
+    path = published(tmp_path) / "train" / "spk2age"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:4], f"0004 {age}", *lines[5:]]))
+    with pytest.raises(BenchmarkError, match=rf"spk2age, line 5: '{age}' is not a whole number\."):
+        SpeechOcean762(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["text", "spk2age"])
+def test_a_table_in_another_encoding_is_named_with_its_line(tmp_path: Path, name: str) -> None:
+    path = published(tmp_path) / "train" / name
+    path.write_bytes(path.read_bytes() + "90000000 CAFÉ\n".encode("latin-1"))
+    last = len(path.read_bytes().splitlines())
+    with pytest.raises(BenchmarkError, match=rf"{name}, line {last}, is not UTF-8 text"):
+        SpeechOcean762(tmp_path)
 
 
 def test_the_real_corpus(speechocean762_root: Path) -> None:

@@ -79,6 +79,13 @@ def test_a_wrong_root_says_what_was_expected_and_what_was_found(tmp_path: Path) 
         VCTK(tmp_path)
 
 
+def test_a_list_of_speakers_in_another_encoding_is_named_with_its_line(tmp_path: Path) -> None:
+    folder = vctk(tmp_path, {"p225": PEOPLE["p225"]}, SENTENCES[:1])
+    (folder / "speaker-info.txt").write_bytes("ID  AGE  GENDER\np225  23  F  Orléans\n".encode("latin-1"))
+    with pytest.raises(BenchmarkError, match=r"speaker-info\.txt, line 2, is not UTF-8 text"):
+        VCTK(folder)
+
+
 def test_a_failing_download_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import torchaudio.datasets
 

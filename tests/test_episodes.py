@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.episodes import Episode, Manifest, check_manifest, first, make_manifest, normalised
-from benchmark.errors import BenchmarkError
+from benchmark.episodes import Episode, Manifest, TaskSampler, check_manifest, check_tasks, first, make_manifest, normalised
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.settings import MetaSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -97,6 +98,18 @@ def test_sentences_that_most_people_read_are_never_queries(corpus: Any) -> None:
             corpus.texts[f"{speaker}-{number:02d}"] = f"Shared sentence {number}."
     queries = {normalised(corpus.text(u)) for some in make_manifest(corpus).episodes.values() for e in some for u in e.query}
     assert not any(text.startswith("shared") for text in queries)
+
+
+def test_tasks_that_one_training_speaker_is_too_poor_for_are_refused_at_once(corpus: Any) -> None:
+    check_tasks(corpus, MetaSettings(support=10, query=10))
+    del corpus.texts["train1-07"]
+    sentence = r"1 of the 2 training speakers of fake have fewer usable utterances than the 20 of a task .*, train1 only 19; lower"
+    with pytest.raises(UsageError, match=sentence):
+        check_tasks(corpus, MetaSettings(support=10, query=10))
+    with pytest.raises(UsageError, match=sentence):
+        TaskSampler(corpus, {"train0": 0, "train1": 1}, MetaSettings(support=10, query=10), 0)
+    del corpus.texts["test0-00"]  # whom no training task meets
+    check_tasks(corpus, MetaSettings(support=10, query=9))
 
 
 def test_edited_manifest_is_refused(corpus: Any, tmp_path: Path) -> None:

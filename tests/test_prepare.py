@@ -18,13 +18,15 @@ import soundfile
 import torch
 
 from benchmark import cli
+from benchmark.aligner import AlignmentItem, mfcc
 from benchmark.audio import Unusable, standardise
 from benchmark.corpora import open_corpus
 from benchmark.corpus import BOUNDARY, SILENCE, Corpus, token_symbols
 from benchmark.dataset import SPLITS, Dataset, Segment
-from benchmark.drafts import Chunk, Drafts, draft
+from benchmark.drafts import Chunk, Draft, Drafts, draft
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of_file
+from benchmark.leaderboard import COSTS, IDENTITY, PROVENANCE
 from benchmark.mel import log_mel
 from benchmark.phonemes import phonemise
 from benchmark.shards import SHARD_SPEAKERS, durations, group
@@ -100,7 +102,7 @@ def test_more_workers_give_the_same_bytes(corpus: Corpus, data: Path, tmp_path: 
     assert contents(prepared(data, tmp_path, workers=2)) == contents(corpus)
 
 
-@pytest.mark.parametrize("reached", ["2 [!.]*.chunk", "1 pass-2.pt", "3 [!.]*.aligned", "1 shards/[!.]*.npy"])
+@pytest.mark.parametrize("reached", ["2 [!.]*.chunk", "2 [!.]*.phones", "1 pass-2.pt", "3 [!.]*.aligned", "1 shards/[!.]*.npy"])
 def test_killed_anywhere_it_goes_on_and_ends_the_same(
     corpus: Corpus, data: Path, tmp_path: Path, reached: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,6 +116,7 @@ def test_killed_anywhere_it_goes_on_and_ends_the_same(
         process.send_signal(signal.SIGKILL)
         process.wait()
     left = len(list(partial.glob("[!.]*.chunk")))
+    read = len(list(partial.glob("[!.]*.phones")))
     assert partial.is_dir() and not (tmp_path / "corpora" / corpus.folder.name).exists(), "it was too quick to be killed"
     drafted: list[str] = []
 
@@ -121,9 +124,20 @@ def test_killed_anywhere_it_goes_on_and_ends_the_same(
         drafted.append(chunk.speaker)
         return draft(chunk, dataset)
 
-    monkeypatch.setattr(importlib.import_module("benchmark.prepare"), "draft", counted)
+    module = importlib.import_module("benchmark.prepare")
+    monkeypatch.setattr(module, "draft", counted)
+    listened: list[str] = []
+
+    def heard(each: Draft) -> AlignmentItem:
+        listened.append(each.id)
+        return AlignmentItem(each.id, mfcc(each.audio.astype(np.float32) / np.float32(32768), 16_000), each.words)
+
+    monkeypatch.setattr(module, "_item", heard)
     assert contents(prepared(data, tmp_path)) == contents(corpus)
     assert len(drafted) == len(PEOPLE) - left, "what was there is used"
+    if ".aligned" not in reached and "shards" not in reached:
+        training = 4  # whom the aligner hears to learn; then it aligns everybody
+        assert len(listened) == (training - read + len(PEOPLE)) * len(SENTENCES)
 
 
 def status(process: int) -> dict[str, str]:
@@ -249,14 +263,24 @@ def test_an_empty_corpus(tmp_path: Path) -> None:
         prepared(data, tmp_path / "cache")
 
 
-def test_one_speaker_only(tmp_path: Path) -> None:
-    data = speechocean(tmp_path / "data", {"0001": (9, "f")})
-    with pytest.raises(BenchmarkError, match="speechocean762 has 1 training speaker"):
+CHILD, WOMAN = (9, "f"), (30, "f")
+
+
+@pytest.mark.parametrize(
+    ("people", "counts"),
+    [([CHILD], (1, 0, 0)), ([WOMAN], (0, 0, 1)), ([WOMAN] * 4, (0, 0, 4)), ([WOMAN] * 8, (0, 2, 6)), ([CHILD] * 3, (3, 0, 0))],
+)
+def test_too_few_speakers_are_told_before_any_work(people: list[tuple[int, str]], counts: tuple[int, int, int], tmp_path: Path) -> None:
+    data = speechocean(tmp_path / "data", {f"{number:04d}": person for number, person in enumerate(people)}, SENTENCES[:1])
+    train, validation, test = counts
+    sentence = f"holds {train} training, {validation} validation and {test} test speaker.*needs several speakers in each split"
+    with pytest.raises(BenchmarkError, match=sentence):
         prepared(data, tmp_path / "cache")
+    assert not (tmp_path / "cache").exists()
 
 
 def test_no_utterance_that_can_be_used(tmp_path: Path) -> None:
-    data = speechocean(tmp_path / "data", {"0001": (9, "f"), "0002": (9, "m")})
+    data = speechocean(tmp_path / "data", {"0001": CHILD, "0002": CHILD, "0003": WOMAN}, SENTENCES[:4])
     for path in data.glob("WAVE/*/*"):
         path.write_bytes(b"")
     with pytest.raises(BenchmarkError, match=r"0 training speaker.* 12 utterances were skipped \(empty audio file\)"):
@@ -431,14 +455,35 @@ def test_the_command_ends_with_what_there_is_and_what_was_skipped(
     assert str(tmp_path / "cache" / "corpora") in said
 
 
+def test_the_command_says_that_rows_on_other_data_cannot_be_compared(
+    corpus: Corpus, data: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.import_module("benchmark.commands.leaderboard"), "folder", lambda: tmp_path)
+    table = tmp_path / "speechocean762.csv"
+    columns = [*IDENTITY, *COSTS, *PROVENANCE]
+
+    def said(version: str) -> str:
+        table.write_text(f"{','.join(columns)}\n{','.join(version if name == 'data_version' else '0' for name in columns)}\n")
+        assert cli.main(["prepare", "--dataset", "speechocean762", "--data-root", str(data), "--cache", str(cache), "--workers", "1"]) == 0
+        return capsys.readouterr().out
+
+    assert f"can't be compared with those of {table}: they were computed on data version 0123abcd, and yours" in said("0123abcd")
+    assert "compared" not in said(corpus.version)
+
+
 @pytest.mark.parametrize(
     ("options", "status", "sentence"),
     [
         (["--dataset", "speechocean763"], 2, "did you mean 'speechocean762'"),
         (["--dataset", "speechocean762"], 2, "needs --data-root"),
-        (["--dataset", "speechocean762", "--data-root", "nowhere"], 1, "found: no such folder"),
-        (["--dataset", "speechocean762", "--data-root", "."], 1, "is not a speechocean762 data root"),
-        (["--dataset", "vctk", "--data-root", "."], 1, "is not a VCTK data root"),
+        (["--dataset", "speechocean762", "--data-root", "nowhere"], 2, "found: no such folder"),
+        (["--dataset", "speechocean762", "--data-root", "."], 2, "is not a speechocean762 data root"),
+        (["--dataset", "speechocean762", "--data-root", "parent"], 2, "Did you mean parent/speechocean762?"),
+        (["--dataset", "speechocean762", "--data-root", "file"], 2, "found: a file, not a folder"),
+        (["--dataset", "vctk", "--data-root", "."], 2, "is not a VCTK data root"),
+        (["--dataset", "vctk", "--data-root", "file"], 2, "found: a file, not a folder"),
+        (["--dataset", "espeak", "--data-root", "."], 2, "Dataset espeak takes no --data-root: It is rendered on the fly."),
+        (["--dataset", "espeak", "--download"], 2, "Dataset espeak takes no --download"),
         (["--dataset", "espeak", "--workers", "0"], 2, "--workers must be at least 1"),
         (["--dataset", "speechocean762", "--data-root", ".", "--download"], 2, "can't be downloaded from here"),
     ],
@@ -448,6 +493,8 @@ def test_wrong_use_is_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("BENCHMARK_DATA", raising=False)
+    (tmp_path / "parent" / "speechocean762").mkdir(parents=True)
+    (tmp_path / "file").touch()
     assert cli.main(["prepare", *options, "--cache", str(tmp_path / "cache")]) == status
     said = capsys.readouterr().err
     assert sentence in said and len(said.strip().splitlines()) == 1

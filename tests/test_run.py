@@ -139,9 +139,11 @@ def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: p
         (["--algo", "reptile", "--shots", "11"], "shots must be at most 10"),
         (["--algo", "reptile", "--steps", "-5"], "steps must be at least 0"),
         (["--algo", "reptile", "--seeds", "0"], "--seeds"),
+        (["--algo", "reptile", "--data-root", "."], "Dataset espeak takes no --data-root: It is rendered on the fly."),
         (["--algo", "finetune", "--algo.groups", "tail", "--fast-dev-run"], "no group 'tail'"),
         (["--algo", "anil", "--algo.groups", "tail"], "no group 'tail' to adapt; it has embedding"),  # before any pretraining
         (["--algo", "anil", "--algo.groups", "[]"], "at least one group"),
+        (["--algo", "reptile", "--meta.support", "30"], "fewer usable utterances than the 33 of a task"),  # likewise
         (["--algo", "maml", "--algo.inner_steps", "-1"], "inner_steps must be at least 1, not -1"),
         (["--algo", "meta_sgd", "--algo.inner_lr", "0"], "inner_lr must be above 0"),
         (["--algo", "imaml", "--algo.proximal_weight", "50"], "proximal_weight must be below 2 / inner_lr"),

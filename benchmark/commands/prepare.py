@@ -6,6 +6,7 @@ Can be stopped and started again: it goes on where it was. Ends with what was sk
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -37,8 +38,28 @@ def run(args: argparse.Namespace) -> int:
     print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
     for line in describe(corpus):
         print(line)
+    for line in _compared(name, corpus.version):
+        print(line)
     if args.write_manifest:
         manifest = make_manifest(corpus)
         manifest.save(args.write_manifest)
         print(f"Episodes written to {args.write_manifest} (sha256 {manifest.digest}).")
     return 0
+
+
+def _compared(name: str, version: str) -> Iterator[str]:
+    """A line that says so if the dataset's leaderboard was computed on other data."""
+    from benchmark.commands.leaderboard import table_files
+    from benchmark.errors import UsageError
+    from benchmark.leaderboard import read
+
+    try:
+        (table,) = table_files(name)
+    except UsageError:
+        return  # there is no leaderboard of it
+    versions = sorted({row["data_version"] for row in read(table)})
+    if versions and version not in versions:
+        yield (
+            f"  Your rows can't be compared with those of {table}: they were computed on data version {', '.join(versions)}, and yours is "
+            f"{version} (another copy of the corpus, utterances skipped, TextGrids, or other versions of the libraries)."
+        )
