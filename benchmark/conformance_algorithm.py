@@ -57,6 +57,7 @@ def _trained(plugin: type[Algorithm], config: Any, steps: int = 2) -> Algorithm:
         torch.manual_seed(step)
         optimizer.zero_grad()
         logs = algorithm.meta_step(_tasks())
+        require(isinstance(logs, dict) and "loss" in logs, f"meta_step must return a dict with 'loss', not {logs!r}")
         require(np.isfinite(logs["loss"]), f"meta_step's loss is {logs['loss']}")
         grads = [p.grad for p in algorithm.parameters() if p.grad is not None]
         require(grads and all(bool(torch.isfinite(g).all()) for g in grads), "meta_step left no gradients, or some that are not finite")

@@ -75,7 +75,7 @@ class PluginInfo:
 
     @property
     def summary(self) -> str:
-        """First line of the docstring; what is wrong with the file if it can't be read."""
+        """First line of the file's docstring, else the class's; what is wrong with the file if it can't be read."""
         if self.path is None:
             return ""
         try:
@@ -85,7 +85,7 @@ class PluginInfo:
         name = source.plugin_name(text, self.attribute)
         if name is None and self.attribute == "PLUGIN":
             return "BROKEN: the file has no line 'PLUGIN = YourClass'"
-        return source.docstring(text, name or self.attribute).strip().partition("\n")[0]
+        return (source.docstring(text, None) or source.docstring(text, name or self.attribute)).strip().partition("\n")[0]
 
 
 @dataclass(frozen=True)
@@ -140,6 +140,8 @@ def get(kind: str, name: str, plugins: Plugins = ()) -> PluginInfo:
     found = find(kind, plugins)
     if normalise(name) in found:
         return found[normalise(name)]
+    if name.endswith(".py"):
+        raise UsageError(f"A {kind} in a file is named in two steps: --plugin {name}, and then {Path(name).stem} as its name.")
     raise UsageError(f"There is no {kind} called '{name}'{suggest(name, found)}")
 
 
@@ -156,6 +158,8 @@ def resolve(target: str, plugins: Plugins = ()) -> PluginInfo:
     kind, slash, name = target.partition("/")
     if slash and kind in KINDS:
         return get(kind, name, plugins)
+    if Path(target).is_file():
+        raise UsageError(f"{target} is not a Python file; a plugin's name ends in .py.")
     found = {each: find(each, plugins) for each in KINDS}
     kinds = [each for each in KINDS if normalise(target) in found[each]]
     if len(kinds) > 1:

@@ -127,7 +127,7 @@ class RunSettings:
         _at_least(0, steps=min(self.steps), seed=self.seed)
         # An episode's support set holds so many utterances; see benchmark.episodes.
         if max(self.shots) > MAX_SHOTS:
-            raise ValueError(f"shots must be at most {MAX_SHOTS}, not {max(self.shots)}")
+            raise ValueError(f"shots must be at most {MAX_SHOTS}, as many as an episode's support set holds, not {max(self.shots)}")
         if self.evaluation.queries > MAX_QUERIES:
             raise ValueError(f"evaluation.queries must be at most {MAX_QUERIES}, not {self.evaluation.queries}")
         if self.evaluation.episodes > MAX_EPISODES:

@@ -80,3 +80,12 @@ def test_careless_batching_is_caught(tmp_path: Path) -> None:
         "padding changes nothing", "tasks of unequal length together are as one by one", "a loss that is not finite is a failed adaptation"
     }  # fmt: skip
     assert problems["padding changes nothing"] == "padding a task's batches to a greater length changes the training gradient"
+
+
+def test_what_cannot_work_at_all_is_said_once(tmp_path: Path) -> None:
+    path = tmp_path / "silent.py"
+    path.write_text(BAD.replace("    trains = False\n", "    def meta_step(self, tasks):\n        return None\n"))
+    info = registry.from_file(path)
+    problems = [o for o in conformance.check(info, registry.load_info(info)) if o.problem]
+    assert [o.requirement for o in problems] == ["two training steps with finite gradients", "all the rest"]
+    assert problems[0].problem == "meta_step must return a dict with 'loss', not None"

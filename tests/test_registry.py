@@ -83,7 +83,7 @@ def test_a_plugin_file_is_found_described_and_loaded(tmp_path: Path) -> None:
     path = write(tmp_path, "loud-ness.py")
     info = registry.get("metric", "loud-ness", [path])
     assert (info.name, info.kind, info.origin) == ("loud_ness", "metric", "file")
-    assert info.summary == "Root mean square of the speech."
+    assert info.summary == "A file's docstring."
     found = registry.describe(info)
     assert [(field.name, field.type, field.default, field.doc) for field in found.fields] == [
         ("gain", "float", "1.0", "factor applied before measuring."),
@@ -227,7 +227,7 @@ def test_entry_points_are_found_without_importing_them(tmp_path: Path, monkeypat
     install(tmp_path, {"ext-loud": "extras_for_tests.loudness", "ext_class": "extras_for_tests.loudness:Loudness"})
     monkeypatch.syspath_prepend(str(tmp_path))
     found = registry.find("metric")
-    assert found["ext_loud"].summary == found["ext_class"].summary == "Root mean square of the speech."
+    assert found["ext_loud"].summary == found["ext_class"].summary == "A file's docstring."
     assert found["ext_loud"].origin == "entry point of extras"
     assert "extras_for_tests" not in sys.modules
     with pytest.raises(BenchmarkError, match="RuntimeError: imported"):
@@ -271,3 +271,11 @@ def test_what_an_algorithm_does_elsewhere_in_the_harness_is_in_its_digest() -> N
     assert {"maml", "outer_loop", "inner_loop", "backbone"} <= names
     per = registry.get("metric", "per").path
     assert per is not None and "recogniser" in {file.stem for file in source.harness_imports(per)}
+
+
+def test_a_file_where_a_name_belongs_is_told_how_to_say_it(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"--plugin mine/fast\.py, and then fast"):
+        registry.get("algorithm", "mine/fast.py")
+    (tmp_path / "notes.txt").write_text("no plugin")
+    with pytest.raises(UsageError, match="not a Python file"):
+        registry.resolve(str(tmp_path / "notes.txt"))
