@@ -2,42 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-
 import torch
 from torch import Tensor
 
-from benchmark.algorithm import Algorithm, Sentence, Voice
-from benchmark.batch import Batch
+from benchmark.corpus import PreparedUtterance
+from benchmark.topline import Topline
 from benchmark.vocoder import Vocoder
 
 
-@dataclass(frozen=True)
-class _Copy(Voice):
-    stored: Mapping[str, Tensor] = field(default_factory=dict)
-
-    def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
-        assert sentence.recording is not None, "the harness shows oracles the recording"
-        return vocoder.decode(torch.tensor(sentence.recording.mel))
-
-
-class CopySynthesis(Algorithm):
+class CopySynthesis(Topline):
     """Analysis and resynthesis of the reference."""
 
-    trains = False
-    uses_support = False
-    max_steps = 0
-    oracle = True
-
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
-        """See :meth:`Algorithm.adapt`."""
-        for step in steps:
-            yield step, _Copy()
-
-    def adapted_parameters(self) -> dict[str, int]:
-        """Nothing is stored."""
-        return {}
+    @staticmethod
+    def heard(recording: PreparedUtterance, vocoder: Vocoder) -> Tensor:
+        """See :meth:`Topline.heard`."""
+        return vocoder.decode(torch.tensor(recording.mel))
 
 
 PLUGIN = CopySynthesis

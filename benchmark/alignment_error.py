@@ -10,10 +10,8 @@ import argparse
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +19,10 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from benchmark import registry
+from benchmark import registry, workers
 from benchmark.aligner import Aligner, AlignmentItem, CannotAlign, default_workers, mfcc
 from benchmark.audio import SAMPLE_RATE, Unusable, standardise
-from benchmark.cli import Parser
+from benchmark.cli import INTERRUPTED, INTERRUPTION, Parser
 from benchmark.corpora import open_dataset
 from benchmark.dataset import SPLITS, Dataset, Segment
 from benchmark.errors import BenchmarkError, UsageError
@@ -168,12 +166,10 @@ def run(args: argparse.Namespace) -> None:
     name = registry.get("dataset", args.dataset, args.plugin).name
     dataset = open_dataset(name, None, args.data_root, args.plugin)
     people = [(split, speaker) for split in SPLITS for speaker in dataset.speakers(split)]
-    context = get_context("spawn")
     samples: list[Sample] = []
     skipped: Counter[str] = Counter()
-    plugins = [str(path) for path in args.plugin]
     with (
-        ProcessPoolExecutor(args.workers, context, _start, (plugins,)) as pool,
+        workers.pool(args.workers, args.plugin) as pool,
         progress("Reading speech", len(people)) as show,
     ):
         for number, (loaded, reasons) in enumerate(pool.map(partial(load, dataset=dataset), people), 1):
@@ -207,11 +203,6 @@ def run(args: argparse.Namespace) -> None:
         )
 
 
-def _start(plugins: Sequence[str]) -> None:
-    torch.set_num_threads(1)
-    registry.register(plugins)
-
-
 def main(arguments: Sequence[str]) -> int:
     """Parse, run, and turn errors into one sentence; returns the exit status."""
     parser = Parser(prog="python -m benchmark.alignment_error", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -226,6 +217,9 @@ def main(arguments: Sequence[str]) -> int:
         if args.workers < 1 or args.plots < 1:
             raise UsageError("--workers and --plots must be at least 1.")
         run(args)
+    except KeyboardInterrupt:
+        print(INTERRUPTION, file=sys.stderr)
+        return INTERRUPTED
     except BenchmarkError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_status

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ def save(path: Path, value: Any) -> None:
     write_atomic(path, lambda temporary: temporary.write_bytes(payload + hashlib.sha256(payload).digest()))
 
 
-def load(path: Path) -> Any | None:
-    """What ``save`` wrote; None if there is nothing, or if it is damaged (which the caller makes anew)."""
+def load(path: Path, quiet: bool = False) -> Any | None:
+    """What ``save`` wrote; None if there is nothing, or if it is damaged, which is said unless ``quiet``: the caller makes it anew."""
     try:
         content = path.read_bytes()
     except OSError:
         return None
     payload, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     if hashlib.sha256(payload).digest() != digest:
+        if not quiet:
+            print(f"{path} was damaged and is made anew.", file=sys.stderr, flush=True)
         return None
     return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)

@@ -20,6 +20,7 @@ PROGRAM = "python -m benchmark"
 COMMANDS = Path(__file__).resolve().parent / "commands"
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, what shells expect."""
+INTERRUPTION = "Interrupted; give the same command again to go on."
 
 
 class Parser(argparse.ArgumentParser):
@@ -51,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
         return status
     except KeyboardInterrupt:
-        return _say("Interrupted.", INTERRUPTED, debug)
+        return _say(INTERRUPTION, INTERRUPTED, debug)
     except BrokenPipeError:
         # The reader of our output (head, less) has left: nothing to tell, nobody to tell it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

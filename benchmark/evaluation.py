@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import soundfile
-import threadpoolctl
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import registry
+from benchmark import workers as processes
 from benchmark.algorithm import Algorithm, Sentence, Voice
 from benchmark.batch import collate
 from benchmark.corpus import Corpus, PreparedUtterance
 from benchmark.episode_log import CostRow, EpisodeRow
+from benchmark.episode_tables import Block as BlockKey
 from benchmark.episodes import Episode
 from benchmark.errors import AdaptationFailed, CannotScore
 from benchmark.files import digest_of, write_atomic
@@ -37,6 +35,11 @@ class Job:
 
     episode: Episode
     shots: int
+
+    @property
+    def block(self) -> BlockKey:
+        """What its rows have in common."""
+        return self.episode.speaker, self.episode.index, self.shots
 
 
 @dataclass(frozen=True)
@@ -173,12 +176,8 @@ class Evaluator:
 _evaluator: Evaluator
 
 
-def _start(path: Path, plugins: Sequence[str]) -> None:
+def _load(path: Path) -> None:
     global _evaluator
-    torch.set_num_threads(1)
-    # NumPy's linear algebra has threads of its own.
-    threadpoolctl.threadpool_limits(1)
-    registry.register(plugins)
     # Written a moment ago by the parent process into its own run folder.
     _evaluator = torch.load(path, weights_only=False)
 
@@ -192,8 +191,7 @@ def evaluate(evaluator: Evaluator, jobs: Sequence[Job], workers: int, plugins: S
     shared = folder / ".evaluator.pt"
     write_atomic(shared, partial(torch.save, evaluator))
     try:
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(min(workers, max(1, len(jobs))), context, _start, (shared, tuple(plugins))) as pool:
+        with processes.pool(min(workers, max(1, len(jobs))), plugins, partial(_load, shared)) as pool:
             yield from pool.map(_run, jobs)
     finally:
         shared.unlink(missing_ok=True)

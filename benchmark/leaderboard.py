@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.episode_log import COSTS_FILE, EPISODES_FILE
+from benchmark.episode_tables import COSTS_FILE, EPISODES_FILE
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, write_text
 
@@ -129,7 +129,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], sta
     """The rows of runs that differ in the seed alone, from their ``episodes.csv`` and ``costs.csv``."""
     import pandas as pd
 
-    from benchmark.episode_log import metric_columns, read_costs
+    from benchmark.episode_tables import metric_columns, read_costs
     from benchmark.results import read_seed_episodes
     from benchmark.statistics import summarise
 

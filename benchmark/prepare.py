@@ -8,14 +8,10 @@ five, for (2) reads the phones, trains the aligner and aligns.
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import shutil
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
@@ -24,10 +20,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from threadpoolctl import threadpool_limits
 
-from benchmark import checkpoint, registry, shards
+from benchmark import checkpoint, shards
+from benchmark import workers as processes
 from benchmark.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.audio import SAMPLE_RATE
 from benchmark.chunks import make_chunks
@@ -36,6 +32,7 @@ from benchmark.dataset import SPLITS, Dataset
 from benchmark.drafts import Chunk, Draft, Drafts, as_segments, draft
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, digest_of_file, write_json, write_text
+from benchmark.locks import locked
 from benchmark.mel import MelSpec
 from benchmark.progress import progress
 
@@ -73,12 +70,10 @@ def prepare(
     work = cache / f".{name}-{key}.partial"
     try:
         work.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(cache / f".{name}-{key}.lock")
-        lock.acquire()
     except OSError as error:
         raise BenchmarkError(f"The cache folder {cache} can't be written to ({error.strerror}); choose another with --cache.") from error
-    try:
-        # Another process may have been at work meanwhile.
+    with locked(cache / f".{name}-{key}.lock", f"Waiting for another process that prepares {name}."):
+        # It may be done.
         corpus = _opened(folder)
         if corpus:
             shutil.rmtree(work, ignore_errors=True)
@@ -92,13 +87,6 @@ def prepare(
             for leftover in work.glob(pattern):
                 leftover.unlink()
         work.rename(folder)
-    except BrokenProcessPool as error:
-        raise BenchmarkError(
-            f"A worker process died while preparing {name} (killed, or out of memory); run the same command again, perhaps "
-            "with fewer --workers: it goes on where it stopped."
-        ) from error
-    finally:
-        lock.release()
     return Corpus(folder)
 
 
@@ -133,25 +121,10 @@ def _workers(count: int, plugins: Sequence[str]) -> Iterator[Executor]:
             if count == 1:
                 yield _Here()
             else:
-                with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (tuple(plugins),)) as pool:
+                with processes.pool(count, plugins) as pool:
                     yield pool
     finally:
         torch.set_num_threads(threads)
-
-
-def _start(plugins: Sequence[str]) -> None:
-    """Set a worker up; it ends when the process that started it does, even by ``kill -9``."""
-    torch.set_num_threads(1)
-    threadpool_limits(1)
-    registry.register(plugins)
-    parent = multiprocessing.parent_process()
-
-    def follow() -> None:
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    threading.Thread(target=follow, daemon=True).start()
 
 
 def _staged(

@@ -18,6 +18,7 @@ from benchmark.batch import Batch, collate
 from benchmark.corpus import Corpus
 from benchmark.files import digest_of
 from benchmark.inner_loop import joint_step
+from benchmark.locks import locked
 from benchmark.progress import progress
 from benchmark.settings import PretrainSettings
 from benchmark.training import Budget, fit
@@ -86,19 +87,28 @@ def pretrained(
     model = build(backbone, config, corpus, seed)
     key = digest_of([corpus.version, source, asdict(config), asdict(settings), seed, torch.get_num_threads()], 16)
     done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
-    state = checkpoint.load(done)
+    state = checkpoint.load(done, quiet=True)
     if state is None:
-        unfinished = done.with_suffix(".training")
-        with progress("Pretraining", settings.steps) as show:
-            budget = Budget(steps=settings.steps)
-            make = BatchSampler(corpus, settings.batch_size, seed)
-            learner = Pretraining(model)
-            fit(
-                learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps),
-                loggers=loggers, stage="pretraining",
-            )  # fmt: skip
-        state = model.state_dict()
-        checkpoint.save(done, state)
-        unfinished.unlink(missing_ok=True)
+        with locked(done.with_suffix(".lock"), "Waiting for another run's pretraining."):
+            state = checkpoint.load(done) or _train(model, done, corpus, settings, seed, loggers)
     model.load_state_dict(state)
     return model, key
+
+
+def _train(
+    model: Backbone, done: Path, corpus: Corpus, settings: PretrainSettings, seed: int, loggers: Sequence[Logger]
+) -> dict[str, torch.Tensor]:
+    """Pretrain, and keep the weights in ``done``."""
+    unfinished = done.with_suffix(".training")
+    with progress("Pretraining", settings.steps) as show:
+        budget = Budget(steps=settings.steps)
+        make = BatchSampler(corpus, settings.batch_size, seed)
+        learner = Pretraining(model)
+        fit(
+            learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps),
+            loggers=loggers, stage="pretraining",
+        )  # fmt: skip
+    state = model.state_dict()
+    checkpoint.save(done, state)
+    unfinished.unlink(missing_ok=True)
+    return state

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 import pandas as pd
 
-from benchmark.episode_log import EPISODES_FILE, metric_columns, read_costs, read_episodes
+from benchmark.episode_tables import EPISODES_FILE, metric_columns, read_costs, read_episodes
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, read_json, write_json
 from benchmark.statistics import summarise

@@ -22,10 +22,12 @@ from benchmark.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, check_ta
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.evaluation import Evaluator, evaluate
 from benchmark.files import digest_of, write_text
+from benchmark.locks import locked
 from benchmark.metric import Metric, MetricContext
 from benchmark.pretraining import build, pretrained, speaker_index
 from benchmark.progress import progress
 from benchmark.results import RunIdentity, git_state, run_id, write_result
+from benchmark.run_check import is_sound
 from benchmark.settings import RunSettings
 from benchmark.source import harness_file
 from benchmark.training import Budget, fit
@@ -111,22 +113,24 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     corpus = open_corpus(settings.dataset.name, settings.dataset.config, places.data_root, places.cache, places.workers, plugins)
     manifest = open_manifest(corpus, plugins)
     identity = identify(settings, corpus, manifest, plugins)
+    check_options(settings, corpus, plugins)
     folder = places.output / run_id(identity)
-    complete = (folder / "result.json").is_file()
-    if complete and overwrite == "never":
-        raise BenchmarkError(f"{folder} is complete; leave out --overwrite never to see its result.")
-    if overwrite == "always" and folder.exists():
-        shutil.rmtree(folder)
-    elif complete:
-        print(f"{folder} is complete already.")
-        return folder
-    before = git_state()
-    outside = outside_plugins(settings, plugins)
-    write_text(folder / "config.yaml", config.to_yaml(settings))
-    with run_logs.opened(places.logs, identity, folder) as loggers:
-        facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
-        write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings), before, outside)
-        run_logs.log_results(loggers, folder)
+    with locked(places.output / f".{folder.name}.lock", f"Waiting for another process that does the same run, {folder}."):
+        complete = (folder / "result.json").is_file()
+        if complete and overwrite == "never":
+            raise BenchmarkError(f"{folder} is complete; leave out --overwrite never to see its result.")
+        if overwrite == "always" and folder.exists():
+            shutil.rmtree(folder)
+        elif complete and is_sound(folder):
+            print(f"{folder} is complete already.")
+            return folder
+        before = git_state()
+        outside = outside_plugins(settings, plugins)
+        write_text(folder / "config.yaml", config.to_yaml(settings))
+        with run_logs.opened(places.logs, identity, folder) as loggers:
+            facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
+            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings), before, outside)
+            run_logs.log_results(loggers, folder)
     return folder
 
 
@@ -150,8 +154,8 @@ def _stages(
     )  # fmt: skip
     chosen = settings.evaluation
     jobs = evaluator.jobs(first(manifest.episodes[chosen.split], chosen.episodes, chosen.speakers), settings.shots)
-    log = EpisodeLog(folder, evaluator.columns)
-    todo = [job for job in jobs if (job.episode.speaker, job.episode.index, job.shots) not in log.done]
+    log = EpisodeLog(folder, evaluator.columns, [job.block for job in jobs])
+    todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
         for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder), len(jobs) - len(todo) + 1):
             log.append(block.rows, block.costs)
@@ -171,10 +175,6 @@ def trained(
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     backbone_type = registry.load("backbone", settings.backbone.name, plugins)
     source = digest_of([registry.source_digest(registry.get("backbone", settings.backbone.name, plugins)), code_digest(TRAINING)])
-    # Settings that the backbone can't serve are refused now, not after an hour of pretraining.
-    plugin(build(backbone_type, settings.backbone.config, corpus, settings.seed), settings.algo.config)
-    if plugin.trains:
-        check_tasks(corpus, settings.meta)
     backbone, _ = pretrained(
         backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers
     )
@@ -204,10 +204,11 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
     context = MetricContext(corpus, places.cache / "metrics" / f"{corpus.name}-{corpus.version}", speakers, enrolment=enrolment)
     metrics = []
-    for chosen in settings.metrics:
-        metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
-        metric.prepare(context)
-        metrics.append(metric)
+    with locked(context.cache.with_name(f".{context.cache.name}.lock"), "Waiting for another run that prepares its metrics."):
+        for chosen in settings.metrics:
+            metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
+            metric.prepare(context)
+            metrics.append(metric)
     return tuple(metrics)
 
 
@@ -229,6 +230,19 @@ def fast_dev_run(settings: RunSettings) -> RunSettings:
         meta=replace(settings.meta, tflops=1e-6, tasks=1),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
+
+
+def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugins) -> None:
+    """Refuse what the backbone or the corpus can't serve now, not after an hour of pretraining.
+
+    Raises:
+        UsageError: the algorithm does, given a fresh backbone; or training tasks are larger than training speakers.
+    """
+    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
+    plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    plugin(backbone, settings.algo.config)
+    if plugin.trains:
+        check_tasks(corpus, settings.meta)
 
 
 def check_encoders(settings: RunSettings, plugins: registry.Plugins) -> None:

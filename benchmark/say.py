@@ -76,7 +76,7 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     if algorithm_type.oracle or not algorithm_type.uses_support:
         raise UsageError(f"{settings.algo.name} does not adapt to recordings, so it speaks as nobody; choose a run of one that does.")
     corpus = _corpus(settings.dataset.name, result["data_version"], cache, folder)
-    state = checkpoint.load(folder / "checkpoints" / "algorithm.pt")
+    state = checkpoint.load(folder / "checkpoints" / "algorithm.pt", quiet=True)
     if state is None:
         raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; run again with --overwrite always.")
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)

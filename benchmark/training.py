@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,7 @@ from typing import Any, Protocol
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -159,6 +161,16 @@ class _Saver(pl.Callback):
         checkpoint.save(self.path, trainer._checkpoint_connector.dump_checkpoint())
 
 
+class _Loaded(TorchCheckpointIO):
+    """Hands Lightning a checkpoint that was read and checked already."""
+
+    def __init__(self, state: dict[str, Any] | None) -> None:
+        self.state = state
+
+    def load_checkpoint(self, *_: Any, **__: Any) -> Any:
+        return self.state
+
+
 def fit(
     learner: torch.nn.Module,
     make_item: Callable[[int], Any],
@@ -198,20 +210,17 @@ def fit(
         trainer = pl.Trainer(
             accelerator="auto", devices=1, max_steps=-1, max_epochs=-1, inference_mode=False, logger=list(loggers) or False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[saver],
+            callbacks=[saver], plugins=[_Loaded(state)],
         )  # fmt: skip
         if state is None or budget.progress(state["progress"]["step"], state["progress"]["flops"]) < 1:
-            resume = None
-            if state is not None:
-                resume = path.with_suffix(".resume")
-                torch.save(state, resume)
+            on_interrupt = signal.getsignal(signal.SIGINT)
             try:
+                resume = None if state is None else path
                 trainer.fit(module, DataLoader(_Items(make_item, module), batch_size=None), ckpt_path=resume, weights_only=True)
-            finally:
-                if resume is not None:
-                    resume.unlink(missing_ok=True)
-            if trainer.interrupted:
-                raise KeyboardInterrupt
+            except SystemExit as leaving:
+                # What Lightning makes of Ctrl-C, after which it ignores any other.
+                signal.signal(signal.SIGINT, on_interrupt)
+                raise KeyboardInterrupt from leaving
             saver.save(trainer)
         else:
             module.load_state_dict(state["state_dict"])

@@ -116,7 +116,7 @@ def command(monkeypatch: pytest.MonkeyPatch, **parts: object) -> None:
     [
         (BenchmarkError("It broke\n  in two."), 1, "error: It broke in two.\n"),
         (UsageError("Not so."), 2, "error: Not so.\n"),
-        (KeyboardInterrupt(), 130, "Interrupted.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted; give the same command again to go on.\n"),
         (RuntimeError("a\nb"), 1, "error: Unexpected RuntimeError: a b (run it again with --debug for the traceback).\n"),
         (AssertionError(), 1, "error: Unexpected AssertionError (run it again with --debug for the traceback).\n"),
     ],

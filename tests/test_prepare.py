@@ -31,6 +31,7 @@ from benchmark.mel import log_mel
 from benchmark.phonemes import phonemise
 from benchmark.shards import SHARD_SPEAKERS, durations, group
 from tests.dataset_helpers import SENTENCES, speech, speechocean
+from tests.process_helpers import ended, workers_of
 
 # Children train; of the adults one of each gender tests.
 PEOPLE = {"0001": (9, "f"), "0002": (10, "m"), "0003": (11, "f"), "0004": (12, "m"), "0005": (30, "f"), "0006": (31, "m")}
@@ -140,23 +141,6 @@ def test_killed_anywhere_it_goes_on_and_ends_the_same(
         assert len(listened) == (training - read + len(PEOPLE)) * len(SENTENCES)
 
 
-def status(process: int) -> dict[str, str]:
-    """What Linux says of a process; nothing once it has ended, whether or not somebody has taken note."""
-    try:
-        lines = Path(f"/proc/{process}/status").read_text().splitlines()
-    except OSError:
-        return {}
-    found = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
-    return {} if found["State"].startswith(("Z", "X")) else found
-
-
-def workers_of(parent: int) -> list[int]:
-    """Worker processes; multiprocessing's own helper is not one."""
-    every = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()]
-    children = [process for process in every if status(process).get("PPid") == str(parent)]
-    return [process for process in children if b"spawn_main" in Path(f"/proc/{process}/cmdline").read_bytes()]
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks processes up in Linux's /proc")
 def test_workers_end_when_their_parent_is_killed(data: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(command(data, tmp_path, 2), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -169,10 +153,7 @@ def test_workers_end_when_their_parent_is_killed(data: Path, tmp_path: Path) -> 
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    deadline = time.monotonic() + 20
-    while any(map(status, children)) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not any(map(status, children))
+    assert ended(children)
 
 
 def flip(path: Path) -> None:

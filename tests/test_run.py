@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -50,6 +55,64 @@ def test_run_writes_results_speech_and_a_leaderboard(cache: Path, tmp_path: Path
     again = run("reptile", tmp_path / "cache", tmp_path / "again", "--workers", "2")
     assert again.name == folder.name and (again / "episodes.csv").read_bytes() == whole
     assert main(["run", "--algo", "reptile", *COMMON, "--cache", str(cache), "--output", str(tmp_path), "--overwrite", "never"]) == 1
+
+
+def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run("mean_speaker", cache, tmp_path)
+    whole, result = ((folder / name).read_bytes() for name in ("episodes.csv", "result.json"))
+    for damaged in (whole[:-20], whole + whole[-300:]):
+        (folder / "episodes.csv").write_bytes(damaged)
+        run("mean_speaker", cache, tmp_path)
+        assert "complete already" not in capsys.readouterr().out
+        assert (folder / "episodes.csv").read_bytes() == whole
+        run("mean_speaker", cache, tmp_path)
+        assert "complete already" in capsys.readouterr().out
+    (folder / "result.json").write_bytes(result[:100])
+    run("mean_speaker", cache, tmp_path)
+    assert json.loads((folder / "result.json").read_text())["curve"] and (folder / "episodes.csv").read_bytes() == whole
+
+
+def test_runs_at_once_share_one_pretraining_and_the_same_command_is_done_once(cache: Path, tmp_path: Path) -> None:
+    """One command twice and another, with a seed that nothing is cached for."""
+    places = ["--cache", str(cache), "--output", str(tmp_path), "--seed", "77"]
+    together = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmark", "run", "--algo", algorithm, *COMMON, *places],
+            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for algorithm in ("finetune", "finetune", "mean_speaker")
+    ]  # fmt: skip
+    said = [process.communicate() for process in together]
+    assert [process.returncode for process in together] == [0, 0, 0], said
+    assert sum("complete already" in out for out, _ in said) == 1
+    assert sum("Pretraining: done" in error for _, error in said) == 1
+    (folder,) = tmp_path.glob("espeak-finetune-*")
+    with (folder / "episodes.csv").open() as stream:
+        assert len(list(csv.DictReader(stream))) == 4
+
+
+def test_ctrl_c_is_one_sentence_and_status_130(cache: Path, tmp_path: Path) -> None:
+    command = ["run", "--algo", "maml", *COMMON, "--meta.tflops", "50", "--cache", str(cache), "--output", str(tmp_path), "--workers", "2"]
+    command.remove("--fast-dev-run")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmark", *command, "--pretrain.steps", "4"], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    while not list(tmp_path.glob("*/checkpoints/training.ckpt")) and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130 and error.endswith("Interrupted; give the same command again to go on.\n"), error
+    assert "Traceback" not in error
+
+
+def test_a_refused_setting_leaves_nothing(cache: Path, tmp_path: Path) -> None:
+    for algorithm in ("finetune", "anil"):
+        refused = ["run", "--algo", algorithm, "--algo.groups", "decodr", *COMMON, "--cache", str(cache), "--output", str(tmp_path)]
+        assert main(refused) == 2
+    assert not list(tmp_path.iterdir())
 
 
 def test_topline_scores_itself_as_perfect(cache: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import pytest
@@ -106,7 +107,20 @@ def test_flops_of_steps_that_become_dearer_are_counted_right(tmp_path: Path) -> 
     assert spent(13, annealing_steps=0, first_order_steps=7) == pytest.approx(7 * first + 6 * second)
 
 
-def test_damaged_checkpoint_is_never_used(tmp_path: Path) -> None:
+def test_ctrl_c_in_training_stays_one_and_the_next_is_heard_too(tmp_path: Path) -> None:
+    def interrupted(step: int) -> Batch:
+        if step == 3:
+            signal.raise_signal(signal.SIGINT)
+        return item(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(Pretraining(tiny_backbone()), interrupted, 1e-3, Budget(steps=9), 0, tmp_path / "x.ckpt")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert fit(Pretraining(tiny_backbone()), item, 1e-3, Budget(steps=9), 0, tmp_path / "x.ckpt")["steps"] == 9
+    assert [path.name for path in tmp_path.iterdir()] == ["x.ckpt"]
+
+
+def test_damaged_checkpoint_is_never_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "c.pt"
     checkpoint.save(path, {"x": torch.ones(3)})
     content = bytearray(path.read_bytes())
@@ -115,3 +129,6 @@ def test_damaged_checkpoint_is_never_used(tmp_path: Path) -> None:
     assert checkpoint.load(path) is None
     path.write_bytes(content[:40])
     assert checkpoint.load(path) is None
+    assert capsys.readouterr().err == 2 * f"{path} was damaged and is made anew.\n"
+    assert checkpoint.load(path, quiet=True) is None and checkpoint.load(tmp_path / "none.pt") is None
+    assert capsys.readouterr().err == ""

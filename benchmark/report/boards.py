@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
 
 from benchmark import registry
+from benchmark import workers as processes
 from benchmark.comparison import Contender, pooled
-from benchmark.episode_log import metric_columns
+from benchmark.episode_tables import metric_columns
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import read_json
 from benchmark.leaderboard import compute_rows, metrics_in, status_of
 from benchmark.leaderboard_table import HEADLINE
 from benchmark.progress import progress
+from benchmark.run_check import check_curve
 
 PREFERRED = ("gap_closed", "speaker_similarity", *HEADLINE)
 """Metrics from the one that a report opens with."""
@@ -93,36 +91,10 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
     for contender in (contender for members in found.values() for contender in members):
         for folder, result in zip(contender.folders, contender.results, strict=True):
-            _check_curve(folder, result, contender)
+            check_curve(folder, result, contender.episodes[contender.episodes["seed"] == result["seed"]])
     every = [contender for members in found.values() for contender in members]
     rows = _all_rows(every, workers)
     return [_board(dataset, members, [rows[every.index(one)] for one in members], plugins) for dataset, members in found.items()]
-
-
-def _check_curve(folder: Path, result: Mapping[str, Any], contender: Contender) -> None:
-    """A result's means must be those of its episodes; equal error rates, which are no means, are left to their rows."""
-    frame = contender.episodes[contender.episodes["seed"] == result["seed"]]
-    columns = metric_columns(list(frame.columns))
-    levels = ["shots", "steps", "speaker", "episode"]
-    means = frame.groupby(levels)[columns].mean()
-    while len(levels) > 2:
-        levels.pop()
-        means = means.groupby(levels).mean()
-    try:
-        said = {(point["shots"], point["steps"]): point["metrics"] for point in result["curve"]}
-        # What the page takes from the result alone can't be checked, but has to be there.
-        [float(value) for value in (result["training"]["flops"], *result["facts"].values()) if value is not None]
-        result["git_dirty"], (result.get("tuned") or {"values": {}, "trials": 0})["values"].items()
-        same = len(said) == len(means) and all(
-            math.isclose(math.nan if (value := said[key][column]["mean"]) is None else value, mean, rel_tol=1e-6, abs_tol=1e-9)
-            or (value is None and math.isnan(mean))
-            for key, row in means.iterrows()
-            for column, mean in row.items()
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BenchmarkError(f"{folder / 'result.json'} lacks or garbles {error}; it was changed by hand: run again.") from error
-    if not same:
-        raise BenchmarkError(f"{folder / 'result.json'} and the episodes.csv beside it disagree; one was changed by hand: run again.")
 
 
 def _rows(contender: Contender) -> list[Row]:
@@ -135,7 +107,7 @@ def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
         if min(workers, len(contenders)) < 2:
             return [_rows(contender) for contender in contenders]
         found = []
-        with ProcessPoolExecutor(min(workers, len(contenders)), get_context("spawn")) as pool:
+        with processes.pool(min(workers, len(contenders))) as pool:
             for rows in pool.map(_rows, contenders):
                 found.append(rows)
                 show(len(found))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.comparison import Contender
-from benchmark.episode_log import metric_columns
+from benchmark.episode_tables import metric_columns
 from benchmark.leaderboard_table import HEADLINE
 from benchmark.report.boards import Board, Row
 from benchmark.report.figures import number

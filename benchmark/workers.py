@@ -1,0 +1,68 @@
+"""Worker processes: one thread each, the user's plugins known, and gone when the process that started them is."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from benchmark import registry
+from benchmark.errors import BenchmarkError
+
+
+@contextmanager
+def pool(count: int, plugins: registry.Plugins = (), ready: Callable[[], object] | None = None) -> Iterator[Executor]:
+    """Processes to work in; on any error, Ctrl-C included, they end at once, whatever they are at.
+
+    Args:
+        count: of processes.
+        plugins: ``--plugin`` files.
+        ready: called in each process before its first job; must be picklable.
+
+    Raises:
+        BenchmarkError: one of them died.
+    """
+    others = set(multiprocessing.active_children())
+    try:
+        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (tuple(plugins), ready)) as executor:
+            try:
+                yield executor
+            except BaseException:
+                # Jobs under way could take minutes, and nobody wants what they give.
+                executor.shutdown(wait=False, cancel_futures=True)
+                for child in set(multiprocessing.active_children()) - others:
+                    child.terminate()
+                raise
+    except BrokenProcessPool as error:
+        raise BenchmarkError(
+            "A worker process died (killed, or out of memory); give the same command again, perhaps with fewer --workers: it goes on "
+            "where it stopped."
+        ) from error
+
+
+def _start(plugins: registry.Plugins, ready: Callable[[], object] | None) -> None:
+    threading.Thread(target=_follow, daemon=True).start()
+    # Ctrl-C reaches all processes of a terminal; the one that started this one tells what it means.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
+    # NumPy's linear algebra has threads of its own.
+    threadpool_limits(1)
+    registry.register(plugins)
+    if ready is not None:
+        ready()
+
+
+def _follow() -> None:
+    """End this process when the one that started it does, even by ``kill -9``."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

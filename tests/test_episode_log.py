@@ -1,0 +1,156 @@
+"""What is appended is read back; a log that was cut or damaged goes on from its last whole block, to the same bytes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmark.episode_log import CostRow, EpisodeLog, EpisodeRow
+from benchmark.episode_tables import Block, read_costs, read_episodes
+from benchmark.errors import BenchmarkError
+
+BLOCKS: list[Block] = [(speaker, 0, shots) for speaker in ("anna", "bert", "carl") for shots in (5, 10)]
+COLUMNS = ("mcd", "stoi")
+
+
+def rows(block: Block) -> list[EpisodeRow]:
+    value = len(block[0]) + block[2] / 7
+    return [
+        EpisodeRow(
+            *block, steps, f"u{query}", {"mcd": value / 3 + steps, "stoi": math.nan}, {"stoi": 'too "short",\nby far'},
+            {"eer": [0.123456789, 0.5]}, flops=steps * 10**12, stored_parameters=3,
+        )
+        for steps in (0, 20) for query in (0, 1)
+    ]  # fmt: skip
+
+
+def costs(block: Block) -> list[CostRow]:
+    return [CostRow(*block, steps, 0.25 * steps, 1e6) for steps in (0, 20)]
+
+
+def fill(folder: Path) -> EpisodeLog:
+    """Append the blocks that are not there."""
+    log = EpisodeLog(folder, COLUMNS, BLOCKS)
+    for block in BLOCKS:
+        if block not in log.done:
+            log.append(rows(block), costs(block))
+    return log
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> bytes:
+    fill(tmp_path / "whole")
+    return (tmp_path / "whole" / "episodes.csv").read_bytes()
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    assert fill(tmp_path).done == set(BLOCKS)
+    frame = read_episodes(tmp_path / "episodes.csv")
+    assert len(frame) == 24 and frame["mcd"][0] == (4 + 5 / 7) / 3
+    assert frame["stoi"].isna().all() and set(frame["flops"]) == {0, 20 * 10**12} and set(frame["stored_parameters"]) == {3}
+    assert frame["failures"][0] == '{"stoi": "too \\"short\\", by far"}' and frame["trials"][0] == '{"eer":[0.12346,0.5]}'
+    table = read_costs(tmp_path / "costs.csv")
+    assert len(table) == 12 and table["seconds_to_adapt"].max() == 5 and table["real_time_factor"].isna().all()
+
+
+def test_every_cut_goes_on_to_the_same_bytes(tmp_path: Path, whole: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    for end in range(0, len(whole), 97):
+        (tmp_path / "episodes.csv").write_bytes(whole[:end])
+        fill(tmp_path)
+        assert (tmp_path / "episodes.csv").read_bytes() == whole, end
+        assert len(read_costs(tmp_path / "costs.csv")) == 12, end
+    assert not capsys.readouterr().err and not (tmp_path / "episodes.csv.damaged").exists()
+
+
+def line(number: int, change: Callable[[bytes], bytes]) -> Callable[[bytes], bytes]:
+    """Damage to one line; the header is line 0, blocks have 4."""
+
+    def damage(content: bytes) -> bytes:
+        lines = content.splitlines(keepends=True)
+        lines[number] = change(lines[number])
+        return b"".join(lines)
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    ("damage", "kept", "reason"),
+    [
+        (line(10, lambda text: b""), 2, "row 13 does not fit the rows before it"),
+        (line(10, lambda text: b"\0" * 20 + b"\n"), 2, "row 11 has 1 cells, not 12"),
+        (line(10, lambda text: text.replace(b'"', b"", 1)), 2, "row 11"),
+        (line(11, lambda text: text.replace(b",20,u0,", b",20,u0,x")), 2, "as mcd, which is not a number"),
+        (line(11, lambda text: text.replace(b",20,u0,", b",2x,u0,")), 2, "row 12 has '2x' as steps, which is not a number"),
+        (line(11, lambda text: text.replace(b",20,u0,", b",0,u0,")), 2, "row 12 repeats a row's steps and utterance"),
+        (line(11, lambda text: text.replace(b"{", b"(", 1)), 2, "which is not JSON"),
+        (lambda content: content.replace(b"bert,0,5", b"cert,0,5"), 2, "row 10 is of an episode that does not belong there"),
+        (line(8, lambda text: text + text), 2, "row 10"),
+        (lambda content: content + b"".join(content.splitlines(keepends=True)[-4:]), 6, "row 26 repeats an episode"),
+        (lambda content: content + b"".join(content.splitlines(keepends=True)[1:5]), 6, "row 26 repeats an episode"),
+        (line(0, lambda text: text.replace(b"mcd", b"mdc")), 0, "row 1 names other columns"),
+        (line(0, lambda text: text.replace(b"speaker,", b"")), 0, "row 1 lacks the column 'speaker'"),
+    ],
+)  # fmt: skip
+def test_damage_is_kept_aside_and_the_log_goes_on_from_what_stands_before_it(
+    damage: Callable[[bytes], bytes], kept: int, reason: str, tmp_path: Path, whole: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fill(tmp_path)
+    (tmp_path / "episodes.csv").write_bytes(damage(whole))
+    if kept or "lacks" in reason:
+        with pytest.raises(BenchmarkError, match="the run's command, given again, repairs it"):
+            read_episodes(tmp_path / "episodes.csv")
+            assert "does not belong" in reason  # which only the run knows
+            raise BenchmarkError("the run's command, given again, repairs it")
+    assert EpisodeLog(tmp_path, COLUMNS, BLOCKS).done == set(BLOCKS[:kept])
+    error = capsys.readouterr().err
+    assert reason in error and error.count("\n") == 1 and "episodes.csv.damaged" in error
+    assert (tmp_path / "episodes.csv.damaged").read_bytes() == damage(whole)
+    fill(tmp_path)
+    assert (tmp_path / "episodes.csv").read_bytes() == whole
+    assert len(read_costs(tmp_path / "costs.csv")) == 12
+    assert not capsys.readouterr().err
+
+
+def test_costs_that_are_damaged_are_dropped_and_those_of_unfinished_blocks_measured_again(tmp_path: Path) -> None:
+    fill(tmp_path)
+    path = tmp_path / "costs.csv"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"anna,0,10,20,5.0", b"anna,0,10,20,?") + b"dora,0,5,0,1.0,1.0,1.0\ncarl,0,")
+    with pytest.raises(BenchmarkError, match=r"costs.csv is damaged; the run's command"):
+        read_costs(path)
+    fill(tmp_path)
+    table = read_costs(path)
+    assert len(table) == 11 and set(table["speaker"]) == {"anna", "bert", "carl"}
+    path.unlink()
+    fill(tmp_path)
+    assert read_costs(path).empty
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        ([], "takes the rows of one"),
+        (rows(BLOCKS[0]) + rows(BLOCKS[1]), "takes the rows of one"),
+        (rows(BLOCKS[0]), "is already in"),
+        (2 * rows(BLOCKS[1]), "two rows for the same"),
+        ([EpisodeRow("d", 0, 5, 0, "u", {"mcd": 1.0})], "has the metrics"),
+        ([EpisodeRow("d\n", 0, 5, 0, "u", {"mcd": 1.0, "stoi": 1.0})], "line break"),
+    ],
+)
+def test_what_is_no_block_is_refused(bad: list[EpisodeRow], reason: str, tmp_path: Path) -> None:
+    log = EpisodeLog(tmp_path, COLUMNS)
+    log.append(rows(BLOCKS[0]))
+    with pytest.raises(ValueError, match=reason):
+        log.append(bad)
+    assert len(read_episodes(tmp_path / "episodes.csv")) == 4
+
+
+def test_infinite_scores_are_failures(tmp_path: Path) -> None:
+    scores = enumerate((math.inf, math.nan))
+    EpisodeLog(tmp_path, ["mcd"]).append([EpisodeRow("d", 0, 5, step, "u", {"mcd": score}) for step, score in scores])
+    frame = read_episodes(tmp_path / "episodes.csv")
+    assert frame["mcd"].isna().all()
+    assert list(frame["failures"]) == ['{"mcd": "the score is infinite"}', '{"mcd": "no reason given"}']
