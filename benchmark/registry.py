@@ -230,8 +230,7 @@ def code_digest(files: Iterable[Path]) -> str:
 def register(plugins: Plugins) -> None:
     """Import the ``--plugin`` files, so that what refers to their classes can be unpickled.
 
-    A worker process that receives a plugin's objects calls this first:
-    ``ProcessPoolExecutor(initializer=registry.register, initargs=(plugins,))``.
+    A process that receives a plugin's objects calls this first (:mod:`benchmark.workers` does).
     """
     for info in _files(plugins):
         load_info(info)
