@@ -94,7 +94,7 @@ def test_unfit_runs_are_refused(changes: dict[str, Any], reason: str, tmp_path: 
 def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:
     table = tmp_path / "d.csv"
     add([make_run(tmp_path)], table, preliminary=True)
-    with pytest.raises(BenchmarkError, match="data version"):
+    with pytest.raises(BenchmarkError, match="data_version"):
         add([make_run(tmp_path, data_version="new")], table, preliminary=True)
 
 
@@ -112,7 +112,7 @@ def test_damaged_results_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="no run result"):
         read_result(folder)
     (tmp_path / "d.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(BenchmarkError, match="not a leaderboard row"):
+    with pytest.raises(BenchmarkError, match="is not a leaderboard: its first line has no column 'algorithm'"):
         read(tmp_path / "d.csv")
 
 
