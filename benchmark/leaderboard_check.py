@@ -21,7 +21,7 @@ from benchmark.leaderboard import (
     read,
     run_folder,
     status_of,
-)
+)  # fmt: skip
 
 TOLERANCE = 6e-4
 """Relative or absolute: other versions of NumPy may round a bootstrap's fourth decimal the other way."""

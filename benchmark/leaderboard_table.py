@@ -92,7 +92,8 @@ def _senses(rows: Sequence[dict[str, str]]) -> dict[str, bool]:
     """Whether higher is better, for each metric of which it is known; read from source, for importing metrics takes seconds."""
     from benchmark import registry
 
-    senses, strange = {}, False
+    senses: dict[str, bool] = {}
+    strange = False
     for name in dict.fromkeys(pair.partition("=")[0] for row in rows for pair in row["metric_versions"].split()):
         try:
             senses |= registry.describe(registry.get("metric", name)).facts["higher_is_better"] or {}

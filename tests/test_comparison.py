@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,17 @@ import pytest
 from benchmark.cli import main
 from benchmark.comparison import CURVE, compare_all, contenders, ranking, verdicts
 from benchmark.episode_log import EpisodeLog, EpisodeRow
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.leaderboard import add
 from benchmark.results import RunIdentity, run_id, write_result
 
 STEPS = (0, 5, 20)
 
 
-def make_run(root: Path, algorithm: str, gain: float, seed: int = 0, **changes: Any) -> Path:
+def make_run(
+    root: Path, algorithm: str, gain: float, seed: int = 0, shots: int = 5, steps: Sequence[int] = STEPS,
+    facts: Mapping[str, float] | None = None, **changes: Any,
+) -> Path:  # fmt: skip
     """A run whose gap_closed is a speaker's own level plus ``gain`` at 5 and 20 steps, and some noise of the algorithm's own."""
     identity = RunIdentity(**{
         "dataset": "d", "algorithm": algorithm, "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
@@ -31,10 +36,10 @@ def make_run(root: Path, algorithm: str, gain: float, seed: int = 0, **changes: 
     for number in range(10):
         level = float(np.random.default_rng([number]).normal())
         log.append([
-            EpisodeRow(f"s{number}", 0, 5, steps, "u", {"gap_closed": level + gain * (steps > 0) + float(own.normal(scale=0.02))})
-            for steps in STEPS
+            EpisodeRow(f"s{number}", 0, shots, step, "u", {"gap_closed": level + gain * (step > 0) + float(own.normal(scale=0.02))})
+            for step in steps
         ])  # fmt: skip
-    write_result(folder, identity, {}, {"flops": 1e12, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}, 1.0)
+    write_result(folder, identity, facts or {}, {"flops": 1e12, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}, 1.0)
     return folder
 
 
@@ -109,3 +114,74 @@ def test_damaged_runs_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFix
     (bad / "result.json").write_text(json.dumps({**result, "seed": 5}))
     assert main(["compare", str(good), str(bad)]) == 1
     assert "does not belong" in capsys.readouterr().err
+
+
+def test_versions_and_facts_count_for_the_compared_metrics_alone(tmp_path: Path) -> None:
+    one = make_run(tmp_path, "one", 0.1, metric_versions={"speaker_similarity": "1", "per": "1"}, facts={"same": 0.9, "per_real": 0.4})
+    more = {"speaker_similarity": "1", "per": "2"}
+    other = make_run(tmp_path, "other", 0.1, metric_versions=more, facts={"same": 0.90001, "per_real": 0.5, "embedding_eer": 0.1})
+    assert len(contenders([one, other], {"speaker_similarity"})) == 2
+    with pytest.raises(BenchmarkError, match=r"metric_versions of per \(1 and 2\)"):
+        contenders([one, other], {"per"})
+    third = make_run(tmp_path, "third", 0.1, facts={"same": 0.8})
+    with pytest.raises(BenchmarkError, match=r"differ in same \(0.9 and 0.8\)"):
+        contenders([one, third], {"speaker_similarity"})
+
+
+def test_what_uses_no_support_set_is_compared_with_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [make_run(tmp_path, "top", 0.0, shots=0, steps=(0,)), make_run(tmp_path, "floor", 0.0, shots=0, steps=(0,))]
+    chosen = contenders(runs)
+    assert [(line.shots, line.steps) for line in compare_all(chosen, {"gap_closed": True})] == [(0, 0)]
+    assert [(line.shots, line.steps) for line in compare_all(chosen, {"gap_closed": True}, shots=5, steps=20)] == [(0, 0)]
+    runs.append(make_run(tmp_path, "learner", 0.3))
+    lines = compare_all(contenders(runs[1:]), {"gap_closed": True})
+    assert [(line.shots, line.steps, line.better) for line in lines] == [
+        (5, 0, None), (5, 5, "learner"), (5, 20, "learner"), (5, CURVE, "learner"),
+    ]  # fmt: skip
+    assert main(["compare", *map(str, runs), "--steps", "20"]) == 0
+    ranked = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gap_closed, 5 shots and 20 steps: learner > ")]
+    assert len(ranked) == 1 and "top" in ranked[0] and "floor" in ranked[0]
+
+
+def test_where_nothing_is_in_common_both_sides_are_said(tmp_path: Path) -> None:
+    one, other = make_run(tmp_path, "one", 0.1), make_run(tmp_path, "other", 0.1, shots=1, steps=(0, 2))
+    with pytest.raises(UsageError, match=r"in common: one: 5 shots x 0,5,20 steps, seed 0; other: 1 shots x 0,2 steps, seed 0\."):
+        compare_all(contenders([one, other]), {"gap_closed": True})
+    again = make_run(tmp_path, "again", 0.1, seed=1)
+    with pytest.raises(UsageError, match=r"in common at 5 steps: one: .*, seed 0; again: .*, seed 1\."):
+        compare_all(contenders([one, again]), {"gap_closed": True}, steps=5)
+
+
+def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(make_run(tmp_path, "reptile", 0.2)), str(make_run(tmp_path, "mean_speaker", 0.1))]) == 0
+    heading, table, *_ = capsys.readouterr().out.split("\n\n")
+    assert heading.splitlines() == [
+        "dataset: d", "first: reptile", "second: mean_speaker", "metric: gap_closed (higher is better)", "shots: 5",
+    ]  # fmt: skip
+    names, _, *rows = table.splitlines()
+    assert names.split() == ["steps", "first", "-", "second", "P", "d", "p", "better"]
+    assert len(rows) == 4 and all(len(row) <= 80 and "…" not in row and "]" in row for row in rows)
+
+
+@pytest.fixture
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own runs with their table; nothing is committed."""
+    monkeypatch.setattr("benchmark.commands.leaderboard.folder", lambda: tmp_path / "none")
+    monkeypatch.setattr("benchmark.__path__", [str(tmp_path)])
+    for name, gain in (("reptile", 0.3), ("maml", 0.1)):
+        add([make_run(tmp_path / "runs", name, gain)], tmp_path / "runs" / "d.csv", local=True)
+    return tmp_path / "runs"
+
+
+def compare_by_name(own_runs: Path, *arguments: str) -> int:
+    return main(["compare", *arguments, "--output", str(own_runs), "--plugin", str(scorer(own_runs))])
+
+
+def scorer(folder: Path) -> Path:
+    """A metric plugin with the column ``gap_closed``."""
+    path = folder / "likeness.py"
+    path.write_text(
+        "from benchmark.metric import Metric\n\n\nclass Likeness(Metric):\n    version, columns, mode = '1', ('gap_closed',), 'free'\n"
+        "    higher_is_better = {'gap_closed': True}\n\n    def score(self, sample):\n        return {}\n\n\nPLUGIN = Likeness\n"
+    )
+    return path

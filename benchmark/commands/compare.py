@@ -79,7 +79,7 @@ def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool
     print("\n".join(f"{name}: {cell}" for name, cell in {"dataset": dataset, **constant}.items()))
     table = {name: cells for name, cells in columns.items() if name not in constant}
     if "metric" in table:
-        table["metric"] = [line.metric for line in lines]
+        table["metric"] = [f"{line.metric} {'↑' if metrics[line.metric] else '↓'}" for line in lines]
     table["steps"] = ["curve" if line.steps == comparison.CURVE else str(line.steps) for line in lines]
     differences = [line.found.difference for line in lines]
     table["first - second"] = [f"{d.mean:+.3f}" + ("" if isnan(d.low) else f" [{d.low:+.3f}, {d.high:+.3f}]") for d in differences]
@@ -125,6 +125,8 @@ def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Se
             if folder is None:
                 raise UsageError(f"{run_id}, which a row of {name} in {path} was made from, is not in {output}; say where with --output.")
             folders.append(folder)
+    if found:
+        print(f"Algorithms by their rows in {', '.join(dict.fromkeys(str(path) for path, _ in found.values()))}.")
     return folders
 
 
