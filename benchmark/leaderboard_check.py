@@ -81,6 +81,7 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Report, local: b
     header = [*IDENTITY, *(f"{metric}{end}" for metric in metrics for end in ("", "_lo", "_hi", "_failed")), *COSTS, *PROVENANCE]
     if list(rows[0]) != header:
         report.problems.append(f"{path} has other columns, or in another order, than leaderboards have.")
+    firsts = list({row["preset"]: row for row in reversed(rows)}.values())
     for number, row in enumerate(rows, 2):
         where = f"{path}, line {number}"
         try:
@@ -101,8 +102,8 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Report, local: b
         if len(row["run_ids"].split()) != seeds:
             report.problems.append(f"{where} names {len(row['run_ids'].split())} runs for {seeds} seed(s).")
         try:
-            if not local and (what := conflict(rows[0], row)):
-                report.problems.append(f"{where} differs from line 2 in {what}.")
+            differing = [what for first in firsts if not local and (what := conflict(first, row))]
+            report.problems += [f"{where} differs from other rows in {what}." for what in dict.fromkeys(differing)]
         except BenchmarkError as error:
             report.problems.append(f"{where}: {error}")
         for metric, (lowest, mean, highest) in low.items():

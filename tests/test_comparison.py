@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,8 +15,9 @@ from benchmark.cli import main
 from benchmark.comparison import CURVE, compare_all, contenders, ranking, verdicts
 from benchmark.episode_log import EpisodeLog, EpisodeRow
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.leaderboard import add
-from benchmark.results import RunIdentity, run_id, write_result
+from benchmark.leaderboard import add, options
+from benchmark.leaderboard_table import show
+from benchmark.results import RunIdentity, read_result, run_id, write_result
 
 STEPS = (0, 5, 20)
 
@@ -166,22 +168,65 @@ def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path
 @pytest.fixture
 def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of one's own runs with their table; nothing is committed."""
-    monkeypatch.setattr("benchmark.commands.leaderboard.folder", lambda: tmp_path / "none")
-    monkeypatch.setattr("benchmark.__path__", [str(tmp_path)])
+    monkeypatch.setattr("benchmark.commands.leaderboard._committed", lambda: [tmp_path / "committed"])
     for name, gain in (("reptile", 0.3), ("maml", 0.1)):
         add([make_run(tmp_path / "runs", name, gain)], tmp_path / "runs" / "d.csv", local=True)
     return tmp_path / "runs"
 
 
-def compare_by_name(own_runs: Path, *arguments: str) -> int:
-    return main(["compare", *arguments, "--output", str(own_runs), "--plugin", str(scorer(own_runs))])
+def by_name(own_runs: Path, *arguments: str) -> int:
+    return main(["compare", *arguments, "--output", str(own_runs)])
 
 
-def scorer(folder: Path) -> Path:
-    """A metric plugin with the column ``gap_closed``."""
-    path = folder / "likeness.py"
-    path.write_text(
-        "from benchmark.metric import Metric\n\n\nclass Likeness(Metric):\n    version, columns, mode = '1', ('gap_closed',), 'free'\n"
-        "    higher_is_better = {'gap_closed': True}\n\n    def score(self, sample):\n        return {}\n\n\nPLUGIN = Likeness\n"
-    )
-    return path
+def test_algorithms_are_found_in_the_table_of_ones_own_runs(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert by_name(own_runs, "reptile", "maml") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"Algorithms by their rows in {own_runs / 'd.csv'}.") and "reptile is better than maml" in printed
+    assert by_name(own_runs, "reptil", "maml") == 2
+    error = capsys.readouterr().err
+    assert "d.csv (--table says where else); did you mean 'reptile'? There are: maml, reptile." in error
+    assert by_name(own_runs, "reptile", "maml", "--table", "e") == 2
+    assert "There is no leaderboard of 'e'" in capsys.readouterr().err
+    assert main(["compare", "reptile", "maml", "--output", str(own_runs / "none")]) == 2
+    assert "say where with --table or --output" in capsys.readouterr().err
+
+
+def test_committed_rows_and_ones_own_are_found_together(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    committed = own_runs.parent / "committed" / "d.csv"
+    add([make_run(own_runs.parent / "elsewhere", "anil", 0.2)], committed, local=True)
+    (committed.parent / "runs").symlink_to(own_runs.parent / "elsewhere")
+    assert by_name(own_runs, "reptile", "anil") == 0
+    assert "reptile is better than anil" in capsys.readouterr().out
+    (committed.parent / "runs").unlink()
+    assert by_name(own_runs, "reptile", "anil") == 2
+    assert "which a row of anil in" in capsys.readouterr().err
+    committed.rename(committed.parent / "e.csv")
+    assert by_name(own_runs, "reptile", "anil") == 2
+    assert "No dataset has reptile, anil together" in capsys.readouterr().err
+
+
+def test_of_several_configurations_the_label_says_which(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = {"seed": 0, "algo": {"name": "reptile", "inner_lr": 3}}
+    other = make_run(own_runs, "reptile", 0.3, config=config)
+    add([other], own_runs / "d.csv", local=True)
+    labels = sorted(f"reptile:{options(read_result(folder))}" for folder in own_runs.glob("d-reptile-*"))
+    assert len(labels) == 2 and all(label in show(own_runs / "d.csv") for label in labels)
+    assert by_name(own_runs, "reptile", "maml") == 2
+    listed = ", ".join(f"{label} (small, preliminary)" for label in labels)
+    assert f"reptile has several configurations in {own_runs / 'd.csv'}; name one of them: {listed}." in capsys.readouterr().err
+    assert by_name(own_runs, labels[1], "maml") == 0
+    assert "reptile is better than maml" in capsys.readouterr().out
+    assert by_name(own_runs, *labels) == 0
+    assert f"{labels[0]}" in capsys.readouterr().out
+
+    # One that was not scored with what is compared is not meant.
+    table = own_runs / "d.csv"
+    lines = list(csv.DictReader(table.open()))
+    for row in lines:
+        if row["options"] == labels[0].partition(":")[2]:
+            row["gap_closed"] = ""
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    assert by_name(own_runs, "reptile", "maml") == 0
