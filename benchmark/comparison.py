@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import digest_of
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SIGNIFICANT = 0.05
 CURVE = -1
 """Stands for the number of steps where the area under the whole adaptation curve is compared."""
-COMPARABLE = ("dataset", "data_version", "manifest_hash", "protocol_version", "metric_versions", "backbone", "vocoder")
+COMPARABLE = ("dataset", "data_version", "manifest_hash", "protocol_version", "backbone", "vocoder")
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,17 @@ class Line:
     better: str | None
 
 
-def contenders(folders: Sequence[Path]) -> list[Contender]:
+def contenders(folders: Sequence[Path], metrics: Collection[str] | None = None) -> list[Contender]:
     """Read runs, and pool those that differ in the seed alone.
+
+    Args:
+        folders: of the runs.
+        metrics: plugins that are compared, whose versions and facts have to agree; None: all have to have the same versions.
 
     Raises:
         BenchmarkError: fewer than two configurations, runs that can't be compared, or a damaged one.
     """
-    found = pooled(folders)
+    found = pooled(folders, metrics)
     if len(found) < 2:
         raise BenchmarkError(
             f"{folders[0].name} is compared with nothing: name runs of two algorithms, or of two configurations, at least."
@@ -77,7 +81,7 @@ def contenders(folders: Sequence[Path]) -> list[Contender]:
     return found
 
 
-def pooled(folders: Sequence[Path]) -> list[Contender]:
+def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> list[Contender]:
     """:func:`contenders`, of which one is enough."""
     import pandas as pd
 
@@ -85,14 +89,9 @@ def pooled(folders: Sequence[Path]) -> list[Contender]:
     from benchmark.results import read_result, read_seed_episodes
 
     results = {folder: read_result(folder) for folder in dict.fromkeys(folders)}
-    first, *others = results
-    for folder in others:
-        for key in COMPARABLE:
-            if results[folder][key] != results[first][key]:
-                raise BenchmarkError(
-                    f"{first.name} and {folder.name} can't be compared: they differ in {key} "
-                    f"({results[first][key]} and {results[folder][key]})."
-                )
+    for one, other in itertools.combinations(results, 2):
+        if what := _difference(results[one], results[other], metrics):
+            raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they differ in {what}.")
     groups: dict[tuple[str, str, str], list[Path]] = {}
     for folder, result in results.items():
         groups.setdefault((result["algorithm"], options(result), digest_of(result["sources"], 4)), []).append(folder)
@@ -101,7 +100,7 @@ def pooled(folders: Sequence[Path]) -> list[Contender]:
     for (algorithm, digest, code), members in groups.items():
         seeds = [results[folder]["seed"] for folder in members]
         if len(set(seeds)) < len(seeds):
-            raise BenchmarkError(f"{', '.join(folder.name for folder in members)} share a seed; name each run once.")
+            raise BenchmarkError(f"{', '.join(folder.name for folder in members)} share a seed; name the folder of one of them.")
         episodes = pd.concat([read_seed_episodes(folder, seed) for folder, seed in zip(members, seeds, strict=True)], ignore_index=True)
         twice = [key[:2] for key in groups].count((algorithm, digest)) > 1
         name = algorithm if names.count(algorithm) == 1 else f"{algorithm}:{digest}" + f".{code}" * twice
@@ -109,10 +108,27 @@ def pooled(folders: Sequence[Path]) -> list[Contender]:
     return found
 
 
+def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Collection[str] | None) -> str:
+    from benchmark.leaderboard import differing_fact, facts_of
+
+    for key in COMPARABLE:
+        if ours[key] != theirs[key]:
+            return f"{key} ({ours[key]} and {theirs[key]})"
+    versions, others = ours["metric_versions"], theirs["metric_versions"]
+    if metrics is None:
+        return "" if versions == others else f"metric_versions ({versions} and {others})"
+    for name in metrics:
+        if name in versions and name in others and versions[name] != others[name]:
+            return f"metric_versions of {name} ({versions[name]} and {others[name]})"
+    return differing_fact(facts_of(ours), facts_of(theirs), metrics)
+
+
 def compare_all(
     chosen: Sequence[Contender], metrics: Mapping[str, bool], shots: int | None = None, steps: int | None = None
 ) -> list[Line]:
     """Every pair, at every number of shots and steps that both have, and over the whole curve.
+
+    What uses no support set (0 shots) is the same at all shots and steps, and is compared at each that the other has.
 
     Args:
         chosen: at least two.
@@ -130,15 +146,19 @@ def compare_all(
             for contender in (one, other):
                 if metric not in contender.episodes:
                     raise UsageError(f"{contender.name} was not scored with {metric!r}.")
-            for size in sorted(_shots(one) | _shots(other)):
-                if (shots is not None and size != shots) or not (mine := _at(one, size)) or not (theirs := _at(other, size)):
+            for size in sorted(_shots(one) | _shots(other)) or [0]:
+                if shots not in (None, size) and size:
                     continue
+                mine, theirs = _at(one, size), _at(other, size)
                 for step in _steps(mine, theirs):
-                    if steps is None or step == steps:
+                    if steps in (None, step) or not size:
                         found = compare(_frame(mine, metric, step), _frame(theirs, metric, step), metric, higher)
-                        lines.append((one.name, other.name, metric, size, step, found))
+                        if found.difference.n:
+                            lines.append((one.name, other.name, metric, size, step, found))
     if not lines:
-        raise UsageError("These runs have no shots and steps in common; leave out --shots and --steps to see what there is.")
+        where = f" at {shots} shots" * (shots is not None)
+        where += "" if steps is None else " over the whole curve" if steps == CURVE else f" at {steps} steps"
+        raise UsageError(f"These runs have nothing in common{where}: {'; '.join(grid(one) for one in chosen)}.")
     adjusted = holm([found.p for *_, found in lines])
     chosen_lines = []
     for line, p in zip(lines, adjusted, strict=True):
@@ -148,6 +168,15 @@ def compare_all(
     return chosen_lines
 
 
+def grid(contender: Contender) -> str:
+    """Where a contender was measured, in words: "reptile: 1,5 shots x 0,5,20 steps, seed 0"."""
+    by_steps: dict[str, list[int]] = {}
+    for size, frame in contender.episodes.groupby("shots"):
+        by_steps.setdefault(",".join(map(str, sorted(set(frame["steps"])))), []).append(int(cast(int, size)))
+    places = " and ".join(f"{','.join(map(str, sizes))} shots x {steps} steps" for steps, sizes in by_steps.items())
+    return f"{contender.name}: {places}, seed {','.join(map(str, sorted(result['seed'] for result in contender.results)))}"
+
+
 def _shots(contender: Contender) -> set[int]:
     return set(contender.episodes["shots"]) - {0}
 
@@ -155,16 +184,17 @@ def _shots(contender: Contender) -> set[int]:
 def _at(contender: Contender, shots: int) -> dict[int, pd.DataFrame]:
     """Its rows by steps; one that uses no support set is the same at any number of shots."""
     frame = contender.episodes
-    found = frame[frame["shots"].isin([shots, 0])]
+    found = frame[frame["shots"] == (shots if _shots(contender) else 0)]
     return {int(step): found[found["steps"] == step] for step in found["steps"].unique()}
 
 
 def _steps(mine: dict[int, pd.DataFrame], theirs: dict[int, pd.DataFrame]) -> list[int]:
     """Steps to compare at: common ones; all where one does not adapt and so stays as it is; the curve where both have one."""
-    if len(mine) == 1 or len(theirs) == 1:
-        return sorted(mine.keys() | theirs.keys())
-    common = sorted(mine.keys() & theirs.keys())
-    return [*common, CURVE] if mine.keys() == theirs.keys() else common
+    if not mine or not theirs:
+        return []
+    still = list(mine) == [0] or list(theirs) == [0]
+    places = sorted(mine.keys() | theirs.keys() if still else mine.keys() & theirs.keys())
+    return [*places, CURVE] if len(places) > 1 and (still or mine.keys() == theirs.keys()) else places
 
 
 def _frame(by_steps: dict[int, pd.DataFrame], metric: str, step: int) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,12 @@ MIN_SEEDS = 3
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
 COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
 PROVENANCE = (
-    "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "run_ids",
+    "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "facts", "run_ids",
 )  # fmt: skip
+FACTS = {"per_real": "per", "same": "speaker_similarity", "different": "speaker_similarity", "eer_real": "speaker_similarity"}
+"""Constants of real speech that give metrics their scale, each with its metric plugin."""
+FACT_TOLERANCE = 1e-3
+"""Relative, and a tenth of it absolute: other machines round the last digits otherwise; another recogniser differs by more."""
 RUNS = "runs"
 """Beside the tables: a folder for each run behind their rows, with the files that the rows are computed from."""
 KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
@@ -45,11 +49,11 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
 
     results = [read_result(folder) for folder in folders]
     _refuse(folders, results, preliminary, local)
-    new = compute_rows(folders, results, status_of(results))
     old = read(path) if path.exists() else []
+    new = compute_rows(folders, results, status_of(results))
     for row in old:
-        if not local and (row["data_version"], row["protocol_version"]) != (new[0]["data_version"], new[0]["protocol_version"]):
-            raise BenchmarkError(f"{path} holds rows of data version {row['data_version']}; these runs used {new[0]['data_version']}.")
+        if not local and (what := conflict(row, new[0])):
+            raise BenchmarkError(f"{folders[0].name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}.")
     keys = {tuple(row[name] for name in KEY) for row in new}
     rows = sorted([row for row in old if tuple(row[name] for name in KEY) not in keys] + new, key=order)
     if not local:
@@ -95,24 +99,11 @@ def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], prelimin
                 f"{folder.name} used {', '.join(result['outside_plugins'])} from outside this repository; "
                 "commit the file into its folder here, and run it again."
             )
-        for name in (
-            "dataset",
-            "algorithm",
-            "backbone",
-            "vocoder",
-            "preset",
-            "data_version",
-            "manifest_hash",
-            "protocol_version",
-            "metric_versions",
-            "sources",
-        ):
-            if result[name] != first[name]:
-                raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in {name}; only seeds of one configuration make a row.")
-        if options(result) != options(first):
-            raise BenchmarkError(
-                f"{folder.name} and {folders[0].name} differ in their options; only seeds of one configuration make a row."
-            )
+        same = ("dataset", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash", "protocol_version",
+                "metric_versions", "sources")  # fmt: skip
+        differing = [name for name in same if result[name] != first[name]] + ["their options"] * (options(result) != options(first))
+        if what := next(iter(differing), "") or differing_fact(facts_of(result), facts_of(first)):
+            raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in {what}; only seeds of one configuration make a row.")
     seeds = [result["seed"] for result in results]
     if len(set(seeds)) < len(seeds):
         raise BenchmarkError(f"{', '.join(folder.name for folder in folders)} share a seed; give each seed once.")
@@ -123,6 +114,51 @@ def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], prelimin
 def options(result: dict[str, Any]) -> str:
     """Digest of the configuration but for the seed and the grid, which the row shows."""
     return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
+
+
+def facts_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics' constants in a ``result.json``; an algorithm's own (``embedding_eer``) are not among them."""
+    return {name: value for name, value in sorted(result["facts"].items()) if name in FACTS and value is not None}
+
+
+def differing_fact(ours: Mapping[str, float], theirs: Mapping[str, float], metrics: Collection[str] | None = None) -> str:
+    """The first fact that both have and that differs, with its two values; "" if there is none.
+
+    Args:
+        ours, theirs: as :func:`facts_of` gives them.
+        metrics: plugins whose facts matter; None for all.
+    """
+    for name in sorted(ours.keys() & theirs.keys()):
+        close = math.isclose(ours[name], theirs[name], rel_tol=FACT_TOLERANCE, abs_tol=FACT_TOLERANCE / 10)
+        if not close and (metrics is None or FACTS[name] in metrics):
+            return f"{name} ({ours[name]:.6g} and {theirs[name]:.6g})"
+    return ""
+
+
+def conflict(row: Mapping[str, str], other: Mapping[str, str]) -> str:
+    """What keeps two rows from standing in one table; "" if nothing does.
+
+    Versions count for the metrics that both have, facts for rows of the same preset: presets may size the recogniser differently.
+
+    Raises:
+        BenchmarkError: a cell was changed by hand.
+    """
+    for name in ("data_version", "manifest_hash", "protocol_version"):
+        if row[name] != other[name]:
+            return f"{name} ({row[name]} and {other[name]})"
+    versions, others = (dict(pair.partition("=")[::2] for pair in each["metric_versions"].split()) for each in (row, other))
+    for name in sorted(versions.keys() & others.keys()):
+        if versions[name] != others[name]:
+            return f"the version of {name} ({versions[name]} and {others[name]})"
+    return differing_fact(_facts_in(row), _facts_in(other)) if row["preset"] == other["preset"] else ""
+
+
+def _facts_in(row: Mapping[str, str]) -> dict[str, float]:
+    pairs = (pair.partition("=")[::2] for pair in row["facts"].split())
+    try:
+        return {name: float(value) for name, value in pairs if name in FACTS}
+    except ValueError as error:
+        raise BenchmarkError(f"The row of {row['algorithm']} holds facts {row['facts']!r}, which are no numbers; restore it.") from error
 
 
 def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: str) -> list[dict[str, str]]:
@@ -164,6 +200,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], sta
             "options": options(first), "data_version": first["data_version"],
             "manifest_hash": first["manifest_hash"], "protocol_version": first["protocol_version"],
             "metric_versions": " ".join(f"{name}={version}" for name, version in sorted(first["metric_versions"].items())),
+            "facts": " ".join(f"{name}={value:.6g}" for name, value in facts_of(first).items()),
             "run_ids": " ".join(folder.name for folder in folders),
         }  # fmt: skip
         rows.append(row)
@@ -194,16 +231,30 @@ def read(path: Path) -> list[dict[str, str]]:
     """
     try:
         with path.open(encoding="utf-8", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            rows, header = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise BenchmarkError(f"There is no readable leaderboard at {path} ({error}).") from error
-    needed = {*IDENTITY, *COSTS, *PROVENANCE}
+    metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi")]
+    if lacking := [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in header]:
+        if lacking[0] == IDENTITY[0]:
+            raise BenchmarkError(f"{path} is not a leaderboard: its first line has no column {lacking[0]!r}.")
+        raise BenchmarkError(f"{path} has no column {lacking[0]!r}, so another version wrote it; delete it and add its runs again.")
     for number, row in enumerate(rows, 2):
-        if needed - row.keys() or None in row or None in row.values():
+        if None in row or None in row.values():
             raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
     return rows
 
 
 def metrics_in(rows: Sequence[dict[str, str]]) -> list[str]:
     """The metrics' columns, in order."""
-    return [name.removesuffix("_failed") for name in (rows[0] if rows else {}) if name.endswith("_failed")]
+    return _metrics(rows[0] if rows else ())
+
+
+def _metrics(header: Iterable[str]) -> list[str]:
+    return [name.removesuffix("_failed") for name in header if name.endswith("_failed")]
+
+
+def run_folder(path: Path, run_id: str, places: Sequence[Path] = ()) -> Path | None:
+    """Where a run behind a row is: in ``runs/`` beside its table, beside the table itself, or in one of ``places``."""
+    return next((place / run_id for place in (path.parent / RUNS, path.parent, *places) if (place / run_id).is_dir()), None)

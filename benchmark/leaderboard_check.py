@@ -8,7 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
-from benchmark.leaderboard import COSTS, IDENTITY, KEY, MIN_SEEDS, PROVENANCE, RUNS, compute_rows, metrics_in, order, read
+from benchmark.leaderboard import (
+    COSTS,
+    IDENTITY,
+    KEY,
+    MIN_SEEDS,
+    PROVENANCE,
+    compute_rows,
+    conflict,
+    metrics_in,
+    order,
+    read,
+    run_folder,
+    status_of,
+)  # fmt: skip
 
 TOLERANCE = 6e-4
 """Relative or absolute: other versions of NumPy may round a bootstrap's fourth decimal the other way."""
@@ -29,12 +42,13 @@ class Report:
     unknown: int = 0
 
 
-def check(path: Path, places: Sequence[Path] = ()) -> Report:
+def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Report:
     """Check one table.
 
     Args:
         path: the CSV file.
-        places: folders that hold run folders, beside ``runs/`` next to the table.
+        places: more folders that hold run folders; those beside the table and in ``runs/`` next to it are found without.
+        local: a table of one's own runs: limited ones may stand in it, and rows that differ in versions.
 
     Raises:
         BenchmarkError: it can't be read as a leaderboard at all.
@@ -44,13 +58,12 @@ def check(path: Path, places: Sequence[Path] = ()) -> Report:
     if not rows:
         report.problems.append(f"{path} has no rows.")
         return report
-    _check_form(path, rows, report)
-    known = [path.parent / RUNS, *places]
+    _check_form(path, rows, report, local)
     groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault(row["run_ids"], []).append(row)
     for run_ids, members in groups.items():
-        folders = [next((place / name for place in known if (place / name).is_dir()), None) for name in run_ids.split()]
+        folders = [run_folder(path, name, places) for name in run_ids.split()]
         found = [folder for folder in folders if folder is not None]
         if len(found) < len(folders):
             report.unknown += len(members)
@@ -62,12 +75,13 @@ def check(path: Path, places: Sequence[Path] = ()) -> Report:
     return report
 
 
-def _check_form(path: Path, rows: list[dict[str, str]], report: Report) -> None:
+def _check_form(path: Path, rows: list[dict[str, str]], report: Report, local: bool) -> None:
     keys = [tuple(row[name] for name in KEY) for row in rows]
     metrics = metrics_in(rows)
     header = [*IDENTITY, *(f"{metric}{end}" for metric in metrics for end in ("", "_lo", "_hi", "_failed")), *COSTS, *PROVENANCE]
     if list(rows[0]) != header:
         report.problems.append(f"{path} has other columns, or in another order, than leaderboards have.")
+    firsts = list({row["preset"]: row for row in reversed(rows)}.values())
     for number, row in enumerate(rows, 2):
         where = f"{path}, line {number}"
         try:
@@ -83,10 +97,15 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Report) -> None:
             report.problems.append(f"{where} is not in its place; the file was changed by hand.")
         if keys.index(keys[number - 2]) != number - 2:
             report.problems.append(f"{where} repeats the row of line {keys.index(keys[number - 2]) + 2}.")
-        if (row["status"] == "ok") != (seeds >= MIN_SEEDS) or row["status"] not in ("ok", "preliminary"):
+        if row["status"] != ("ok" if seeds >= MIN_SEEDS else "preliminary") and not (local and row["status"] == "limited"):
             report.problems.append(f"{where}: status {row['status']!r} does not fit {seeds} seed(s).")
         if len(row["run_ids"].split()) != seeds:
             report.problems.append(f"{where} names {len(row['run_ids'].split())} runs for {seeds} seed(s).")
+        try:
+            differing = [what for first in firsts if not local and (what := conflict(first, row))]
+            report.problems += [f"{where} differs from other rows in {what}." for what in dict.fromkeys(differing)]
+        except BenchmarkError as error:
+            report.problems.append(f"{where}: {error}")
         for metric, (lowest, mean, highest) in low.items():
             if lowest > mean + TOLERANCE or mean > highest + TOLERANCE:
                 report.problems.append(f"{where}: {metric} is outside its interval.")
@@ -104,7 +123,7 @@ def _recompute(path: Path, members: list[dict[str, str]], folders: list[Path], r
     from benchmark.results import read_result
 
     results = [read_result(folder) for folder in folders]
-    again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results, members[0]["status"])}
+    again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results, status_of(results))}
     for row in members:
         name = f"{path}, the row of {row['algorithm']} at {row['shots']} shots and {row['steps']} steps"
         fresh = again.get((row["shots"], row["steps"]))

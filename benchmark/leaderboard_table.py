@@ -7,20 +7,22 @@ import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from benchmark.errors import UsageError
+from benchmark.errors import BenchmarkError, UsageError
 from benchmark.leaderboard import metrics_in, read
 
 HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""
 STYLES = {"table": "simple", "md": "github", "latex": "latex_booktabs", "csv": ""}
 """Formats, and tabulate's names for them."""
+ARROWS = {True: "↑", False: "↓"}
+LATEX = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 
 
 def show(
     path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None,
     metrics: Sequence[str] = (), sort: str = "",
 ) -> str:  # fmt: skip
-    """A leaderboard as text: means ± half the width of their intervals.
+    """A leaderboard as text: means ± half the width of their intervals; below, what a reader has to know.
 
     Args:
         path: the CSV file.
@@ -33,7 +35,7 @@ def show(
 
     Raises:
         BenchmarkError: there is no readable table.
-        UsageError: it has no such metric or column.
+        UsageError: it has no such metric or column, or no row of so many shots and steps.
     """
     every = read(path)
     grid: dict[tuple[str, ...], set[str]] = {}
@@ -47,6 +49,11 @@ def show(
             and (run_ids is None or bool(set(row["run_ids"].split()) & set(run_ids)))
         )
 
+    asked = [row for row in every if shots in (None, int(row["shots"])) and steps in (None, int(row["steps"]))]
+    if every and not asked:
+        has = " and ".join(f"{','.join(map(str, sorted({int(row[name]) for row in every})))} {name}" for name in ("shots", "steps"))
+        wish = " and ".join(f"{count} {name}" for count, name in ((shots, "shots"), (steps, "steps")) if count is not None)
+        raise UsageError(f"{path} has no row of {wish}; it has {has}.")
     rows = [row for row in every if wanted(row)]
     if sort:
         rows = _sorted(path, rows, sort)
@@ -64,15 +71,49 @@ def show(
         [name, row["shots"], row["steps"], row["seeds"], *(_interval(row, metric) for metric in metrics), _failed(row, metrics)]
         for name, row in zip(names, rows, strict=True)
     ]
-    note = "\nsynthetic voices: not to be cited as speech" if any(row["synthetic"] == "true" for row in rows) else ""
     if style == "csv":
         buffer = io.StringIO()
         csv.writer(buffer, lineterminator="\n").writerows([header, *table])
         return buffer.getvalue().rstrip("\n")
     from tabulate import tabulate
 
+    senses = _senses(rows)
+    header = [f"{name} {ARROWS[senses[name]]}" if name in senses else name for name in header]
     sides = ["left"] + ["right"] * (len(header) - 1)
-    return tabulate(table, header, tablefmt=STYLES[style], disable_numparse=True, colalign=sides if table else None) + note
+    text = tabulate(table, header, tablefmt=STYLES[style], disable_numparse=True, colalign=sides if table else None)
+    if style != "latex":
+        return "\n".join([text, "", *_legend(rows, metrics)])
+    for sign, command in LATEX.items():
+        text = text.replace(sign, command)
+    return "\n".join([text, *(f"% {line}" for line in _legend(rows, metrics))])
+
+
+def _senses(rows: Sequence[dict[str, str]]) -> dict[str, bool]:
+    """Whether higher is better, for each metric of which it is known; read from source, for importing metrics takes seconds."""
+    from benchmark import registry
+
+    senses: dict[str, bool] = {}
+    strange = False
+    for name in dict.fromkeys(pair.partition("=")[0] for row in rows for pair in row["metric_versions"].split()):
+        try:
+            senses |= registry.describe(registry.get("metric", name)).facts["higher_is_better"] or {}
+        except (BenchmarkError, KeyError):
+            strange = True
+    # What no metric lists as a column was pooled from trials: an equal error rate.
+    return {metric: senses.get(metric, False) for metric in metrics_in(rows) if metric in senses or not strange}
+
+
+def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str]) -> list[str]:
+    """What has to be known to read a table."""
+    lines = ["±: half the width of the 95 % interval, which may be lopsided (bounds: the CSV file). ↑: higher is better, ↓: lower."]
+    if "per" in metrics:
+        lines.append("per: its recogniser errs on real speech too; read it against the row of ground_truth.")
+    for status, reason in (("preliminary", "fewer than three seeds"), ("limited", "not all test speakers")):
+        if any(row["status"] == status for row in rows):
+            lines.append(f"{status}: {reason}; not to be cited.")
+    if any(row["synthetic"] == "true" for row in rows):
+        lines.append("synthetic voices: not to be cited as speech.")
+    return [*lines, "Columns and metrics are defined in leaderboards/README.md."]
 
 
 def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None = None) -> str:
@@ -93,7 +134,8 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
     if not mine:
         raise UsageError(f"{path} has no row of {algorithm} with so many shots and steps; leave out --shots and --steps to cite all.")
     if bad := [row for row in mine if row["status"] != "ok" or row["synthetic"] == "true"]:
-        reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {bad[0]['status']}: fewer than three seeds"
+        why = "not all test speakers" if bad[0]["status"] == "limited" else "fewer than three seeds"
+        reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {bad[0]['status']}: {why}"
         raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
     first = mine[0]
     runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))

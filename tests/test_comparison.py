@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +14,18 @@ import pytest
 from benchmark.cli import main
 from benchmark.comparison import CURVE, compare_all, contenders, ranking, verdicts
 from benchmark.episode_log import EpisodeLog, EpisodeRow
-from benchmark.errors import BenchmarkError
-from benchmark.results import RunIdentity, run_id, write_result
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.leaderboard import add, options
+from benchmark.leaderboard_table import show
+from benchmark.results import RunIdentity, read_result, run_id, write_result
 
 STEPS = (0, 5, 20)
 
 
-def make_run(root: Path, algorithm: str, gain: float, seed: int = 0, **changes: Any) -> Path:
+def make_run(
+    root: Path, algorithm: str, gain: float, seed: int = 0, shots: int = 5, steps: Sequence[int] = STEPS,
+    facts: Mapping[str, float] | None = None, **changes: Any,
+) -> Path:  # fmt: skip
     """A run whose gap_closed is a speaker's own level plus ``gain`` at 5 and 20 steps, and some noise of the algorithm's own."""
     identity = RunIdentity(**{
         "dataset": "d", "algorithm": algorithm, "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
@@ -31,10 +38,10 @@ def make_run(root: Path, algorithm: str, gain: float, seed: int = 0, **changes: 
     for number in range(10):
         level = float(np.random.default_rng([number]).normal())
         log.append([
-            EpisodeRow(f"s{number}", 0, 5, steps, "u", {"gap_closed": level + gain * (steps > 0) + float(own.normal(scale=0.02))})
-            for steps in STEPS
+            EpisodeRow(f"s{number}", 0, shots, step, "u", {"gap_closed": level + gain * (step > 0) + float(own.normal(scale=0.02))})
+            for step in steps
         ])  # fmt: skip
-    write_result(folder, identity, {}, {"flops": 1e12, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}, 1.0)
+    write_result(folder, identity, facts or {}, {"flops": 1e12, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}, 1.0)
     return folder
 
 
@@ -109,3 +116,117 @@ def test_damaged_runs_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFix
     (bad / "result.json").write_text(json.dumps({**result, "seed": 5}))
     assert main(["compare", str(good), str(bad)]) == 1
     assert "does not belong" in capsys.readouterr().err
+
+
+def test_versions_and_facts_count_for_the_compared_metrics_alone(tmp_path: Path) -> None:
+    one = make_run(tmp_path, "one", 0.1, metric_versions={"speaker_similarity": "1", "per": "1"}, facts={"same": 0.9, "per_real": 0.4})
+    more = {"speaker_similarity": "1", "per": "2"}
+    other = make_run(tmp_path, "other", 0.1, metric_versions=more, facts={"same": 0.90001, "per_real": 0.5, "embedding_eer": 0.1})
+    assert len(contenders([one, other], {"speaker_similarity"})) == 2
+    with pytest.raises(BenchmarkError, match=r"metric_versions of per \(1 and 2\)"):
+        contenders([one, other], {"per"})
+    third = make_run(tmp_path, "third", 0.1, facts={"same": 0.8})
+    with pytest.raises(BenchmarkError, match=r"differ in same \(0.9 and 0.8\)"):
+        contenders([one, third], {"speaker_similarity"})
+
+
+def test_what_uses_no_support_set_is_compared_with_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [make_run(tmp_path, "top", 0.0, shots=0, steps=(0,)), make_run(tmp_path, "floor", 0.0, shots=0, steps=(0,))]
+    chosen = contenders(runs)
+    assert [(line.shots, line.steps) for line in compare_all(chosen, {"gap_closed": True})] == [(0, 0)]
+    assert [(line.shots, line.steps) for line in compare_all(chosen, {"gap_closed": True}, shots=5, steps=20)] == [(0, 0)]
+    runs.append(make_run(tmp_path, "learner", 0.3))
+    lines = compare_all(contenders(runs[1:]), {"gap_closed": True})
+    assert [(line.shots, line.steps, line.better) for line in lines] == [
+        (5, 0, None), (5, 5, "learner"), (5, 20, "learner"), (5, CURVE, "learner"),
+    ]  # fmt: skip
+    assert main(["compare", *map(str, runs), "--steps", "20"]) == 0
+    ranked = [line for line in capsys.readouterr().out.splitlines() if line.startswith("gap_closed, 5 shots and 20 steps: learner > ")]
+    assert len(ranked) == 1 and "top" in ranked[0] and "floor" in ranked[0]
+
+
+def test_where_nothing_is_in_common_both_sides_are_said(tmp_path: Path) -> None:
+    one, other = make_run(tmp_path, "one", 0.1), make_run(tmp_path, "other", 0.1, shots=1, steps=(0, 2))
+    with pytest.raises(UsageError, match=r"in common: one: 5 shots x 0,5,20 steps, seed 0; other: 1 shots x 0,2 steps, seed 0\."):
+        compare_all(contenders([one, other]), {"gap_closed": True})
+    again = make_run(tmp_path, "again", 0.1, seed=1)
+    with pytest.raises(UsageError, match=r"in common at 5 steps: one: .*, seed 0; again: .*, seed 1\."):
+        compare_all(contenders([one, again]), {"gap_closed": True}, steps=5)
+
+
+def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compare", str(make_run(tmp_path, "reptile", 0.2)), str(make_run(tmp_path, "mean_speaker", 0.1))]) == 0
+    heading, table, *_ = capsys.readouterr().out.split("\n\n")
+    assert heading.splitlines() == [
+        "dataset: d", "first: reptile", "second: mean_speaker", "metric: gap_closed (higher is better)", "shots: 5",
+    ]  # fmt: skip
+    names, _, *rows = table.splitlines()
+    assert names.split() == ["steps", "first", "-", "second", "P", "d", "p", "better"]
+    assert len(rows) == 4 and all(len(row) <= 80 and "…" not in row and "]" in row for row in rows)
+
+
+@pytest.fixture
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of one's own runs with their table; nothing is committed."""
+    monkeypatch.setattr("benchmark.commands.leaderboard._committed", lambda: [tmp_path / "committed"])
+    for name, gain in (("reptile", 0.3), ("maml", 0.1)):
+        add([make_run(tmp_path / "runs", name, gain)], tmp_path / "runs" / "d.csv", local=True)
+    return tmp_path / "runs"
+
+
+def by_name(own_runs: Path, *arguments: str) -> int:
+    return main(["compare", *arguments, "--output", str(own_runs)])
+
+
+def test_algorithms_are_found_in_the_table_of_ones_own_runs(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert by_name(own_runs, "reptile", "maml") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith(f"Algorithms by their rows in {own_runs / 'd.csv'}.") and "reptile is better than maml" in printed
+    assert by_name(own_runs, "reptil", "maml") == 2
+    error = capsys.readouterr().err
+    assert "d.csv (--table says where else); did you mean 'reptile'? There are: maml, reptile." in error
+    assert by_name(own_runs, "reptile", "maml", "--table", "e") == 2
+    assert "There is no leaderboard of 'e'" in capsys.readouterr().err
+    assert main(["compare", "reptile", "maml", "--output", str(own_runs / "none")]) == 2
+    assert "say where with --table or --output" in capsys.readouterr().err
+
+
+def test_committed_rows_and_ones_own_are_found_together(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    committed = own_runs.parent / "committed" / "d.csv"
+    add([make_run(own_runs.parent / "elsewhere", "anil", 0.2)], committed, local=True)
+    (committed.parent / "runs").symlink_to(own_runs.parent / "elsewhere")
+    assert by_name(own_runs, "reptile", "anil") == 0
+    assert "reptile is better than anil" in capsys.readouterr().out
+    (committed.parent / "runs").unlink()
+    assert by_name(own_runs, "reptile", "anil") == 2
+    assert "which a row of anil in" in capsys.readouterr().err
+    committed.rename(committed.parent / "e.csv")
+    assert by_name(own_runs, "reptile", "anil") == 2
+    assert "No dataset has reptile, anil together" in capsys.readouterr().err
+
+
+def test_of_several_configurations_the_label_says_which(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = {"seed": 0, "algo": {"name": "reptile", "inner_lr": 3}}
+    other = make_run(own_runs, "reptile", 0.3, config=config)
+    add([other], own_runs / "d.csv", local=True)
+    labels = sorted(f"reptile:{options(read_result(folder))}" for folder in own_runs.glob("d-reptile-*"))
+    assert len(labels) == 2 and all(label in show(own_runs / "d.csv") for label in labels)
+    assert by_name(own_runs, "reptile", "maml") == 2
+    listed = ", ".join(f"{label} (small, preliminary)" for label in labels)
+    assert f"reptile has several configurations in {own_runs / 'd.csv'}; name one of them: {listed}." in capsys.readouterr().err
+    assert by_name(own_runs, labels[1], "maml") == 0
+    assert "reptile is better than maml" in capsys.readouterr().out
+    assert by_name(own_runs, *labels) == 0
+    assert f"{labels[0]}" in capsys.readouterr().out
+
+    # One that was not scored with what is compared is not meant.
+    table = own_runs / "d.csv"
+    lines = list(csv.DictReader(table.open()))
+    for row in lines:
+        if row["options"] == labels[0].partition(":")[2]:
+            row["gap_closed"] = ""
+    with table.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(lines[0]))
+        writer.writeheader()
+        writer.writerows(lines)
+    assert by_name(own_runs, "reptile", "maml") == 0

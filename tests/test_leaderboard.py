@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmark import registry
+from benchmark.cli import main
 from benchmark.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.leaderboard import add, read
+from benchmark.leaderboard import FACTS, add, read
 from benchmark.leaderboard_check import check
 from benchmark.leaderboard_table import cite, show
+from benchmark.metric import Metric
 from benchmark.results import RunIdentity, read_result, run_id, write_result
 
 
-def make_run(root: Path, seed: int = 0, clean: bool = True, **changes: Any) -> Path:
+def make_run(root: Path, seed: int = 0, clean: bool = True, facts: Mapping[str, float] | None = None, **changes: Any) -> Path:
     identity = RunIdentity(**{
         "dataset": "d", "algorithm": "reptile", "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
         "config": {"seed": seed, "shots": [5], "steps": [0, 5], "algo": {"name": "reptile"}}, "sources": {"algorithm": "x"},
@@ -36,7 +40,8 @@ def make_run(root: Path, seed: int = 0, clean: bool = True, **changes: Any) -> P
             rows.append(EpisodeRow(f"s{speaker}", 0, 5, steps, "u1", {"mcd": float("nan")}, {"mcd": "silent"}))
             costs.append(CostRow(f"s{speaker}", 0, 5, steps, 0.5 * steps))
         log.append(rows, costs)
-    write_result(folder, identity, {"same": 0.9}, {"flops": 2e12, "steps": 10, "seconds": 1.0, "budget_flops": 2e12}, 3.0)
+    facts = facts or {"same": 0.9, "embedding_eer": 0.1}
+    write_result(folder, identity, facts, {"flops": 2e12, "steps": 10, "seconds": 1.0, "budget_flops": 2e12}, 3.0)
     result = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**result, "git_dirty": not clean}))
     return folder
@@ -68,7 +73,7 @@ def test_few_seeds_are_refused_or_marked_and_stand_below(tmp_path: Path) -> None
     add([make_run(tmp_path, seed) for seed in range(3)], table)
     assert [row["status"] for row in read(table)] == ["ok", "ok", "preliminary", "preliminary"]
     printed = show(table, steps=5)
-    assert "anil (preliminary)" in printed and len(printed.splitlines()) == 4
+    assert "anil (preliminary)" in printed and "zero" not in printed and len(printed.split("\n\n")[0].splitlines()) == 4
     assert show(table, style="md").startswith("| algorithm")
 
 
@@ -79,6 +84,8 @@ def test_few_seeds_are_refused_or_marked_and_stand_below(tmp_path: Path) -> None
         ({"data_version": "other"}, "differ in data_version"),
         ({"metric_versions": {"mcd": "2"}}, "differ in metric_versions"),
         ({"protocol_version": "2"}, "differ in protocol_version"),
+        ({"manifest_hash": "other"}, "differ in manifest_hash"),
+        ({"facts": {"same": 0.8}}, r"differ in same \(0.8 and 0.9\)"),
         ({"config": {"seed": 2, "algo": {"name": "reptile", "inner_lr": 3}}}, "differ in their options"),
         ({"clean": False}, "uncommitted"),
         ({"seed": 1}, "share a seed"),
@@ -94,8 +101,60 @@ def test_unfit_runs_are_refused(changes: dict[str, Any], reason: str, tmp_path: 
 def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:
     table = tmp_path / "d.csv"
     add([make_run(tmp_path)], table, preliminary=True)
-    with pytest.raises(BenchmarkError, match="data version"):
+    with pytest.raises(BenchmarkError, match="data_version"):
         add([make_run(tmp_path, data_version="new")], table, preliminary=True)
+
+
+def test_rows_hold_facts_and_refuse_others_for_the_same_metrics(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path, facts={"same": 0.8975422978, "per_real": 0.4589, "embedding_eer": 0.1})], table, preliminary=True)
+    assert {row["facts"] for row in read(table)} == {"per_real=0.4589 same=0.897542"}
+
+    def anil(facts: Mapping[str, float], **changes: Any) -> Path:
+        return make_run(tmp_path, algorithm="anil", facts=facts, **changes)
+
+    with pytest.raises(BenchmarkError, match=r"the row of reptile in per_real \(0.4589 and 0.47\)"):
+        add([anil({"per_real": 0.47})], table, preliminary=True)
+    with pytest.raises(BenchmarkError, match=r"the version of mcd \(1 and 2\)"):
+        add([anil({}, metric_versions={"mcd": "2"})], table, preliminary=True)
+    with pytest.raises(BenchmarkError, match=r"manifest_hash \(mh and new\)"):
+        add([anil({}, manifest_hash="new")], table, preliminary=True)
+    add([anil({"per_real": 0.45891, "embedding_eer": 0.4}, metric_versions={"per": "1"})], table, preliminary=True)
+    add([anil({"per_real": 0.3}, preset="paper")], table, preliminary=True)
+    assert len(read(table)) == 6 and check(table).problems == []
+    good = table.read_text()
+    table.write_text(good.replace("per_real=0.4589 ", "per_real=0.4 "))
+    assert any("differs from other rows in per_real (0.4" in problem for problem in check(table).problems)
+    table.write_text(good.replace("per_real=0.4589 ", "per_real=many "))
+    assert any("are no numbers" in problem for problem in check(table).problems)
+
+
+def test_every_metric_that_has_facts_is_known_to_have_them() -> None:
+    having = {name for name in registry.find("metric") if registry.load("metric", name).facts is not Metric.facts}
+    assert having == set(FACTS.values())
+
+
+def test_tables_of_ones_own_runs_are_verified_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path, limited=True)], table, local=True)
+    assert {row["status"] for row in read(table)} == {"limited"}
+    assert main(["leaderboard", "verify", str(table)]) == 0
+    assert "2 rows came out the same, 0 problem(s)" in capsys.readouterr().out
+    assert any("does not fit" in problem for problem in check(table).problems)
+    table.write_text(table.read_text().replace(",limited,", ",preliminary,"))
+    assert any("its runs give 'limited'" in problem for problem in check(table, local=True).problems)
+
+
+def test_other_files_are_no_leaderboards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for content in ("", "a word\n", "algorithms\nreptile\n"):
+        (tmp_path / "hostname").write_text(content)
+        assert main(["leaderboard", "show", str(tmp_path / "hostname")]) == 1
+        assert "hostname is not a leaderboard: its first line has no column 'algorithm'." in capsys.readouterr().err
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path)], table, preliminary=True)
+    table.write_text(table.read_text().replace("mcd_lo", "mcd_low"))
+    with pytest.raises(BenchmarkError, match="no column 'mcd_lo', so another version wrote it"):
+        read(table)
 
 
 def test_damaged_results_are_one_sentence(tmp_path: Path) -> None:
@@ -112,7 +171,7 @@ def test_damaged_results_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="no run result"):
         read_result(folder)
     (tmp_path / "d.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(BenchmarkError, match="not a leaderboard row"):
+    with pytest.raises(BenchmarkError, match="is not a leaderboard: its first line has no column 'algorithm'"):
         read(tmp_path / "d.csv")
 
 
@@ -178,8 +237,29 @@ def test_tables_are_sorted_cut_and_formatted(tmp_path: Path) -> None:
     assert means("mcd") == sorted(means("mcd")) and means("-mcd") == sorted(means("mcd"), reverse=True)
     latex = show(table, style="latex", steps=5)
     assert latex.startswith("\\begin{tabular}") and "zero\\_step" in latex
+    assert latex.count(r"$\pm$") == 2 and r"mcd $\downarrow$" in latex and "±" not in latex.partition("\n%")[0]
+    assert all(line.startswith("%") for line in latex.partition("\\end{tabular}\n")[2].splitlines())
+    with pytest.raises(UsageError, match=r"has no row of 7 shots; it has 5 shots and 0,5 steps\."):
+        show(table, shots=7)
+    with pytest.raises(UsageError, match="no row of 5 shots and 9 steps"):
+        show(table, shots=5, steps=9)
     with pytest.raises(UsageError, match="no column 'mos'"):
         show(table, sort="mos")
+
+
+def test_a_legend_says_how_to_read_the_table(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path, seed) for seed in range(3)], table)
+    header, legend = show(table).splitlines()[0], show(table).split("\n\n")[1]
+    assert "mcd ↓" in header and "half the width of the 95 % interval" in legend and "leaderboards/README.md" in legend
+    assert "preliminary" not in legend and "ground_truth" not in legend
+    add([make_run(tmp_path, algorithm="anil", synthetic=True)], table, preliminary=True)
+    legend = show(table, style="md").split("\n\n")[1]
+    assert "preliminary: fewer than three seeds; not to be cited." in legend and "synthetic voices" in legend
+    # A metric of somebody's plugin file, of which nothing is known here.
+    add([make_run(tmp_path, algorithm="maml", metric_versions={"own": "1"})], tmp_path / "e.csv", preliminary=True)
+    assert "mcd " in show(tmp_path / "e.csv") and "mcd ↓" not in show(tmp_path / "e.csv")
+    assert show(table, style="csv").startswith("algorithm,shots,steps,seeds,mcd,failed")
 
 
 def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: Path) -> None:

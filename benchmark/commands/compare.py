@@ -1,6 +1,7 @@
 """Compare runs of two or more algorithms: paired differences, tests corrected for their number, and a verdict.
 
-Takes run folders, or names of algorithms that have rows in a leaderboard. Runs that differ in the seed alone are pooled.
+Takes run folders, or names of algorithms that have rows in a leaderboard, committed or of your own runs; of several
+configurations, the one that ``leaderboard show`` prints, ``reptile:d37ca7c2``. Runs that differ in the seed alone are pooled.
 Tests are between speakers (sign-flip permutation), corrected for the number of comparisons shown (Holm).
 """
 
@@ -8,113 +9,206 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from benchmark.comparison import Contender, Line
 
-DEFAULT, TABLE = "gap_closed", "speechocean762"
+DEFAULT = "gap_closed"
+LEGEND = """\
+first - second: mean difference [95 % interval]; P: probability that the first is better on a sentence;
+d: effect size between speakers; p: permutation test between speakers, Holm-corrected over all lines."""
+
+Rows = list[dict[str, str]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("runs", nargs="+", metavar="RUN|ALGORITHM", help="run folders, or algorithms of --table")
+    parser.add_argument("runs", nargs="+", metavar="RUN|ALGORITHM", help="run folders, or algorithms that have rows in a leaderboard")
     parser.add_argument("--metrics", default=DEFAULT, metavar="A,B", help=f"columns to compare (default: {DEFAULT})")
     parser.add_argument("--shots", type=int, metavar="N", help="only at so many support utterances")
     parser.add_argument("--steps", metavar="N|curve", help="only at so many adaptation steps, or over the whole curve")
-    parser.add_argument("--table", default=TABLE, metavar="TABLE", help=f"leaderboard to find algorithms in (default: {TABLE})")
+    parser.add_argument("--table", metavar="TABLE", help="leaderboard, by dataset or path, to find algorithms in "
+                        "(default: the first that has all, of those committed and then those in --output)")  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where else runs lie (default: runs)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the comparisons and what they say."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
+    from itertools import combinations
 
     from benchmark import comparison
     from benchmark.errors import UsageError
 
-    folders = [folder for name in args.runs for folder in _folders(name, args.table, args.output)]
-    chosen = comparison.contenders(folders)
-    metrics = _senses(chosen[0].results[0], [name.strip() for name in args.metrics.split(",") if name.strip()], args.plugin)
     if args.steps not in (None, "curve") and not args.steps.isdecimal():
         raise UsageError(f"--steps must be a number or 'curve', not '{args.steps}'.")
     steps = None if args.steps is None else comparison.CURVE if args.steps == "curve" else int(args.steps)
+    columns = [name.strip() for name in args.metrics.split(",") if name.strip()]
+    folders = _folders(args.runs, args.table, args.output, columns)
+    metrics, scorers = _senses(folders, columns, args.plugin)
+    chosen = comparison.contenders(folders, scorers)
     lines = comparison.compare_all(chosen, metrics, args.shots, steps)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for heading, side in (
-        ("first", "left"), ("second", "left"), ("metric", "left"), ("shots", "right"), ("steps", "right"),
-        ("first - second", "right"), ("P(first better)", "right"), ("effect d", "right"), ("p (Holm)", "right"), ("better", "left"),
-    ):  # fmt: skip
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
-    for line in lines:
-        difference, better = line.found.difference, line.found.better
-        table.add_row(
-            line.first, line.second, line.metric, str(line.shots), "curve" if line.steps == comparison.CURVE else str(line.steps),
-            f"{difference.mean:+.3f} [{difference.low:+.3f}, {difference.high:+.3f}]", f"{better.mean:.2f}",
-            f"{line.found.effect:+.2f}", f"{line.p:.4f}", line.better or "-",
-        )  # fmt: skip
-    console = Console(soft_wrap=True)
-    console.print(table, crop=False)
+    _print_table(chosen[0].results[0]["dataset"], lines, metrics)
     for sentence in comparison.verdicts(lines):
-        console.print(sentence, highlight=False, markup=False)
+        print(sentence)
+    compared = {(line.first, line.second) for line in lines}
+    for one, other in combinations(chosen, 2):
+        if (one.name, other.name) not in compared:
+            print(f"Nothing in common: {comparison.grid(one)}; {comparison.grid(other)}.")
     if len(chosen) > 2:
-        _print_rankings(console, chosen, lines, metrics)
+        _print_rankings(chosen, lines, metrics)
     return 0
 
 
-def _print_rankings(console: Console, chosen: Sequence[Contender], lines: Sequence[Line], metrics: Mapping[str, bool]) -> None:
+def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool]) -> None:
+    """All lines; what is the same in all of them stands above."""
+    from math import isnan
+
+    from tabulate import tabulate
+
+    from benchmark import comparison
+
+    columns: dict[str, list[str]] = {
+        "first": [line.first for line in lines], "second": [line.second for line in lines],
+        "metric": [f"{line.metric} ({'higher' if metrics[line.metric] else 'lower'} is better)" for line in lines],
+        "shots": [str(line.shots) for line in lines],
+    }  # fmt: skip
+    constant = {name: cells[0] for name, cells in columns.items() if len(set(cells)) == 1}
+    print("\n".join(f"{name}: {cell}" for name, cell in {"dataset": dataset, **constant}.items()))
+    table = {name: cells for name, cells in columns.items() if name not in constant}
+    if "metric" in table:
+        table["metric"] = [f"{line.metric} {'↑' if metrics[line.metric] else '↓'}" for line in lines]
+    table["steps"] = ["curve" if line.steps == comparison.CURVE else str(line.steps) for line in lines]
+    differences = [line.found.difference for line in lines]
+    table["first - second"] = [f"{d.mean:+.3f}" + ("" if isnan(d.low) else f" [{d.low:+.3f}, {d.high:+.3f}]") for d in differences]
+    table["P"] = [f"{line.found.better.mean:.2f}" for line in lines]
+    table["d"] = ["-" if isnan(line.found.effect) else f"{line.found.effect:+.2f}" for line in lines]
+    table["p"] = ["-" if isnan(line.p) else f"{line.p:.4f}" for line in lines]
+    table["better"] = [line.better or "-" for line in lines]
+    sides = ["left" if name in ("first", "second", "metric", "better") else "right" for name in table]
+    print("\n" + tabulate(table, "keys", tablefmt="simple", disable_numparse=True, colalign=sides))
+    print(f"\n{LEGEND}\n")
+
+
+def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics: Mapping[str, bool]) -> None:
     from itertools import groupby
 
     from benchmark import comparison
 
     places = sorted(lines, key=lambda line: (line.metric, line.shots, line.steps == comparison.CURVE, line.steps))
     pairs = len(chosen) * (len(chosen) - 1) // 2
-    for (metric, _, _), group in groupby(places, key=lambda line: (line.metric, line.shots, line.steps)):
-        here = list(group)
+    for (metric, shots, _), group in groupby(places, key=lambda line: (line.metric, line.shots, line.steps)):
+        # Two that use no support set differ by the same everywhere.
+        here = [*group, *(line for line in lines if shots and not line.shots and line.metric == metric)]
         if len(here) == pairs:
             groups = comparison.ranking(chosen, here, metrics[metric])
-            text = " > ".join(" = ".join(names) for names in groups)
-            console.print(f"{metric}, {comparison.place(here[0])}: {text}", highlight=False, markup=False)
+            print(f"{metric}, {comparison.place(here[0])}: {' > '.join(' = '.join(names) for names in groups)}")
 
 
-def _folders(name: str, table: str, output: Path) -> list[Path]:
-    """The run folder of that path, or those behind an algorithm's rows."""
+def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> list[Path]:
+    """The run folders of those paths, and those behind the rows of those names."""
     from benchmark import leaderboard
+    from benchmark.errors import UsageError
+
+    names = [name for name in wanted if not Path(name).is_dir()]
+    found = _find(names, _tables(table, output, names[0])) if names else {}
+    folders = []
+    for name in wanted:
+        if name not in found:
+            folders.append(Path(name))
+            continue
+        path, rows = found[name]
+        for run_id in dict.fromkeys(run_id for row in _one_configuration(name, path, rows, columns) for run_id in row["run_ids"].split()):
+            folder = leaderboard.run_folder(path, run_id, [output])
+            if folder is None:
+                raise UsageError(f"{run_id}, which a row of {name} in {path} was made from, is not in {output}; say where with --output.")
+            folders.append(folder)
+    if found:
+        print(f"Algorithms by their rows in {', '.join(dict.fromkeys(str(path) for path, _ in found.values()))}.")
+    return folders
+
+
+def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
+    """Where to look for algorithms: the table of that path, or the committed tables and those of one's own runs."""
     from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
     from benchmark.registry import normalise, suggest
 
-    if Path(name).is_dir():
-        return [Path(name)]
-    (path,) = table_files(table)
-    rows = leaderboard.read(path)
-    found = [run_id for row in rows if row["algorithm"] == normalise(name) for run_id in row["run_ids"].split()]
+    if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
+        return [Path(wanted)]
+    every = sorted(output.glob("*.csv"))
+    with suppress(UsageError):
+        every = [*table_files(None), *every]
+    if not every:
+        raise UsageError(f"There is no run folder {name}, and no leaderboard to find it in; say where with --table or --output.")
+    found = [path for path in every if wanted is None or path.stem == normalise(wanted)]
     if not found:
-        hint = suggest(name, {row["algorithm"] for row in rows})
-        raise UsageError(f"There is no run folder {name}, and no such algorithm in {path}{hint}")
-    folders = []
-    for run_id in dict.fromkeys(found):
-        places = [place / run_id for place in (path.parent / leaderboard.RUNS, output) if (place / run_id).is_dir()]
-        if not places:
-            raise UsageError(f"{run_id}, which the row of {name} was made from, is not in {output}; say where with --output.")
-        folders.append(places[0])
-    return folders
+        raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(str(wanted), sorted({path.stem for path in every}))}")
+    return found
 
 
-def _senses(result: Mapping[str, Any], columns: Sequence[str], plugins: Sequence[str]) -> dict[str, bool]:
-    """Whether higher is better, for each wanted column of a run's metrics."""
-    from benchmark import registry
+def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path, Rows]]:
+    """Each name's rows, and their table: one that has all the names, or else a committed one and that of one's own runs."""
+    from benchmark import leaderboard
+    from benchmark.errors import BenchmarkError, UsageError
+    from benchmark.registry import suggest
+
+    boards: dict[Path, Rows] = {}
+    damaged: list[BenchmarkError] = []
+    for path in tables:
+        try:
+            boards[path] = leaderboard.read(path)
+        except BenchmarkError as error:
+            damaged.append(error)
+    for group in [*([path] for path in boards), *([path for path in boards if path.stem == one.stem] for one in boards)]:
+        found = {name: (path, rows) for name in names for path in reversed(group) if (rows := _rows(boards[path], name))}
+        if len(found) == len(set(names)):
+            return found
+    if damaged:
+        raise damaged[0]
+    places = ", ".join(map(str, boards))
+    for name in names:
+        if not any(_rows(rows, name) for rows in boards.values()):
+            hint = suggest(name, sorted({row["algorithm"] for rows in boards.values() for row in rows}))
+            raise UsageError(f"There is no run folder {name}, and no such algorithm in {places} (--table says where else){hint}")
+    raise UsageError(f"No dataset has {', '.join(names)} together in {places}; say where with --table.")
+
+
+def _rows(rows: Rows, name: str) -> Rows:
+    """Those of an algorithm, ``reptile``, or of one of its configurations, ``reptile:d37ca7c2``."""
+    from benchmark.registry import normalise
+
+    algorithm, _, options = name.partition(":")
+    return [row for row in rows if row["algorithm"] == normalise(algorithm) and row["options"].startswith(options)]
+
+
+def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]) -> Rows:
+    """The rows of the name's one configuration that was scored with all these metrics."""
     from benchmark.errors import UsageError
 
-    known: dict[str, bool] = {}
-    for name in result["metric_versions"]:
-        known |= registry.load("metric", name, plugins).higher_is_better
+    kinds: dict[str, Rows] = {}
+    for row in rows:
+        kinds.setdefault(row["options"], []).append(row)
+    scored = [own for own in kinds.values() if all(own[0].get(column) for column in columns)]
+    if len(scored or kinds) > 1:
+        labels = [f"{own[0]['algorithm']}:{options} ({own[0]['preset']}, {own[0]['status']})" for options, own in kinds.items()]
+        raise UsageError(f"{name} has several configurations in {path}; name one of them: {', '.join(sorted(labels))}.")
+    return scored[0] if scored else rows
+
+
+def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[str]) -> tuple[dict[str, bool], set[str]]:
+    """Whether higher is better, for each wanted column of the runs' metrics; and the plugins that score them."""
+    from benchmark import registry
+    from benchmark.errors import BenchmarkError, UsageError
+    from benchmark.results import read_result
+
+    known: dict[str, tuple[bool, str]] = {}
+    for name in dict.fromkeys(name for folder in folders for name in read_result(folder)["metric_versions"]):
+        with suppress(BenchmarkError):  # a metric of somebody's plugin file, which may not be the one that is asked for
+            known |= {column: (higher, name) for column, higher in registry.load("metric", name, plugins).higher_is_better.items()}
     for column in columns:
         if column not in known:
-            raise UsageError(f"There is no metric {column!r} in these runs{registry.suggest(column, known)}")
-    return {column: known[column] for column in columns}
+            raise UsageError(f"There is no metric {column!r} in these runs{registry.suggest(column, sorted(known))}")
+    return {column: known[column][0] for column in columns}, {known[column][1] for column in columns}

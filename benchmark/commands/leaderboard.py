@@ -34,12 +34,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows so")
     verify = actions.add_parser("verify", help="compute rows again")
     verify.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")
-    verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="more folders that hold runs")
+    verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="where else runs lie than beside the table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
     from benchmark import leaderboard, leaderboard_table
+    from benchmark.errors import UsageError
     from benchmark.registry import normalise
 
     if args.action == "show":
@@ -48,7 +49,12 @@ def run(args: argparse.Namespace) -> int:
             if len(tables) > 1:
                 print(f"{chr(10) if number else ''}{path.stem}")
             chosen = [name.strip() for name in args.metrics.split(",") if name.strip()]
-            print(leaderboard_table.show(path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort))
+            try:
+                print(leaderboard_table.show(path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort))
+            except UsageError as error:
+                if len(tables) == 1:
+                    raise
+                print(error)
         return 0
     if args.action == "cite":
         print(leaderboard_table.cite(table_files(args.table)[0], normalise(args.algorithm), args.shots, args.steps))
@@ -70,7 +76,7 @@ def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
 
     problems = 0
     for path in paths:
-        report = check(path, places)
+        report = check(path, places, local=path.resolve().parent not in _committed())
         problems += len(report.problems)
         print("\n".join(report.problems), end="\n" if report.problems else "")
         unknown = f", {report.unknown} not (their runs are not here)" if report.unknown else ""
@@ -84,24 +90,28 @@ def folder() -> Path:
     return (root if (root / "pyproject.toml").is_file() else Path()) / "leaderboards"
 
 
+def _committed() -> list[Path]:
+    import benchmark
+
+    return list(dict.fromkeys([folder().resolve(), *(Path(root, "leaderboards").resolve() for root in benchmark.__path__)]))
+
+
 def table_files(wanted: str | None) -> list[Path]:
     """The CSV files meant: all, a dataset's, or the one of that path.
 
     Raises:
         UsageError: there is none.
     """
-    import benchmark
     from benchmark.errors import UsageError
     from benchmark.registry import normalise, suggest
 
     if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
         return [Path(wanted)]
-    folders = dict.fromkeys([folder().resolve(), *(Path(root, "leaderboards").resolve() for root in benchmark.__path__)])
-    found = {path.stem: path for place in reversed(list(folders)) for path in sorted(place.glob("*.csv"))}
+    found = {path.stem: path for place in reversed(_committed()) for path in sorted(place.glob("*.csv"))}
     if wanted is None and found:
         return list(found.values())
     if wanted and normalise(wanted) in found:
         return [found[normalise(wanted)]]
     if wanted is None:
         raise UsageError(f"There is no leaderboard in {folder()} yet: 'leaderboard add RUN...' makes one.")
-    raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(wanted, found)}")
+    raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(wanted, sorted(found))}")
