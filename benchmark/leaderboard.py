@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
 
     results = [read_result(folder) for folder in folders]
     _refuse(folders, results, preliminary, local)
-    old = read(path) if path.exists() else []
+    old = _read_or_set_aside(path, local) if path.exists() else []
     new = compute_rows(folders, results, status_of(results))
     for row in old:
         if not local and (what := conflict(row, new[0])):
@@ -72,6 +73,19 @@ def status_of(results: Sequence[dict[str, Any]]) -> str:
     if any(result["limited"] for result in results):
         return "limited"
     return "ok" if len(results) >= MIN_SEEDS else "preliminary"
+
+
+def _read_or_set_aside(path: Path, local: bool) -> list[dict[str, str]]:
+    """The rows; a table of one's own runs that another version wrote must not stand in the way of a run that is done."""
+    try:
+        return read(path)
+    except BenchmarkError as error:
+        if not local:
+            raise
+        aside = path.with_suffix(".csv.old")
+        path.replace(aside)
+        print(f"{error} It is kept as {aside}; a new table is begun.", file=sys.stderr)
+        return []
 
 
 def order(row: dict[str, str]) -> tuple[object, ...]:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 # Before torch, numpy and numba are imported: parallel tests with a thread per core each stall one another.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("WANDB_MODE", "offline")
 
 import pytest  # noqa: E402
+
+# Started in the background, a process ignores Ctrl-C, and so do its children; the tests of Ctrl-C are to work there too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -276,3 +276,14 @@ def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: 
         cite(table, "reptil")
     with pytest.raises(UsageError, match="so many shots"):
         cite(table, "reptile", shots=3)
+
+
+def test_a_local_table_of_another_version_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "d.csv"
+    table.write_text("algorithm,mcd\nreptile,7\n")
+    folder = make_run(tmp_path)
+    with pytest.raises(BenchmarkError):
+        add([folder], table, preliminary=True)
+    add([folder], table, preliminary=True, local=True)
+    assert len(read(table)) == 2 and (tmp_path / "d.csv.old").read_text().startswith("algorithm,mcd")
+    assert "kept as" in capsys.readouterr().err
