@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmark.outer_loop import InnerLoopAlgorithm
+from benchmark.learning.outer_loop import InnerLoopAlgorithm
 
 
 class ANIL(InnerLoopAlgorithm):

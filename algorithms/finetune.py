@@ -10,14 +10,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from benchmark import lora
 from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
-from benchmark.augmentation import AUGMENTATIONS, augment
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.inner_loop import Parameters, both_halves, joint_step, select, sizes
-from benchmark.lora import LoRAVoice
+from benchmark.learning import lora
+from benchmark.learning.augmentation import AUGMENTATIONS, augment
+from benchmark.learning.lora import LoRAVoice
 
 UNFREEZING = ("output", "decoder", "variance", "embedding", "all")
 """The order in which groups thaw: from the output towards the input; "all" brings what no other group has."""
@@ -61,7 +61,8 @@ class FineTune(Algorithm):
             unfreeze_every: steps between one group's unfreezing and the next one's, output side first; 0: all at once.
             lora_rank: rank of the adapters in the groups' linear layers, the only thing then adapted; 0: no adapters.
             lora_alpha: scale of the adapters: weight + lora_alpha / lora_rank * B A; above 0.
-            augmentation: of the support set, anew at each step: any of speed, pitch, gain, noise, mask (``benchmark.augmentation``).
+            augmentation: of the support set, anew at each step: any of speed, pitch, gain, noise, mask
+                (:mod:`benchmark.learning.augmentation`).
             early_stopping: evaluate the held-out utterance every so many steps; 0: none is held out. Needs 3 shots.
             normalisation: "frozen", or "adapted": the mean and deviation of each mel band, which the backbone's output is
                 scaled by, are the support set's own (from step 0 on).

@@ -11,7 +11,7 @@ from torch import Tensor
 from benchmark.backbone import call
 from benchmark.batch import Batch
 from benchmark.inner_loop import descend, gradients
-from benchmark.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
+from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
 
 
 class IMAML(InnerLoopAlgorithm):

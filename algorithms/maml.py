@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from benchmark.outer_loop import InnerLoopAlgorithm
+from benchmark.learning.outer_loop import InnerLoopAlgorithm
 
 
 class MAML(InnerLoopAlgorithm):

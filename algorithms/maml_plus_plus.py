@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmark.algorithm import Task
 from benchmark.backbone import Backbone
-from benchmark.outer_loop import RATE_SPEED, InnerLoopAlgorithm, InnerLoopConfig
+from benchmark.learning.outer_loop import RATE_SPEED, InnerLoopAlgorithm, InnerLoopConfig
 
 
 class MAMLPlusPlus(InnerLoopAlgorithm):

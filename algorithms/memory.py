@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.backbone import Backbone
-from benchmark.recall import Cell, RecallLearner
+from benchmark.learning.recall import Cell, RecallLearner
 
 
 def cosines(matrix: Tensor, keys: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
-from benchmark.outer_loop import RATE_SPEED, InnerLoopAlgorithm
+from benchmark.learning.outer_loop import RATE_SPEED, InnerLoopAlgorithm
 
 
 class MetaSGD(InnerLoopAlgorithm):

@@ -15,9 +15,9 @@ from benchmark.algorithm import AdaptedVoice, Task, Voice, pinned
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
 from benchmark.inner_loop import descend, select, sizes
-from benchmark.metric_losses import contrastive, ge2e, prototypical, triplet
-from benchmark.speaker_conditioning import Boosted, SpeakerConditioned
-from benchmark.speaker_encoders import ENCODERS, SpeakerEncoder
+from benchmark.learning.metric_losses import contrastive, ge2e, prototypical, triplet
+from benchmark.learning.speaker_conditioning import Boosted, SpeakerConditioned
+from benchmark.learning.speaker_encoders import ENCODERS, SpeakerEncoder
 
 LOSSES = ("siamese", "triplet", "prototypical", "ge2e")
 
@@ -46,8 +46,8 @@ class MetricLearning(SpeakerConditioned):
         """Encoder, losses, and adaptation.
 
         Attributes:
-            loss: "siamese" (contrastive), "triplet" (semi-hard), "prototypical" or "ge2e"; see :mod:`benchmark.metric_losses`.
-            encoder: "xvector" or "ecapa", trained from scratch; see :mod:`benchmark.speaker_encoders`.
+            loss: "siamese" (contrastive), "triplet" (semi-hard), "prototypical" or "ge2e"; see :mod:`benchmark.learning.metric_losses`.
+            encoder: "xvector" or "ecapa", trained from scratch; see :mod:`benchmark.learning.speaker_encoders`.
             embedding_dim: length of an embedding, at least 2.
             metric_weight: of the metric loss, at least 0.
             table_weight: of the regression onto the training speakers' pretrained vectors, at least 0.

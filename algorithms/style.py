@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from benchmark.algorithm import Task, pinned
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
-from benchmark.speaker_conditioning import Boosted, SpeakerConditioned
+from benchmark.learning.speaker_conditioning import Boosted, SpeakerConditioned
 
 
 class GatedConv(nn.Module):

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
-from benchmark.corpus import PreparedUtterance
+from benchmark.data.corpus import PreparedUtterance
 from benchmark.vocoder import Vocoder
 
 
@@ -126,7 +126,7 @@ class Algorithm(nn.Module, ABC):
             the same one are refused.
 
     One that embeds speech may define ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and
-    leaves ``self`` as it was; a run then measures the embedding space (:mod:`benchmark.embedding_space`).
+    leaves ``self`` as it was; a run then measures the embedding space (:mod:`benchmark.scoring.embedding_space`).
     """
 
     trains: ClassVar[bool] = True

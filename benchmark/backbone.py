@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.batch import Batch
-from benchmark.corpus import Statistics
+from benchmark.data.corpus import Statistics
 from benchmark.mel import MelSpec
 
 

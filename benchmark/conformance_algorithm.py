@@ -15,7 +15,7 @@ from torch.nn.functional import pad
 from benchmark import registry
 from benchmark.algorithm import Algorithm, Sentence, Task
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.corpus import PreparedUtterance
+from benchmark.data.corpus import PreparedUtterance
 from benchmark.errors import AdaptationFailed
 from benchmark.mel import MelSpec
 from benchmark.tiny import tiny_backbone, tiny_batch

@@ -1,7 +1,7 @@
 """What a dataset plugin is: a corpus of recorded (or rendered) speech by many speakers.
 
 A dataset says who speaks, what is said and where the audio lies. Decoding, trimming, phonemes, durations and features
-are the harness's work (:mod:`benchmark.prepare`), and so is sampling, so that every algorithm sees the same episodes.
+are the harness's work (:mod:`benchmark.data.prepare`), and so is sampling, so that every algorithm sees the same episodes.
 """
 
 from __future__ import annotations

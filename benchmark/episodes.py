@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.algorithm import Task
 from benchmark.batch import collate
-from benchmark.corpus import Corpus
+from benchmark.data.corpus import Corpus
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import digest_of, read_json, write_json

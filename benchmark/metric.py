@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.corpus import Corpus, Words
+from benchmark.data.corpus import Corpus, Words
 
 SAMPLE_RATE = 16_000
 """All scoring happens at this rate, in Hz."""

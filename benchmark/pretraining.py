@@ -15,7 +15,7 @@ from pytorch_lightning.loggers import Logger
 from benchmark import checkpoint
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import Batch, collate
-from benchmark.corpus import Corpus
+from benchmark.data.corpus import Corpus
 from benchmark.files import digest_of
 from benchmark.inner_loop import joint_step
 from benchmark.locks import locked

@@ -14,10 +14,8 @@ from pytorch_lightning.loggers import Logger
 
 from benchmark import checkpoint, config, registry, run_logs
 from benchmark.algorithm import Algorithm
-from benchmark.corpora import open_corpus, open_manifest
-from benchmark.corpus import Corpus
-from benchmark.embedding_space import embedding_space
-from benchmark.episode_log import EpisodeLog
+from benchmark.data.corpora import open_corpus, open_manifest
+from benchmark.data.corpus import Corpus
 from benchmark.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, check_tasks, first
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.evaluation import Evaluator, evaluate
@@ -26,8 +24,10 @@ from benchmark.locks import locked
 from benchmark.metric import Metric, MetricContext
 from benchmark.pretraining import build, pretrained, speaker_index
 from benchmark.progress import progress
-from benchmark.results import RunIdentity, git_state, run_id, write_result
+from benchmark.results.episode_log import EpisodeLog
+from benchmark.results.result import RunIdentity, git_state, run_id, write_result
 from benchmark.run_check import is_sound
+from benchmark.scoring.embedding_space import embedding_space
 from benchmark.settings import RunSettings
 from benchmark.source import harness_file
 from benchmark.training import Budget, fit

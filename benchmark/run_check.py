@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from benchmark.episode_log import set_aside
-from benchmark.episode_tables import COSTS_FILE, EPISODES_FILE, REPAIR, metric_columns, read_costs, read_episodes
 from benchmark.errors import BenchmarkError
+from benchmark.results.episode_log import set_aside
+from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, REPAIR, metric_columns, read_costs, read_episodes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,7 +62,7 @@ def check_curve(folder: Path, result: Mapping[str, Any], episodes: pd.DataFrame)
 
 def is_sound(folder: Path) -> bool:
     """Whether a complete run's files can be used; if not, says why, and leaves nothing that contradicts what will be done anew."""
-    from benchmark.results import read_result
+    from benchmark.results.result import read_result
 
     try:
         result = read_result(folder)

@@ -22,7 +22,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec, log_mel
-from benchmark.results import RunIdentity, read_result
+from benchmark.results.result import RunIdentity, read_result
 
 KINDS = ("wandb", "tensorboard", "csv")
 PROJECT = "few-shot-tts-benchmark"

@@ -18,14 +18,14 @@ import torch
 from benchmark import checkpoint, config, registry
 from benchmark.algorithm import Algorithm, Sentence
 from benchmark.batch import Batch
-from benchmark.corpus import Corpus, token_symbols
-from benchmark.corpus_aligner import corpus_aligner
+from benchmark.data.corpus import Corpus, token_symbols
+from benchmark.data.corpus_aligner import corpus_aligner
+from benchmark.data.phonemes import phonemise
+from benchmark.data.recordings import LeftOut, NeedsTranscripts, Recording, mels_only, told, transcribed, unknown
 from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, UsageError
 from benchmark.metric import Audio
-from benchmark.phonemes import phonemise
 from benchmark.pretraining import build
-from benchmark.recordings import LeftOut, NeedsTranscripts, Recording, mels_only, told, transcribed, unknown
-from benchmark.results import read_result
+from benchmark.results.result import read_result
 from benchmark.settings import RunSettings
 from benchmark.vocoder import Vocoder
 
@@ -180,7 +180,7 @@ def similarity(audio: Audio, recordings: list[Recording]) -> tuple[float, float 
     """
     # The encoder belongs to the metric; its constants need a corpus, its embedding does not.
     from benchmark.metrics.speaker_similarity import embed
-    from benchmark.verification import normalised
+    from benchmark.scoring.verification import normalised
 
     known: list[Any] = []
     reason = ""

@@ -27,10 +27,10 @@ from typing import Any
 
 from benchmark import config, registry
 from benchmark.algorithm import Algorithm
-from benchmark.corpora import open_corpus, open_manifest
-from benchmark.episode_tables import EPISODES_FILE, read_episodes
+from benchmark.data.corpora import open_corpus, open_manifest
 from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
 from benchmark.files import digest_of, write_text
+from benchmark.results.episode_tables import EPISODES_FILE, read_episodes
 from benchmark.run import Places, identify, run
 from benchmark.settings import RunSettings
 

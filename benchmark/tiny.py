@@ -9,7 +9,7 @@ import torch
 from benchmark import registry
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import Batch
-from benchmark.corpus import Statistics
+from benchmark.data.corpus import Statistics
 from benchmark.mel import MelSpec
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.data.espeak import VoiceSettings, speak
 from benchmark.dataset import Dataset, DatasetCard, Segment, Utterance
-from benchmark.espeak import VoiceSettings, speak
 
 # fmt: off
 VOICES = {

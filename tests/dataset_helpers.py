@@ -11,7 +11,7 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from benchmark.espeak import VoiceSettings, speak
+from benchmark.data.espeak import VoiceSettings, speak
 
 SENTENCES = (
     "A tall boy painted the garden gate", "She sees a red kite over the sea", "Tell me where the dog is hiding",

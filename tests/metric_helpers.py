@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.signal import lfilter
 
-from benchmark.corpus import ARRAYS, CORPUS_FORMAT, SPECIAL_SYMBOLS, Corpus, token_symbols
+from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, SPECIAL_SYMBOLS, Corpus, token_symbols
 from benchmark.files import digest_of_file
 from benchmark.mel import MelSpec, log_mel
 from benchmark.metric import SAMPLE_RATE, Audio, Sample

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.recall import Cell
+from benchmark.learning.recall import Cell
 
 SYMBOLS, LABELS, PAIRS, WIDTH = 24, 8, 8, 16
 

@@ -11,8 +11,8 @@ import numpy as np
 import soundfile
 
 from benchmark.cli import main
-from benchmark.episode_log import CostRow, EpisodeLog, EpisodeRow
-from benchmark.results import RunIdentity, run_id, write_result
+from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
+from benchmark.results.result import RunIdentity, run_id, write_result
 
 COLUMNS = ("mcd", "speaker_similarity", "gap_closed")
 RATE = 16_000

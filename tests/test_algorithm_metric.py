@@ -17,9 +17,9 @@ from benchmark.algorithm import Algorithm, Sentence, Task
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import AdaptationFailed, BenchmarkError, UsageError
 from benchmark.inner_loop import sizes
-from benchmark.speaker_encoders import SpeakerEncoder, windows
+from benchmark.learning.speaker_encoders import SpeakerEncoder, windows
+from benchmark.scoring.verification import equal_error_rate, verification_trials
 from benchmark.tiny import tiny_backbone, tiny_batch
-from benchmark.verification import equal_error_rate, verification_trials
 
 LOSSES, ENCODERS = ("siamese", "triplet", "prototypical", "ge2e"), ("xvector", "ecapa")
 

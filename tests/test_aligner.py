@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.aligner import HOP_SECONDS, STATES, Aligner, AlignmentItem, CannotAlign, mfcc
-from benchmark.corpus import Words
+from benchmark.data.aligner import HOP_SECONDS, STATES, Aligner, AlignmentItem, CannotAlign, mfcc
+from benchmark.data.corpus import Words
 
 PHONES = ("a", "i", "m", "s", "t")
 Truth = list[list[tuple[int, int]]]

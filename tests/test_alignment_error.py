@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmark import registry
-from benchmark.aligner import Aligner
-from benchmark.alignment_error import load, main, measure, plot
+from benchmark.data.aligner import Aligner
+from benchmark.data.alignment_error import load, main, measure, plot
 from benchmark.dataset import SPLITS, Segment
 
 

@@ -10,7 +10,7 @@ import pyloudnorm
 import pytest
 import soundfile
 
-from benchmark.audio import LOUDNESS, SAMPLE_RATE, Unusable, is_cut_short, speech_bounds, standardise
+from benchmark.data.audio import LOUDNESS, SAMPLE_RATE, Unusable, is_cut_short, speech_bounds, standardise
 from tests.dataset_helpers import SENTENCES, speech
 
 Audio = npt.NDArray[np.float32]

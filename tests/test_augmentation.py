@@ -8,9 +8,9 @@ import pytest
 import torch
 import torchaudio
 
-from benchmark.augmentation import AUGMENTATIONS, PITCH, augment, retimed, warped
 from benchmark.batch import Batch
 from benchmark.conformance import tiny_backbone, tiny_batch
+from benchmark.learning.augmentation import AUGMENTATIONS, PITCH, augment, retimed, warped
 from benchmark.mel import MelSpec, log_mel
 
 SPEC = tiny_backbone().spec

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from benchmark import cli, leaderboard, results
+from benchmark import cli
 from benchmark.commands import leaderboard as command
+from benchmark.results import leaderboard
+from benchmark.results import result as results
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from benchmark.cli import main
-from benchmark.comparison import CURVE, compare_all, contenders, ranking, verdicts
-from benchmark.episode_log import EpisodeLog, EpisodeRow
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.leaderboard import add, options
-from benchmark.leaderboard_table import show
-from benchmark.results import RunIdentity, read_result, run_id, write_result
+from benchmark.results.comparison import CURVE, compare_all, contenders, ranking, verdicts
+from benchmark.results.episode_log import EpisodeLog, EpisodeRow
+from benchmark.results.leaderboard import add, options
+from benchmark.results.leaderboard_table import show
+from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 
 STEPS = (0, 5, 20)
 

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from benchmark.audio import standardise
+from benchmark.data.audio import standardise
+from benchmark.data.espeak import VOICELESS_STOPS, VoiceSettings, speak
+from benchmark.data.phonemes import phonemise
 from benchmark.dataset import SPLITS, Dataset, Segment, Utterance
 from benchmark.episodes import normalised
 from benchmark.errors import BenchmarkError
-from benchmark.espeak import VOICELESS_STOPS, VoiceSettings, speak
-from benchmark.phonemes import phonemise
 
 plugin = importlib.import_module("benchmark.datasets.espeak")
 Espeak = plugin.Espeak

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmark.corpora import open_corpus, open_manifest
+from benchmark.data.corpora import open_corpus, open_manifest
 from benchmark.dataset import SPLITS
 from benchmark.episodes import Manifest, check_manifest, make_manifest, normalised
 from benchmark.errors import BenchmarkError

@@ -8,8 +8,8 @@ from pathlib import Path
 from benchmark import registry
 from benchmark.cli import commands
 from benchmark.episodes import PROTOCOL_VERSION
-from benchmark.leaderboard import COSTS, IDENTITY, PROVENANCE
-from benchmark.statistics import RESAMPLES
+from benchmark.results.leaderboard import COSTS, IDENTITY, PROVENANCE
+from benchmark.results.statistics import RESAMPLES
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = (ROOT / "leaderboards" / "README.md").read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ import torch
 from torch.nn import functional as F
 
 from benchmark.batch import Batch
-from benchmark.corpus import Corpus
-from benchmark.embedding_space import embedding_space, project
+from benchmark.data.corpus import Corpus
+from benchmark.scoring.embedding_space import embedding_space, project
 from tests.metric_helpers import write_corpus
 
 SPEAKERS = ["ann", "bob", "cid"]

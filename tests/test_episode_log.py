@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.episode_log import CostRow, EpisodeLog, EpisodeRow
-from benchmark.episode_tables import Block, read_costs, read_episodes
 from benchmark.errors import BenchmarkError
+from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
+from benchmark.results.episode_tables import Block, read_costs, read_episodes
 
 BLOCKS: list[Block] = [(speaker, 0, shots) for speaker in ("anna", "bert", "carl") for shots in (5, 10)]
 COLUMNS = ("mcd", "stoi")

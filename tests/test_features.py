@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from benchmark.features import energy, pitch
+from benchmark.data.features import energy, pitch
 from benchmark.mel import MelSpec, log_mel
 
 SPEC = MelSpec()

@@ -13,13 +13,13 @@ import pytest
 
 from benchmark import registry
 from benchmark.cli import main
-from benchmark.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.leaderboard import FACTS, add, read
-from benchmark.leaderboard_check import check
-from benchmark.leaderboard_table import cite, show
 from benchmark.metric import Metric
-from benchmark.results import RunIdentity, read_result, run_id, write_result
+from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
+from benchmark.results.leaderboard import FACTS, add, read
+from benchmark.results.leaderboard_check import check
+from benchmark.results.leaderboard_table import cite, show
+from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 
 
 def make_run(root: Path, seed: int = 0, clean: bool = True, facts: Mapping[str, float] | None = None, **changes: Any) -> Path:

@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmark import lora
 from benchmark.algorithm import AdaptedVoice, Sentence
 from benchmark.backbone import call
 from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.errors import UsageError
 from benchmark.inner_loop import select
+from benchmark.learning import lora
 
 LAYER = "decoder.blocks.0.project"
 NAME = f"{LAYER}.weight"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmark.metric_losses import contrastive, ge2e, prototypical, semi_hard_triplets, squared_distances, triplet
+from benchmark.learning.metric_losses import contrastive, ge2e, prototypical, semi_hard_triplets, squared_distances, triplet
 
 LABELS = torch.tensor([7, 7, 2, 2, 7, 2, 4, 4, 4])
 

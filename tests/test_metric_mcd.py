@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.errors import CannotScore
 from benchmark.metrics.mcd import DECIBEL, MCD
-from benchmark.world import analyse, path, warping
+from benchmark.scoring.world import analyse, path, warping
 from tests.metric_helpers import sample, say, unusable_audio
 
 METRIC = MCD()

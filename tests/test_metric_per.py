@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark import recogniser
-from benchmark.corpus import Corpus
+from benchmark.data.corpus import Corpus
 from benchmark.errors import CannotScore, UsageError
 from benchmark.metric import MetricContext
 from benchmark.metrics.per import PER, example_of
-from benchmark.recogniser import MEL
+from benchmark.scoring import recogniser
+from benchmark.scoring.recogniser import MEL
 from tests.metric_helpers import PHONES, sample, say, unusable_audio, write_corpus
 
 CONFIG = PER.Config(channels=48, blocks=2, hidden=32, epochs=25, batch=8, learning_rate=4e-3)

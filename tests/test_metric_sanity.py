@@ -17,7 +17,7 @@ from benchmark.metrics.mcd import MCD
 from benchmark.metrics.pesq import PESQ
 from benchmark.metrics.speaker_similarity import embed
 from benchmark.metrics.stoi import STOI
-from benchmark.verification import equal_error_rate, normalised, verification_trials
+from benchmark.scoring.verification import equal_error_rate, normalised, verification_trials
 from tests.metric_helpers import SPEC, sample
 
 SILENCE = 6400

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark.corpus import Corpus
+from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
 from benchmark.metric import MetricContext
 from benchmark.metrics import speaker_similarity
 from benchmark.metrics.speaker_similarity import SpeakerSimilarity, embed
-from benchmark.verification import equal_error_rate, verification_trials
+from benchmark.scoring.verification import equal_error_rate, verification_trials
 from tests.metric_helpers import sample, say, unusable_audio, write_corpus
 
 TEST_SPEAKERS = ["ann", "bob", "cid"]

@@ -17,7 +17,7 @@ from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.inner_loop import select
-from benchmark.outer_loop import RATE_SPEED
+from benchmark.learning.outer_loop import RATE_SPEED
 from tests.toy_backbones import Linear, Quadratic, points
 
 ALPHA, LAMBDA = 0.1, 0.7

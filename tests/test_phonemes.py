@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from benchmark.data.phonemes import phonemise
 from benchmark.errors import BenchmarkError
-from benchmark.phonemes import phonemise
 
 
 def test_words_and_their_phones() -> None:

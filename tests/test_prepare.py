@@ -18,18 +18,18 @@ import soundfile
 import torch
 
 from benchmark import cli
-from benchmark.aligner import AlignmentItem, mfcc
-from benchmark.audio import Unusable, standardise
-from benchmark.corpora import open_corpus
-from benchmark.corpus import BOUNDARY, SILENCE, Corpus, token_symbols
+from benchmark.data.aligner import AlignmentItem, mfcc
+from benchmark.data.audio import Unusable, standardise
+from benchmark.data.corpora import open_corpus
+from benchmark.data.corpus import BOUNDARY, SILENCE, Corpus, token_symbols
+from benchmark.data.drafts import Chunk, Draft, Drafts, draft
+from benchmark.data.phonemes import phonemise
+from benchmark.data.shards import SHARD_SPEAKERS, durations, group
 from benchmark.dataset import SPLITS, Dataset, Segment
-from benchmark.drafts import Chunk, Draft, Drafts, draft
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of_file
-from benchmark.leaderboard import COSTS, IDENTITY, PROVENANCE
 from benchmark.mel import log_mel
-from benchmark.phonemes import phonemise
-from benchmark.shards import SHARD_SPEAKERS, durations, group
+from benchmark.results.leaderboard import COSTS, IDENTITY, PROVENANCE
 from tests.dataset_helpers import SENTENCES, speech, speechocean
 from tests.process_helpers import ended, workers_of
 
@@ -125,7 +125,7 @@ def test_killed_anywhere_it_goes_on_and_ends_the_same(
         drafted.append(chunk.speaker)
         return draft(chunk, dataset)
 
-    module = importlib.import_module("benchmark.prepare")
+    module = importlib.import_module("benchmark.data.prepare")
     monkeypatch.setattr(module, "draft", counted)
     listened: list[str] = []
 
@@ -180,7 +180,7 @@ def test_a_damaged_cache_is_made_anew(
 def test_a_chunk_damaged_between_kill_and_resumption_is_made_anew(
     corpus: Corpus, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    module = importlib.import_module("benchmark.prepare")
+    module = importlib.import_module("benchmark.data.prepare")
 
     def stop(*_: object) -> None:
         raise KeyboardInterrupt

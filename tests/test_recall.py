@@ -14,7 +14,7 @@ from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.errors import AdaptationFailed
-from benchmark.recall import SPEED, PhoneAcoustics, QuickLinear, RecallLearner
+from benchmark.learning.recall import SPEED, PhoneAcoustics, QuickLinear, RecallLearner
 
 LEARNERS = ("memory", "fast_weights")
 

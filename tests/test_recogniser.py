@@ -10,8 +10,8 @@ import pytest
 import torch
 from torchaudio.functional import edit_distance
 
-from benchmark import recogniser
-from benchmark.recogniser import STRIDE, Example, Recogniser, Training, augment, normalise, train, transcribe
+from benchmark.scoring import recogniser
+from benchmark.scoring.recogniser import STRIDE, Example, Recogniser, Training, augment, normalise, train, transcribe
 
 SIZES = {"n_mels": 80, "phones": 3, "channels": 32, "blocks": 2, "hidden": 24}
 

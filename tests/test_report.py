@@ -17,11 +17,11 @@ import soundfile
 from PIL import Image
 
 from benchmark.cli import main
-from benchmark.leaderboard import compute_rows
 from benchmark.report import charts, sounds, tables
 from benchmark.report.boards import Board, boards
 from benchmark.report.page import transcripts
-from benchmark.results import read_result
+from benchmark.results.leaderboard import compute_rows
+from benchmark.results.result import read_result
 from tests.report_helpers import HOSTILE, HOSTILE_TEXT, make_corpus, make_report, make_run
 
 VOID = {"meta", "link", "img", "input", "br", "wbr"}

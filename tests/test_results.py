@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from benchmark.results import git_state
+from benchmark.results.result import git_state
 
 
 def test_code_that_is_not_committed_is_dirty_and_other_files_are_not(tmp_path: Path) -> None:

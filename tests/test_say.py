@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark import recordings, registry, say
-from benchmark.aligner import Aligner
+from benchmark import registry, say
 from benchmark.cli import main
-from benchmark.corpora import open_corpus
-from benchmark.corpus_aligner import corpus_aligner
+from benchmark.data import recordings
+from benchmark.data.aligner import Aligner
+from benchmark.data.corpora import open_corpus
+from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.mel import MelSpec
 from benchmark.metric import MetricContext
 from benchmark.metrics.duration_error import DurationError

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmark.statistics import area, compare, estimate, estimate_eer, holm, summarise
+from benchmark.results.statistics import area, compare, estimate, estimate_eer, holm, summarise
 
 
 def simulated(generator: np.random.Generator, speakers: int = 12, episodes: int = 2, utterances: int = 3) -> pd.DataFrame:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.corpus import SPECIAL_SYMBOLS
+from benchmark.data.corpus import SPECIAL_SYMBOLS
 
 
 class ConditionalLayerNorm(nn.Module):

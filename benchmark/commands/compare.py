@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmark.comparison import Contender, Line
+    from benchmark.results.comparison import Contender, Line
 
 DEFAULT = "gap_closed"
 LEGEND = """\
@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     """Print the comparisons and what they say."""
     from itertools import combinations
 
-    from benchmark import comparison
     from benchmark.errors import UsageError
+    from benchmark.results import comparison
 
     if args.steps not in (None, "curve") and not args.steps.isdecimal():
         raise UsageError(f"--steps must be a number or 'curve', not '{args.steps}'.")
@@ -68,7 +68,7 @@ def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool
 
     from tabulate import tabulate
 
-    from benchmark import comparison
+    from benchmark.results import comparison
 
     columns: dict[str, list[str]] = {
         "first": [line.first for line in lines], "second": [line.second for line in lines],
@@ -95,7 +95,7 @@ def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool
 def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics: Mapping[str, bool]) -> None:
     from itertools import groupby
 
-    from benchmark import comparison
+    from benchmark.results import comparison
 
     places = sorted(lines, key=lambda line: (line.metric, line.shots, line.steps == comparison.CURVE, line.steps))
     pairs = len(chosen) * (len(chosen) - 1) // 2
@@ -109,8 +109,8 @@ def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics:
 
 def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> list[Path]:
     """The run folders of those paths, and those behind the rows of those names."""
-    from benchmark import leaderboard
     from benchmark.errors import UsageError
+    from benchmark.results import leaderboard
 
     names = [name for name in wanted if not Path(name).is_dir()]
     found = _find(names, _tables(table, output, names[0])) if names else {}
@@ -151,9 +151,9 @@ def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
 
 def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path, Rows]]:
     """Each name's rows, and their table: one that has all the names, or else a committed one and that of one's own runs."""
-    from benchmark import leaderboard
     from benchmark.errors import BenchmarkError, UsageError
     from benchmark.registry import suggest
+    from benchmark.results import leaderboard
 
     boards: dict[Path, Rows] = {}
     damaged: list[BenchmarkError] = []
@@ -202,7 +202,7 @@ def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[s
     """Whether higher is better, for each wanted column of the runs' metrics; and the plugins that score them."""
     from benchmark import registry
     from benchmark.errors import BenchmarkError, UsageError
-    from benchmark.results import read_result
+    from benchmark.results.result import read_result
 
     known: dict[str, tuple[bool, str]] = {}
     for name in dict.fromkeys(name for folder in folders for name in read_result(folder)["metric_versions"]):

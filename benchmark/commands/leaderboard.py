@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do it."""
-    from benchmark import leaderboard, leaderboard_table
     from benchmark.errors import UsageError
     from benchmark.registry import normalise
+    from benchmark.results import leaderboard, leaderboard_table
 
     if args.action == "show":
         tables = table_files(args.table)
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "verify":
         return _verify(table_files(args.table), args.output)
 
-    from benchmark.results import read_result
+    from benchmark.results.result import read_result
 
     path = args.table or folder() / f"{read_result(args.runs[0])['dataset']}.csv"
     rows = leaderboard.add(args.runs, path, args.preliminary)
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
-    from benchmark.leaderboard_check import check
+    from benchmark.results.leaderboard_check import check
 
     problems = 0
     for path in paths:

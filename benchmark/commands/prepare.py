@@ -24,11 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prepare, and print the report."""
     from benchmark import registry
-    from benchmark.aligner import default_workers
-    from benchmark.corpora import cache_folder, open_corpus
+    from benchmark.data.aligner import default_workers
+    from benchmark.data.corpora import cache_folder, open_corpus
+    from benchmark.data.prepare import describe
     from benchmark.episodes import make_manifest
     from benchmark.errors import UsageError
-    from benchmark.prepare import describe
 
     if args.workers is not None and args.workers < 1:
         raise UsageError(f"--workers must be at least 1, not {args.workers}.")
@@ -51,7 +51,7 @@ def _compared(name: str, version: str) -> Iterator[str]:
     """A line that says so if the dataset's leaderboard was computed on other data."""
     from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
-    from benchmark.leaderboard import read
+    from benchmark.results.leaderboard import read
 
     try:
         (table,) = table_files(name)

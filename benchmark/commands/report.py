@@ -21,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page, and say where and how large it is."""
-    from benchmark.aligner import default_workers
-    from benchmark.corpora import cache_folder
+    from benchmark.data.aligner import default_workers
+    from benchmark.data.corpora import cache_folder
     from benchmark.errors import UsageError
     from benchmark.files import write_text
     from benchmark.report import boards, page

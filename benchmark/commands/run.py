@@ -50,10 +50,10 @@ def run(args: argparse.Namespace) -> int:
     # Torch and Lightning take seconds; a mistyped option should not have to wait for them.
     from benchmark import run as runs
     from benchmark import run_logs
-    from benchmark.aligner import default_workers
-    from benchmark.corpora import cache_folder
-    from benchmark.leaderboard import add
-    from benchmark.leaderboard_table import show
+    from benchmark.data.aligner import default_workers
+    from benchmark.data.corpora import cache_folder
+    from benchmark.results.leaderboard import add
+    from benchmark.results.leaderboard_table import show
 
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed)

@@ -27,8 +27,9 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     import soundfile
 
-    from benchmark import recordings, say
-    from benchmark.corpora import cache_folder
+    from benchmark import say
+    from benchmark.data import recordings
+    from benchmark.data.corpora import cache_folder
     from benchmark.errors import CannotScore, UsageError
     from benchmark.files import write_atomic
     from benchmark.metric import SAMPLE_RATE

@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from importlib.util import find_spec
 
     from benchmark import config
-    from benchmark.aligner import default_workers
-    from benchmark.corpora import cache_folder
+    from benchmark.data.aligner import default_workers
+    from benchmark.data.corpora import cache_folder
     from benchmark.errors import BenchmarkError, UsageError
     from benchmark.run import Places
     from benchmark.search import Search, said, summary

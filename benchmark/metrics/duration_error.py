@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.corpus import Words
+from benchmark.data.corpus import Words
 from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.files import digest_of
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
@@ -16,7 +16,7 @@ from benchmark.metrics import require_speech, spread
 from benchmark.progress import progress
 
 if TYPE_CHECKING:
-    from benchmark.aligner import Aligner
+    from benchmark.data.aligner import Aligner
 
 ALIGNER_FORMAT = 1
 """Raised when the aligner or its training changes, so that no cached one of before is used."""
@@ -27,7 +27,7 @@ UTTERANCES = 1000
 class DurationError(Metric):
     """Mean absolute difference between the phones' durations in synthesised and real speech, in ms; 0 is the same rhythm.
 
-    Both are measured in the same way, by the built-in aligner (:mod:`benchmark.aligner`, trained on the corpus's training
+    Both are measured in the same way, by the built-in aligner (:mod:`benchmark.data.aligner`, trained on the corpus's training
     speakers), so a voice need not say what durations it meant, and the aligner's own error on synthesis counts:
     read it against ``copy_synthesis``. Pauses between words are left out.
     """
@@ -48,7 +48,7 @@ class DurationError(Metric):
             BenchmarkError: it can't be trained.
         """
         from benchmark import checkpoint
-        from benchmark.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+        from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 
         corpus = context.corpus
         names = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
@@ -85,7 +85,7 @@ class DurationError(Metric):
 @lru_cache(maxsize=64)
 def _durations(aligner: Aligner, samples: bytes, words: Words) -> npt.NDArray[np.float64]:
     """Seconds of each phone."""
-    from benchmark.aligner import AlignmentItem, CannotAlign, mfcc
+    from benchmark.data.aligner import AlignmentItem, CannotAlign, mfcc
 
     audio: Audio = np.frombuffer(samples, dtype=np.float32)
     try:

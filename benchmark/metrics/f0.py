@@ -30,7 +30,7 @@ class F0(Metric):
         Raises:
             CannotScore: either audio is empty, silent, not finite or shorter than 1/10 s, or no pair is voiced in both.
         """
-        from benchmark.world import analyse, warp
+        from benchmark.scoring.world import analyse, warp
 
         audio = require_speech(sample.audio, "synthesised audio", seconds=0.1)
         reference = require_speech(sample.reference, "reference", seconds=0.1)

@@ -32,7 +32,7 @@ class MCD(Metric):
         Raises:
             CannotScore: either audio is empty, silent, not finite or shorter than 1/10 s.
         """
-        from benchmark.world import warp
+        from benchmark.scoring.world import warp
 
         audio = require_speech(sample.audio, "synthesised audio", seconds=0.1)
         reference = require_speech(sample.reference, "reference", seconds=0.1)

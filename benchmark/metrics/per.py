@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchmark.corpus import SPECIAL_SYMBOLS, Corpus, PreparedUtterance
+from benchmark.data.corpus import SPECIAL_SYMBOLS, Corpus, PreparedUtterance
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
 from benchmark.files import digest_of, write_json
 from benchmark.metric import Audio, Metric, MetricContext, Sample
@@ -18,7 +18,7 @@ from benchmark.metrics import require_speech, spread
 from benchmark.progress import progress
 
 if TYPE_CHECKING:
-    from benchmark.recogniser import Example, Recogniser
+    from benchmark.scoring.recogniser import Example, Recogniser
 
 RECOGNISER_FORMAT = 1
 """Raised when the recogniser or its training changes, so that no cached one of before is used."""
@@ -30,7 +30,7 @@ class PER(Metric):
     """Phoneme error rate of the benchmark's own recogniser on free-running speech; 0 … 1, or more with insertions.
 
     (substitutions + deletions + insertions) / phones in the sentence (Levenshtein 1966), of what
-    :mod:`benchmark.recogniser` hears against the phones that the text has. The recogniser is trained once per
+    :mod:`benchmark.scoring.recogniser` hears against the phones that the text has. The recogniser is trained once per
     prepared corpus, on its training speakers' real speech, and writes down what it hears: no lexicon or language
     model mends what was mumbled. It errs on real speech too: read the values against ``per_real``, its mean
     error on the scored speakers' own recordings, and only against rows with the same ``per_real``.
@@ -102,7 +102,7 @@ class PER(Metric):
         import torch
 
         from benchmark.mel import log_mel
-        from benchmark.recogniser import MEL, transcribe
+        from benchmark.scoring.recogniser import MEL, transcribe
 
         if self._model is None:
             raise RuntimeError("prepare() comes before score()")
@@ -121,7 +121,7 @@ class PER(Metric):
 
     def _recogniser(self, corpus: Corpus, path: Path, seed: int) -> Recogniser:
         from benchmark.checkpoint import load, save
-        from benchmark.recogniser import MEL, Recogniser, Training, train
+        from benchmark.scoring.recogniser import MEL, Recogniser, Training, train
 
         config = self.config
         sizes = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
@@ -171,7 +171,7 @@ def example_of(utterance: PreparedUtterance, corpus: Corpus, phones: dict[str, i
     import torch
 
     from benchmark.mel import log_mel
-    from benchmark.recogniser import MEL, Example
+    from benchmark.scoring.recogniser import MEL, Example
 
     mel = log_mel(torch.from_numpy(utterance.waveform), MEL).numpy()
     classes = np.array([1 + phones.get(symbol, -1) for symbol in corpus.symbols])

@@ -11,14 +11,14 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from benchmark.corpus import Corpus
+from benchmark.data.corpus import Corpus
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
 from benchmark.files import digest_of, write_atomic
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
 from benchmark.metrics import require_speech, spread
 from benchmark.progress import progress
-from benchmark.verification import Floats, centroid, equal_error_rate, normalised, verification_trials
+from benchmark.scoring.verification import Floats, centroid, equal_error_rate, normalised, verification_trials
 
 LEAST_VOICE = 0.5
 """Seconds of voice that must be left when long silences are cut out."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from benchmark import registry
 from benchmark import workers as processes
-from benchmark.comparison import Contender, pooled
-from benchmark.episode_tables import metric_columns
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import read_json
-from benchmark.leaderboard import compute_rows, metrics_in, status_of
-from benchmark.leaderboard_table import HEADLINE
 from benchmark.progress import progress
+from benchmark.results.comparison import Contender, pooled
+from benchmark.results.episode_tables import metric_columns
+from benchmark.results.leaderboard import compute_rows, metrics_in, status_of
+from benchmark.results.leaderboard_table import HEADLINE
 from benchmark.run_check import check_curve
 
 PREFERRED = ("gap_closed", "speaker_similarity", *HEADLINE)

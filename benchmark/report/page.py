@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from benchmark.corpus import Corpus
+from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError
 from benchmark.files import read_json
 from benchmark.progress import progress

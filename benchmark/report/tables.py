@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.comparison import Contender
-from benchmark.episode_tables import metric_columns
-from benchmark.leaderboard_table import HEADLINE
 from benchmark.report.boards import Board, Row
 from benchmark.report.figures import number
+from benchmark.results.comparison import Contender
+from benchmark.results.episode_tables import metric_columns
+from benchmark.results.leaderboard_table import HEADLINE
 
 COSTS = {
     "seconds_to_adapt": "s to adapt",

@@ -14,7 +14,7 @@ from benchmark.files import digest_of
 if TYPE_CHECKING:
     import pandas as pd
 
-    from benchmark.statistics import Comparison
+    from benchmark.results.statistics import Comparison
 
 SIGNIFICANT = 0.05
 CURVE = -1
@@ -85,8 +85,8 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
     """:func:`contenders`, of which one is enough."""
     import pandas as pd
 
-    from benchmark.leaderboard import options
-    from benchmark.results import read_result, read_seed_episodes
+    from benchmark.results.leaderboard import options
+    from benchmark.results.result import read_result, read_seed_episodes
 
     results = {folder: read_result(folder) for folder in dict.fromkeys(folders)}
     for one, other in itertools.combinations(results, 2):
@@ -109,7 +109,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
 
 
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Collection[str] | None) -> str:
-    from benchmark.leaderboard import differing_fact, facts_of
+    from benchmark.results.leaderboard import differing_fact, facts_of
 
     for key in COMPARABLE:
         if ours[key] != theirs[key]:
@@ -138,7 +138,7 @@ def compare_all(
     Raises:
         UsageError: nothing is left to compare, or a metric was not scored.
     """
-    from benchmark.statistics import compare, holm
+    from benchmark.results.statistics import compare, holm
 
     lines: list[tuple[str, str, str, int, int, Comparison]] = []
     for one, other in itertools.combinations(chosen, 2):
@@ -200,7 +200,7 @@ def _steps(mine: dict[int, pd.DataFrame], theirs: dict[int, pd.DataFrame]) -> li
 def _frame(by_steps: dict[int, pd.DataFrame], metric: str, step: int) -> pd.DataFrame:
     import pandas as pd
 
-    from benchmark.statistics import area
+    from benchmark.results.statistics import area
 
     if step == CURVE:
         return area(pd.concat(by_steps.values()), metric)

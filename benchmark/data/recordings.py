@@ -14,15 +14,15 @@ import soundfile
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from benchmark import shards
-from benchmark.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
-from benchmark.audio import Unusable
 from benchmark.batch import NEW_SPEAKER, Batch, collate
-from benchmark.corpus import Corpus, PreparedUtterance, Words
-from benchmark.drafts import Draft, decode
+from benchmark.data import shards
+from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+from benchmark.data.audio import Unusable
+from benchmark.data.corpus import Corpus, PreparedUtterance, Words
+from benchmark.data.drafts import Draft, decode
+from benchmark.data.phonemes import phonemise
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec, log_mel
-from benchmark.phonemes import phonemise
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma")
 """What is taken for a recording; what can't be decoded is then left out with a reason, not passed over in silence."""
@@ -35,7 +35,7 @@ LeftOut = list[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Recording:
-    """A recording, standardised as by :func:`benchmark.audio.standardise`.
+    """A recording, standardised as by :func:`benchmark.data.audio.standardise`.
 
     Attributes:
         name: of the file.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
-from benchmark.leaderboard import (
+from benchmark.results.leaderboard import (
     COSTS,
     IDENTITY,
     KEY,
@@ -120,7 +120,7 @@ def _number(cell: str) -> float:
 
 
 def _recompute(path: Path, members: list[dict[str, str]], folders: list[Path], report: Report) -> None:
-    from benchmark.results import read_result
+    from benchmark.results.result import read_result
 
     results = [read_result(folder) for folder in folders]
     again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results, status_of(results))}

@@ -1,4 +1,4 @@
-"""How far the built-in aligner's boundaries lie from the true ones: ``python -m benchmark.alignment_error --dataset espeak``.
+"""How far the built-in aligner's boundaries lie from the true ones: ``python -m benchmark.data.alignment_error --dataset espeak``.
 
 Trains the aligner on the training speakers, as preparation does, aligns everybody, and compares with the boundaries
 that the dataset knows. With ``--plot DIR``, any dataset's boundaries are drawn over mel spectrograms, to be looked at.
@@ -20,15 +20,15 @@ import soundfile
 import torch
 
 from benchmark import registry, workers
-from benchmark.aligner import Aligner, AlignmentItem, CannotAlign, default_workers, mfcc
-from benchmark.audio import SAMPLE_RATE, Unusable, standardise
 from benchmark.cli import INTERRUPTED, INTERRUPTION, Parser
-from benchmark.corpora import open_dataset
+from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, default_workers, mfcc
+from benchmark.data.audio import SAMPLE_RATE, Unusable, standardise
+from benchmark.data.corpora import open_dataset
+from benchmark.data.phonemes import phonemise
 from benchmark.dataset import SPLITS, Dataset, Segment
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import write_atomic
 from benchmark.mel import MelSpec, log_mel
-from benchmark.phonemes import phonemise
 from benchmark.progress import progress
 
 WITHIN_MS = (10, 25, 50)
@@ -205,7 +205,9 @@ def run(args: argparse.Namespace) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Parse, run, and turn errors into one sentence; returns the exit status."""
-    parser = Parser(prog="python -m benchmark.alignment_error", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog="python -m benchmark.data.alignment_error", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", required=True, metavar="NAME", help="espeak, or any dataset with --plot")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
     parser.add_argument("--workers", type=int, metavar="N", default=default_workers(), help="processes (default: one a core)")

@@ -14,13 +14,13 @@ from typing import Any, cast
 
 import pandas as pd
 
-from benchmark.episode_tables import EPISODES_FILE, metric_columns, read_costs, read_episodes
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, read_json, write_json
-from benchmark.statistics import summarise
+from benchmark.results.episode_tables import EPISODES_FILE, metric_columns, read_costs, read_episodes
+from benchmark.results.statistics import summarise
 
 SCHEMA_VERSION = 1
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 CODE = ("benchmark", "algorithms", "datasets", "pyproject.toml")
 LIBRARIES = (
     "torch",

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from benchmark.batch import Batch, collate
-from benchmark.corpus import Corpus
+from benchmark.data.corpus import Corpus
 from benchmark.files import write_atomic, write_text
-from benchmark.verification import Floats, equal_error_rate, verification_trials
+from benchmark.scoring.verification import Floats, equal_error_rate, verification_trials
 
 BATCH = 16
 

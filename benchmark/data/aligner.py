@@ -2,7 +2,7 @@
 
 Five left-to-right states a phone, one diagonal Gaussian each over 39 MFCCs; optional silence at both ends
 and between words; Viterbi training (Rabiner, "A Tutorial on Hidden Markov Models", 1989, section VI) from an equal split.
-How far its boundaries lie from true ones: ``python -m benchmark.alignment_error``.
+How far its boundaries lie from true ones: ``python -m benchmark.data.alignment_error``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import torch
 import torchaudio
 
 from benchmark import checkpoint
-from benchmark.corpus import SILENCE, Words
+from benchmark.data.corpus import SILENCE, Words
 from benchmark.dataset import Segment
 
 HOP_SECONDS = 0.005

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark import textgrids
-from benchmark.aligner import default_workers
+from benchmark.data import textgrids
+from benchmark.data.aligner import default_workers
+from benchmark.data.drafts import Chunk
 from benchmark.dataset import SPLITS, Dataset, Utterance
-from benchmark.drafts import Chunk
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, digest_of_file
 

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmark import features
-from benchmark.audio import Unusable
-from benchmark.corpus import ARRAYS, token_symbols
+from benchmark.data import features
+from benchmark.data.audio import Unusable
+from benchmark.data.corpus import ARRAYS, token_symbols
+from benchmark.data.drafts import Chunk, Draft
 from benchmark.dataset import Segment
-from benchmark.drafts import Chunk, Draft
 from benchmark.files import digest_of_file, read_json, write_atomic, write_json
 from benchmark.mel import MelSpec, log_mel
 
@@ -121,7 +121,7 @@ def finish(drafts: Sequence[Draft], mel: MelSpec, symbol_ids: dict[str, int]) ->
 
 
 def durations(segments: Sequence[Sequence[Segment]], frames: int, spec: MelSpec) -> npt.NDArray[np.int64]:
-    """Frames of each token (see :func:`benchmark.corpus.token_symbols`), summing to ``frames``; phones get at least one.
+    """Frames of each token (see :func:`benchmark.data.corpus.token_symbols`), summing to ``frames``; phones get at least one.
 
     Raises:
         Unusable: there are more phones than frames.
@@ -151,7 +151,7 @@ def durations(segments: Sequence[Sequence[Segment]], frames: int, spec: MelSpec)
 
 
 def statistics(rows: Iterable[dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """See :class:`benchmark.corpus.Statistics`; over the training split, one shard at a time."""
+    """See :class:`benchmark.data.corpus.Statistics`; over the training split, one shard at a time."""
     sums: dict[str, list[Any]] = {}
 
     def add(name: str, values: npt.NDArray[Any]) -> None:

@@ -22,14 +22,15 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmark import checkpoint, shards
+from benchmark import checkpoint
 from benchmark import workers as processes
-from benchmark.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
-from benchmark.audio import SAMPLE_RATE
-from benchmark.chunks import make_chunks
-from benchmark.corpus import ARRAYS, CORPUS_FORMAT, SPECIAL_SYMBOLS, Corpus
+from benchmark.data import shards
+from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+from benchmark.data.audio import SAMPLE_RATE
+from benchmark.data.chunks import make_chunks
+from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, SPECIAL_SYMBOLS, Corpus
+from benchmark.data.drafts import Chunk, Draft, Drafts, as_segments, draft
 from benchmark.dataset import SPLITS, Dataset
-from benchmark.drafts import Chunk, Draft, Drafts, as_segments, draft
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, digest_of_file, write_json, write_text
 from benchmark.locks import locked

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.episode_tables import COSTS_FILE, EPISODES_FILE
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, write_text
+from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
 
 MIN_SEEDS = 3
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
@@ -46,7 +46,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     Raises:
         BenchmarkError: the runs are refused; says which and why.
     """
-    from benchmark.results import read_result
+    from benchmark.results.result import read_result
 
     results = [read_result(folder) for folder in folders]
     _refuse(folders, results, preliminary, local)
@@ -179,9 +179,9 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], sta
     """The rows of runs that differ in the seed alone, from their ``episodes.csv`` and ``costs.csv``."""
     import pandas as pd
 
-    from benchmark.episode_tables import metric_columns, read_costs
-    from benchmark.results import read_seed_episodes
-    from benchmark.statistics import summarise
+    from benchmark.results.episode_tables import metric_columns, read_costs
+    from benchmark.results.result import read_seed_episodes
+    from benchmark.results.statistics import summarise
 
     runs = [read_seed_episodes(folder, result["seed"]) for folder, result in zip(folders, results, strict=True)]
     episodes, costs = (

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.leaderboard import metrics_in, read
+from benchmark.results.leaderboard import metrics_in, read
 
 HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""

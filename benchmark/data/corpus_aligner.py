@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark import checkpoint
-from benchmark.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
-from benchmark.corpus import Corpus
+from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of
 from benchmark.metrics import spread

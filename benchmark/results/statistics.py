@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from benchmark.verification import equal_error_rate
+from benchmark.scoring.verification import equal_error_rate
 
 RESAMPLES = 2000
 

@@ -1,4 +1,4 @@
-"""Reading ``episodes.csv`` and ``costs.csv``, which :mod:`benchmark.episode_log` writes.
+"""Reading ``episodes.csv`` and ``costs.csv``, which :mod:`benchmark.results.episode_log` writes.
 
 ``episodes.csv`` holds everything that the same command with the same seed must reproduce byte for byte: one row per
 speaker x episode x shots x steps x query utterance. ``costs.csv`` holds what no two runs share: seconds and memory.

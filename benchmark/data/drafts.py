@@ -12,12 +12,13 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from benchmark import checkpoint, textgrids
-from benchmark.audio import Unusable, is_cut_short, standardise
-from benchmark.corpus import Words
+from benchmark import checkpoint
+from benchmark.data import textgrids
+from benchmark.data.audio import Unusable, is_cut_short, standardise
+from benchmark.data.corpus import Words
+from benchmark.data.phonemes import phonemise
 from benchmark.dataset import Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
-from benchmark.phonemes import phonemise
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def draft(chunk: Chunk, dataset: Dataset) -> Drafts:
 
 
 def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], int]]) -> tuple[npt.NDArray[np.int16], float]:
-    """Standardised audio and the seconds cut at its start, as of :func:`benchmark.audio.standardise`.
+    """Standardised audio and the seconds cut at its start, as of :func:`benchmark.data.audio.standardise`.
 
     Args:
         path: of the file; None where there is none.

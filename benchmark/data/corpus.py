@@ -1,6 +1,6 @@
 """A prepared corpus on disk, read by memory map: what training, adaptation and evaluation get their speech from.
 
-Layout of a corpus folder (written by :mod:`benchmark.prepare`):
+Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 
 ``corpus.json``
     dataset card, mel definition, symbols, statistics, shard digests, the report of what was skipped, ``version``.

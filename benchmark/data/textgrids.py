@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmark.corpus import Words
+from benchmark.data.corpus import Words
 from benchmark.dataset import Segment
 
 PHONE_TIERS = ("phones", "phone", "phonemes")

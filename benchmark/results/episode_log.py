@@ -1,4 +1,4 @@
-"""Writing ``episodes.csv`` and ``costs.csv`` (:mod:`benchmark.episode_tables`), so that a killed run goes on where it stopped."""
+"""Writing ``episodes.csv`` and ``costs.csv`` (:mod:`benchmark.results.episode_tables`), so that a killed run goes on where it stopped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.episode_tables import (
+from benchmark.errors import BenchmarkError
+from benchmark.files import write_atomic
+from benchmark.results.episode_tables import (
     COST_COLUMNS,
     COST_HEADER,
     COSTS_FILE,
@@ -26,8 +28,6 @@ from benchmark.episode_tables import (
     scan,
     scan_costs,
 )
-from benchmark.errors import BenchmarkError
-from benchmark.files import write_atomic
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from benchmark import registry
-from benchmark.corpus import Corpus
+from benchmark.data.corpus import Corpus
+from benchmark.data.prepare import prepare
 from benchmark.dataset import Dataset
 from benchmark.episodes import Manifest, check_manifest, make_manifest
 from benchmark.errors import UsageError
-from benchmark.prepare import prepare
 
 
 def cache_folder(given: Path | None) -> Path:

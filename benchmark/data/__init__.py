@@ -1,0 +1,1 @@
+"""Speech: recordings and transcripts to a prepared corpus."""

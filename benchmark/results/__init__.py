@@ -1,0 +1,1 @@
+"""What runs measured: logs, statistics, leaderboards."""
