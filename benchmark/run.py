@@ -36,7 +36,7 @@ from benchmark.tuning import tuned_values
 TRAINING = ("batch", "inner_loop", "pretraining", "training")
 HARNESS = (*TRAINING, "episodes", "evaluation")
 """Modules that make a run's numbers, beside its plugins."""
-METRIC_THREADS = 2
+METRIC_THREADS = 1
 """That metrics prepare themselves with; what they train is shared by runs of any ``threads``."""
 
 
