@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from benchmark.learning.outer_loop import InnerLoopAlgorithm
 
@@ -12,6 +13,10 @@ class ANIL(InnerLoopAlgorithm):
 
     MAML's two loops; the body's features are learned in the outer loop and reused as they are for a new speaker.
     """
+
+    search_space: ClassVar = {
+        "inner_lr": (0.1, 0.2, 0.5, 1.0), "inner_steps": (1, 3), "groups": (("output",), ("decoder", "output"), ("embedding", "output")),
+    }  # fmt: skip
 
     @dataclass(frozen=True)
     class Config(InnerLoopAlgorithm.Config):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +80,8 @@ class FastWeightMemory(RecallLearner):
 
     Adapting is writing: there are no gradient steps, and results are at 0 adaptation steps.
     """
+
+    search_space: ClassVar = {"rule": RULES, "key_dim": (32, 64, 128), "value_dim": (32, 64), "decay": (0.95, 0.99, 0.999)}
 
     @dataclass(frozen=True)
     class Config:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,8 @@ class IMAML(InnerLoopAlgorithm):
     grad_psi L_query - (d^2 L_support / d psi d phi) x / lambda by the same theorem.
     """
 
+    search_space: ClassVar = {"inner_lr": (0.1, 0.2, 0.3), "inner_steps": (3, 5, 10), "proximal_weight": (0.02, 0.1, 0.5)}
+
     @dataclass(frozen=True)
     class Config(InnerLoopConfig):
         """Settings of inner and outer loop.
@@ -36,7 +39,7 @@ class IMAML(InnerLoopAlgorithm):
         """
 
         inner_steps: int = 5
-        inner_lr: float = 0.1
+        inner_lr: float = 0.2
         proximal_weight: float = 0.5
         cg_steps: int = 3
 

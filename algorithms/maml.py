@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from benchmark.learning.outer_loop import InnerLoopAlgorithm
 
 
@@ -13,10 +11,6 @@ class MAML(InnerLoopAlgorithm):
     Inner loop: theta_k = theta_(k-1) - inner_lr * grad L_support(theta_(k-1)), on the chosen groups. Outer gradient:
     d L_query(theta_K) / d theta, through the inner loop (second order) or taking its Jacobian as the identity.
     """
-
-    search_space: ClassVar = {
-        "inner_lr": (0.01, 0.03, 0.1, 0.3, 1.0), "inner_steps": (1, 3), "groups": (("all",), ("decoder", "output"), ("embedding",)),
-    }  # fmt: skip
 
 
 PLUGIN = MAML

@@ -35,7 +35,7 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
             first_order_steps: outer steps with first derivatives only, at least 0.
         """
 
-        inner_lr: float = 0.1
+        inner_lr: float = 0.2
         annealing_steps: int = 50
         first_order_steps: int = 50
 

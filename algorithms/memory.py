@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -137,6 +138,8 @@ class Memory(RecallLearner):
 
     Adapting is writing: there are no gradient steps, and results are at 0 adaptation steps.
     """
+
+    search_space: ClassVar = {"slots": (32, 64, 128), "key_dim": (32, 64), "value_dim": (32, 64, 128), "usage_decay": (0.9, 0.95)}
 
     @dataclass(frozen=True)
     class Config:

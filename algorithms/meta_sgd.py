@@ -29,7 +29,7 @@ class MetaSGD(InnerLoopAlgorithm):
             inner_lr: the rate that every parameter begins with, above 0.
         """
 
-        inner_lr: float = 0.1
+        inner_lr: float = 0.2
 
         def __post_init__(self) -> None:
             super().__post_init__()

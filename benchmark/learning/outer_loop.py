@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ class InnerLoopConfig:
 
     groups: tuple[str, ...] = ("all",)
     inner_steps: int = 3
-    inner_lr: float = 0.1
+    inner_lr: float = 0.2
 
     def __post_init__(self) -> None:
         if self.inner_steps < 1:
@@ -50,6 +51,10 @@ class InnerLoopAlgorithm(Algorithm):
     moves), :meth:`step_weights` and :attr:`second_order` (what the outer loop differentiates), or :meth:`meta_gradient`.
     Parameters of their own, such as learned rates, are learned in the outer loop. Dropout is off in both.
     """
+
+    search_space: ClassVar[Mapping[str, Sequence[Any]]] = {
+        "inner_lr": (0.03, 0.1, 0.2, 0.3), "inner_steps": (1, 3), "groups": (("all",), ("decoder", "output"), ("embedding",)),
+    }  # fmt: skip
 
     @dataclass(frozen=True)
     class Config(InnerLoopConfig):
