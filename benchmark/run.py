@@ -204,11 +204,12 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
     context = MetricContext(corpus, places.cache / "metrics" / f"{corpus.name}-{corpus.version}", speakers, enrolment=enrolment)
     metrics = []
-    with locked(context.cache.with_name(f".{context.cache.name}.lock"), "Waiting for another run that prepares its metrics."):
-        for chosen in settings.metrics:
-            metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
+    for chosen in settings.metrics:
+        metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
+        lock = context.cache.with_name(f".{context.cache.name}-{chosen.name}.lock")
+        with locked(lock, f"Waiting for another run that prepares {chosen.name}."):
             metric.prepare(context)
-            metrics.append(metric)
+        metrics.append(metric)
     return tuple(metrics)
 
 
