@@ -278,6 +278,22 @@ def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: 
         cite(table, "reptile", shots=3)
 
 
+def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    for rate in (0.1, 0.2):
+        algo = {"name": "reptile", "groups": ["all"], "inner_lr": rate}
+        add([make_run(tmp_path, seed, config={"seed": seed, "algo": algo}) for seed in range(3)], table)
+    rates = {row["options"]: row["settings"].split("=")[-1] for row in read(table)}
+    first, second = rates
+    assert sorted(rates.values()) == ["0.1", "0.2"]
+    legend = show(table).splitlines()
+    assert {f"reptile:{digest}: inner_lr={rate}." for digest, rate in rates.items()} <= set(legend)
+    assert legend[2].startswith(f"reptile:{first} ")
+    with pytest.raises(UsageError, match=f"several configurations.*reptile:{first}, reptile:{second}"):
+        cite(table, "reptile")
+    assert cite(table, f"reptile:{first}").count("reptile-small-s") == 3
+
+
 def test_a_local_table_of_another_version_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "d.csv"
     table.write_text("algorithm,mcd\nreptile,7\n")

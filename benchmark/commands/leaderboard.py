@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("--sort", metavar="COLUMN", default="", help="rising; with = and a minus, falling: --sort=-gap_closed")
     cite = actions.add_parser("cite", help="print BibTeX for rows")
     cite.add_argument("table", metavar="TABLE", help="a dataset's name or a CSV file")
-    cite.add_argument("algorithm", metavar="ALGORITHM", help="whose rows")
+    cite.add_argument("algorithm", metavar="ALGORITHM[:OPTIONS]", help="whose rows, of which configuration if there are several")
     cite.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
     cite.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
     add = actions.add_parser("add", help="add runs")

@@ -113,6 +113,7 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str]) -> list[str]
             lines.append(f"{status}: {reason}; not to be cited.")
     if any(row["synthetic"] == "true" for row in rows):
         lines.append("synthetic voices: not to be cited as speech.")
+    lines += _configurations(rows)
     return [*lines, "Columns and metrics are defined in leaderboards/README.md."]
 
 
@@ -127,7 +128,8 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
     from benchmark.registry import suggest
 
     rows = read(path)
-    mine = [row for row in rows if row["algorithm"] == algorithm]
+    algorithm, _, digest = algorithm.partition(":")
+    mine = [row for row in rows if row["algorithm"] == algorithm and row["options"].startswith(digest)]
     if not mine:
         raise UsageError(f"{path} has no rows of {algorithm}{suggest(algorithm, sorted({row['algorithm'] for row in rows}))}")
     mine = [row for row in mine if (shots is None or int(row["shots"]) == shots) and (steps is None or int(row["steps"]) == steps)]
@@ -137,6 +139,9 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         why = "not all test speakers" if bad[0]["status"] == "limited" else "fewer than three seeds"
         reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {bad[0]['status']}: {why}"
         raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
+    if len({_who(row) for row in mine}) > 1:
+        labels = ", ".join(f"{row['algorithm']}:{row['options']}" for row in {_who(row): row for row in mine}.values())
+        raise UsageError(f"{algorithm} has several configurations in {path}; cite one of them: {labels}.")
     first = mine[0]
     runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
     return "\n".join([
@@ -163,6 +168,20 @@ def _names(rows: Sequence[dict[str, str]]) -> list[str]:
         + ("" if row["status"] == "ok" else f" ({row['status']})")
         for row in rows
     ]
+
+
+def _configurations(rows: Sequence[dict[str, str]]) -> list[str]:
+    """What tells an algorithm's configurations apart, a line for each, where there are several."""
+    kinds: dict[str, dict[tuple[str, ...], set[str]]] = {}
+    for row in rows:
+        said = {*row["settings"].split(" "), *(f"{name}={row[name]}" for name in ("preset", "backbone", "vocoder"))} - {""}
+        kinds.setdefault(row["algorithm"], {})[_who(row)] = said
+    lines = []
+    for algorithm, settings in kinds.items():
+        shared = set.intersection(*settings.values())
+        for (_, digest, *_rest), said in settings.items() if len(settings) > 1 else ():
+            lines.append(f"{algorithm}:{digest}: {' '.join(sorted(said - shared)) or 'other budgets or metrics'}.")
+    return lines
 
 
 def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str, str]]:
