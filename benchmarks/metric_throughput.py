@@ -1,0 +1,264 @@
+"""How quickly the metrics score: on worker processes as in a run, and against what their libraries need by themselves.
+
+    python benchmarks/metric_throughput.py --utterances 1000 --workers 4
+
+Scores two-second utterances with every metric, at its defaults. An espeak voice says a sentence (the reference); the same voice at
+another pitch is the aligned synthesis, another voice the free-running one. Every pair is new, so that results are reused only
+within a pair (``f0`` finds the WORLD analysis of ``mcd``); a run also compares one recording with many syntheses of it, and does better.
+Not timed: rendering, starting workers, and preparing the metrics. The recogniser has its full size and is hardly trained.
+
+"ours" is the CPU time of ``score`` and ``trials``; "library" that of the bare calls that they can't do without, on the same signals and in
+the same process of one thread: for ``mcd`` Harvest, CheapTrick and D4C of both signals and librosa's dynamic time warping; for ``pesq``,
+``stoi`` (plain and extended) and ``speaker_similarity`` their packages; for ``per`` log-mel and network in PyTorch; for
+``duration_error`` torchaudio's MFCCs and deltas of both signals (its Viterbi search is our own).
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cache, partial
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import soxr
+import torch
+from tabulate import tabulate
+from threadpoolctl import threadpool_limits
+
+from benchmark import registry, workers
+from benchmark.data.corpora import open_corpus
+from benchmark.data.corpus import Corpus
+from benchmark.data.espeak import VoiceSettings, speak
+from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
+from benchmark.progress import progress
+
+METRICS = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
+"""In the order that a run scores them in."""
+SECONDS = 2.0
+RATE = 130
+"""Words a minute, at which every sentence takes longer than that."""
+LEVEL = 10 ** (-26 / 20)
+"""Root mean square of all audio."""
+SENTENCES = 6
+"""That each voice of the prepared corpus reads: enough to hear every phone."""
+ENROLMENT = 5
+
+Pair = Mapping[str, Sample]
+"""By mode, "aligned" and "free": a synthesis and the recording that it is compared with."""
+Times = dict[str, tuple[float, float]]
+"""By metric: CPU seconds, ours and the library's."""
+T = TypeVar("T")
+
+
+def render(number: int, speakers: Mapping[str, tuple[str, ...]]) -> Pair:
+    """The pair of that number, another one for each number below 2,600.
+
+    Args:
+        number: from 0.
+        speakers: scored ones, with their enrolment.
+    """
+    from benchmark.datasets.espeak import HELD_OUT_SENTENCES, TRAIN_SENTENCES, VOICES
+
+    sentences = [*TRAIN_SENTENCES, *HELD_OUT_SENTENCES]
+    voices = [replace(voice, rate=RATE) for split in VOICES.values() for voice in split.values()]
+    turn, place = divmod(number, len(sentences))
+    voice, other = (voices[(place + turn + shift) % len(voices)] for shift in (0, len(voices) // 2))
+
+    def say(voice: VoiceSettings) -> tuple[Audio, tuple[tuple[str, ...], ...]]:
+        samples, rate, segments = speak(sentences[place], voice)
+        audio = soxr.resample(samples, rate, SAMPLE_RATE)[: round(SECONDS * SAMPLE_RATE)]
+        audio = np.clip(audio * (LEVEL / np.sqrt(np.mean(np.square(audio)))), -1, 1).astype(np.float32)
+        words = (tuple(segment.phone for segment in word if segment.end <= SECONDS) for word in segments)
+        return audio, tuple(word for word in words if word)
+
+    reference, words = say(voice)
+    speaker, enrolment = list(speakers.items())[number % len(speakers)]
+    said = {"aligned": say(replace(voice, pitch=voice.pitch + 10)), "free": say(replace(other, rate=RATE + 10))}
+    return {mode: Sample(audio, reference, words, speaker, enrolment) for mode, (audio, _) in said.items()}
+
+
+def prepared(corpus: Corpus, cache: Path) -> dict[str, Metric]:
+    """The metrics, ready to score the corpus's test speakers."""
+    context = MetricContext(corpus, cache, tuple(corpus.speakers("test")), enrolment=ENROLMENT)
+    metrics: dict[str, Metric] = {}
+    for name in METRICS:
+        plugin: Any = registry.load("metric", name)
+        metrics[name] = plugin(plugin.Config(epochs=1, max_steps=1) if name == "per" else None)
+        metrics[name].prepare(context)
+    return metrics
+
+
+_metrics: dict[str, Metric]
+
+
+def _load(path: Path, barrier: Barrier) -> None:
+    global _metrics
+    # Written a moment ago by the parent process into its own temporary folder.
+    _metrics, pair = torch.load(path, weights_only=False)
+    compare(pair)
+    # No worker begins before all can.
+    barrier.wait()
+
+
+def score(pair: Pair) -> float:
+    """Score a pair as a run does; returns CPU seconds."""
+    started = time.process_time()
+    for metric in _metrics.values():
+        metric.score(pair[metric.mode])
+        metric.trials(pair[metric.mode])
+    return time.process_time() - started
+
+
+def compare(pair: Pair) -> Times:
+    """Time each metric, then what its library needs for the same."""
+    ours: dict[str, float] = {}
+    for name, metric in _metrics.items():
+        started = time.process_time()
+        metric.score(pair[metric.mode])
+        metric.trials(pair[metric.mode])
+        ours[name] = time.process_time() - started
+    library = dict.fromkeys(ours, 0.0)
+    for name, call in bare_calls(pair).items():
+        started = time.process_time()
+        call()
+        library[name] = time.process_time() - started
+    return {name: (ours[name], library[name]) for name in ours}
+
+
+def bare_calls(pair: Pair) -> dict[str, Callable[[], object]]:
+    """By metric, what its library does; all that it is given is made before."""
+    import pyworld
+    from librosa.sequence import dtw
+    from pesq import pesq
+    from pystoi import stoi
+    from resemblyzer import preprocess_wav
+    from torchaudio.compliance.kaldi import mfcc
+    from torchaudio.functional import compute_deltas
+
+    from benchmark.mel import log_mel
+    from benchmark.scoring.recogniser import MEL
+    from benchmark.scoring.world import FRAME_PERIOD, VOICED, analyse
+
+    free, aligned, reference = pair["free"].audio, pair["aligned"].audio, pair["free"].reference
+    doubles = [audio.astype(np.float64) for audio in (reference, free)]
+    cepstra = [analyse(audio).cepstra[:, 1:].T.copy() for audio in (reference, free)]
+    scaled = [torch.from_numpy(audio)[None] * 32768 for audio in (reference, free)]
+    encoder, recogniser = _networks()
+
+    def mcd() -> None:
+        for audio in doubles:
+            pitch, times = pyworld.harvest(audio, SAMPLE_RATE, frame_period=FRAME_PERIOD)
+            pyworld.cheaptrick(audio, pitch, times, SAMPLE_RATE)
+            pyworld.d4c(audio, pitch, times, SAMPLE_RATE, threshold=VOICED)
+        dtw(*cepstra, metric="euclidean")
+
+    def duration_error() -> None:
+        for audio in scaled:
+            coefficients = mfcc(
+                audio, sample_frequency=SAMPLE_RATE, frame_length=20.0, frame_shift=5.0, num_ceps=13, num_mel_bins=26,
+                snip_edges=False, dither=0.0, high_freq=0.0,
+            )  # fmt: skip
+            compute_deltas(compute_deltas(coefficients.T, win_length=9), win_length=9)
+
+    @torch.no_grad()
+    def per() -> None:
+        mel = log_mel(torch.from_numpy(free), MEL)
+        recogniser(mel[None], torch.tensor([len(mel)]))
+
+    return {
+        "mcd": mcd,
+        "duration_error": duration_error,
+        "pesq": lambda: pesq(SAMPLE_RATE, reference, aligned, "wb"),
+        "stoi": lambda: [stoi(reference, aligned, SAMPLE_RATE, extended=extended) for extended in (False, True)],
+        "speaker_similarity": lambda: encoder.embed_utterance(preprocess_wav(free)),
+        "per": per,
+    }
+
+
+@cache
+def _networks() -> tuple[Any, torch.nn.Module]:
+    """Resemblyzer's encoder and a recogniser of the default size."""
+    from resemblyzer import VoiceEncoder
+
+    from benchmark.scoring.recogniser import MEL, Recogniser
+
+    return VoiceEncoder("cpu", verbose=False).eval(), Recogniser(MEL.n_mels, phones=60).eval()
+
+
+def report(times: Sequence[Times], wall: float, busy: float, utterances: int, count: int) -> str:
+    """The table, and what bounds the throughput.
+
+    Args:
+        times: of the sample, measured in one process.
+        wall: seconds that the workers took for all utterances.
+        busy: CPU seconds that they took.
+        utterances: in all.
+        count: of workers.
+    """
+    means = {name: 1000 * np.mean([each[name] for each in times], axis=0) for name in METRICS}
+    total: Any = sum(means.values())
+    rows = [(name, *ms, ms[0] / ms[1] if ms[1] else None, 100 * ms[0] / total[0]) for name, ms in [*means.items(), ("sum", total)]]
+    alone, library = total * utterances / 1000
+    dearest = max(METRICS, key=lambda name: means[name][0])
+    return "\n".join([
+        tabulate(rows, ("metric", "ours, ms", "library, ms", "ratio", "% of ours"), "github", floatfmt=("", ".1f", ".1f", ".2f", ".0f")),
+        "",
+        f"{utterances} utterances of {SECONDS:g} s on {count} workers: {wall:.1f} s, {utterances * SECONDS / wall:.1f} times real time, "
+        f"{library / wall:.2f} times as fast as the libraries on one thread.",
+        f"Bound by {dearest}, {100 * means[dearest][0] / total[0]:.0f} % of the CPU time; parallel efficiency {alone / (count * wall):.2f} "
+        f"(workers computed {100 * busy / (count * wall):.0f} % of the time, {busy / alone:.2f} times as long for an utterance as one alone).",
+    ])  # fmt: skip
+
+
+def followed(results: Iterable[T], show: Callable[[float], None]) -> Iterator[T]:
+    """The results, each told to a progress bar."""
+    for done, result in enumerate(results, 1):
+        yield result
+        show(done)
+
+
+def main() -> None:
+    """Render, prepare, time and print."""
+    parser = argparse.ArgumentParser(description="How quickly the metrics score, against their libraries.")
+    parser.add_argument("--utterances", type=int, default=1000, help="to score on the workers, at most 2600")
+    parser.add_argument("--sample", type=int, default=100, help="of them to time in one process, metric by metric")
+    parser.add_argument("--workers", type=int, default=4, help="processes")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name, threadpool_limits(1):
+        folder = Path(name)
+        config = registry.load("dataset", "espeak").Config(sentences=SENTENCES)
+        corpus = open_corpus("espeak", config, None, folder, given.workers, ())
+        speakers = {speaker: tuple(corpus.utterance_ids(speaker)[:ENROLMENT]) for speaker in corpus.speakers("test")}
+
+        # Of a further pair, for libraries to be loaded and compiled before anything is timed.
+        torch.save((prepared(corpus, folder), render(given.utterances, speakers)), folder / "ready.pt")
+
+        def pool(count: int) -> AbstractContextManager[Executor]:
+            barrier = multiprocessing.get_context("spawn").Barrier(count)
+            return workers.pool(count, ready=partial(_load, folder / "ready.pt", barrier))
+
+        with pool(given.workers) as many:
+            with progress("Rendering", given.utterances) as show:
+                pairs = list(followed(many.map(partial(render, speakers=speakers), range(given.utterances)), show))
+            with progress("Scoring on all workers", given.utterances) as show:
+                started = time.perf_counter()
+                busy = sum(followed(many.map(score, pairs), show))
+                wall = time.perf_counter() - started
+        chosen = pairs[:: max(1, len(pairs) // given.sample)][: given.sample]
+        with pool(1) as one, progress("Timing metric by metric", len(chosen)) as show:
+            times = list(followed(one.map(compare, chosen), show))
+    print(report(times, wall, busy, given.utterances, given.workers))
+
+
+if __name__ == "__main__":
+    main()
