@@ -16,17 +16,18 @@ the same process of one thread: for ``mcd`` Harvest, CheapTrick and D4C of both 
 from __future__ import annotations
 
 import argparse
+import importlib
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache, partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import soxr
@@ -39,7 +40,6 @@ from benchmark.data.corpora import open_corpus
 from benchmark.data.corpus import Corpus
 from benchmark.data.espeak import VoiceSettings, speak
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
-from benchmark.progress import progress
 
 METRICS = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
 """In the order that a run scores them in."""
@@ -51,25 +51,20 @@ LEVEL = 10 ** (-26 / 20)
 SENTENCES = 6
 """That each voice of the prepared corpus reads: enough to hear every phone."""
 ENROLMENT = 5
+MOST = 2500
+"""Utterances: so many pairs of a sentence and a voice there are."""
 
 Pair = Mapping[str, Sample]
 """By mode, "aligned" and "free": a synthesis and the recording that it is compared with."""
-Times = dict[str, tuple[float, float]]
-"""By metric: CPU seconds, ours and the library's."""
-T = TypeVar("T")
+Calls = dict[tuple[str, str], float]
+"""CPU seconds by metric and call."""
 
 
 def render(number: int, speakers: Mapping[str, tuple[str, ...]]) -> Pair:
-    """The pair of that number, another one for each number below 2,600.
-
-    Args:
-        number: from 0.
-        speakers: scored ones, with their enrolment.
-    """
-    from benchmark.datasets.espeak import HELD_OUT_SENTENCES, TRAIN_SENTENCES, VOICES
-
-    sentences = [*TRAIN_SENTENCES, *HELD_OUT_SENTENCES]
-    voices = [replace(voice, rate=RATE) for split in VOICES.values() for voice in split.values()]
+    """The pair of that number, another one for each below ``MOST``; ``speakers`` are the scored ones, with their enrolment."""
+    espeak = importlib.import_module("benchmark.datasets.espeak")
+    sentences = [*espeak.TRAIN_SENTENCES, *espeak.HELD_OUT_SENTENCES]
+    voices = [replace(voice, rate=RATE) for split in espeak.VOICES.values() for voice in split.values()]
     turn, place = divmod(number, len(sentences))
     voice, other = (voices[(place + turn + shift) % len(voices)] for shift in (0, len(voices) // 2))
 
@@ -109,33 +104,30 @@ def _load(path: Path, barrier: Barrier) -> None:
     barrier.wait()
 
 
-def score(pair: Pair) -> float:
-    """Score a pair as a run does; returns CPU seconds."""
+def timed(call: Callable[[], object]) -> float:
+    """CPU seconds."""
     started = time.process_time()
-    for metric in _metrics.values():
-        metric.score(pair[metric.mode])
-        metric.trials(pair[metric.mode])
+    call()
     return time.process_time() - started
 
 
-def compare(pair: Pair) -> Times:
-    """Time each metric, then what its library needs for the same."""
-    ours: dict[str, float] = {}
-    for name, metric in _metrics.items():
-        started = time.process_time()
+def score(pair: Pair) -> dict[str, float]:
+    """Score a pair as a run does; returns CPU seconds by metric."""
+
+    def both(metric: Metric) -> None:
         metric.score(pair[metric.mode])
         metric.trials(pair[metric.mode])
-        ours[name] = time.process_time() - started
-    library = dict.fromkeys(ours, 0.0)
-    for name, call in bare_calls(pair).items():
-        started = time.process_time()
-        call()
-        library[name] = time.process_time() - started
-    return {name: (ours[name], library[name]) for name in ours}
+
+    return {name: timed(partial(both, metric)) for name, metric in _metrics.items()}
 
 
-def bare_calls(pair: Pair) -> dict[str, Callable[[], object]]:
-    """By metric, what its library does; all that it is given is made before."""
+def compare(pair: Pair) -> tuple[dict[str, float], Calls]:
+    """Score, then do what only the libraries do; returns CPU seconds by metric and by (metric, call)."""
+    return score(pair), {name: timed(call) for name, call in bare_calls(pair).items()}
+
+
+def bare_calls(pair: Pair) -> dict[tuple[str, str], Callable[[], object]]:
+    """By metric and call, to be made in this order, what libraries do; all that they are given is made before."""
     import pyworld
     from librosa.sequence import dtw
     from pesq import pesq
@@ -153,15 +145,20 @@ def bare_calls(pair: Pair) -> dict[str, Callable[[], object]]:
     cepstra = [analyse(audio).cepstra[:, 1:].T.copy() for audio in (reference, free)]
     scaled = [torch.from_numpy(audio)[None] * 32768 for audio in (reference, free)]
     encoder, recogniser = _networks()
+    pitches: list[tuple[Any, Any]] = []
 
-    def mcd() -> None:
-        for audio in doubles:
-            pitch, times = pyworld.harvest(audio, SAMPLE_RATE, frame_period=FRAME_PERIOD)
-            pyworld.cheaptrick(audio, pitch, times, SAMPLE_RATE)
-            pyworld.d4c(audio, pitch, times, SAMPLE_RATE, threshold=VOICED)
-        dtw(*cepstra, metric="euclidean")
+    def harvest() -> None:
+        pitches.extend(pyworld.harvest(audio, SAMPLE_RATE, frame_period=FRAME_PERIOD) for audio in doubles)
 
-    def duration_error() -> None:
+    def envelopes() -> None:
+        for audio, pitch in zip(doubles, pitches, strict=True):
+            pyworld.cheaptrick(audio, *pitch, SAMPLE_RATE)
+
+    def voicing() -> None:
+        for audio, pitch in zip(doubles, pitches, strict=True):
+            pyworld.d4c(audio, *pitch, SAMPLE_RATE, threshold=VOICED)
+
+    def features() -> None:
         for audio in scaled:
             coefficients = mfcc(
                 audio, sample_frequency=SAMPLE_RATE, frame_length=20.0, frame_shift=5.0, num_ceps=13, num_mel_bins=26,
@@ -170,17 +167,21 @@ def bare_calls(pair: Pair) -> dict[str, Callable[[], object]]:
             compute_deltas(compute_deltas(coefficients.T, win_length=9), win_length=9)
 
     @torch.no_grad()
-    def per() -> None:
+    def network() -> None:
         mel = log_mel(torch.from_numpy(free), MEL)
         recogniser(mel[None], torch.tensor([len(mel)]))
 
     return {
-        "mcd": mcd,
-        "duration_error": duration_error,
-        "pesq": lambda: pesq(SAMPLE_RATE, reference, aligned, "wb"),
-        "stoi": lambda: [stoi(reference, aligned, SAMPLE_RATE, extended=extended) for extended in (False, True)],
-        "speaker_similarity": lambda: encoder.embed_utterance(preprocess_wav(free)),
-        "per": per,
+        ("mcd", "Harvest"): harvest,
+        ("mcd", "CheapTrick"): envelopes,
+        ("mcd", "D4C"): voicing,
+        ("mcd", "warping"): lambda: dtw(*cepstra, metric="euclidean"),
+        ("duration_error", "MFCC"): features,
+        ("pesq", "PESQ"): lambda: pesq(SAMPLE_RATE, reference, aligned, "wb"),
+        ("stoi", "STOI"): lambda: stoi(reference, aligned, SAMPLE_RATE),
+        ("stoi", "ESTOI"): lambda: stoi(reference, aligned, SAMPLE_RATE, extended=True),
+        ("speaker_similarity", "GE2E"): lambda: encoder.embed_utterance(preprocess_wav(free)),
+        ("per", "network"): network,
     }
 
 
@@ -194,52 +195,42 @@ def _networks() -> tuple[Any, torch.nn.Module]:
     return VoiceEncoder("cpu", verbose=False).eval(), Recogniser(MEL.n_mels, phones=60).eval()
 
 
-def report(times: Sequence[Times], wall: float, busy: float, utterances: int, count: int) -> str:
-    """The table, and what bounds the throughput.
-
-    Args:
-        times: of the sample, measured in one process.
-        wall: seconds that the workers took for all utterances.
-        busy: CPU seconds that they took.
-        utterances: in all.
-        count: of workers.
-    """
-    means = {name: 1000 * np.mean([each[name] for each in times], axis=0) for name in METRICS}
-    total: Any = sum(means.values())
-    rows = [(name, *ms, ms[0] / ms[1] if ms[1] else None, 100 * ms[0] / total[0]) for name, ms in [*means.items(), ("sum", total)]]
-    alone, library = total * utterances / 1000
-    dearest = max(METRICS, key=lambda name: means[name][0])
+def report(times: Sequence[tuple[dict[str, float], Calls]], wall: float, busy: float, utterances: int, count: int) -> str:
+    """The table, and what bounds the throughput: ``times`` of a sample in one process, wall and CPU seconds of all on the workers."""
+    ours = {name: 1000 * float(np.mean([each[name] for each, _ in times])) for name in METRICS}
+    calls = {call: 1000 * float(np.mean([each[call] for _, each in times])) for call in times[0][1]}
+    library = {name: sum(ms for (metric, _), ms in calls.items() if metric == name) for name in METRICS}
+    alone, bare = sum(ours.values()), sum(library.values())
+    rows = [(name, ours[name], library[name]) for name in METRICS] + [("sum", alone, bare)]
+    table = [(name, mine, theirs, mine / theirs if theirs else None, 100 * mine / alone) for name, mine, theirs in rows]
+    (_, dearest), most = max(calls.items(), key=lambda item: item[1])
+    spent, used = 1000 * count * wall / utterances, 1000 * busy / utterances
     return "\n".join([
-        tabulate(rows, ("metric", "ours, ms", "library, ms", "ratio", "% of ours"), "github", floatfmt=("", ".1f", ".1f", ".2f", ".0f")),
+        tabulate(table, ("metric", "ours, ms", "library, ms", "ratio", "% of ours"), "github", floatfmt=("", ".1f", ".1f", ".2f", ".0f")),
         "",
+        "Library calls, ms: " + ", ".join(f"{call} {ms:.1f}" for (_, call), ms in calls.items()) + ".",
         f"{utterances} utterances of {SECONDS:g} s on {count} workers: {wall:.1f} s, {utterances * SECONDS / wall:.1f} times real time, "
-        f"{library / wall:.2f} times as fast as the libraries on one thread.",
-        f"Bound by {dearest}, {100 * means[dearest][0] / total[0]:.0f} % of the CPU time; parallel efficiency {alone / (count * wall):.2f} "
-        f"(workers computed {100 * busy / (count * wall):.0f} % of the time, {busy / alone:.2f} times as long for an utterance as one alone).",
+        f"{bare * count / spent:.2f} times as fast as the libraries on one thread.",
+        f"Bound by {dearest}, {100 * most / alone:.0f} % of the CPU time. Parallel efficiency {alone / spent:.2f}: workers computed "
+        f"{100 * used / spent:.0f} % of the time, and an utterance took {used / alone:.2f} times the CPU time that it takes alone.",
     ])  # fmt: skip
-
-
-def followed(results: Iterable[T], show: Callable[[float], None]) -> Iterator[T]:
-    """The results, each told to a progress bar."""
-    for done, result in enumerate(results, 1):
-        yield result
-        show(done)
 
 
 def main() -> None:
     """Render, prepare, time and print."""
     parser = argparse.ArgumentParser(description="How quickly the metrics score, against their libraries.")
-    parser.add_argument("--utterances", type=int, default=1000, help="to score on the workers, at most 2600")
-    parser.add_argument("--sample", type=int, default=100, help="of them to time in one process, metric by metric")
+    parser.add_argument("--utterances", type=int, default=1000, help=f"to score on the workers, at most {MOST}")
+    parser.add_argument("--sample", type=int, default=100, help="of them to time metric by metric, in one process")
     parser.add_argument("--workers", type=int, default=4, help="processes")
     given = parser.parse_args()
+    if not 1 <= given.utterances <= MOST or given.sample < 1 or given.workers < 1:
+        parser.error(f"there must be 1 to {MOST} utterances, and at least one sample and worker")
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name, threadpool_limits(1):
         folder = Path(name)
         config = registry.load("dataset", "espeak").Config(sentences=SENTENCES)
         corpus = open_corpus("espeak", config, None, folder, given.workers, ())
         speakers = {speaker: tuple(corpus.utterance_ids(speaker)[:ENROLMENT]) for speaker in corpus.speakers("test")}
-
         # Of a further pair, for libraries to be loaded and compiled before anything is timed.
         torch.save((prepared(corpus, folder), render(given.utterances, speakers)), folder / "ready.pt")
 
@@ -248,15 +239,12 @@ def main() -> None:
             return workers.pool(count, ready=partial(_load, folder / "ready.pt", barrier))
 
         with pool(given.workers) as many:
-            with progress("Rendering", given.utterances) as show:
-                pairs = list(followed(many.map(partial(render, speakers=speakers), range(given.utterances)), show))
-            with progress("Scoring on all workers", given.utterances) as show:
-                started = time.perf_counter()
-                busy = sum(followed(many.map(score, pairs), show))
-                wall = time.perf_counter() - started
-        chosen = pairs[:: max(1, len(pairs) // given.sample)][: given.sample]
-        with pool(1) as one, progress("Timing metric by metric", len(chosen)) as show:
-            times = list(followed(one.map(compare, chosen), show))
+            pairs = list(many.map(partial(render, speakers=speakers), range(given.utterances)))
+            started = time.perf_counter()
+            busy = sum(sum(seconds.values()) for seconds in many.map(score, pairs))
+            wall = time.perf_counter() - started
+        with pool(1) as one:
+            times = list(one.map(compare, pairs[:: -(-len(pairs) // given.sample)]))
     print(report(times, wall, busy, given.utterances, given.workers))
 
 
