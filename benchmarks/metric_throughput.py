@@ -44,8 +44,6 @@ from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
 METRICS = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
 """In the order that a run scores them in."""
 SECONDS = 2.0
-RATE = 130
-"""Words a minute, at which every sentence takes longer than that."""
 LEVEL = 10 ** (-26 / 20)
 """Root mean square of all audio."""
 SENTENCES = 6
@@ -64,12 +62,13 @@ def render(number: int, speakers: Mapping[str, tuple[str, ...]]) -> Pair:
     """The pair of that number, another one for each below ``MOST``; ``speakers`` are the scored ones, with their enrolment."""
     espeak = importlib.import_module("benchmark.datasets.espeak")
     sentences = [*espeak.TRAIN_SENTENCES, *espeak.HELD_OUT_SENTENCES]
-    voices = [replace(voice, rate=RATE) for split in espeak.VOICES.values() for voice in split.values()]
+    voices = [voice for split in espeak.VOICES.values() for voice in split.values()]
     turn, place = divmod(number, len(sentences))
     voice, other = (voices[(place + turn + shift) % len(voices)] for shift in (0, len(voices) // 2))
 
     def say(voice: VoiceSettings) -> tuple[Audio, tuple[tuple[str, ...], ...]]:
-        samples, rate, segments = speak(sentences[place], voice)
+        # Said again, for the shortest ones don't last so long.
+        samples, rate, segments = speak(f"{sentences[place]} {sentences[place]}", voice)
         audio = soxr.resample(samples, rate, SAMPLE_RATE)[: round(SECONDS * SAMPLE_RATE)]
         audio = np.clip(audio * (LEVEL / np.sqrt(np.mean(np.square(audio)))), -1, 1).astype(np.float32)
         words = (tuple(segment.phone for segment in word if segment.end <= SECONDS) for word in segments)
@@ -77,7 +76,7 @@ def render(number: int, speakers: Mapping[str, tuple[str, ...]]) -> Pair:
 
     reference, words = say(voice)
     speaker, enrolment = list(speakers.items())[number % len(speakers)]
-    said = {"aligned": say(replace(voice, pitch=voice.pitch + 10)), "free": say(replace(other, rate=RATE + 10))}
+    said = {"aligned": say(replace(voice, pitch=voice.pitch + 10)), "free": say(replace(other, rate=other.rate + 10))}
     return {mode: Sample(audio, reference, words, speaker, enrolment) for mode, (audio, _) in said.items()}
 
 
