@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import sys
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -190,10 +191,8 @@ def fetch() -> Path:
     from urllib.request import urlopen
 
     try:
-        try:
+        with suppress(HTTPError):  # an answer too: it can be reached
             urlopen(constants.ENDPOINT, timeout=PATIENCE).close()
-        except HTTPError:
-            pass  # an answer: it can be reached
         return Path(snapshot_download(HUB, revision=REVISION, allow_patterns=list(FILES)))
     except Exception as error:  # of the network, of the hub, of the disk
         raise BenchmarkError(

@@ -81,7 +81,8 @@ class VoiceSimilarity(Metric):
         splits = [corpus.speakers(split) for split in SPLITS]
         speakers = sorted(speaker for split in splits if scored & set(split) for speaker in split)
         names = {speaker: spread(corpus.utterance_ids(speaker), self.config.utterances) for speaker in speakers}
-        keys = {speaker: digest_of([EMBEDDING_FORMAT, self.encoder, corpus.version, speaker, names[speaker]], 24) for speaker in speakers}
+        encoder = self.encoder
+        keys = {speaker: digest_of([EMBEDDING_FORMAT, encoder, corpus.version, speaker, names[speaker]], 24) for speaker in speakers}
         paths = {speaker: context.cache / f"speaker-embeddings-{key}.npz" for speaker, key in keys.items()}
         stored = {speaker: _read(path) for speaker, path in paths.items()}
         self._embeddings = {speaker: found for speaker, found in stored.items() if found is not None}
