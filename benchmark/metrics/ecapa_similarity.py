@@ -191,8 +191,9 @@ def fetch() -> Path:
     from urllib.request import urlopen
 
     try:
-        with suppress(HTTPError):  # an answer too: it can be reached
-            urlopen(constants.ENDPOINT, timeout=PATIENCE).close()
+        if not constants.HF_HUB_OFFLINE:
+            with suppress(HTTPError):  # an answer too: it can be reached
+                urlopen(constants.ENDPOINT, timeout=PATIENCE).close()
         return Path(snapshot_download(HUB, revision=REVISION, allow_patterns=list(FILES)))
     except Exception as error:  # of the network, of the hub, of the disk
         raise BenchmarkError(
