@@ -18,11 +18,11 @@ import torch
 from benchmark.cli import main
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, CannotScore
-from benchmark.metric import MetricContext
+from benchmark.metric import Audio, MetricContext
 from benchmark.metrics import ecapa_similarity
 from benchmark.metrics.ecapa_similarity import FILES, HUB, REVISION, EcapaSimilarity, fetch
 from benchmark.run import check_encoders
-from benchmark.scoring.verification import equal_error_rate
+from benchmark.scoring.verification import Floats, equal_error_rate
 from benchmark.settings import RunSettings
 from tests.metric_helpers import sample, say, unusable_audio, write_corpus
 
@@ -204,9 +204,14 @@ def test_a_worker_scores_the_same_and_loading_there_leaves_the_rest_of_torch_alo
 def test_cached_embeddings_are_those_of_the_same_weights(
     weights: Path, corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls: list[int] = []
+    calls: list[Audio] = []
     embed = EcapaSimilarity.embed
-    monkeypatch.setattr(EcapaSimilarity, "embed", lambda self, audio: calls.append(1) or embed(self, audio))
+
+    def counted(self: EcapaSimilarity, audio: Audio) -> Floats:
+        calls.append(audio)
+        return embed(self, audio)
+
+    monkeypatch.setattr(EcapaSimilarity, "embed", counted)
     moved = shutil.copytree(weights, tmp_path / "moved")
     other = write_weights(tmp_path / "other", seed=1)
     counts, facts = [], []
@@ -275,6 +280,10 @@ from benchmark.algorithm import Algorithm
 class Cheat(Algorithm):
     """Cheats."""
     conditions_on = "ecapa"
+    def adapt(self, support, steps):
+        yield from ()
+    def adapted_parameters(self):
+        return {}
 
 PLUGIN = Cheat
 '''

@@ -142,7 +142,7 @@ def _cached() -> Path | None:
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        return Path(snapshot_download(HUB, revision=REVISION, local_files_only=True))
+        return Path(snapshot_download(HUB, revision=REVISION, allow_patterns=list(FILES), local_files_only=True))
     except LocalEntryNotFoundError:
         return None
 
