@@ -138,13 +138,10 @@ class EcapaSimilarity(VoiceSimilarity):
 
 def _cached() -> Path | None:
     """The published weights' folder in Hugging Face's cache, if there is one."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
+    from huggingface_hub import try_to_load_from_cache
 
-    try:
-        return Path(snapshot_download(HUB, revision=REVISION, allow_patterns=list(FILES), local_files_only=True))
-    except LocalEntryNotFoundError:
-        return None
+    found = try_to_load_from_cache(HUB, FILES[0], revision=REVISION)
+    return Path(found).parent if isinstance(found, str) else None
 
 
 @cache
