@@ -20,7 +20,10 @@ COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_ada
 PROVENANCE = (
     "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "facts", "run_ids",
 )  # fmt: skip
-FACTS = {"per_real": "per", "same": "speaker_similarity", "different": "speaker_similarity", "eer_real": "speaker_similarity"}
+FACTS = {
+    "per_real": "per", "same": "speaker_similarity", "different": "speaker_similarity", "eer_real": "speaker_similarity",
+    "ecapa_same": "ecapa_similarity", "ecapa_different": "ecapa_similarity", "ecapa_eer_real": "ecapa_similarity",
+}  # fmt: skip
 """Constants of real speech that give metrics their scale, each with its metric plugin."""
 FACT_TOLERANCE = 1e-3
 """Relative, and a tenth of it absolute: other machines round the last digits otherwise; another recogniser differs by more."""

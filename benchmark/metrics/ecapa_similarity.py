@@ -1,0 +1,208 @@
+"""Speaker similarity by a second ear: ECAPA-TDNN. Run as a module, this file fetches the encoder's weights."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import warnings
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from benchmark.errors import BenchmarkError, CannotScore
+from benchmark.files import digest_of_file
+from benchmark.metric import Audio, MetricContext
+from benchmark.metrics import require_speech
+from benchmark.scoring.verification import Floats
+from benchmark.scoring.voice_similarity import VoiceSimilarity
+
+HUB = "speechbrain/spkrec-ecapa-voxceleb"
+REVISION = "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286"
+"""The commit of ``HUB`` that is used: what is published there may change, and would move values."""
+FILES = ("hyperparams.yaml", "embedding_model.ckpt", "mean_var_norm_emb.ckpt", "classifier.ckpt", "label_encoder.txt")
+"""Those that the first one names; speechbrain wants all, an embedding is made by the second."""
+FETCH = "python -m benchmark.metrics.ecapa_similarity"
+PATIENCE = 10.0
+"""Seconds to wait for a first answer of the hub: its own client would try for much longer."""
+LEAST_SOUND = 0.5
+"""Seconds of audio below which there is no telling who speaks."""
+
+
+class EcapaSimilarity(VoiceSimilarity):
+    """Cosine between a synthesis and the target speaker's voice, and the share of the gap that it closes, as ECAPA-TDNN hears it.
+
+    The embedding is speechbrain's ``spkrec-ecapa-voxceleb`` (Desplanques et al., "ECAPA-TDNN", Interspeech 2020; trained on
+    VoxCeleb 1 and 2), taken from the waveform at 16 kHz as it is, without voice activity detection or a level: 80 log-mel
+    bands, their mean over the utterance subtracted. Scores are cosines of raw embeddings, as in speechbrain's ``verify_batch``.
+
+    ``ecapa_similarity`` and ``ecapa_gap_closed``, the constants ``ecapa_same``, ``ecapa_different`` and ``ecapa_eer_real``, and
+    ``ecapa_eer`` are what ``speaker_similarity``, ``gap_closed``, ``same``, ``different``, ``eer_real`` and ``eer`` are for GE2E,
+    which is another network, trained on other data: what both say is less likely to be one network's blind spot.
+
+    Not scored unless asked for. It needs speechbrain and, once, a network: ``python -m benchmark.metrics.ecapa_similarity``
+    puts the weights (89 MB) into Hugging Face's cache, ``$HF_HOME``. A run never fetches them.
+    """
+
+    version = "1"
+    columns = ("ecapa_similarity", "ecapa_gap_closed")
+    higher_is_better: ClassVar = {"ecapa_similarity": True, "ecapa_gap_closed": True}
+    prefix = "ecapa_"
+
+    @dataclass(frozen=True)
+    class Config:
+        """Which weights, and how many real utterances.
+
+        Attributes:
+            source: a folder with the encoder's files as the hub has them (its hyperparams.yaml is run as code); empty for
+                the published ones in Hugging Face's cache.
+            utterances: how many real utterances of a speaker are embedded, spread evenly over all of them (at least
+                2); enrolment beyond these is left out of the centroid.
+        """
+
+        source: str = ""
+        utterances: int = 100
+
+        def __post_init__(self) -> None:
+            if self.utterances < 2:
+                raise ValueError(f"utterances must be at least 2, not {self.utterances}")
+
+    config: Config
+
+    @property
+    def ranks_with(self) -> str:
+        """The pretrained ECAPA-TDNN; an encoder of that shape that an algorithm trains itself is another one."""
+        return "ecapa"
+
+    @property
+    def encoder(self) -> str:
+        """By content, for a folder's may change; and by speechbrain's version, whose code computes the features."""
+        import speechbrain
+
+        folder = self.require()
+        return " ".join(["ecapa", speechbrain.__version__, *(digest_of_file(folder / name) for name in FILES[:2])])
+
+    def require(self) -> Path:
+        """The folder with the weights; neither loads nor fetches anything.
+
+        Raises:
+            BenchmarkError: speechbrain or a file of the weights is not there.
+        """
+        if importlib.util.find_spec("speechbrain") is None:
+            raise BenchmarkError("ecapa_similarity needs speechbrain, which is not installed: pip install 'speechbrain>=1.1,<2'.")
+        folder = Path(self.config.source).absolute() if self.config.source else _cached()
+        if folder is None:
+            raise BenchmarkError(
+                f"ecapa_similarity needs the weights of {HUB}, which are not on this machine: fetch them with `{FETCH}`, or name a "
+                "folder that holds them with --metrics.ecapa_similarity.source DIR."
+            )
+        if absent := [name for name in FILES if not (folder / name).is_file()]:
+            remedy = f"put all of {HUB} there" if self.config.source else f"fetch them again with `{FETCH}`"
+            raise BenchmarkError(f"The weights of ecapa_similarity in {folder} lack {', '.join(absent)}: {remedy}.")
+        return folder
+
+    def prepare(self, context: MetricContext) -> None:
+        """See :meth:`VoiceSimilarity.prepare`.
+
+        Raises:
+            BenchmarkError: speechbrain or the weights are not there, or damaged; or there are too few voices.
+        """
+        self._folder = self.require()
+        _encoder(self._folder)
+        super().prepare(context)
+
+    def embed(self, audio: Audio) -> Floats:
+        """The embedding of one utterance.
+
+        Args:
+            audio: shape (samples,), at 16 kHz.
+
+        Returns:
+            shape (192,), of length 1.
+
+        Raises:
+            CannotScore: it is not finite, silent, or shorter than ``LEAST_SOUND``.
+        """
+        audio = require_speech(audio, "audio", LEAST_SOUND)
+        with torch.inference_mode():
+            embedding: Floats = _encoder(self._folder).encode_batch(torch.from_numpy(audio)).flatten().numpy()
+        length = np.linalg.norm(embedding)
+        if not np.isfinite(length) or length == 0:
+            raise CannotScore("the speaker encoder gives no finite embedding")
+        return embedding / length
+
+
+def _cached() -> Path | None:
+    """The published weights' folder in Hugging Face's cache, if there is one."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(HUB, FILES[0], revision=REVISION)
+    return Path(found).parent if isinstance(found, str) else None
+
+
+@cache
+def _encoder(folder: Path) -> Any:
+    """Speechbrain's classifier with the weights in a folder, on the CPU; read where they are, once a process."""
+    flags = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    # A worker first comes here between two steps of an adaptation, whose random numbers building a network must not draw.
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")  # deprecations in what speechbrain imports: not the user's to mend
+        try:
+            from speechbrain.inference.classifiers import EncoderClassifier
+            from speechbrain.utils.fetching import FetchConfig, LocalStrategy
+
+            return EncoderClassifier.from_hparams(
+                str(folder),
+                # The published hyperparams.yaml would look on the hub for the files beside it.
+                overrides={"pretrained_path": str(folder)},
+                overrides_must_match=False,
+                local_strategy=LocalStrategy.NO_LINK,
+                fetch_config=FetchConfig(allow_network=False),
+                run_opts={"device": "cpu"},
+            ).eval()
+        except Exception as error:  # speechbrain, its YAML and torch raise many kinds on damaged files
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise BenchmarkError(
+                f"speechbrain can't load the speaker encoder in {folder} ({reason}); delete the folder and run `{FETCH}`, or mend it."
+            ) from error
+        finally:
+            # Importing speechbrain turns TF32 on for all of torch: other numbers on a GPU.
+            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = flags
+
+
+def fetch() -> Path:
+    """Put the published weights into Hugging Face's cache, if they are not there.
+
+    Raises:
+        BenchmarkError: the package is missing, the hub can't be reached, or it refuses.
+    """
+    try:
+        from huggingface_hub import constants, snapshot_download
+    except ImportError as error:
+        raise BenchmarkError("Fetching weights needs huggingface_hub: pip install 'speechbrain>=1.1,<2'.") from error
+    from urllib.error import HTTPError
+    from urllib.request import urlopen
+
+    try:
+        if not constants.HF_HUB_OFFLINE:
+            with suppress(HTTPError):  # an answer too: it can be reached
+                urlopen(constants.ENDPOINT, timeout=PATIENCE).close()
+        return Path(snapshot_download(HUB, revision=REVISION, allow_patterns=list(FILES)))
+    except Exception as error:  # of the network, of the hub, of the disk
+        raise BenchmarkError(
+            f"{HUB} could not be fetched from {constants.ENDPOINT} ({' '.join(str(error).split())[:200]}): fetch it where there is a "
+            f"network, and copy it here: {constants.HF_HUB_CACHE}, or any folder for --metrics.ecapa_similarity.source."
+        ) from error
+
+
+PLUGIN = EcapaSimilarity
+
+if __name__ == "__main__":
+    try:
+        print(f"The weights are in {fetch()}.")
+    except BenchmarkError as problem:
+        sys.exit(f"error: {problem}")

@@ -1,0 +1,159 @@
+"""What metrics of speaker similarity share, whatever network embeds the voices."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from benchmark.data.corpus import Corpus
+from benchmark.dataset import SPLITS
+from benchmark.errors import BenchmarkError, CannotScore
+from benchmark.files import digest_of, write_atomic
+from benchmark.metric import Audio, Metric, MetricContext, Sample
+from benchmark.metrics import spread
+from benchmark.progress import progress
+from benchmark.scoring.verification import Floats, centroid, equal_error_rate, normalised, verification_trials
+
+EMBEDDING_FORMAT = 2
+
+
+class VoiceSimilarity(Metric):
+    """Cosine between a synthesis and the target speaker's voice, the share of the gap that it closes, and verification trials.
+
+    similarity = cos(e(x), c), where e is :meth:`embed` and c the centroid: the normalised mean of the embeddings of the
+    episode's enrolment utterances, real speech that is neither support nor query.
+
+    gap closed = (similarity − different) / (same − different). ``same`` is the mean cosine of a speaker's real
+    utterances to the centroid of others of the speaker's (leave one out), ``different`` to the other speakers'
+    centroids, both over all speakers of the scored split, all centroids being of as many utterances as enrolment has.
+    ``eer_real`` is the equal error rate of the same trials.
+
+    The trials of ``eer`` are those of a synthesis against its speaker's centroid, made from enrolment, and against every
+    other scored speaker's, of as many utterances.
+
+    The ``Config`` has ``utterances``: how many real utterances of a speaker are embedded, spread evenly over all of them.
+
+    Attributes:
+        columns: of the similarity and of the gap closed.
+        prefix: of the names of the trials' equal error rate and of the facts.
+    """
+
+    mode = "free"
+    prefix: ClassVar[str]
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self._embeddings: dict[str, dict[str, Floats]] = {}
+        self._centroids: dict[str, Floats] = {}
+        self._facts: dict[str, float] = {}
+        self._last: tuple[Audio, list[float]] | None = None
+
+    @property
+    @abstractmethod
+    def encoder(self) -> str:
+        """What tells the embeddings of this encoder from those of any other in the cache."""
+
+    @abstractmethod
+    def embed(self, audio: Audio) -> Floats:
+        """The embedding of one utterance, shape (dimensions,), of length 1.
+
+        Args:
+            audio: shape (samples,), at 16 kHz.
+
+        Raises:
+            CannotScore: there is no honest one.
+        """
+
+    def prepare(self, context: MetricContext) -> None:
+        """Embed the real utterances of the scored speakers' split, or read their embeddings from the cache.
+
+        Raises:
+            BenchmarkError: fewer than two of the split's speakers have two usable utterances.
+        """
+        corpus = context.corpus
+        scored = set(context.speakers)
+        # The whole split, so that the constants do not depend on how many of its speakers a run is limited to.
+        splits = [corpus.speakers(split) for split in SPLITS]
+        speakers = sorted(speaker for split in splits if scored & set(split) for speaker in split)
+        names = {speaker: spread(corpus.utterance_ids(speaker), self.config.utterances) for speaker in speakers}
+        encoder = self.encoder
+        keys = {speaker: digest_of([EMBEDDING_FORMAT, encoder, corpus.version, speaker, names[speaker]], 24) for speaker in speakers}
+        paths = {speaker: context.cache / f"speaker-embeddings-{key}.npz" for speaker, key in keys.items()}
+        stored = {speaker: _read(path) for speaker, path in paths.items()}
+        self._embeddings = {speaker: found for speaker, found in stored.items() if found is not None}
+        if missing := [speaker for speaker in speakers if speaker not in self._embeddings]:
+            with progress("Embedding real voices", len(missing)) as show:
+                for done, speaker in enumerate(missing, 1):
+                    self._embeddings[speaker] = self._embed_all(corpus, names[speaker])
+                    _write(paths[speaker], self._embeddings[speaker])
+                    show(done)
+        known = {speaker: list(self._embeddings[speaker].values()) for speaker in speakers}
+        enough = {speaker: np.stack(vectors) for speaker, vectors in known.items() if len(vectors) >= 2}
+        if len(enough) < 2:
+            raise BenchmarkError(
+                f"{self.columns[0]} needs two speakers with two usable utterances each in the scored split of "
+                f"{corpus.name}, found {len(enough)}: prepare more speakers, or leave this metric out."
+            )
+        same, different = verification_trials(enough, context.enrolment)
+        self._facts = {
+            "same": float(same.mean()),
+            "different": float(different.mean()),
+            "eer_real": equal_error_rate(same, different),
+        }
+        self._centroids = {speaker: centroid(vectors, context.enrolment) for speaker, vectors in enough.items()}
+
+    def score(self, sample: Sample) -> dict[str, float]:
+        """Similarity and gap closed.
+
+        Raises:
+            CannotScore: the audio has no honest embedding, or there is no usable enrolment utterance.
+        """
+        voice = self.embed(sample.audio)
+        if not self._facts:
+            raise RuntimeError("prepare() comes before score()")
+        known = self._embeddings.get(sample.speaker, {})
+        enrolled = [known[utterance] for utterance in sample.enrolment if utterance in known]
+        if not enrolled:
+            raise CannotScore(f"speaker {sample.speaker} has no usable enrolment utterance")
+        similarity = float(voice @ normalised(np.mean(enrolled, axis=0)))
+        impostors = [float(voice @ other) for speaker, other in self._centroids.items() if speaker != sample.speaker]
+        self._last = sample.audio, [similarity, *impostors]
+        same, different = self._facts["same"], self._facts["different"]
+        return dict(zip(self.columns, (similarity, (similarity - different) / (same - different)), strict=True))
+
+    def trials(self, sample: Sample) -> dict[str, list[float]]:
+        """Cosines to the speaker's centroid and to the others'; see the class."""
+        if self._last is None or self._last[0] is not sample.audio:
+            raise RuntimeError("score() of the same sample comes before trials()")
+        return {f"{self.prefix}eer": self._last[1]}
+
+    def facts(self) -> dict[str, float]:
+        """``same``, ``different`` and ``eer_real`` (a share, 0 … 1) of real speech, after the prefix."""
+        return {f"{self.prefix}{name}": value for name, value in self._facts.items()}
+
+    def _embed_all(self, corpus: Corpus, utterances: Sequence[str]) -> dict[str, Floats]:
+        """Embeddings of real utterances; those without an honest one are left out."""
+        embeddings: dict[str, Floats] = {}
+        for utterance in utterances:
+            with suppress(CannotScore):
+                embeddings[utterance] = self.embed(corpus[utterance].waveform)
+        return embeddings
+
+
+def _read(path: Path) -> dict[str, Floats] | None:
+    """Embeddings by utterance, or None where the file is absent or damaged (it is then made anew)."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(zip(stored["ids"].tolist(), stored["embeddings"], strict=True))
+    except Exception:  # numpy and zipfile raise many kinds on a damaged archive
+        return None
+
+
+def _write(path: Path, embeddings: Mapping[str, Floats]) -> None:
+    vectors = np.stack(list(embeddings.values())) if embeddings else np.zeros((0, 0), np.float32)
+    write_atomic(path, lambda file: np.savez(file, ids=np.array(list(embeddings), dtype=np.str_), embeddings=vectors))
