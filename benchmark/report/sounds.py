@@ -43,11 +43,12 @@ class Clip:
 
 @dataclass(frozen=True)
 class Picture:
-    """A spectrogram, as a ``data:`` URI."""
+    """A spectrogram, as a ``data:`` URI; ``frame`` is how many seconds its width stands for."""
 
     title: str
     source: str
     seconds: float
+    frame: float
     width: int
     height: int
 
@@ -150,7 +151,7 @@ def _sentence(
     # The recording first: it is what all others are held against.
     references.sort(key=lambda item: (item[0] != RECORDING, item[0] != COPY, item[0]))
     places = _places({place for name in adapting for place in paths[name]})
-    spectrograms = []
+    rows: list[tuple[str, list[tuple[str, Audio]]]] = []
     if pictured:
         known = dict(references)
         for name in adapting:
@@ -158,7 +159,10 @@ def _sentence(
             steps = sorted(step for shots, step in paths[name] if shots == most)
             titles = [("recording", known.get(RECORDING)), ("copy synthesis", known.get(COPY))]
             titles += [(f"{most} shots, {step} steps", paths[name][most, step]) for step in dict.fromkeys((steps[0], steps[-1]))]
-            spectrograms.append((name, _pictures([(title, _read(path)) for title, path in titles if path is not None])))
+            rows.append((name, [(title, _read(path)) for title, path in titles if path is not None]))
+    # On one scale, so that algorithms can be compared too.
+    drawn = iter(_pictures([audio for _, row in rows for audio in row]))
+    spectrograms = [(name, [next(drawn) for _ in row]) for name, row in rows]
     return Sentence(
         speaker, utterance, text(utterance), [(name, _clip(path)) for name, path in references], places,
         [(name, [_clip(paths[name][place]) if place in paths[name] else None for place in places]) for name in adapting], spectrograms,
@@ -166,12 +170,13 @@ def _sentence(
 
 
 def _places(every: set[Place]) -> list[Place]:
-    """All steps at the most shots, then the most steps at fewer shots: both curves can be heard."""
+    """All steps at the most shots, then the most steps at fewer shots: both curves can be heard. What was learned most comes first."""
     if not every:
         return []
     most = max(shots for shots, _ in every)
     fewer = sorted({shots for shots, _ in every} - {most}, reverse=True)
-    return sorted(place for place in every if place[0] == most) + [max(place for place in every if place[0] == shots) for shots in fewer]
+    full = sorted((place for place in every if place[0] == most), reverse=True)
+    return full + [max(place for place in every if place[0] == shots) for shots in fewer]
 
 
 def _read(path: Path) -> Audio:
@@ -200,13 +205,15 @@ def _pictures(audios: Sequence[tuple[str, Audio]]) -> list[Picture]:
     # The transform reflects half a window at either end, and so needs more than that.
     padded = [np.pad(audio, (0, max(0, spec.n_fft - len(audio)))) for _, audio in audios]
     mels = [log_mel(torch.from_numpy(audio), spec).numpy() for audio in padded]
+    if not mels:
+        return []
     longest, loudest, floor = max(map(len, mels)), max(float(mel.max()) for mel in mels), float(np.log(LOG_FLOOR))
     pictures = []
     for (title, audio), mel in zip(audios, mels, strict=True):
         shades = np.full((longest, spec.n_mels), SHADES, dtype=np.uint8)
         shades[: len(mel)] = np.clip((mel - floor) / max(loudest - floor, 1e-6) * (SHADES - 1), 0, SHADES - 1).round()
         source = _uri("image/png", _png(shades.T[::-1]))
-        pictures.append(Picture(title, source, len(audio) / spec.sample_rate, longest, spec.n_mels))
+        pictures.append(Picture(title, source, len(audio) / spec.sample_rate, longest * spec.seconds_per_frame, longest, spec.n_mels))
     return pictures
 
 
