@@ -8,7 +8,7 @@ from itertools import pairwise
 
 LETTER, LINE = 6.3, 12.0
 """Width of a letter and height of a line of the labels' text, roughly, in the view box's units."""
-REACH = 8
+REACH = 4
 """Lines up or down that a name may stand from its point."""
 
 Point = tuple[float, float]

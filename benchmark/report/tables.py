@@ -160,15 +160,17 @@ def failures(board: Board) -> Table:
         columns = metric_columns(list(contender.episodes.columns))
         counts: Counter[tuple[str, str]] = Counter()
         for cell in contender.episodes["failures"]:
+            because: dict[str, list[str]] = {}
             for metric, reason in _reasons(cell).items():
-                counts["every metric" if metric == "all" else metric, reason] += 1
+                if metric == "all" or metric in columns:
+                    because.setdefault(reason, []).append("every metric" if metric == "all" else metric)
+            counts.update((", ".join(metrics), reason) for reason, metrics in because.items())
         total = len(contender.episodes)
         entries += [
             Entry(Cell(contender.name, contender.name), [Cell(metric, metric), Cell(f"{count} of {total}", count), Cell(reason, reason)])
             for (metric, reason), count in sorted(counts.items(), key=lambda item: -item[1])
-            if metric == "every metric" or metric in columns
         ]
-    heads = [Column("algorithm"), Column("metric", words=True), Column("utterances", arrow="↓"), Column("reason", words=True)]
+    heads = [Column("algorithm"), Column("metrics", words=True), Column("utterances", arrow="↓"), Column("reason", words=True)]
     return Table(heads, entries)
 
 
