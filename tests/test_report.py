@@ -176,7 +176,8 @@ def test_seeds_scored_on_different_scales_are_not_pooled(tmp_path: Path, capsys:
 
 def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:
     rows = [{"m": "1.23456", "m_lo": low, "m_hi": high} for low, high in (("0.2", "2.2"), ("1.2", "1.3"), ("", ""))]
-    assert [words.digits(some, "m") for some in (rows[:1], rows[1:2], rows[2:], [{"m": "500", "m_lo": "400", "m_hi": "600"}])] == [1, 3, 3, 0]
+    wide = [{"m": "500", "m_lo": "400", "m_hi": "600"}]
+    assert [words.digits(some, "m") for some in (rows[:1], rows[1:2], rows[2:], wide)] == [1, 3, 3, 0]
     assert words.said(rows[1], "m", 2) == "1.23, 95 % interval [1.20, 1.30]" and words.said(rows[2], "m", 3) == "1.235"
     assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c" and words.label("mcd") == "mcd (dB)"
 
@@ -260,6 +261,10 @@ def _edit_result(run: Path, change: Callable[[dict], object]) -> None:
     (run / "result.json").write_text(json.dumps(result))
 
 
+def _keep_lines(path: Path, count: int) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:count]))
+
+
 def _cut(path: Path, size: int = 40) -> None:
     path.write_bytes(path.read_bytes()[:-size])
 
@@ -280,6 +285,8 @@ def _cut(path: Path, size: int = 40) -> None:
         (lambda run: (run / "episodes.csv").unlink(), "There is no .*episodes.csv"),
         (lambda run: _cut(run / "episodes.csv"), "cut short"),
         (lambda run: (run / "costs.csv").unlink(), "There is no .*costs.csv"),
+        (lambda run: _keep_lines(run / "costs.csv", 1), "costs.csv lacks episodes"),
+        (lambda run: (run / "episodes.csv").write_text(""), "episodes.csv"),
         (lambda run: _cut(next((run / "audio").iterdir()), 19_240), "can't be read|is empty"),
         (lambda run: (run / "embedding.csv").write_text("speaker,utterance,x,y\na,b,1,inf\n"), "embedding.csv can't be read"),
     ],
@@ -333,7 +340,7 @@ def test_names_do_not_touch() -> None:
     assert len(names) == 6 == len({name.text for name in names})
     boxes = [(name.x, name.y, name.x + labels.LETTER * len(name.text)) for name in names]
     for number, (left, y, right) in enumerate(boxes):
-        assert 0 <= left and right <= 300
+        assert left >= 0 and right <= 300
         assert all(abs(y - other) >= labels.LINE or right <= x or left >= end for x, other, end in boxes[:number])
     # Where there is no room for it a name is left to the legend.
     assert len(labels.place(ends, [], (0, 90, 300, 115))) < 6

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import pandas as pd
+
 from benchmark import registry
 from benchmark import workers as processes
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import read_json
 from benchmark.progress import progress
 from benchmark.results.comparison import Contender, pooled
-from benchmark.results.episode_tables import metric_columns
+from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, REPAIR, metric_columns, read_costs
 from benchmark.results.leaderboard import FACTS, compute_rows, differing_fact, facts_of, metrics_in, status_of
 from benchmark.results.leaderboard_table import HEADLINE
 from benchmark.run_check import check_curve
@@ -58,7 +60,7 @@ class Board:
         return any(row["shots"] != "0" for row in self.rows[name])
 
     def role(self, name: str) -> str:
-        """"topline" or "floor" for what only gives the scale, "" for a method."""
+        """What gives the scale is a "topline" or a "floor"; a method has no role, ""."""
         return "" if self.uses_support(name) else "topline" if name in self.toplines else "floor"
 
     def unlike(self) -> dict[str, str]:
@@ -109,7 +111,11 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
     for contender in (contender for members in found.values() for contender in members):
         for folder, result in zip(contender.folders, contender.results, strict=True):
-            check_curve(folder, result, contender.episodes[contender.episodes["seed"] == result["seed"]])
+            episodes = contender.episodes[contender.episodes["seed"] == result["seed"]]
+            check_curve(folder, result, episodes)
+            costs, place = read_costs(folder / COSTS_FILE), ["speaker", "episode", "shots", "steps"]
+            if not pd.MultiIndex.from_frame(episodes[place]).isin(pd.MultiIndex.from_frame(costs[place])).all():
+                raise BenchmarkError(f"{folder / COSTS_FILE} lacks episodes that {EPISODES_FILE} beside it has; {REPAIR}.")
             if what := differing_fact(facts_of(contender.results[0]), facts_of(result)):
                 names = f"{contender.folders[0].name} and {folder.name}"
                 raise BenchmarkError(f"{names} can't be pooled: they differ in {what}; name the runs that were scored alike.")

@@ -34,6 +34,7 @@ class Part:
     board: Board
     findings: Findings | None
     leaderboard: tables.Table
+    meanings: dict[str, str]
     notes: dict[str, str]
     legend: list[figures.Key]
     curves: list[figures.CurveSet]
@@ -70,6 +71,7 @@ class Part:
             synthetic: any(result["synthetic"] for result in results),
             **{f"{alike} {status}: {why}. Don't cite them.": status in statuses for status, why in because.items()},
             "Some runs were made from uncommitted or unknown code.": any(result["git_dirty"] is not False for result in results),
+            "Some runs used plugins from outside the benchmark's repository.": any(result.get("outside_plugins") for result in results),
         }  # fmt: skip
         unlike = [_unlike(self.board, plugin, what) for plugin, what in self.board.unlike().items()]
         return [sentence for sentence, holds in said.items() if holds] + unlike
@@ -103,7 +105,8 @@ def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
         sentences, speaking = sounds.sentences(board, text, limit, PICTURED, show)
     keys = figures.legend(figures.adapting(board))
     return Part(
-        board, findings(board), tables.leaderboard(board), tables.differences(board), keys, figures.curves(board), figures.costs(board),
+        board, findings(board), tables.leaderboard(board), tables.meanings(board), tables.differences(board), keys,
+        figures.curves(board), figures.costs(board),
         figures.spaces(board), sentences, speaking, tables.speakers(board), tables.failures(board), tables.shared(board),
         {contender.name: tables.provenance(contender, board.rows[contender.name]) for contender in board.contenders},
     )  # fmt: skip

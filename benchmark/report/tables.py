@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.report.boards import Board, Row
-from benchmark.report.words import UNITS, digits, facts, interval, number
+from benchmark.report.words import PLAIN, UNITS, digits, facts, interval, label, number
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns
 from benchmark.results.leaderboard import facts_of
@@ -21,6 +21,12 @@ COSTS = {
     "stored_parameters": ("stored", "numbers"),
     "real_time_factor": ("synthesis", "× real time"),
     "training_tflops": ("training", "TFLOP"),
+}
+MEANS = {
+    "seconds_to_adapt": "wall time to adapt to one speaker, on one core of the machine under Provenance",
+    "stored_parameters": "numbers to keep for each speaker beside the shared model",
+    "real_time_factor": "computing time for a second of speech, vocoder included",
+    "training_tflops": "what the algorithm's own training spent, the shared pretraining not counted",
 }
 BRIEF = ("seconds_to_adapt", "stored_parameters")
 
@@ -106,6 +112,13 @@ def leaderboard(board: Board) -> Table:
             most = max(int(other["steps"]) for other in board.rows[contender.name] if other["shots"] == row["shots"])
             entries.append(Entry(head, cells, role, row["shots"], row["steps"], int(row["steps"]) == most))
     return Table(columns, entries)
+
+
+def meanings(board: Board) -> dict[str, str]:
+    """What each column holds, in a sentence."""
+    said = {metric: PLAIN.get(metric) or board.meanings.get(board.scorers.get(metric, ""), "see its plugin") for metric in board.metrics}
+    costs = {f"{text} ({unit})": MEANS[cost] for cost, (text, unit) in COSTS.items()}
+    return {label(metric): text for metric, text in said.items()} | costs
 
 
 def _score(row: Row, metric: str, places: int) -> Cell:

@@ -79,5 +79,5 @@ def facts(values: Mapping[str, float | None]) -> dict[str, str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """"a, b and c"."""
+    """Names as a sentence lists them."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
