@@ -162,6 +162,9 @@ def test_paper_shows_what_is_folded_and_is_light(page: Any) -> None:
         page.locator("audio:visible").count() == 0
         and page.locator("svg[role=img]:visible").count() == page.locator("svg[role=img]").count()
     )
+    # A4, landscape, within its margins.
+    page.set_viewport_size({"width": 1030, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1030
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     page.evaluate("window.dispatchEvent(new Event('afterprint'))")
     assert page.locator("details:not([open])").count() == folded

@@ -20,7 +20,7 @@ PLAIN = {
     "pesq": "quality against the recording, predicted by a standard for telephone speech",
     "stoi": "intelligibility against the recording, predicted",
     "estoi": "intelligibility against the recording, predicted, rewarding modulation",
-    "per": "how many phonemes a recogniser gets wrong, on recordings too",
+    "per": "share of phonemes that a recogniser, which errs on recordings too, gets wrong",
     "f0_rmse": "how far the pitch is from the recording's",
     "vuv_error": "how often voicing is not the recording's",
     "duration_error": "how far the phonemes' durations are from the recording's",
