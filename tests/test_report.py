@@ -17,9 +17,8 @@ import soundfile
 from PIL import Image
 
 from benchmark.cli import main
-from benchmark.report import charts, labels, sounds, tables, words
+from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
-from benchmark.report.findings import findings
 from benchmark.report.page import transcripts
 from benchmark.results.leaderboard import compute_rows
 from benchmark.results.result import read_result
@@ -132,54 +131,6 @@ def test_rows_and_means_are_those_of_the_runs(tmp_path: Path) -> None:
     (entry,) = tables.failures(board).entries
     # Of two queries the first failed, at two of three steps, two numbers of shots, three speakers, two seeds.
     assert [cell.text for cell in entry.cells] == ["mcd", "24 of 72", "too short"]
-
-
-def test_the_answer_comes_first_and_ties_stand_together(tmp_path: Path) -> None:
-    speakers = [f"s{n}" for n in range(8)]
-    runs = [make_run(tmp_path, name, gain=gain, speakers=speakers, audio=False) for name, gain in (("a", 0.9), ("b", 0.9), ("worse", 0.1))]
-    runs += [make_run(tmp_path, name, gain=0.5, shots=(0,), speakers=speakers, audio=False) for name in ("ground_truth", "no_adaptation")]
-    (board,) = boards(runs, 1)
-    found = findings(board)
-    assert found is not None and (found.metric, found.shots) == ("gap_closed", 5)
-    assert [sorted(score.name for score in group) for group in found.groups] == [["a", "b"], ["worse"]]
-    best = found.groups[0][0]
-    row = board.rows[best.name][-1]
-    assert (row["shots"], row["steps"], best.steps) == ("5", "20", 20)
-    assert float(best.value) == pytest.approx(float(row["gap_closed"]), abs=0.005) and best.bounds.startswith("[")
-    assert sorted(score.name for score in found.scale) == ["ground_truth", "no_adaptation"]
-    assert [board.role(name) for name in ("a", "ground_truth", "no_adaptation")] == ["", "topline", "floor"]
-    assert [contender.name for contender in board.contenders] == ["a", "b", "worse", "ground_truth", "no_adaptation"]
-
-
-def test_scores_on_different_scales_are_not_ranked_and_said_so(tmp_path: Path) -> None:
-    """As ``compare`` refuses them for the metrics concerned, and leaderboards for one table."""
-    runs = [make_run(tmp_path / "runs", name, audio=False) for name in ("a", "b", "c")]
-    _edit_result(runs[1], lambda result: result["facts"].update(same=0.8))
-    (board,) = boards(runs, 1)
-    assert board.unlike() == {"speaker_similarity": "same (0.9 and 0.8)"} and findings(board) is None
-    assert main(["report", *map(str, runs), "--cache", str(tmp_path), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 0
-    text = Reader((tmp_path / "page.html").read_text()).text
-    assert "Don't compare speaker_similarity, gap_closed and eer between these runs" in text and "same (0.9 and 0.8)" in text
-    assert "In short" not in text
-    # What rounding on another machine does is no difference, and neither is an algorithm's own fact.
-    _edit_result(runs[1], lambda result: result["facts"].update(same=0.90001, embedding_eer=0.5))
-    (board,) = boards(runs, 1)
-    assert board.unlike() == {} and findings(board) is not None
-
-
-def test_seeds_scored_on_different_scales_are_not_pooled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    runs = [make_run(tmp_path, "a", seed, audio=False) for seed in (0, 1)]
-    _edit_result(runs[1], lambda result: result["facts"].update(same=0.8))
-    assert main(["report", "--output", str(tmp_path), "--workers", "1"]) == 1
-    assert "can't be pooled: they differ in same (0.9 and 0.8)" in capsys.readouterr().err
-
-
-def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:
-    rows = [{"m": "1.23456", "m_lo": low, "m_hi": high} for low, high in (("0.2", "2.2"), ("1.2", "1.3"), ("", ""))]
-    wide = [{"m": "500", "m_lo": "400", "m_hi": "600"}]
-    assert [words.digits(some, "m") for some in (rows[:1], rows[1:2], rows[2:], wide)] == [1, 3, 3, 0]
-    assert words.said(rows[1], "m", 2) == "1.23, 95 % interval [1.20, 1.30]" and words.said(rows[2], "m", 3) == "1.235"
-    assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c" and words.label("mcd") == "mcd (dB)"
 
 
 def test_speech_stays_within_its_limit(tmp_path: Path) -> None:
@@ -313,37 +264,6 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, capsys: pytest.
     capsys.readouterr()
     assert main(["report", "--output", str(tmp_path)]) == 1
     assert "they differ in protocol_version (1 and 2)" in capsys.readouterr().err
-
-
-def test_charts_place_what_they_are_given() -> None:
-    axis = charts.linear([0.13, 0.88], "y")
-    assert [text for _, text in axis.ticks] == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
-    assert axis.place(0.0) == charts.HEIGHT - charts.BOTTOM and axis.place(1.0) == pytest.approx(charts.TOP)
-    assert charts.linear([5.0], "y").place(5.0) == pytest.approx((charts.TOP + charts.HEIGHT - charts.BOTTOM) / 2)
-    log = charts.log_axis([0.0, 10.0, 1000.0], "x")
-    assert log.place(0.0) < log.place(10.0) and log.place(100.0) == pytest.approx((log.place(10.0) + log.place(1000.0)) / 2)
-    assert [text for _, text in log.ticks] == ["0", "10", "100", "1000"]
-    assert charts.spread([50.0, 51.0, 10.0], 10, 0, 100) == [50.0, 60.0, 10.0]
-    assert charts.spread([99.0, 99.0], 10, 0, 100) == [90.0, 100.0]
-
-
-def test_levels_far_from_all_curves_are_said_and_not_drawn() -> None:
-    axis = charts.linear([1.0, 1.2], "pesq")
-    curve = charts.Curve("a", 0, [charts.Value(0, 1.0, 0.9, 1.1, "")])
-    drawn = charts.chart("t", [curve], charts.steps_axis([0, 5]), axis, [("near", "floor", 1.1), ("far", "topline", 4.6)])
-    assert [level.name for level in drawn.levels] == ["near"] and drawn.beyond == ["far 4.60"]
-
-
-def test_names_do_not_touch() -> None:
-    ends = [(i, "c0", f"method_{i}", (100.0, 100.0 + i)) for i in range(6)]
-    names = labels.place(ends, [[end[3]] for end in ends], (0, 0, 300, 200))
-    assert len(names) == 6 == len({name.text for name in names})
-    boxes = [(name.x, name.y, name.x + labels.LETTER * len(name.text)) for name in names]
-    for number, (left, y, right) in enumerate(boxes):
-        assert left >= 0 and right <= 300
-        assert all(abs(y - other) >= labels.LINE or right <= x or left >= end for x, other, end in boxes[:number])
-    # Where there is no room for it a name is left to the legend.
-    assert len(labels.place(ends, [], (0, 90, 300, 115))) < 6
 
 
 def test_best_of_a_board() -> None:
