@@ -17,7 +17,7 @@ import soundfile
 from PIL import Image
 
 from benchmark.cli import main
-from benchmark.report import charts, sounds, tables
+from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
 from benchmark.report.page import transcripts
 from benchmark.results.leaderboard import compute_rows
@@ -130,7 +130,7 @@ def test_rows_and_means_are_those_of_the_runs(tmp_path: Path) -> None:
     assert [entry.cells[0].value for entry in table.entries] == pytest.approx(means.tolist())
     (entry,) = tables.failures(board).entries
     # Of two queries the first failed, at two of three steps, two numbers of shots, three speakers, two seeds.
-    assert [cell.text for cell in entry.cells] == ["mcd", "too short", "24 of 72"]
+    assert [cell.text for cell in entry.cells] == ["mcd", "24 of 72", "too short"]
 
 
 def test_speech_stays_within_its_limit(tmp_path: Path) -> None:
@@ -161,6 +161,19 @@ def test_other_sentences_and_other_corpora_are_not_mixed_in(tmp_path: Path) -> N
     make_corpus(tmp_path / "other", {"u00": "Not this."}, version="another")
     assert transcripts(board, tmp_path / "cache")("u00") == "Hello." and transcripts(board, tmp_path / "cache")("nothing") is None
     assert transcripts(board, tmp_path / "other")("u00") is None
+
+
+def test_each_method_is_heard_at_its_most_steps_first(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, name, steps=steps, speakers=("anna",)) for name, steps in (("gradient", (0, 5, 20)), ("metric", (0,)))]
+    (board,) = boards(runs, 1)
+    (sentence,), _ = sounds.sentences(board, lambda _: None, 10**7, 1, lambda _: None)
+    assert sentence.places == ["5 shots, most steps", "1 shot, most steps", "5 shots, 5 steps", "5 shots, 0 steps"]
+    assert {name: [clip and clip.place for clip in clips] for name, clips in sentence.adapted} == {
+        "gradient": ["5 shots, 20 steps", "1 shot, 20 steps", "5 shots, 5 steps", "5 shots, 0 steps"],
+        "metric": ["5 shots, 0 steps", "1 shot, 0 steps", None, None],
+    }
+    # All on one scale of time.
+    assert len({(picture.width, picture.frame) for _, row in sentence.spectrograms for picture in row}) == 1
 
 
 def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
@@ -199,6 +212,10 @@ def _edit_result(run: Path, change: Callable[[dict], object]) -> None:
     (run / "result.json").write_text(json.dumps(result))
 
 
+def _keep_lines(path: Path, count: int) -> None:
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:count]))
+
+
 def _cut(path: Path, size: int = 40) -> None:
     path.write_bytes(path.read_bytes()[:-size])
 
@@ -219,6 +236,8 @@ def _cut(path: Path, size: int = 40) -> None:
         (lambda run: (run / "episodes.csv").unlink(), "There is no .*episodes.csv"),
         (lambda run: _cut(run / "episodes.csv"), "cut short"),
         (lambda run: (run / "costs.csv").unlink(), "There is no .*costs.csv"),
+        (lambda run: _keep_lines(run / "costs.csv", 1), "costs.csv lacks episodes"),
+        (lambda run: (run / "episodes.csv").write_text(""), "episodes.csv"),
         (lambda run: _cut(next((run / "audio").iterdir()), 19_240), "can't be read|is empty"),
         (lambda run: (run / "embedding.csv").write_text("speaker,utterance,x,y\na,b,1,inf\n"), "embedding.csv can't be read"),
     ],
@@ -245,18 +264,6 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, capsys: pytest.
     capsys.readouterr()
     assert main(["report", "--output", str(tmp_path)]) == 1
     assert "they differ in protocol_version (1 and 2)" in capsys.readouterr().err
-
-
-def test_charts_place_what_they_are_given() -> None:
-    axis = charts.linear([0.13, 0.88], "y")
-    assert [text for _, text in axis.ticks] == ["0.0", "0.2", "0.4", "0.6", "0.8", "1.0"]
-    assert axis.place(0.0) == charts.HEIGHT - charts.BOTTOM and axis.place(1.0) == pytest.approx(charts.TOP)
-    assert charts.linear([5.0], "y").place(5.0) == pytest.approx((charts.TOP + charts.HEIGHT - charts.BOTTOM) / 2)
-    log = charts.log_axis([0.0, 10.0, 1000.0], "x")
-    assert log.place(0.0) < log.place(10.0) and log.place(100.0) == pytest.approx((log.place(10.0) + log.place(1000.0)) / 2)
-    assert [text for _, text in log.ticks] == ["0", "10", "100", "1000"]
-    assert charts.spread([50.0, 51.0, 10.0], 10, 0, 100) == [50.0, 60.0, 10.0]
-    assert charts.spread([99.0, 99.0], 10, 0, 100) == [90.0, 100.0]
 
 
 def test_best_of_a_board() -> None:

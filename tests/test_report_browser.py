@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,8 @@ import pytest
 from tests.report_helpers import HOSTILE, HOSTILE_TEXT, make_report
 
 api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install '.[browser]'")
+
+Matrix = tuple[tuple[float, ...], ...]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -138,6 +142,34 @@ def test_it_fits_a_phone(page: Any) -> None:
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+def test_wide_tables_scroll_by_themselves_and_by_keyboard(page: Any) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    region = page.locator("#board1-table .scroll")
+    region.focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('#board1-table .scroll').scrollLeft > 0")
+    assert page.evaluate("document.documentElement.scrollLeft") == 0
+    # The heading of a row stays in sight.
+    assert region.locator("tbody tr:visible th").first.bounding_box()["x"] >= 0
+
+
+def test_paper_shows_what_is_folded_and_is_light(page: Any) -> None:
+    folded = page.locator("details:not([open])").count()
+    page.emulate_media(media="print", color_scheme="dark")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
+    assert page.locator("details:not([open])").count() == 0 < folded
+    assert (
+        page.locator("audio:visible").count() == 0
+        and page.locator("svg[role=img]:visible").count() == page.locator("svg[role=img]").count()
+    )
+    # A4, landscape, within its margins.
+    page.set_viewport_size({"width": 1030, "height": 700})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1030
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    page.evaluate("window.dispatchEvent(new Event('afterprint'))")
+    assert page.locator("details:not([open])").count() == folded
+
+
 def test_colours_can_be_read(page: Any) -> None:
     """WCAG 2.1: text 4.5 to 1, lines and marks 3 to 1, against the page."""
     style = "getComputedStyle(document.documentElement).getPropertyValue"
@@ -148,6 +180,32 @@ def test_colours_can_be_read(page: Any) -> None:
             least = 3.0 if name.startswith("c") else 4.5
             assert min(_contrast(colour, colours[ground]) for ground in ("page", "raised")) >= least, name
 
+    # As if with protanopia and deuteranopia (Machado, Oliveira & Fernandes, IEEE TVCG 2009, severity 1), and without.
+    for vision in VISIONS:
+        seen = [_oklab(colours[f"c{number}"], vision) for number in range(10)]
+        assert min(math.dist(one, other) for one, other in itertools.combinations(seen, 2)) > 0.08
+
+
+VISIONS = (
+    ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0)),
+    ((0.152286, 1.052583, -0.204868), (0.114503, 0.786281, 0.099216), (-0.003882, -0.048116, 1.051998)),
+    ((0.367322, 0.860646, -0.227968), (0.280085, 0.672501, 0.047413), (-0.011820, 0.042940, 0.968881)),
+)
+
+
+def _oklab(colour: str, vision: Matrix) -> list[float]:
+    """Ottosson's OKLab of what this vision makes of a colour."""
+    seen = [min(1.0, max(0.0, channel)) for channel in _times(vision, _linear(colour))]
+    cones = _times(((0.41222147, 0.53633254, 0.05144599), (0.2119035, 0.68069955, 0.10739696), (0.08830246, 0.28171884, 0.62997870)), seen)
+    return _times(
+        ((0.21045426, 0.79361779, -0.00407205), (1.9779985, -2.42859221, 0.45059371), (0.02590404, 0.78277177, -0.80867577)),
+        [cone ** (1 / 3) for cone in cones],
+    )
+
+
+def _times(matrix: Matrix, vector: Sequence[float]) -> list[float]:
+    return [sum(a * b for a, b in zip(row, vector, strict=True)) for row in matrix]
+
 
 def _contrast(one: str, other: str) -> float:
     light, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
@@ -155,8 +213,11 @@ def _contrast(one: str, other: str) -> float:
 
 
 def _luminance(colour: str) -> float:
+    return sum(weight * channel for weight, channel in zip((0.2126, 0.7152, 0.0722), _linear(colour), strict=True))
+
+
+def _linear(colour: str) -> list[float]:
     digits = colour.strip().removeprefix("#")
     digits = "".join(digit * 2 for digit in digits) if len(digits) == 3 else digits
     channels = [int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]

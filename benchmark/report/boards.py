@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+
+import pandas as pd
 
 from benchmark import registry
 from benchmark import workers as processes
@@ -12,8 +15,8 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.files import read_json
 from benchmark.progress import progress
 from benchmark.results.comparison import Contender, pooled
-from benchmark.results.episode_tables import metric_columns
-from benchmark.results.leaderboard import compute_rows, metrics_in, status_of
+from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, REPAIR, metric_columns, read_costs
+from benchmark.results.leaderboard import FACTS, compute_rows, differing_fact, facts_of, metrics_in, status_of
 from benchmark.results.leaderboard_table import HEADLINE
 from benchmark.run_check import check_curve
 
@@ -29,11 +32,13 @@ class Board:
 
     Attributes:
         dataset: its name.
-        contenders: by algorithm and configuration, those that use no support set last.
+        contenders: by algorithm and configuration; toplines and floors, which use no support set, last.
         rows: leaderboard rows of each contender, by its name.
         metrics: columns, the most telling ones first.
         higher_is_better: where it is known.
         meanings: one line about each metric plugin.
+        scorers: the plugin behind a metric's column, where it is known.
+        toplines: names of those that are shown the recording.
     """
 
     dataset: str
@@ -42,6 +47,8 @@ class Board:
     metrics: list[str]
     higher_is_better: Mapping[str, bool]
     meanings: Mapping[str, str]
+    scorers: Mapping[str, str] = field(default_factory=dict)
+    toplines: frozenset[str] = frozenset()
 
     @property
     def shots(self) -> list[int]:
@@ -51,6 +58,19 @@ class Board:
     def uses_support(self, name: str) -> bool:
         """Whether this contender adapts; toplines and floors don't."""
         return any(row["shots"] != "0" for row in self.rows[name])
+
+    def role(self, name: str) -> str:
+        """What gives the scale is a "topline" or a "floor"; a method has no role, ""."""
+        return "" if self.uses_support(name) else "topline" if name in self.toplines else "floor"
+
+    def unlike(self) -> dict[str, str]:
+        """Metric plugins whose constants differ between contenders, with a constant and its values: their scores can't be compared."""
+        found: dict[str, str] = {}
+        for one, other in itertools.combinations([facts_of(contender.results[0]) for contender in self.contenders], 2):
+            for plugin in dict.fromkeys(FACTS.values()):
+                if plugin not in found and (what := differing_fact(one, other, {plugin})):
+                    found[plugin] = what
+        return found
 
     def best(self, name: str) -> tuple[int, int]:
         """A contender's most shots, and most steps at them."""
@@ -91,7 +111,14 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
     for contender in (contender for members in found.values() for contender in members):
         for folder, result in zip(contender.folders, contender.results, strict=True):
-            check_curve(folder, result, contender.episodes[contender.episodes["seed"] == result["seed"]])
+            episodes = contender.episodes[contender.episodes["seed"] == result["seed"]]
+            check_curve(folder, result, episodes)
+            costs, place = read_costs(folder / COSTS_FILE), ["speaker", "episode", "shots", "steps"]
+            if not pd.MultiIndex.from_frame(episodes[place]).isin(pd.MultiIndex.from_frame(costs[place])).all():
+                raise BenchmarkError(f"{folder / COSTS_FILE} lacks episodes that {EPISODES_FILE} beside it has; {REPAIR}.")
+            if what := differing_fact(facts_of(contender.results[0]), facts_of(result)):
+                names = f"{contender.folders[0].name} and {folder.name}"
+                raise BenchmarkError(f"{names} can't be pooled: they differ in {what}; name the runs that were scored alike.")
     every = [contender for members in found.values() for contender in members]
     rows = _all_rows(every, workers)
     return [_board(dataset, members, [rows[every.index(one)] for one in members], plugins) for dataset, members in found.items()]
@@ -121,13 +148,26 @@ def _board(dataset: str, contenders: Sequence[Contender], rows: Sequence[list[Ro
     scored = {column for contender in contenders for column in metric_columns(list(contender.episodes.columns))}
     # What is no column of the episodes was pooled from trials: an equal error rate.
     senses = {metric: False for metric in metrics if metric not in scored}
-    meanings = {}
+    meanings: dict[str, str] = {}
+    scorers: dict[str, str] = {}
     for name in contenders[0].results[0]["metric_versions"]:
         try:
-            senses |= registry.load("metric", name, plugins).higher_is_better
+            columns = registry.load("metric", name, plugins).higher_is_better
+            senses |= columns
+            scorers |= dict.fromkeys(columns, name)
             meanings[name] = registry.get("metric", name, plugins).summary
         except BenchmarkError:
             # A metric of somebody's plugin file that was not given: its values stand, its sense is not known.
             continue
-    ordered = sorted(contenders, key=lambda one: (all(row["shots"] == "0" for row in by_name[one.name]), one.name))
-    return Board(dataset, ordered, by_name, metrics, senses, meanings)
+    toplines = frozenset(one.name for one in contenders if _is_topline(one.results[0]["algorithm"], plugins))
+    board = Board(dataset, [], by_name, metrics, senses, meanings, scorers, toplines)
+    roles = ["", "topline", "floor"]
+    return replace(board, contenders=sorted(contenders, key=lambda one: (roles.index(board.role(one.name)), one.name)))
+
+
+def _is_topline(algorithm: str, plugins: registry.Plugins) -> bool:
+    try:
+        return bool(registry.load("algorithm", algorithm, plugins).oracle)
+    except BenchmarkError:
+        # Of somebody's plugin file that was not given.
+        return False

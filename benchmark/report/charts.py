@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from benchmark.report import labels
+
 COLOURS = 10
 """Colours of the style sheet; a chart's further series have them dashed."""
 SHAPES = ("m-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "m-3.5,-3.5h7v7h-7z", "m0,-4.5l4.5,8h-9z", "m0,-5l5,5l-5,5l-5,-5z", "m-4,-4l8,8m0,-8l-8,8")
@@ -68,22 +70,25 @@ class Line:
 
 @dataclass(frozen=True)
 class Level:
-    """A horizontal line for what does not depend on x, its name beside it."""
+    """A horizontal line for what does not depend on x, its name beside it; ``role`` is its style class."""
 
     name: str
+    role: str
     y: float
     label_y: float
 
 
 @dataclass(frozen=True)
 class Chart:
-    """All of it."""
+    """All of it; ``beyond`` are the levels that are off the scale, with their values."""
 
     title: str
     x: Axis
     y: Axis
     lines: list[Line]
     levels: list[Level] = field(default_factory=list)
+    beyond: list[str] = field(default_factory=list)
+    names: list[labels.Name] = field(default_factory=list)
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -102,8 +107,18 @@ def shape(number: int) -> str:
     return SHAPES[(number + number // COLOURS) % len(SHAPES)]
 
 
-def chart(title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequence[tuple[str, float]] = ()) -> Chart:
-    """Place curves and levels on axes; points that share an x are set side by side so that their intervals can be told apart."""
+def chart(
+    title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequence[tuple[str, str, float]] = (), named: bool = False
+) -> Chart:
+    """Place curves and levels on axes; points that share an x are set side by side so that their intervals can be told apart.
+
+    Args:
+        title: what it shows.
+        curves: series.
+        x, y: axes.
+        levels: name, role and value of what does not depend on x.
+        named: whether each series' last point bears its name, where there is room.
+    """
     lines = []
     for place, curve in enumerate(curves):
         aside = (place - (len(curves) - 1) / 2) * min(3.0, 20 / max(1, len(curves)))
@@ -115,9 +130,31 @@ def chart(title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequenc
             marks.append(Mark(round(x.place(value.x) + aside, 1), round(y.place(value.y), 1), low, high, shape(curve.number), value.text))
         path = "M" + "L".join(f"{mark.x},{mark.y}" for mark in marks) if marks else ""
         lines.append(Line(curve.number, look(curve.number), path, marks))
-    heights = [(name, round(y.place(value), 1)) for name, value in levels if not math.isnan(value)]
-    labels = spread([height for _, height in heights], LABEL, TOP + LABEL / 2, HEIGHT - BOTTOM)
-    return Chart(title, x, y, lines, [Level(*height, label) for height, label in zip(heights, labels, strict=True)])
+    placed = [(name, role, round(y.place(value), 1)) for name, role, value in levels if _shown(y.place(value))]
+    beyond = [f"{name} {value:.2f}" for name, _, value in levels if not math.isnan(value) and not _shown(y.place(value))]
+    texts = spread([height for *_, height in placed], LABEL, TOP + LABEL / 2, HEIGHT - BOTTOM)
+    heights = [Level(*level, text) for level, text in zip(placed, texts, strict=True)]
+    names = _names(lines, curves, [level.y for level in heights]) if named else []
+    return Chart(title, x, y, lines, heights, beyond, names)
+
+
+def _shown(height: float) -> bool:
+    return TOP - 0.1 <= height <= HEIGHT - BOTTOM + 0.1
+
+
+def _names(lines: Sequence[Line], curves: Sequence[Curve], levels: Sequence[float]) -> list[labels.Name]:
+    ends = [
+        (line.number, line.look, curve.name, (line.marks[-1].x, line.marks[-1].y))
+        for line, curve in zip(lines, curves, strict=True)
+        if line.marks
+    ]
+    drawn = [[(mark.x, mark.y) for mark in line.marks] for line in lines]
+    # A mark counts three times over, so that names cross lines rather than marks.
+    drawn += [[(mark.x + dx, mark.y)] for line in lines for mark in line.marks for dx in (-4, 0, 4)]
+    drawn += [[(mark.x, mark.low), (mark.x, mark.high)] for line in lines for mark in line.marks
+              if mark.low is not None and mark.high is not None]  # fmt: skip
+    drawn += [[(LEFT, level), (WIDTH - RIGHT, level)] for level in levels]
+    return labels.place(ends, drawn, (LEFT + 4, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM - 2))
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -141,7 +178,7 @@ def linear(values: Iterable[float], label: str) -> Axis:
     low, high = min(finite), max(finite)
     if low == high:
         low, high = low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10
-    step = _round_step((high - low) / 5)
+    step = _round_step((high - low) / 7)
     first, last = math.floor(low / step), math.ceil(high / step)
     bottom, top = HEIGHT - BOTTOM, TOP
     place = _between(first * step, last * step, bottom, top)
@@ -163,7 +200,7 @@ def steps_axis(steps: Iterable[int]) -> Axis:
     every = sorted(set(steps)) or [0]
     scale = _between(math.log1p(every[0]), math.log1p(max(every[-1], every[0] + 1)), LEFT + 16, WIDTH - RIGHT - 16)
     ticks = [(round(scale(math.log1p(step)), 1), str(step)) for step in every]
-    return Axis(lambda value: scale(math.log1p(value)), ticks, "adaptation steps")
+    return Axis(lambda value: scale(math.log1p(value)), ticks, "adaptation steps (log scale)")
 
 
 def log_axis(values: Iterable[float], label: str) -> Axis:
@@ -174,7 +211,8 @@ def log_axis(values: Iterable[float], label: str) -> Axis:
     high = max(high, low + 1)
     zero = any(value <= 0 for value in every)
     start = LEFT + (44 if zero else 12)
-    scale = _between(low, high, start, WIDTH - RIGHT - 12)
+    # Room for names at the right.
+    scale = _between(low, high, start, WIDTH - RIGHT - 40)
     every_nth = math.ceil((high - low + 1) / 6)
     ticks = [(round(scale(power), 1), _power(power)) for power in range(low, high + 1, every_nth)]
     return Axis(

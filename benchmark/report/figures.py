@@ -27,26 +27,15 @@ from benchmark.report.charts import (
     shape,
     steps_axis,
 )
+from benchmark.report.words import digits, label, number, said
 
 COSTS = {
     "seconds_to_adapt": "seconds to adapt",
-    "flops_to_adapt": "operations to adapt",
+    "flops_to_adapt": "floating-point operations to adapt",
     "stored_parameters": "numbers stored for a speaker",
 }
 EMBEDDED_UTTERANCES = 60
 """Points drawn of each speaker, evenly spread; a large corpus has thousands."""
-
-
-def number(cell: str) -> float:
-    """A leaderboard's cell; NaN where it is empty."""
-    return float(cell) if cell else math.nan
-
-
-def said(row: Row, metric: str) -> str:
-    """A value and its interval in words."""
-    if not row.get(metric):
-        return "not scored"
-    return f"{row[metric]}" + (f" (95 % interval {row[f'{metric}_lo']} to {row[f'{metric}_hi']})" if row[f"{metric}_lo"] else "")
 
 
 @dataclass(frozen=True)
@@ -77,9 +66,9 @@ def legend(series: Iterable[tuple[int, str]]) -> list[Key]:
     return [Key(index, name, look(index), shape(index)) for index, name in series]
 
 
-def _levels(board: Board, metric: str) -> list[tuple[str, float]]:
+def _levels(board: Board, metric: str) -> list[tuple[str, str, float]]:
     return [
-        (contender.name, number(board.rows[contender.name][0].get(metric, "")))
+        (contender.name, board.role(contender.name), number(board.rows[contender.name][0].get(metric, "")))
         for contender in board.contenders
         if not board.uses_support(contender.name)
     ]
@@ -91,10 +80,10 @@ def curves(board: Board) -> list[CurveSet]:
     for metric in board.metrics:
         levels = _levels(board, metric)
         every = [row for rows in board.rows.values() for row in rows if row["shots"] != "0"]
-        y = linear([v for row in every for v in _bounds(row, metric)] + [level for _, level in levels], metric)
+        places, y = digits(every, metric), _upright(every, levels, metric)
         charts = []
         for shots in board.shots:
-            series = [Curve(name, index, _over_steps(name, board.rows[name], metric, shots)) for index, name in adapting(board)]
+            series = [Curve(name, index, _over_steps(name, board.rows[name], metric, shots, places)) for index, name in adapting(board)]
             x = steps_axis(int(value.x) for curve in series for value in curve.values)
             charts.append(chart(f"{metric}, {_shots(shots)}", series, x, y, levels))
         if charts:
@@ -102,18 +91,26 @@ def curves(board: Board) -> list[CurveSet]:
     return sets
 
 
+def _upright(rows: Iterable[Row], levels: Iterable[tuple[str, str, float]], metric: str) -> Axis:
+    """An axis for curves and for the levels near them: PESQ of recordings would press all methods' into one line."""
+    values = [value for row in rows for value in _bounds(row, metric) if not math.isnan(value)]
+    low, high = min(values, default=-math.inf), max(values, default=math.inf)
+    reach = 0.75 * (high - low)
+    return linear([*values, *(level for *_, level in levels if low - reach <= level <= high + reach)], label(metric))
+
+
 def _bounds(row: Row, metric: str) -> list[float]:
     return [number(row.get(name, "")) for name in (metric, f"{metric}_lo", f"{metric}_hi")]
 
 
-def _over_steps(name: str, rows: Sequence[Row], metric: str, shots: int) -> list[Value]:
+def _over_steps(name: str, rows: Sequence[Row], metric: str, shots: int, places: int) -> list[Value]:
     here = [row for row in rows if int(row["shots"]) == shots]
-    return [_value(int(row["steps"]), name, row, metric) for row in here]
+    return [_value(int(row["steps"]), name, row, metric, places) for row in here]
 
 
-def _value(x: float, name: str, row: Row, metric: str, more: str = "") -> Value:
+def _value(x: float, name: str, row: Row, metric: str, places: int, more: str = "") -> Value:
     mean, low, high = _bounds(row, metric)
-    text = f"{name}, {_shots(int(row['shots']))}, {row['steps']} steps: {metric} {said(row, metric)}"
+    text = f"{name}, {_shots(int(row['shots']))}, {row['steps']} steps: {metric} {said(row, metric, places)}"
     return Value(x, mean, low, high, text + more)
 
 
@@ -127,19 +124,19 @@ def costs(board: Board) -> list[Chart]:
         return []
     metric, shots = board.metrics[0], board.shots[-1]
     levels = _levels(board, metric)
+    here = {name: [row for row in board.rows[name] if int(row["shots"]) == shots] for _, name in adapting(board)}
+    every = [row for rows in here.values() for row in rows]
+    places, y = digits(every, metric), _upright(every, levels, metric)
     charts = []
-    for cost, label in COSTS.items():
+    for cost, title in COSTS.items():
         series = []
         for index, name in adapting(board):
-            rows = [row for row in board.rows[name] if int(row["shots"]) == shots]
             # What is stored does not grow with the steps.
-            rows = rows[-1:] if cost == "stored_parameters" else rows
-            values = [_value(number(row[cost]), name, row, metric, f", {label}: {number(row[cost]):g}") for row in rows]
+            rows = here[name][-1:] if cost == "stored_parameters" else here[name]
+            values = [_value(number(row[cost]), name, row, metric, places, f", {number(row[cost]):.3g} {title}") for row in rows]
             series.append(Curve(name, index, values))
-        drawn = [value for curve in series for value in curve.values]
-        x = log_axis((value.x for value in drawn), label)
-        y = linear([v for value in drawn for v in (value.y, value.low, value.high)] + [level for _, level in levels], metric)
-        charts.append(chart(f"{metric} against {label}, {_shots(shots)}", series, x, y, levels))
+        x = log_axis((value.x for curve in series for value in curve.values), f"{title} (log scale)")
+        charts.append(chart(f"{metric} against {title}, {_shots(shots)}", series, x, y, levels, named=True))
     return charts
 
 

@@ -17,6 +17,8 @@ from benchmark.files import read_json
 from benchmark.progress import progress
 from benchmark.report import charts, figures, sounds, tables
 from benchmark.report.boards import Board
+from benchmark.report.findings import Findings, findings
+from benchmark.report.words import label, listed, plain
 
 SPOKEN = 9_000_000
 """Characters of speech and spectrograms in a page, so that with ten algorithms the rest keeps it under 15 MB."""
@@ -30,7 +32,9 @@ class Part:
     """What the page says about one board."""
 
     board: Board
+    findings: Findings | None
     leaderboard: tables.Table
+    meanings: dict[str, str]
     notes: dict[str, str]
     legend: list[figures.Key]
     curves: list[figures.CurveSet]
@@ -43,24 +47,44 @@ class Part:
     shared: dict[str, str]
     provenance: dict[str, dict[str, str]]
 
+    label = staticmethod(label)
+    plain = staticmethod(plain)
+
     @property
     def steps(self) -> list[int]:
         """All numbers of adaptation steps, of those that adapt."""
         return sorted({int(row["steps"]) for rows in self.board.rows.values() for row in rows if row["shots"] != "0"})
 
     @property
+    def statuses(self) -> set[str]:
+        """What rows may be called."""
+        return {row["status"] for rows in self.board.rows.values() for row in rows}
+
+    @property
     def warnings(self) -> list[str]:
         """What must not be overlooked."""
         results = [result for contender in self.board.contenders for result in contender.results]
-        statuses = {row["status"] for rows in self.board.rows.values() for row in rows}
+        statuses, alike = self.statuses, "All rows are" if len(self.statuses) == 1 else "Rows marked"
+        because = {"preliminary": "they rest on fewer than three seeds", "limited": "they do not cover all test speakers"}
         synthetic = "These are synthetic voices: nothing here says anything about speech, and none of it may be cited so."
         said = {
             synthetic: any(result["synthetic"] for result in results),
-            "Rows marked limited do not cover all test speakers.": "limited" in statuses,
-            "Rows marked preliminary rest on fewer than three seeds; don't cite them.": "preliminary" in statuses,
+            **{f"{alike} {status}: {why}. Don't cite them.": status in statuses for status, why in because.items()},
             "Some runs were made from uncommitted or unknown code.": any(result["git_dirty"] is not False for result in results),
+            "Some runs used plugins from outside the benchmark's repository.": any(result.get("outside_plugins") for result in results),
         }  # fmt: skip
-        return [sentence for sentence, holds in said.items() if holds]
+        unlike = [_unlike(self.board, plugin, what) for plugin, what in self.board.unlike().items()]
+        return [sentence for sentence, holds in said.items() if holds] + unlike
+
+
+def _unlike(board: Board, plugin: str, what: str) -> str:
+    columns = [column for column, scorer in board.scorers.items() if scorer == plugin] or [plugin]
+    # An equal error rate is no plugin's column: it is pooled from the trials of this one.
+    columns += [metric for metric in board.metrics if plugin == "speaker_similarity" and metric == "eer"]
+    return (
+        f"Don't compare {listed(columns)} between these runs: {plugin} was scored on another scale in some of them, "
+        f"which differ in {what}; Provenance says which."
+    )
 
 
 def build(boards: Sequence[Board], cache: Path) -> str:
@@ -81,7 +105,8 @@ def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
         sentences, speaking = sounds.sentences(board, text, limit, PICTURED, show)
     keys = figures.legend(figures.adapting(board))
     return Part(
-        board, tables.leaderboard(board), tables.differences(board), keys, figures.curves(board), figures.costs(board),
+        board, findings(board), tables.leaderboard(board), tables.meanings(board), tables.differences(board), keys,
+        figures.curves(board), figures.costs(board),
         figures.spaces(board), sentences, speaking, tables.speakers(board), tables.failures(board), tables.shared(board),
         {contender.name: tables.provenance(contender, board.rows[contender.name]) for contender in board.contenders},
     )  # fmt: skip

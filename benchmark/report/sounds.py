@@ -6,7 +6,7 @@ import base64
 import io
 import struct
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,19 +35,21 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Clip:
-    """Some seconds of speech, as a ``data:`` URI."""
+    """Some seconds of speech, as a ``data:`` URI; ``place`` says where it was made, in words."""
 
     source: str
     seconds: float
+    place: str = ""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A spectrogram, as a ``data:`` URI."""
+    """A spectrogram, as a ``data:`` URI; ``frame`` is how many seconds its width stands for."""
 
     title: str
     source: str
     seconds: float
+    frame: float
     width: int
     height: int
 
@@ -61,7 +63,7 @@ class Sentence:
         utterance: the sentence's id.
         text: what is said, where the prepared corpus is at hand.
         references: clips of those that use no support set, by name.
-        places: the columns of ``adapted``.
+        places: headings of the columns of ``adapted``.
         adapted: for each contender that adapts, a clip or None for each place.
         spectrograms: real, copy, before and after adaptation, for each contender that adapts.
     """
@@ -70,7 +72,7 @@ class Sentence:
     utterance: str
     text: str | None
     references: list[tuple[str, Clip]]
-    places: list[Place]
+    places: list[str]
     adapted: list[tuple[str, list[Clip | None]]]
     spectrograms: list[tuple[str, list[Picture]]]
 
@@ -140,7 +142,7 @@ def _sentence(
     own = {name: {(shots, steps): kept for (who, shots, steps), kept in all_.items() if who == speaker} for name, all_ in files.items()}
     # Runs of other settings may have had another first sentence: only the same one can be compared.
     utterance = next(kept[0] for by_place in own.values() for kept in by_place.values())
-    paths = {name: {place: path for place, (said, path) in by_place.items() if said == utterance} for name, by_place in own.items()}
+    paths = {name: {place: path for place, (one, path) in by_place.items() if one == utterance} for name, by_place in own.items()}
     adapting = [contender.name for contender in board.contenders if board.uses_support(contender.name) and paths[contender.name]]
     references = [
         (contender.name, next(iter(paths[contender.name].values())))
@@ -149,29 +151,47 @@ def _sentence(
     ]
     # The recording first: it is what all others are held against.
     references.sort(key=lambda item: (item[0] != RECORDING, item[0] != COPY, item[0]))
-    places = _places({place for name in adapting for place in paths[name]})
-    spectrograms = []
+    columns = _columns({name: set(paths[name]) for name in adapting})
+    rows: list[tuple[str, list[tuple[str, Audio]]]] = []
     if pictured:
         known = dict(references)
         for name in adapting:
             most = max(shots for shots, _ in paths[name])
             steps = sorted(step for shots, step in paths[name] if shots == most)
             titles = [("recording", known.get(RECORDING)), ("copy synthesis", known.get(COPY))]
-            titles += [(f"{most} shots, {step} steps", paths[name][most, step]) for step in dict.fromkeys((steps[0], steps[-1]))]
-            spectrograms.append((name, _pictures([(title, _read(path)) for title, path in titles if path is not None])))
+            titles += [(said(most, step), paths[name][most, step]) for step in dict.fromkeys((steps[0], steps[-1]))]
+            rows.append((name, [(title, _read(path)) for title, path in titles if path is not None]))
+    # On one scale, so that algorithms can be compared too.
+    drawn = iter(_pictures([audio for _, row in rows for audio in row]))
+    spectrograms = [(name, [next(drawn) for _ in row]) for name, row in rows]
     return Sentence(
-        speaker, utterance, text(utterance), [(name, _clip(path)) for name, path in references], places,
-        [(name, [_clip(paths[name][place]) if place in paths[name] else None for place in places]) for name in adapting], spectrograms,
+        speaker, utterance, text(utterance), [(name, _clip(path)) for name, path in references], [title for title, _ in columns],
+        [(name, [_clip(paths[name][at[name]], said(*at[name])) if name in at else None for _, at in columns]) for name in adapting],
+        spectrograms,
     )  # fmt: skip
 
 
-def _places(every: set[Place]) -> list[Place]:
-    """All steps at the most shots, then the most steps at fewer shots: both curves can be heard."""
-    if not every:
+def said(shots: int, steps: int | str) -> str:
+    """A place of the grid in words."""
+    return f"{shots} shot{'' if shots == 1 else 's'}, {steps} steps"
+
+
+def _columns(places: Mapping[str, set[Place]]) -> list[tuple[str, dict[str, Place]]]:
+    """Where each contender is heard: at its most steps by number of shots, so that all have something there, then at the fewer steps."""
+    if not places:
         return []
+    every = {place for own in places.values() for place in own}
+    columns = []
+    for shots in sorted({shots for shots, _ in every}, reverse=True):
+        last = {name: max(own) for name, all_ in places.items() if (own := [place for place in all_ if place[0] == shots])}
+        steps = {step for _, step in last.values()}
+        columns.append((said(shots, steps.pop() if len(steps) == 1 else "most"), last))
     most = max(shots for shots, _ in every)
-    fewer = sorted({shots for shots, _ in every} - {most}, reverse=True)
-    return sorted(place for place in every if place[0] == most) + [max(place for place in every if place[0] == shots) for shots in fewer]
+    for step in sorted({step for shots, step in every if shots == most}, reverse=True):
+        earlier = {name: (most, step) for name, own in places.items() if (most, step) in own and max(own) > (most, step)}
+        if earlier:
+            columns.append((said(most, step), earlier))
+    return columns
 
 
 def _read(path: Path) -> Audio:
@@ -184,10 +204,10 @@ def _read(path: Path) -> Audio:
     return audio[:, 0]
 
 
-def _clip(path: Path) -> Clip:
+def _clip(path: Path, place: str = "") -> Clip:
     audio, stream = _read(path), io.BytesIO()
     soundfile.write(stream, audio, MelSpec().sample_rate, format="MP3", subtype="MPEG_LAYER_III", compression_level=COMPRESSION)
-    return Clip(_uri("audio/mpeg", stream.getvalue()), len(audio) / MelSpec().sample_rate)
+    return Clip(_uri("audio/mpeg", stream.getvalue()), len(audio) / MelSpec().sample_rate, place)
 
 
 def _uri(kind: str, data: bytes) -> str:
@@ -200,13 +220,15 @@ def _pictures(audios: Sequence[tuple[str, Audio]]) -> list[Picture]:
     # The transform reflects half a window at either end, and so needs more than that.
     padded = [np.pad(audio, (0, max(0, spec.n_fft - len(audio)))) for _, audio in audios]
     mels = [log_mel(torch.from_numpy(audio), spec).numpy() for audio in padded]
+    if not mels:
+        return []
     longest, loudest, floor = max(map(len, mels)), max(float(mel.max()) for mel in mels), float(np.log(LOG_FLOOR))
     pictures = []
     for (title, audio), mel in zip(audios, mels, strict=True):
         shades = np.full((longest, spec.n_mels), SHADES, dtype=np.uint8)
         shades[: len(mel)] = np.clip((mel - floor) / max(loudest - floor, 1e-6) * (SHADES - 1), 0, SHADES - 1).round()
         source = _uri("image/png", _png(shades.T[::-1]))
-        pictures.append(Picture(title, source, len(audio) / spec.sample_rate, longest, spec.n_mels))
+        pictures.append(Picture(title, source, len(audio) / spec.sample_rate, longest * spec.seconds_per_frame, longest, spec.n_mels))
     return pictures
 
 

@@ -10,16 +10,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.report.boards import Board, Row
-from benchmark.report.figures import number
+from benchmark.report.words import PLAIN, UNITS, digits, facts, interval, label, number
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns
+from benchmark.results.leaderboard import facts_of
 from benchmark.results.leaderboard_table import HEADLINE
 
 COSTS = {
-    "seconds_to_adapt": "s to adapt",
-    "stored_parameters": "stored",
-    "real_time_factor": "× real time",
-    "training_tflops": "TFLOP trained",
+    "seconds_to_adapt": ("adaptation", "s"),
+    "stored_parameters": ("stored", "numbers"),
+    "real_time_factor": ("synthesis", "× real time"),
+    "training_tflops": ("training", "TFLOP"),
+}
+MEANS = {
+    "seconds_to_adapt": "wall time to adapt to one speaker, on one core of the machine under Provenance",
+    "stored_parameters": "numbers to keep for each speaker beside the shared model",
+    "real_time_factor": "computing time for a second of speech, vocoder included",
+    "training_tflops": "what the algorithm's own training spent, the shared pretraining not counted",
 }
 BRIEF = ("seconds_to_adapt", "stored_parameters")
 
@@ -39,6 +46,7 @@ class Column:
 
     Attributes:
         text: what it says.
+        unit: of its numbers.
         arrow: which way is better.
         more: shown on demand.
         words: the cells hold text.
@@ -46,6 +54,7 @@ class Column:
     """
 
     text: str
+    unit: str = ""
     arrow: str = ""
     more: bool = False
     words: bool = False
@@ -54,10 +63,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row: its heading, the rest, and what it is filtered by (``most``: its algorithm's most steps at these shots)."""
+    """A row: its heading, the rest, its algorithm's role, and what it is filtered by (``most``: the most steps at these shots)."""
 
     head: Cell
     cells: list[Cell]
+    role: str = ""
     shots: str = ""
     steps: str = ""
     most: bool = False
@@ -81,29 +91,40 @@ def leaderboard(board: Board) -> Table:
     headline = [metric for metric in board.metrics if metric in HEADLINE] or board.metrics
     columns = [
         Column("algorithm"), Column("shots"), Column("steps"),
-        *(Column(metric, arrow(board, metric), metric not in headline, first=metric == headline[0]) for metric in board.metrics),
-        Column("failed", "↓"), Column("seeds", "↑"), *(Column(label, "↓", cost not in BRIEF) for cost, label in COSTS.items()),
+        *(Column(metric, UNITS.get(metric, ""), arrow(board, metric), metric not in headline, first=metric == headline[0])
+          for metric in board.metrics),
+        Column("failed", arrow="↓"), Column("seeds", arrow="↑"),
+        *(Column(*words, "↓", cost not in BRIEF) for cost, words in COSTS.items()),
     ]  # fmt: skip
+    places = {metric: digits((row for rows in board.rows.values() for row in rows), metric) for metric in board.metrics}
+    # Said once, above, where it holds for all.
+    mixed = len({row["status"] for rows in board.rows.values() for row in rows}) > 1
     entries = []
     for contender in board.contenders:
+        role = board.role(contender.name)
         for row in board.rows[contender.name]:
-            head = Cell(contender.name, contender.name, "" if row["status"] == "ok" else row["status"])
+            head = Cell(contender.name, contender.name, row["status"] if mixed and row["status"] != "ok" else "")
             failed = sum(int(row.get(f"{metric}_failed") or 0) for metric in board.metrics)
             cells = [Cell(row[name], int(row[name])) for name in ("shots", "steps")]
-            cells += [_score(row, metric) for metric in board.metrics]
+            cells += [_score(row, metric, places[metric]) for metric in board.metrics]
             cells += [Cell(str(failed), failed), Cell(row["seeds"], int(row["seeds"]))]
             cells += [*(Cell(_short(number(row[cost])), number(row[cost])) for cost in COSTS)]
             most = max(int(other["steps"]) for other in board.rows[contender.name] if other["shots"] == row["shots"])
-            entries.append(Entry(head, cells, row["shots"], row["steps"], int(row["steps"]) == most))
+            entries.append(Entry(head, cells, role, row["shots"], row["steps"], int(row["steps"]) == most))
     return Table(columns, entries)
 
 
-def _score(row: Row, metric: str) -> Cell:
+def meanings(board: Board) -> dict[str, str]:
+    """What each column holds, in a sentence."""
+    said = {metric: PLAIN.get(metric) or board.meanings.get(board.scorers.get(metric, ""), "see its plugin") for metric in board.metrics}
+    costs = {f"{text} ({unit})": MEANS[cost] for cost, (text, unit) in COSTS.items()}
+    return {label(metric): text for metric, text in said.items()} | costs
+
+
+def _score(row: Row, metric: str, places: int) -> Cell:
     if not row.get(metric):
         return Cell("–", math.nan)
-    low, high = row[f"{metric}_lo"], row[f"{metric}_hi"]
-    interval = f"{float(low):.3f} … {float(high):.3f}" if low else "no interval"
-    return Cell(f"{float(row[metric]):.3f}", float(row[metric]), interval)
+    return Cell(f"{float(row[metric]):.{places}f}", float(row[metric]), interval(row, metric, places) or "no interval")
 
 
 def _short(value: float) -> str:
@@ -122,11 +143,13 @@ def speakers(board: Board) -> list[tuple[str, Table]]:
         means = {contender.name: _means(board, contender, metric) for contender in board.contenders}
         if not any(means.values()):
             continue
+        places = digits((row for rows in board.rows.values() for row in rows), metric)
         names = sorted({speaker for own in means.values() for speaker in own})
         entries = [
-            Entry(Cell(speaker, speaker), [_mean(own.get(speaker, math.nan)) for own in means.values()]) for speaker in names
+            Entry(Cell(speaker, speaker), [_mean(own.get(speaker, math.nan), places) for own in means.values()]) for speaker in names
         ]
-        tables.append((metric, Table([Column("speaker"), *(Column(name) for name in means)], entries)))
+        columns = [Column(name, board.role(name), arrow(board, metric)) for name in means]
+        tables.append((metric, Table([Column("speaker"), *columns], entries)))
     return tables
 
 
@@ -139,8 +162,8 @@ def _means(board: Board, contender: Contender, metric: str) -> dict[str, float]:
     return {str(speaker): float(value) for speaker, value in means.items()}
 
 
-def _mean(value: float) -> Cell:
-    return Cell("–" if math.isnan(value) else f"{value:.3f}", value)
+def _mean(value: float, places: int) -> Cell:
+    return Cell("–" if math.isnan(value) else f"{value:.{places}f}", value)
 
 
 def failures(board: Board) -> Table:
@@ -150,15 +173,18 @@ def failures(board: Board) -> Table:
         columns = metric_columns(list(contender.episodes.columns))
         counts: Counter[tuple[str, str]] = Counter()
         for cell in contender.episodes["failures"]:
+            because: dict[str, list[str]] = {}
             for metric, reason in _reasons(cell).items():
-                counts["every metric" if metric == "all" else metric, reason] += 1
+                if metric == "all" or metric in columns:
+                    because.setdefault(reason, []).append("every metric" if metric == "all" else metric)
+            counts.update((", ".join(metrics), reason) for reason, metrics in because.items())
         total = len(contender.episodes)
         entries += [
-            Entry(Cell(contender.name, contender.name), [Cell(metric, metric), Cell(reason, reason), Cell(f"{count} of {total}", count)])
+            Entry(Cell(contender.name, contender.name), [Cell(metric, metric), Cell(f"{count} of {total}", count), Cell(reason, reason)])
             for (metric, reason), count in sorted(counts.items(), key=lambda item: -item[1])
-            if metric == "every metric" or metric in columns
         ]
-    return Table([Column("algorithm"), Column("metric", words=True), Column("reason", words=True), Column("utterances", "↓")], entries)
+    heads = [Column("algorithm"), Column("metrics", words=True), Column("utterances", arrow="↓"), Column("reason", words=True)]
+    return Table(heads, entries)
 
 
 def _reasons(cell: str) -> dict[str, str]:
@@ -173,22 +199,30 @@ def _reasons(cell: str) -> dict[str, str]:
 def provenance(contender: Contender, rows: Sequence[Row]) -> dict[str, str]:
     """Where a contender's rows come from."""
     first, row = contender.results[0], rows[0]
-    commits = dict.fromkeys(f"{result.get('git_commit')}{' with changes' * bool(result.get('git_dirty'))}" for result in contender.results)
+    commits = dict.fromkeys(_commit(result) for result in contender.results)
     return {
         "runs": row["run_ids"], "status": row["status"], "seeds": ", ".join(str(result["seed"]) for result in contender.results),
         "speakers": row["speakers"], "episodes": row["episodes"], "settings": row["settings"] or "none", "tuned": row["tuned"] or "nothing",
         "preset": row["preset"], "backbone": row["backbone"], "vocoder": row["vocoder"], "training": f"{row['training_tflops']} TFLOP",
         "code": ", ".join(commits), "Python": str(first.get("python")), "libraries": _pairs(first.get("libraries")),
+        "real speech, by the same metrics": _pairs(facts(facts_of(first))) or "not measured",
         "hardware": _pairs(first.get("hardware")), "source digests": _pairs(first.get("sources")), "configuration": row["options"],
     }  # fmt: skip
 
 
 def shared(board: Board) -> dict[str, str]:
     """What all rows have in common; without it they could not be compared."""
+    results = [result for contender in board.contenders for result in contender.results]
     row = board.rows[board.contenders[0].name][0]
-    facts = _pairs({k: f"{v:.4g}" for k, v in board.contenders[0].results[0]["facts"].items() if v is not None})
-    names = ("data_version", "manifest_hash", "protocol_version", "metric_versions")
-    return {name.replace("_", " "): row[name] for name in names} | ({"real speech, by the same metrics": facts} if facts else {})
+    commits = dict.fromkeys(_commit(result) for result in results)
+    names = ("protocol_version", "data_version", "manifest_hash", "metric_versions")
+    said = {"dataset": board.dataset, "speakers scored": row["speakers"], "code": ", ".join(commits)}
+    said |= {name.replace("_", " "): row[name] for name in names}
+    return said | ({} if board.unlike() else facts(facts_of(results[0])))
+
+
+def _commit(result: Mapping[str, Any]) -> str:
+    return f"{result.get('git_commit') or 'unknown commit'}{' with changes' * bool(result.get('git_dirty'))}"
 
 
 def _pairs(values: Any) -> str:

@@ -1,0 +1,75 @@
+"""What a board comes to: its methods ranked at one place of the grid, ties kept together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from benchmark.errors import UsageError
+from benchmark.report.boards import Board, Row
+from benchmark.report.words import digits, interval
+from benchmark.results.comparison import compare_all, ranking
+
+
+@dataclass(frozen=True)
+class Score:
+    """One contender's value: ``bounds`` is its 95 % interval, ``steps`` where it was taken."""
+
+    name: str
+    value: str
+    bounds: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Attributes:
+    metric: that the board opens with.
+    shots: the most that all were given.
+    groups: methods from best to worst; those of a group tie with its first.
+    scale: toplines and floors, best first.
+    """
+
+    metric: str
+    shots: int
+    groups: list[list[Score]]
+    scale: list[Score]
+
+
+def findings(board: Board) -> Findings | None:
+    """The ranking by the opening metric at the most shots, each method at its most steps; None where there is none to state.
+
+    Steps are chosen by their number and not by their scores: the best of several scores would be too good.
+    """
+    metric = board.metrics[0] if board.metrics else ""
+    higher, scorer = board.higher_is_better.get(metric), board.scorers.get(metric)
+    if higher is None or scorer in board.unlike() or not board.shots:
+        return None
+    shots = board.shots[-1]
+    last = {name: max((row for row in rows if int(row["shots"]) in (0, shots)), key=lambda row: (int(row["shots"]), int(row["steps"])))
+            for name, rows in board.rows.items() if any(int(row["shots"]) in (0, shots) for row in rows)}  # fmt: skip
+    last = {name: row for name, row in last.items() if row.get(metric)}
+    places = digits(last.values(), metric)
+
+    def scores(names: Sequence[str]) -> list[Score]:
+        return [Score(name, f"{float(last[name][metric]):.{places}f}", interval(last[name], metric, places), int(last[name]["steps"]))
+                for name in names]  # fmt: skip
+
+    chosen = []
+    for contender in board.contenders:
+        if contender.name in last and board.uses_support(contender.name):
+            frame, steps = contender.episodes, int(last[contender.name]["steps"])
+            chosen.append(replace(contender, episodes=frame[(frame["shots"] == shots) & (frame["steps"] == steps)].assign(steps=0)))
+    if not chosen:
+        return None
+    try:
+        lines = compare_all(chosen, {metric: higher}) if len(chosen) > 1 else []
+    except UsageError:  # no query in common
+        return None
+    groups = ranking(chosen, lines, higher)
+    scale = sorted((name for name in last if not board.uses_support(name)), key=lambda name: _value(last[name], metric), reverse=higher)
+    return Findings(metric, shots, [scores(names) for names in groups], scores(scale))
+
+
+def _value(row: Row, metric: str) -> float:
+    return float(row[metric])

@@ -1,0 +1,69 @@
+"""What a report concludes from its runs, when it concludes nothing, and how it says numbers."""
+
+from __future__ import annotations
+
+import html
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmark.cli import main
+from benchmark.report import words
+from benchmark.report.boards import boards
+from benchmark.report.findings import findings
+from tests.report_helpers import make_run
+
+
+def _set_facts(run: Path, **facts: float) -> None:
+    result = json.loads((run / "result.json").read_text())
+    result["facts"] |= facts
+    (run / "result.json").write_text(json.dumps(result))
+
+
+def test_the_answer_comes_first_and_ties_stand_together(tmp_path: Path) -> None:
+    speakers = [f"s{n}" for n in range(8)]
+    runs = [make_run(tmp_path, name, gain=gain, speakers=speakers, audio=False) for name, gain in (("a", 0.9), ("b", 0.9), ("worse", 0.1))]
+    runs += [make_run(tmp_path, name, gain=0.5, shots=(0,), speakers=speakers, audio=False) for name in ("ground_truth", "no_adaptation")]
+    (board,) = boards(runs, 1)
+    found = findings(board)
+    assert found is not None and (found.metric, found.shots) == ("gap_closed", 5)
+    assert [sorted(score.name for score in group) for group in found.groups] == [["a", "b"], ["worse"]]
+    best = found.groups[0][0]
+    row = board.rows[best.name][-1]
+    assert (row["shots"], row["steps"], best.steps) == ("5", "20", 20)
+    assert float(best.value) == pytest.approx(float(row["gap_closed"]), abs=0.005) and best.bounds.startswith("[")
+    assert sorted(score.name for score in found.scale) == ["ground_truth", "no_adaptation"]
+    assert [board.role(name) for name in ("a", "ground_truth", "no_adaptation")] == ["", "topline", "floor"]
+    assert [contender.name for contender in board.contenders] == ["a", "b", "worse", "ground_truth", "no_adaptation"]
+
+
+def test_scores_on_different_scales_are_not_ranked_and_said_so(tmp_path: Path) -> None:
+    """As ``compare`` refuses them for the metrics concerned, and leaderboards for one table."""
+    runs = [make_run(tmp_path / "runs", name, audio=False) for name in ("a", "b", "c")]
+    _set_facts(runs[1], same=0.8)
+    (board,) = boards(runs, 1)
+    assert board.unlike() == {"speaker_similarity": "same (0.9 and 0.8)"} and findings(board) is None
+    assert main(["report", *map(str, runs), "--cache", str(tmp_path), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 0
+    text = html.unescape((tmp_path / "page.html").read_text())
+    assert "Don't compare speaker_similarity, gap_closed and eer between these runs" in text and "same (0.9 and 0.8)" in text
+    assert "In short" not in text
+    # What rounding on another machine does is no difference, and neither is an algorithm's own fact.
+    _set_facts(runs[1], same=0.90001, embedding_eer=0.5)
+    (board,) = boards(runs, 1)
+    assert board.unlike() == {} and findings(board) is not None
+
+
+def test_seeds_scored_on_different_scales_are_not_pooled(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [make_run(tmp_path, "a", seed, audio=False) for seed in (0, 1)]
+    _set_facts(runs[1], same=0.8)
+    assert main(["report", "--output", str(tmp_path), "--workers", "1"]) == 1
+    assert "can't be pooled: they differ in same (0.9 and 0.8)" in capsys.readouterr().err
+
+
+def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:
+    rows = [{"m": "1.23456", "m_lo": low, "m_hi": high} for low, high in (("0.2", "2.2"), ("1.2", "1.3"), ("", ""))]
+    wide = [{"m": "500", "m_lo": "400", "m_hi": "600"}]
+    assert [words.digits(some, "m") for some in (rows[:1], rows[1:2], rows[2:], wide)] == [1, 3, 3, 0]
+    assert words.said(rows[1], "m", 2) == "1.23, 95 % interval [1.20, 1.30]" and words.said(rows[2], "m", 3) == "1.235"
+    assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c" and words.label("mcd") == "mcd (dB)"
