@@ -71,7 +71,11 @@ class Voice(ABC):
 
     @abstractmethod
     def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
-        """The waveform, shape (samples,), float32 at the vocoder's rate."""
+        """The waveform, shape (samples,), float32 at the vocoder's rate.
+
+        Raises:
+            SpeechFailed: it can't say this sentence.
+        """
 
 
 @dataclass(frozen=True)

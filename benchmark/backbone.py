@@ -74,6 +74,9 @@ class Backbone(nn.Module, ABC):
             tokens: (T,) int64 symbol indices.
             durations: (T,) frames per token; None lets the model choose (every phone at least one frame).
             speaker: None for the new speaker, or a vector of shape (speaker_dim,).
+
+        Raises:
+            SpeechFailed: there is nothing to be said: its durations are out of all bounds.
         """
 
     @abstractmethod

@@ -25,3 +25,7 @@ class CannotScore(Exception):
 
 class AdaptationFailed(Exception):
     """An algorithm could not adapt on one episode (a NaN loss, say); the episode is recorded as failed and counted."""
+
+
+class SpeechFailed(Exception):
+    """A voice can't say one sentence (its durations grew out of all bounds, say); recorded for each metric and counted."""

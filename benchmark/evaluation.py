@@ -20,7 +20,7 @@ from benchmark.algorithm import Algorithm, Sentence, Voice
 from benchmark.batch import collate
 from benchmark.data.corpus import Corpus, PreparedUtterance
 from benchmark.episodes import Episode
-from benchmark.errors import AdaptationFailed, CannotScore
+from benchmark.errors import AdaptationFailed, CannotScore, SpeechFailed
 from benchmark.files import digest_of, write_atomic
 from benchmark.meter import Meter
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, Sample
@@ -106,13 +106,15 @@ class Evaluator:
                 stored = sum(tensor.numel() for tensor in voice.stored.values())
                 factors = []
                 for number, name in enumerate(episode.query[: self.queries]):
-                    metrics, failures, trials, factor = self._score(voice, self.corpus[name], episode, job.shots, step, number)
-                    factors.append(factor)
+                    # What scoring draws (an encoder that is built when first asked for) must not move the adaptation.
+                    with torch.random.fork_rng(devices=[]):
+                        metrics, failures, trials, factor = self._score(voice, self.corpus[name], episode, job.shots, step, number)
+                    factors += [factor] if math.isfinite(factor) else []
                     rows.append(EpisodeRow(
                         episode.speaker, episode.index, job.shots, step, name, metrics, failures, trials,
                         flops=flops[0] + step * (flops[1] - flops[0]), stored_parameters=stored,
                     ))  # fmt: skip
-                factor = float(np.mean(factors))
+                factor = float(np.mean(factors)) if factors else math.nan
                 costs.append(CostRow(episode.speaker, episode.index, job.shots, step, meter.seconds, meter.peak_bytes, factor))
         except AdaptationFailed as error:
             done = {row.steps for row in rows}
@@ -153,19 +155,23 @@ class Evaluator:
             durations = torch.tensor(query.durations) if mode == "aligned" else None
             recording = query if self.algorithm.oracle else None
             started = time.perf_counter()
-            wave = voice.speak(Sentence(torch.tensor(query.tokens), durations, recording), self.vocoder)
+            try:
+                wave = voice.speak(Sentence(torch.tensor(query.tokens), durations, recording), self.vocoder)
+            except SpeechFailed as error:
+                failures.update({column: str(error) for metric in self.metrics if metric.mode == mode for column in metric.columns})
+                continue
             spoken[mode] = wave.detach().cpu().float().numpy()
             if mode == "free" and len(wave):
                 factor = (time.perf_counter() - started) * SAMPLE_RATE / len(wave)
         enrolment = episode.enrolment(self.corpus)
-        for metric in self.metrics:
+        for metric in (metric for metric in self.metrics if metric.mode in spoken):
             sample = Sample(spoken[metric.mode], query.waveform, query.words, episode.speaker, enrolment)
             try:
                 values.update(metric.score(sample))
                 trials.update(metric.trials(sample))
             except CannotScore as error:
                 failures.update(dict.fromkeys(metric.columns, str(error)))
-        if episode.index == 0 and number == 0:
+        if episode.index == 0 and number == 0 and "free" in spoken:
             self._keep(spoken["free"], f"{episode.speaker}_{shots}shot_{step:04d}steps.wav")
         return values, failures, trials, factor
 

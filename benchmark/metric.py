@@ -95,6 +95,13 @@ class Metric(ABC):
         """
         return getattr(self.config, "encoder", None)
 
+    def require(self) -> None:  # noqa: B027 - most metrics need nothing
+        """Asked before a run starts.
+
+        Raises:
+            BenchmarkError: what a run does not fetch (a package, a pretrained encoder's weights) is not there.
+        """
+
     def prepare(self, context: MetricContext) -> None:  # noqa: B027 - most metrics need nothing
         """Do once what every score needs; called in the main process and again, finding the cache, in each worker."""
 

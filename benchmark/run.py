@@ -241,9 +241,7 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
         BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights.
     """
     for chosen in settings.metrics:
-        require = getattr(registry.load("metric", chosen.name, plugins)(chosen.config), "require", None)
-        if require is not None:
-            require()
+        registry.load("metric", chosen.name, plugins)(chosen.config).require()
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     plugin(backbone, settings.algo.config)

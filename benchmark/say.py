@@ -22,7 +22,7 @@ from benchmark.data.corpus import Corpus, token_symbols
 from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.data.phonemes import phonemise
 from benchmark.data.recordings import LeftOut, NeedsTranscripts, Recording, mels_only, told, transcribed, unknown
-from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, UsageError
+from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, SpeechFailed, UsageError
 from benchmark.metric import Audio
 from benchmark.pretraining import build
 from benchmark.results.result import read_result
@@ -166,7 +166,10 @@ def _attempt(sentence: torch.Tensor, speaker: Speaker, support: Batch, steps: in
     except AdaptationFailed as error:
         raise BenchmarkError(f"{name} could not adapt to this voice: {error}; try fewer --steps or other recordings.") from error
     adapted = time.perf_counter()
-    audio = voice.speak(Sentence(sentence), speaker.vocoder).detach().cpu().float().numpy()
+    try:
+        audio = voice.speak(Sentence(sentence), speaker.vocoder).detach().cpu().float().numpy()
+    except SpeechFailed as error:
+        raise BenchmarkError(f"{name} lost its voice: {error}; try fewer --steps or other recordings.") from error
     if not len(audio) or not np.isfinite(audio).all():
         raise BenchmarkError(f"{name} lost its voice: what it says is empty or not finite; try fewer --steps or other recordings.")
     return Spoken(audio, len(support), left_out, steps, adapted - started, time.perf_counter() - adapted)

@@ -17,6 +17,10 @@ from torch.nn import functional as F
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.data.corpus import SPECIAL_SYMBOLS
+from benchmark.errors import SpeechFailed
+
+MOST_FRAMES = 200
+"""That a symbol may last, on average over a sentence; in speech it is about ten. A model gone wrong would ask for terabytes."""
 
 
 class ConditionalLayerNorm(nn.Module):
@@ -196,8 +200,10 @@ class FastSpeech2(Backbone):
         if durations is None:
             # Special symbols (silence, boundary) may last nothing; phones may not.
             least = (tokens >= len(SPECIAL_SYMBOLS)).long()
-            frames = self._predict("duration", hidden, vector, mask).expm1().round().long()
-            durations = torch.maximum(frames, least)
+            frames = self._predict("duration", hidden, vector, mask).expm1()
+            if not float(frames.sum()) <= MOST_FRAMES * tokens.shape[1]:
+                raise SpeechFailed("the durations that the model predicts are out of all bounds")
+            durations = torch.maximum(frames.round().long(), least)
         else:
             durations = durations.unsqueeze(0)
         pitch, energy = (self._predict(name, hidden, vector, mask) for name in ("pitch", "energy"))

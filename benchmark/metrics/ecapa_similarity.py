@@ -83,10 +83,14 @@ class EcapaSimilarity(VoiceSimilarity):
         """By content, for a folder's may change; and by speechbrain's version, whose code computes the features."""
         import speechbrain
 
-        folder = self.require()
+        folder = self.folder()
         return " ".join(["ecapa", speechbrain.__version__, *(digest_of_file(folder / name) for name in FILES[:2])])
 
-    def require(self) -> Path:
+    def require(self) -> None:
+        """See :meth:`Metric.require`."""
+        self.folder()
+
+    def folder(self) -> Path:
         """The folder with the weights; neither loads nor fetches anything.
 
         Raises:
@@ -111,7 +115,7 @@ class EcapaSimilarity(VoiceSimilarity):
         Raises:
             BenchmarkError: speechbrain or the weights are not there, or damaged; or there are too few voices.
         """
-        self._folder = self.require()
+        self._folder = self.folder()
         _encoder(self._folder)
         super().prepare(context)
 
