@@ -15,7 +15,6 @@ from benchmark.results.comparison import Contender, pooled
 from benchmark.results.episode_tables import metric_columns
 from benchmark.results.leaderboard import compute_rows, metrics_in, status_of
 from benchmark.results.leaderboard_table import HEADLINE
-from benchmark.run_check import check_curve
 
 PREFERRED = ("gap_closed", "speaker_similarity", *HEADLINE)
 """Metrics from the one that a report opens with."""
@@ -89,9 +88,6 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
         result = read_json(folder / "result.json", "run result")
         by_dataset.setdefault(str(result.get("dataset")) if isinstance(result, dict) else "", []).append(folder)
     found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
-    for contender in (contender for members in found.values() for contender in members):
-        for folder, result in zip(contender.folders, contender.results, strict=True):
-            check_curve(folder, result, contender.episodes[contender.episodes["seed"] == result["seed"]])
     every = [contender for members in found.values() for contender in members]
     rows = _all_rows(every, workers)
     return [_board(dataset, members, [rows[every.index(one)] for one in members], plugins) for dataset, members in found.items()]
