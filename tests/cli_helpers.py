@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -21,3 +23,14 @@ def refused(arguments: Sequence[object], status: int, capsys: pytest.CaptureFixt
     (line,) = lines
     assert line.startswith("error: ") and line.endswith((".", "?", ")")) and "Unexpected" not in line and "Traceback" not in line, line
     return line
+
+
+@contextmanager
+def full_disk(space: int) -> Iterator[None]:
+    """No file can grow beyond so many bytes, which to whoever writes it is a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (space, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -9,12 +9,12 @@ from pathlib import Path
 from benchmark import registry
 from benchmark import workers as processes
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.files import read_json
 from benchmark.progress import progress
 from benchmark.results.comparison import Contender, pooled
 from benchmark.results.episode_tables import metric_columns
 from benchmark.results.leaderboard import compute_rows, metrics_in, status_of
 from benchmark.results.leaderboard_table import HEADLINE
+from benchmark.results.result import read_result
 
 PREFERRED = ("gap_closed", "speaker_similarity", *HEADLINE)
 """Metrics from the one that a report opens with."""
@@ -84,9 +84,8 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     by_dataset: dict[str, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"There is no run folder {folder}.")
-        result = read_json(folder / "result.json", "run result")
-        by_dataset.setdefault(str(result.get("dataset")) if isinstance(result, dict) else "", []).append(folder)
+            raise UsageError(f"There is no run folder {folder}; name one that 'run' wrote, runs/RUN.")
+        by_dataset.setdefault(read_result(folder)["dataset"], []).append(folder)
     found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
     every = [contender for members in found.values() for contender in members]
     rows = _all_rows(every, workers)

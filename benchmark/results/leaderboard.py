@@ -249,7 +249,8 @@ def read(path: Path) -> list[dict[str, str]]:
             reader = csv.DictReader(stream)
             rows, header = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BenchmarkError(f"There is no readable leaderboard at {path} ({error}).") from error
+        reason = getattr(error, "strerror", None) or error
+        raise BenchmarkError(f"There is no readable leaderboard at {path} ({reason}); name a dataset or a table that 'add' wrote.") from error
     metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
     if lacking := [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in header]:
         if lacking[0] == IDENTITY[0]:
