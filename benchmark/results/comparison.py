@@ -91,7 +91,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
     results = {folder: read_result(folder) for folder in dict.fromkeys(folders)}
     for one, other in itertools.combinations(results, 2):
         if what := _difference(results[one], results[other], metrics):
-            raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they differ in {what}.")
+            raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they differ in {what}; make one of them again.")
     groups: dict[tuple[str, str, str], list[Path]] = {}
     for folder, result in results.items():
         groups.setdefault((result["algorithm"], options(result), digest_of(result["sources"], 4)), []).append(folder)

@@ -55,7 +55,10 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     new = compute_rows(folders, results, status_of(results))
     for row in old:
         if not local and (what := conflict(row, new[0])):
-            raise BenchmarkError(f"{folders[0].name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}.")
+            raise BenchmarkError(
+                f"{folders[0].name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}; "
+                "make it again, or name a table of its own with --table."
+            )
     keys = {tuple(row[name] for name in KEY) for row in new}
     rows = sorted([row for row in old if tuple(row[name] for name in KEY) not in keys] + new, key=order)
     if not local:
@@ -250,7 +253,7 @@ def read(path: Path) -> list[dict[str, str]]:
             rows, header = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BenchmarkError(f"There is no readable leaderboard at {path} ({reason}); name a dataset or a table that 'add' wrote.") from error
+        raise BenchmarkError(f"There is no readable leaderboard at {path} ({reason}); name a dataset, or a table of 'add'.") from error
     metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
     if lacking := [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in header]:
         if lacking[0] == IDENTITY[0]:

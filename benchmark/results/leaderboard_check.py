@@ -68,7 +68,7 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Repor
         found = [folder for folder in folders if folder is not None]
         if len(found) < len(folders):
             report.unknown += len(members)
-            if not local and (path.parent / RUNS).is_dir():
+            if (path.parent / RUNS).is_dir():  # where 'add' keeps them all
                 lost = run_ids.split()[folders.index(None)]
                 report.problems.append(f"{path} names the run {lost}, which is not in {path.parent / RUNS}; restore one of them.")
             continue
