@@ -142,7 +142,7 @@ def test_meta_training_that_diverges_is_one_sentence(cache: Path, tmp_path: Path
 
     # One step goes well; what it learned is kept, and the same command says the same again.
     for _ in range(2):
-        later = [*COMMON, "--meta.tflops", "1", "--meta.learning_rate", "1e18", *places]
+        later = [*COMMON, "--meta.tflops", "1", "--meta.learning_rate", "1e12", *places]
         later.remove("--fast-dev-run")
         error = refused(["run", "--algo", "maml", *later, "--pretrain.steps", "4"], 1, capsys)
         found = re.search(r"Training diverged at step 1: .*; lower the learning rate.* the last good checkpoint is kept in (.*)\.$", error)
@@ -244,18 +244,12 @@ def test_unwritable_output_is_one_sentence(cache: Path, tmp_path: Path, capsys: 
     assert "choose a folder that is writable" in refused(["run", "--algo", "mean_speaker", *COMMON, *places], 1, capsys)
 
 
-def test_a_disk_that_is_full_is_one_sentence_and_the_same_command_goes_on(
-    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    whole = run("finetune", cache, tmp_path / "whole")
-    command = ["run", "--algo", "finetune", *COMMON, "--cache", cache, "--output", tmp_path / "runs"]
-    for space, what in ((500, "config.yaml"), (50_000, "training.ckpt")):
-        with full_disk(space):
-            said = refused(command, 1, capsys)
-        assert what in said and said.endswith("choose a folder that is writable and has space.")
-        assert not list(tmp_path.rglob("*/.tmp-*")), "nothing is left half-written"
-    # What a library in C writes, which says another thing than that there is no space.
-    with full_disk(50_000):
-        assert ".evaluator.pt: File too large; choose a folder" in refused([*command, "--algo", "mean_speaker"], 1, capsys)
-    folder = run("finetune", cache, tmp_path / "again")
-    assert (folder / "episodes.csv").read_bytes() == (whole / "episodes.csv").read_bytes()
+def test_a_disk_that_is_full_is_one_sentence(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    places = ["--cache", cache, "--output", tmp_path]
+    refused(["run", "--algo", "maml", "--algo.inner_lr", "1e30", *COMMON, *places], 1, capsys)  # the pretraining is there by then
+    # The second is written by a library in C, which doesn't say why it failed; a voice's library, less than all of them, fits.
+    for algorithm, what in (("maml", "training.ckpt"), ("mean_speaker", ".evaluator.pt")):
+        with full_disk(1_000_000):
+            said = refused(["run", "--algo", algorithm, *COMMON, *places], 1, capsys)
+        assert said.endswith(f"{what}: File too large; choose a folder that is writable and has space.")
+    assert not list(tmp_path.rglob("*/.tmp-*")), "nothing is left half-written"
