@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import ast
+import errno
 import importlib
 import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -20,6 +22,7 @@ PROGRAM = "python -m benchmark"
 COMMANDS = Path(__file__).resolve().parent / "commands"
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, what shells expect."""
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 INTERRUPTION = "Interrupted; give the same command again to go on."
 
 
@@ -60,6 +63,9 @@ def main(arguments: Sequence[str]) -> int:
     except BenchmarkError as error:
         return _say(f"error: {' '.join(str(error).split())}", error.exit_status, debug)
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            where = f" ({error.filename})" if error.filename else ""
+            return _say(f"error: The disk is full{where}; free some space and give the same command again.", 1, debug)
         reason = " ".join(str(error).split())
         reason = f"{type(error).__name__}: {reason[:400]}" if reason else type(error).__name__
         return _say(f"error: Unexpected {reason} (run it again with --debug for the traceback).", 1, debug)
@@ -136,7 +142,8 @@ def _overview() -> str:
 
 def _say(message: str, status: int, debug: bool) -> int:
     """Print the sentence, and the traceback before it if asked for; returns ``status``."""
-    sys.stdout.flush()
+    with suppress(OSError):  # where it goes may be what is full
+        sys.stdout.flush()
     if debug:
         traceback.print_exc()
     print(message, file=sys.stderr)

@@ -26,7 +26,7 @@ jsonargparse reads and checks the values; what is done here is to find what it n
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
 from enum import Enum
 from pathlib import Path, PurePath
@@ -74,11 +74,11 @@ def parse(
     Raises:
         UsageError: an unknown key, plugin or preset, a wrong type or a value out of range; broken YAML.
     """
-    pairs = list(_pairs(arguments))
+    names = {each.name: each for each in dataclasses.fields(cast(Any, settings_type))}
+    pairs = list(_pairs(arguments, {"config", "preset", *(name for name, each in names.items() if "kind" in each.metadata)}))
     given = dict(pairs)
     files = [value for key, value in pairs if key == "config"]
     layers: list[tuple[str, Mapping[str, Any]]] = [(f" in {path}", read_yaml(Path(path))) for path in files]
-    names = {each.name: each for each in dataclasses.fields(cast(Any, settings_type))}
     if "preset" in names:
         chosen = [str(layer["preset"]) for _, layer in layers if "preset" in layer]
         preset = given.get("preset") or (chosen[-1] if chosen else names["preset"].default)
@@ -156,17 +156,20 @@ def _read_preset(name: str) -> dict[str, Any]:
     return read_yaml(PRESETS / f"{name}.yaml")
 
 
-def _pairs(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Option keys and their values, as text."""
+def _pairs(arguments: Sequence[str], valued: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Option keys and their values, as text; those not in ``valued`` may be flags."""
     queue = list(arguments)
     while queue:
         token = queue.pop(0)
         if not token.startswith("--") or token == "--":
             raise UsageError(f"Unexpected argument '{token}': options are written --key value.")
         key, equals, value = token[2:].partition("=")
+        key = key.replace("-", "_")
         if not equals:
+            if key in valued and (not queue or queue[0].startswith("--")):
+                raise UsageError(f"--{key} needs a value: --{key} {'FILE' if key == 'config' else 'NAME'}.")
             value = queue.pop(0) if queue and not queue[0].startswith("--") else "true"
-        yield key.replace("-", "_"), value
+        yield key, value
 
 
 def plain(value: Any) -> Any:

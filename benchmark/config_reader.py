@@ -46,7 +46,8 @@ class Choice:
                 raise UsageError(f"{self.key}{where} names {twice[0]} twice.")
             value = dict.fromkeys(map(str, value))
         if not isinstance(value, dict):
-            raise UsageError(f"{self.key}{where} must be the name of a {self.kind}, not {value!r}.")
+            article = "an" if self.kind[0] in "aeiou" else "a"
+            raise UsageError(f"{self.key}{where} must be the name of {article} {self.kind}, not {value!r}.")
         if self.many:
             options = {registry.normalise(str(name)): each or {} for name, each in value.items()}
             self.names = list(options)

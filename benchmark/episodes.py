@@ -161,7 +161,7 @@ def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
         if strangers:
             raise BenchmarkError(
                 f"The corpus puts speaker {min(strangers)} into {split}, the manifest does not; a different release of "
-                f"{manifest.dataset}, or a manifest that belongs to another."
+                f"{manifest.dataset}, or a manifest that belongs to another: use the release that `describe` names, or restore the file."
             )
     for split, episodes in manifest.episodes.items():
         for episode in episodes:

@@ -26,7 +26,11 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         os.close(handle)
         temporary = Path(name)
         try:
-            write(temporary)
+            try:
+                write(temporary)
+            except Exception:
+                _probe(temporary)
+                raise
             with temporary.open("rb+") as stream:
                 os.fsync(stream.fileno())
             umask = os.umask(0)
@@ -40,6 +44,14 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
         raise BenchmarkError(
             f"Could not write {path}: {reason}; choose a folder that is writable and has space."
         ) from error
+
+
+def _probe(path: Path) -> None:
+    """Raise the ``OSError`` of a full disk, if that is why a library failed: those in C don't say."""
+    with path.open("ab") as stream:
+        stream.write(bytes(1 << 20))
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def write_text(path: Path, text: str) -> None:

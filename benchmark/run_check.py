@@ -40,9 +40,6 @@ def check_curve(folder: Path, result: Mapping[str, Any], episodes: pd.DataFrame)
         means = means.groupby(levels).mean()
     try:
         said: dict[Any, Any] = {(point["shots"], point["steps"]): point["metrics"] for point in result["curve"]}
-        # What readers take from the result alone can't be checked, but has to be there.
-        [float(value) for value in (result["training"]["flops"], *result["facts"].values()) if value is not None]
-        result["git_dirty"], (result.get("tuned") or {"values": {}, "trials": 0})["values"].items()
         rows = {key: {metrics[column]["n"] + metrics[column]["n_failed"] for column in columns} for key, metrics in said.items()}
         found = cast(dict[Any, int], episodes.groupby(["shots", "steps"]).size().to_dict())
         missing = any(found.get(key, 0) < max(counts) for key, counts in rows.items())
@@ -53,7 +50,7 @@ def check_curve(folder: Path, result: Mapping[str, Any], episodes: pd.DataFrame)
             for column, mean in row.items()
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BenchmarkError(f"{folder / 'result.json'} lacks or garbles {error}; {REPAIR}.") from error
+        raise BenchmarkError(f"{folder / 'result.json'} lacks or garbles 'curve'; {REPAIR}.") from error
     if missing:
         raise BenchmarkError(f"{folder / EPISODES_FILE} lacks episodes that the result.json beside it counts; {REPAIR}.")
     if not same:

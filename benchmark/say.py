@@ -69,7 +69,7 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
         BenchmarkError: the run is not complete, its checkpoint is missing or does not fit, or the cache lacks its corpus.
     """
     if not folder.is_dir():
-        raise UsageError(f"There is no run folder {folder}.")
+        raise UsageError(f"There is no run folder {folder}; name one that 'run' wrote, runs/RUN.")
     result = read_result(folder)
     settings = config.from_dict(RunSettings, result["config"], str(folder / "result.json"), plugins)
     algorithm_type: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)

@@ -66,7 +66,8 @@ class SpeechOcean762(Dataset):
                 if key:
                     table[key] = read(value.strip())
             except ValueError as error:
-                raise BenchmarkError(f"{path}, line {number}: {value.strip()!r} is not a whole number.") from error
+                found = f"{path}, line {number}: {value.strip()!r}"
+                raise BenchmarkError(f"{found} is not a whole number; restore the file from the corpus.") from error
         return table
 
 

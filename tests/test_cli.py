@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import subprocess
@@ -118,6 +119,7 @@ def command(monkeypatch: pytest.MonkeyPatch, **parts: object) -> None:
         (UsageError("Not so."), 2, "error: Not so.\n"),
         (KeyboardInterrupt(), 130, "Interrupted; give the same command again to go on.\n"),
         (RuntimeError("a\nb"), 1, "error: Unexpected RuntimeError: a b (run it again with --debug for the traceback).\n"),
+        (OSError(errno.ENOSPC, "No space", "a/b"), 1, "error: The disk is full (a/b); free some space and give the same command again.\n"),
         (AssertionError(), 1, "error: Unexpected AssertionError (run it again with --debug for the traceback).\n"),
     ],
 )
@@ -166,3 +168,10 @@ def test_a_reader_that_leaves_early_is_no_error(repository: Path) -> None:
     done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, cwd=repository)
     os.close(writing)
     assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_output_that_goes_to_a_full_disk_is_one_sentence(repository: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([sys.executable, "-m", "benchmark", "list"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=repository)
+    assert (done.returncode, done.stderr) == (1, "error: The disk is full; free some space and give the same command again.\n")

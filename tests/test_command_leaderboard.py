@@ -12,6 +12,7 @@ from benchmark import cli
 from benchmark.commands import leaderboard as command
 from benchmark.results import leaderboard
 from benchmark.results import result as results
+from tests.cli_helpers import refused
 
 
 @pytest.fixture
@@ -62,8 +63,8 @@ def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[
     ],
 )
 def test_mistakes(tables: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str) -> None:
-    assert cli.main(["leaderboard", *arguments]) in (1, 2)
-    assert capsys.readouterr().err.startswith(f"error: {sentence}")
+    status = 1 if {"none.csv", "no_such_run"} & set(arguments) else 2
+    assert refused(["leaderboard", *arguments], status, capsys).startswith(f"error: {sentence}")
 
 
 def test_of_several_tables_one_without_such_rows_says_so(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:

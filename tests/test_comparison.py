@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from benchmark.results.episode_log import EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, options
 from benchmark.results.leaderboard_table import show
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
+from tests.cli_helpers import refused
 
 STEPS = (0, 5, 20)
 
@@ -79,14 +79,16 @@ def test_seeds_are_pooled_and_ties_share_a_rank(tmp_path: Path) -> None:
         ({"metric_versions": {"speaker_similarity": "2"}}, "differ in metric_versions"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(changes: dict[str, Any], reason: str, tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match=reason):
-        contenders([make_run(tmp_path, "one", 0.1), make_run(tmp_path, "two", 0.1, **changes)])
+def test_what_cannot_be_compared_is_refused(
+    changes: dict[str, Any], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, two = make_run(tmp_path, "one", 0.1), make_run(tmp_path, "two", 0.1, **changes)
+    assert reason in refused(["compare", one, two], 1, capsys)
 
 
-def test_one_configuration_alone_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BenchmarkError, match="compared with nothing"):
-        contenders([make_run(tmp_path, "one", 0.1), make_run(tmp_path, "one", 0.1, seed=1)])
+def test_one_configuration_alone_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [make_run(tmp_path, "one", 0.1), make_run(tmp_path, "one", 0.1, seed=1)]
+    assert "compared with nothing" in refused(["compare", *runs], 1, capsys)
 
 
 def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,27 +97,10 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     assert "b is better than a at 5 shots over the whole curve" in printed and "no difference shown between b and d" in printed
     assert any(line.endswith(("b = d > a", "d = b > a")) for line in printed.splitlines())
-    assert main(["compare", *runs, "--metrics", "gap_close"]) == 2
-    assert "did you mean 'gap_closed'" in capsys.readouterr().err
-    assert main(["compare", *runs, "--steps", "some"]) == 2
-    assert main(["compare", *runs, "--shots", "3"]) == 2
-    assert "in common" in capsys.readouterr().err
-
-
-def test_damaged_runs_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    good, bad = make_run(tmp_path, "good", 0.2), make_run(tmp_path, "bad", 0.0)
-    episodes = bad / "episodes.csv"
-    whole = episodes.read_text()
-    episodes.write_text(whole[:-30])
-    assert main(["compare", str(good), str(bad)]) == 1
-    assert "cut short" in capsys.readouterr().err
-    episodes.write_text(whole.replace("s3,0,5,5,u,", "s3,0,5,5,u,x"))
-    assert main(["compare", str(good), str(bad)]) == 1
-    assert "is not a number" in capsys.readouterr().err
-    result = json.loads((bad / "result.json").read_text())
-    (bad / "result.json").write_text(json.dumps({**result, "seed": 5}))
-    assert main(["compare", str(good), str(bad)]) == 1
-    assert "does not belong" in capsys.readouterr().err
+    said = refused(["compare", *runs, "--metrics", "gap_close"], 2, capsys)
+    assert "no metric 'gap_close' in these runs; did you mean 'gap_closed'" in said
+    assert "--steps must be a number or 'curve', not 'some'" in refused(["compare", *runs, "--steps", "some"], 2, capsys)
+    assert "in common at 3 shots" in refused(["compare", *runs, "--shots", "3"], 2, capsys)
 
 
 def test_versions_and_facts_count_for_the_compared_metrics_alone(tmp_path: Path) -> None:

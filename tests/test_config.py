@@ -204,6 +204,8 @@ def test_every_shipped_preset_fills_the_run_settings() -> None:
         (["--vocoder=tiny", "--metrics=mcd,psq"], "no metric called 'psq'; did you mean 'pesq'"),
         (["--vocoder=tiny", "--metrics=mcd,pesq,mcd"], "metrics names mcd twice"),
         (["--vocoder=tiny", "--metrics.pesq.x=1"], "no setting '--metrics.pesq.x'"),
+        (["--vocoder=tiny", "--config"], "--config needs a value: --config FILE"),
+        (["--vocoder", "--limit=3"], "--vocoder needs a value: --vocoder NAME"),
         (["--vocoder=tiny", "stray"], "Unexpected argument 'stray'"),
         (["--vocoder=tiny", "--config=none.yaml"], "Config file none.yaml can't be read: No such file"),
     ],

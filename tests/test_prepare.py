@@ -30,6 +30,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of_file
 from benchmark.mel import log_mel
 from benchmark.results.leaderboard import COSTS, IDENTITY, PROVENANCE
+from tests.cli_helpers import full_disk, refused
 from tests.dataset_helpers import SENTENCES, speech, speechocean
 from tests.process_helpers import ended, workers_of
 
@@ -476,6 +477,30 @@ def test_wrong_use_is_one_sentence(
     monkeypatch.delenv("BENCHMARK_DATA", raising=False)
     (tmp_path / "parent" / "speechocean762").mkdir(parents=True)
     (tmp_path / "file").touch()
-    assert cli.main(["prepare", *options, "--cache", str(tmp_path / "cache")]) == status
-    said = capsys.readouterr().err
-    assert sentence in said and len(said.strip().splitlines()) == 1
+    assert sentence in refused(["prepare", *options, "--cache", tmp_path / "cache"], status, capsys)
+
+
+def test_data_that_cannot_serve_is_one_sentence(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(root: Path, *more: object) -> str:
+        places = ["--data-root", root, "--cache", tmp_path / "cache", "--workers", "1"]
+        return refused(["prepare", "--dataset", "speechocean762", *places, *more], 1, capsys)
+
+    assert "holds no utterances; expected train/" in said(speechocean(tmp_path / "none", {}))
+    alone = speechocean(tmp_path / "alone", {"0001": WOMAN}, SENTENCES[:1])
+    assert "holds 0 training, 0 validation and 1 test speaker(s); few-shot evaluation needs several" in said(alone)
+    silent = speechocean(tmp_path / "silent", PEOPLE, SENTENCES[:1])
+    for path in silent.glob("WAVE/*/*"):
+        path.write_bytes(b"")
+    assert "6 utterances were skipped (empty audio file). Check the data root." in said(silent)
+    (tmp_path / "file").touch()
+    assert "choose another with --cache" in said(data, "--cache", tmp_path / "file")
+    with full_disk(5000):
+        assert "choose a folder that is writable and has space" in said(data)
+    # Enough to be prepared, too little to draw episodes from.
+    assert "no validation speakers with usable audio" in said(data, "--write-manifest", tmp_path / "manifest.json")
+    adults = {f"{number:04d}": WOMAN for number in range(7, 14)}
+    few = speechocean(tmp_path / "few", PEOPLE | adults, SENTENCES[:3])
+    assert "3 usable utterances; an episode needs 10 support and 4 query" in said(few, "--write-manifest", tmp_path / "manifest.json")
+    assert not (tmp_path / "manifest.json").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import io
 import json
 import re
@@ -22,6 +23,7 @@ from benchmark.report.boards import Board, boards
 from benchmark.report.page import transcripts
 from benchmark.results.leaderboard import compute_rows
 from benchmark.results.result import read_result
+from tests.cli_helpers import full_disk, refused
 from tests.report_helpers import HOSTILE, HOSTILE_TEXT, make_corpus, make_report, make_run
 
 VOID = {"meta", "link", "img", "input", "br", "wbr"}
@@ -216,6 +218,15 @@ def _keep_lines(path: Path, count: int) -> None:
     path.write_text("".join(path.read_text().splitlines(keepends=True)[:count]))
 
 
+def _edit_episodes(run: Path, **cells: str) -> None:
+    """Other cells in the first row."""
+    with (run / "episodes.csv").open(newline="") as stream:
+        header, first, *rest = csv.reader(stream)
+    with (run / "episodes.csv").open("w", newline="") as stream:
+        changed = [cells.get(name, cell) for name, cell in zip(header, first, strict=True)]
+        csv.writer(stream, lineterminator="\n").writerows([header, changed, *rest])
+
+
 def _cut(path: Path, size: int = 40) -> None:
     path.write_bytes(path.read_bytes()[:-size])
 
@@ -230,15 +241,21 @@ def _cut(path: Path, size: int = 40) -> None:
         (lambda run: _edit_result(run, lambda r: r["curve"][0]["metrics"]["mcd"].update(mean=0.5)), "beside it disagree"),
         (lambda run: _edit_result(run, lambda r: r["curve"].pop()), "beside it disagree"),
         (lambda run: _edit_result(run, lambda r: r.pop("curve")), "lacks or garbles 'curve'"),
-        (lambda run: _edit_result(run, lambda r: r.update(training=None)), "lacks or garbles"),
-        (lambda run: _edit_result(run, lambda r: r.update(facts=[1])), "lacks or garbles"),
-        (lambda run: _edit_result(run, lambda r: r.update(tuned={"trials": 3})), "lacks or garbles 'values'"),
+        (lambda run: _edit_result(run, lambda r: r.update(training=None)), "lacks or garbles 'training'"),
+        (lambda run: _edit_result(run, lambda r: r.update(facts=[1])), "lacks or garbles 'facts'"),
+        (lambda run: _edit_result(run, lambda r: r.update(tuned={"trials": 3})), "lacks or garbles 'tuned'"),
+        (lambda run: _edit_result(run, lambda r: r.pop("git_dirty")), "lacks or garbles 'git_dirty'"),
+        (lambda run: _edit_result(run, lambda r: r.update(outside_plugins=3)), "lacks or garbles 'outside_plugins'"),
+        (lambda run: _edit_result(run, lambda r: r["config"].update(x=float("nan"))), "does not belong to this folder"),
+        (lambda run: _edit_episodes(run, mcd="1.5"), "beside it disagree"),
+        (lambda run: _edit_episodes(run, episode="x"), "row 2 has 'x' as episode, which is not a number"),
+        (lambda run: (run / "episodes.csv").write_text(""), "cut short"),
         (lambda run: (run / "episodes.csv").unlink(), "There is no .*episodes.csv"),
         (lambda run: _cut(run / "episodes.csv"), "cut short"),
         (lambda run: (run / "costs.csv").unlink(), "There is no .*costs.csv"),
         (lambda run: _keep_lines(run / "costs.csv", 1), "costs.csv lacks episodes"),
         (lambda run: (run / "episodes.csv").write_text(""), "episodes.csv"),
-        (lambda run: _cut(next((run / "audio").iterdir()), 19_240), "can't be read|is empty"),
+        (lambda run: _cut(next((run / "audio").iterdir()), 19_240), "wav can't be read|is empty"),
         (lambda run: (run / "embedding.csv").write_text("speaker,utterance,x,y\na,b,1,inf\n"), "embedding.csv can't be read"),
     ],
 )  # fmt: skip
@@ -246,24 +263,39 @@ def test_damaged_runs_are_one_sentence(
     damage: Callable[[Path], object], reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = make_run(tmp_path, "reptile", shots=(1,), steps=(0,), speakers=("a", "b"))
+    _edit_result(run, lambda result: result.update(git_dirty=False))
+    other = make_run(tmp_path, "maml", shots=(1,), steps=(0,), speakers=("a", "b"), audio=False)
     damage(run)
-    assert main(["report", str(run), "--cache", str(tmp_path), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 1
-    message = capsys.readouterr().err
-    assert re.search(reason, message) and "Unexpected" not in message and message.count("error:") == 1
-    assert not (tmp_path / "page.html").exists()
+    html, table = tmp_path / "page.html", tmp_path / "table.csv"
+    assert re.search(reason, refused(["report", run, "--cache", tmp_path, "--workers", "1", "--html", html], 1, capsys))
+    assert not html.exists()
+    if re.search("costs|audio|embedding|is empty", reason):
+        return
+    # Whoever else reads runs finds it out too.
+    assert re.search(reason, refused(["compare", run, other, "--metrics", "mcd"], 1, capsys))
+    assert re.search(reason, refused(["leaderboard", "add", run, "--preliminary", "--table", table], 1, capsys))
+    assert not table.exists() and not (tmp_path / "runs").exists()
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path, "reptile", shots=(1,), steps=(0,), speakers=("a", "b"))
+    _edit_result(run, lambda result: result.update(git_dirty=False))
+    html, table = tmp_path / "page.html", tmp_path / "boards" / "table.csv"
+    for command in (["report", run, "--cache", tmp_path, "--workers", "1", "--html", html],
+                    ["leaderboard", "add", run, "--preliminary", "--table", table]):  # fmt: skip
+        with full_disk(300):
+            assert "File too large; choose a folder that is writable and has space." in refused(command, 1, capsys)
+    assert not html.exists() and not table.exists() and not list(tmp_path.rglob(".tmp-*"))
 
 
 def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "--output", str(tmp_path / "none")]) == 2
-    assert "There is no complete run in" in capsys.readouterr().err
-    assert main(["report", str(tmp_path / "none")]) == 2
-    assert "There is no run folder" in capsys.readouterr().err
-    assert main(["report", "--workers", "0"]) == 2
+    assert "There is no complete run in" in refused(["report", "--output", tmp_path / "none"], 2, capsys)
+    assert "There is no run folder" in refused(["report", tmp_path / "none"], 2, capsys)
+    assert "--workers must be at least 1" in refused(["report", "--workers", "0"], 2, capsys)
     make_run(tmp_path, "a", audio=False)
     make_run(tmp_path, "b", audio=False, protocol_version="2")
-    capsys.readouterr()
-    assert main(["report", "--output", str(tmp_path)]) == 1
-    assert "they differ in protocol_version (1 and 2)" in capsys.readouterr().err
+    said = refused(["report", "--output", tmp_path], 1, capsys)
+    assert "they differ in protocol_version (1 and 2)" in said
 
 
 def test_best_of_a_board() -> None:

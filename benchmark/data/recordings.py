@@ -104,7 +104,7 @@ def read(folder: Path) -> tuple[list[Recording], LeftOut]:
         except Unusable as reason:
             left_out.append((path.name, str(reason)))
     if not recordings:
-        raise UsageError(f"No recording in {folder} can be used: {told(left_out)}.")
+        raise UsageError(f"No recording in {folder} can be used: {told(left_out)}; put a few wav files there, a spoken sentence each.")
     return recordings, left_out
 
 

@@ -29,7 +29,8 @@ def ranks(backbone: Backbone, names: Sequence[str], rank: int) -> dict[str, int]
         raise UsageError("lora_rank needs groups with linear layers in them; the chosen groups have none.")
     if rank > max(sides.values()):
         largest = max(sides, key=sides.__getitem__)
-        raise UsageError(f"lora_rank {rank} is larger than every layer: the largest, {largest}, takes a rank of up to {sides[largest]}.")
+        most = f"the largest, {largest}, takes a rank of up to {sides[largest]}"
+        raise UsageError(f"lora_rank {rank} is larger than every layer: {most}; lower lora_rank.")
     return {name: min(rank, side) for name, side in sides.items()}
 
 

@@ -12,13 +12,12 @@ import pandas as pd
 from benchmark import registry
 from benchmark import workers as processes
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.files import read_json
 from benchmark.progress import progress
 from benchmark.results.comparison import Contender, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, REPAIR, metric_columns, read_costs
 from benchmark.results.leaderboard import FACTS, compute_rows, differing_fact, facts_of, metrics_in, status_of
 from benchmark.results.leaderboard_table import HEADLINE
-from benchmark.run_check import check_curve
+from benchmark.results.result import read_result
 
 PREFERRED = ("gap_closed", "speaker_similarity", *HEADLINE)
 """Metrics from the one that a report opens with."""
@@ -105,14 +104,12 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     by_dataset: dict[str, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
-            raise UsageError(f"There is no run folder {folder}.")
-        result = read_json(folder / "result.json", "run result")
-        by_dataset.setdefault(str(result.get("dataset")) if isinstance(result, dict) else "", []).append(folder)
+            raise UsageError(f"There is no run folder {folder}; name one that 'run' wrote, runs/RUN.")
+        by_dataset.setdefault(read_result(folder)["dataset"], []).append(folder)
     found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
     for contender in (contender for members in found.values() for contender in members):
         for folder, result in zip(contender.folders, contender.results, strict=True):
             episodes = contender.episodes[contender.episodes["seed"] == result["seed"]]
-            check_curve(folder, result, episodes)
             costs, place = read_costs(folder / COSTS_FILE), ["speaker", "episode", "shots", "steps"]
             if not pd.MultiIndex.from_frame(episodes[place]).isin(pd.MultiIndex.from_frame(costs[place])).all():
                 raise BenchmarkError(f"{folder / COSTS_FILE} lacks episodes that {EPISODES_FILE} beside it has; {REPAIR}.")

@@ -91,7 +91,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
     results = {folder: read_result(folder) for folder in dict.fromkeys(folders)}
     for one, other in itertools.combinations(results, 2):
         if what := _difference(results[one], results[other], metrics):
-            raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they differ in {what}.")
+            raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they differ in {what}; make one of them again.")
     groups: dict[tuple[str, str, str], list[Path]] = {}
     for folder, result in results.items():
         groups.setdefault((result["algorithm"], options(result), digest_of(result["sources"], 4)), []).append(folder)
@@ -101,7 +101,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
         seeds = [results[folder]["seed"] for folder in members]
         if len(set(seeds)) < len(seeds):
             raise BenchmarkError(f"{', '.join(folder.name for folder in members)} share a seed; name the folder of one of them.")
-        episodes = pd.concat([read_seed_episodes(folder, seed) for folder, seed in zip(members, seeds, strict=True)], ignore_index=True)
+        episodes = pd.concat([read_seed_episodes(folder, results[folder]) for folder in members], ignore_index=True)
         twice = [key[:2] for key in groups].count((algorithm, digest)) > 1
         name = algorithm if names.count(algorithm) == 1 else f"{algorithm}:{digest}" + f".{code}" * twice
         found.append(Contender(name, [results[folder] for folder in members], episodes, members))

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import sys
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ FACT_TOLERANCE = 1e-3
 """Relative, and a tenth of it absolute: other machines round the last digits otherwise; another recogniser differs by more."""
 RUNS = "runs"
 """Beside the tables: a folder for each run behind their rows, with the files that the rows are computed from."""
+_COUNTS = ("shots", "steps", "seeds", "speakers", "episodes")
 KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
 
 
@@ -57,7 +58,10 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     new = compute_rows(folders, results, status_of(results))
     for row in old:
         if not local and (what := conflict(row, new[0])):
-            raise BenchmarkError(f"{folders[0].name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}.")
+            raise BenchmarkError(
+                f"{folders[0].name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}; "
+                "make it again, or name a table of its own with --table."
+            )
     keys = {tuple(row[name] for name in KEY) for row in new}
     rows = sorted([row for row in old if tuple(row[name] for name in KEY) not in keys] + new, key=order)
     if not local:
@@ -186,7 +190,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], sta
     from benchmark.results.result import read_seed_episodes
     from benchmark.results.statistics import summarise
 
-    runs = [read_seed_episodes(folder, result["seed"]) for folder, result in zip(folders, results, strict=True)]
+    runs = [read_seed_episodes(folder, result) for folder, result in zip(folders, results, strict=True)]
     episodes, costs = (
         pd.concat(runs, ignore_index=True),
         pd.concat([read_costs(folder / "costs.csv") for folder in folders], ignore_index=True),
@@ -251,8 +255,9 @@ def read(path: Path) -> list[dict[str, str]]:
             reader = csv.DictReader(stream)
             rows, header = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BenchmarkError(f"There is no readable leaderboard at {path} ({error}).") from error
-    metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi")]
+        reason = getattr(error, "strerror", None) or error
+        raise BenchmarkError(f"There is no readable leaderboard at {path} ({reason}); name a dataset, or a table of 'add'.") from error
+    metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
     if lacking := [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in header]:
         if lacking[0] == IDENTITY[0]:
             raise BenchmarkError(f"{path} is not a leaderboard: its first line has no column {lacking[0]!r}.")
@@ -260,7 +265,18 @@ def read(path: Path) -> list[dict[str, str]]:
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
+        for name in (*_COUNTS, *metrics, *COSTS):
+            if not _is_number(row[name], int if name in _COUNTS else float):
+                raise BenchmarkError(f"{path}, line {number}: {name} is {row[name]!r}, which is no number; restore the file.")
     return rows
+
+
+def _is_number(cell: str, kind: Callable[[str], float]) -> bool:
+    try:
+        kind(cell or "nan" * (kind is float))
+    except ValueError:
+        return False
+    return True
 
 
 def metrics_in(rows: Sequence[dict[str, str]]) -> list[str]:

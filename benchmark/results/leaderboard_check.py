@@ -14,6 +14,7 @@ from benchmark.results.leaderboard import (
     KEY,
     MIN_SEEDS,
     PROVENANCE,
+    RUNS,
     compute_rows,
     conflict,
     metrics_in,
@@ -67,6 +68,9 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Repor
         found = [folder for folder in folders if folder is not None]
         if len(found) < len(folders):
             report.unknown += len(members)
+            if (path.parent / RUNS).is_dir():  # where 'add' keeps them all
+                lost = run_ids.split()[folders.index(None)]
+                report.problems.append(f"{path} names the run {lost}, which is not in {path.parent / RUNS}; restore one of them.")
             continue
         try:
             _recompute(path, members, found, report)

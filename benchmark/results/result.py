@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -16,8 +16,9 @@ import pandas as pd
 
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, read_json, write_json
-from benchmark.results.episode_tables import EPISODES_FILE, metric_columns, read_costs, read_episodes
+from benchmark.results.episode_tables import EPISODES_FILE, REPAIR, metric_columns, read_costs, read_episodes
 from benchmark.results.statistics import summarise
+from benchmark.run_check import check_curve
 
 SCHEMA_VERSION = 1
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,6 +37,19 @@ LIBRARIES = (
     "speechbrain",
 )
 """Their versions are part of a result, where they are installed."""
+
+
+REQUIRED: Mapping[str, Callable[[Any], object]] = {
+    "training": lambda training: float(training["flops"]),
+    "facts": lambda facts: [float(value) for value in facts.values() if value is not None],
+    "git_dirty": lambda dirty: {None: 0, False: 0, True: 0}[dirty],
+}
+"""What readers take from a result beside its identity, which the folder's name vouches for; each fails where it is not that."""
+CHECKED = {
+    **REQUIRED,
+    "tuned": lambda tuned: tuned and (tuned["trials"], tuned["values"].items()),
+    "outside_plugins": lambda names: names and ", ".join(names),
+}
 
 
 @dataclass(frozen=True)
@@ -155,17 +169,35 @@ def read_result(folder: Path) -> dict[str, Any]:
     Raises:
         BenchmarkError: there is none, or it is damaged or of another schema.
     """
-    result = read_json(folder / "result.json", "run result")
+    path = folder / "result.json"
+    if not path.is_file():
+        raise BenchmarkError(f"There is no run result at {path}; name the folder of a finished run (its command, given again, ends it).")
+    result = read_json(path, "run result")
     if not isinstance(result, dict) or result.get("schema") != SCHEMA_VERSION or result.get("status") != "complete":
         raise BenchmarkError(f"{folder / 'result.json'} is not a complete result of schema {SCHEMA_VERSION}; run the same command again.")
     identity: dict[str, Any] = {name: result.get(name) for name in RunIdentity.__dataclass_fields__}
-    if run_id(RunIdentity(**identity)) != folder.name:
+    try:
+        belongs = run_id(RunIdentity(**identity)) == folder.name
+    except ValueError:  # NaN or infinity, which are no JSON and which no run writes
+        belongs = False
+    if not belongs:
         raise BenchmarkError(
             f"{folder / 'result.json'} does not belong to this folder: what it says was run has another name; restore it or run again."
         )
+    for name, check in CHECKED.items():
+        try:
+            check(result[name] if name in REQUIRED else result.get(name))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BenchmarkError(f"{path} lacks or garbles {name!r}; {REPAIR}.") from error
     return result
 
 
-def read_seed_episodes(folder: Path, seed: int) -> pd.DataFrame:
-    """A run's ``episodes.csv`` with a column "seed"."""
-    return read_episodes(folder / EPISODES_FILE).assign(seed=seed)
+def read_seed_episodes(folder: Path, result: Mapping[str, Any]) -> pd.DataFrame:
+    """A run's ``episodes.csv`` with a column "seed".
+
+    Raises:
+        BenchmarkError: it is damaged, or is not what the run's ``result`` was computed from.
+    """
+    episodes = read_episodes(folder / EPISODES_FILE)
+    check_curve(folder, result, episodes)
+    return episodes.assign(seed=result["seed"])
