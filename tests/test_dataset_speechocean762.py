@@ -92,7 +92,7 @@ def test_an_age_that_is_no_number_is_named_with_its_line(tmp_path: Path, age: st
     path = published(tmp_path) / "train" / "spk2age"
     lines = path.read_text().splitlines()
     path.write_text("\n".join([*lines[:4], f"0004 {age}", *lines[5:]]))
-    with pytest.raises(BenchmarkError, match=rf"spk2age, line 5: '{age}' is not a whole number\."):
+    with pytest.raises(BenchmarkError, match=rf"spk2age, line 5: '{age}' is not a whole number; restore the file"):
         SpeechOcean762(tmp_path)
 
 
