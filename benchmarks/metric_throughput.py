@@ -1,10 +1,11 @@
 """How quickly the metrics score: on worker processes as in a run, and against what their libraries need by themselves.
 
-    python benchmarks/metric_throughput.py --utterances 1000 --workers 4
+    python -m benchmarks.metric_throughput --utterances 1000 --workers 4    # from the repository's root
 
-Scores two-second utterances with every metric, at its defaults. An espeak voice says a sentence (the reference); the same voice at
-another pitch is the aligned synthesis, another voice the free-running one. Every pair is new, so that results are reused only
-within a pair (``f0`` finds the WORLD analysis of ``mcd``); a run also compares one recording with many syntheses of it, and does better.
+Scores two-second utterances with every metric that runs score by default, at its defaults. An espeak voice says a sentence (the
+reference); the same voice at another pitch is the aligned synthesis, another voice the free-running one. Every pair is new, so that
+results are reused only within a pair (``f0`` finds the WORLD analysis of ``mcd``); a run also compares one recording with many syntheses
+of it, and does better.
 Not timed: rendering, starting workers, and preparing the metrics. The recogniser has its full size and is hardly trained.
 
 "ours" is the CPU time of ``score`` and ``trials``; "library" that of the bare calls that they can't do without, on the same signals and in
@@ -42,7 +43,7 @@ from benchmark.data.espeak import VoiceSettings, speak
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
 
 METRICS = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
-"""In the order that a run scores them in."""
+"""In the order that a run scores them in; not those that a run has to be asked for."""
 SECONDS = 2.0
 LEVEL = 10 ** (-26 / 20)
 """Root mean square of all audio."""
