@@ -21,9 +21,9 @@ RATE = 16_000
 def make_run(
     root: Path, algorithm: str, seed: int = 0, gain: float = 0.3, shots: Sequence[int] = (1, 5), steps: Sequence[int] = (0, 5, 20),
     speakers: Sequence[str] = ("anna", "bert", "carl"), utterance: str = "u", failure: str | None = None, seconds: float = 0.6,
-    queries: int = 1, audio: bool = True, embedding: bool = False, **changes: Any,
+    queries: int = 1, audio: bool = True, embedding: bool = False, lost: str = "", **changes: Any,
 ) -> Path:  # fmt: skip
-    """A run folder; with ``shots`` (0,) that of a topline or floor."""
+    """A run folder; with ``shots`` (0,) that of a topline or floor; adaptation to the speaker ``lost`` fails at the first step."""
     identity = RunIdentity(**{
         "dataset": "made_up", "algorithm": algorithm, "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
         "config": {"seed": seed, "algo": {"name": algorithm, "inner_lr": 0.01}}, "sources": {"algorithm": "abc"},
@@ -39,6 +39,11 @@ def make_run(
         for shot in shots:
             rows, costs = [], []
             for step in [0] if shot == 0 else steps:
+                if speaker == lost and step > 0:
+                    nothing = dict.fromkeys(COLUMNS, float("nan"))
+                    names = [f"{utterance}{number}{query}" for query in range(queries)]
+                    rows += [EpisodeRow(speaker, 0, shot, step, name, nothing, {"all": "adaptation failed: NaN"}) for name in names]
+                    continue
                 level = 0.1 * number + gain * (0.8 if shot == 0 else np.log1p(step) / 3 + shot / 20)
                 for query in range(queries):
                     value = level + float(noise.normal(scale=0.05))

@@ -135,6 +135,16 @@ def test_rows_and_means_are_those_of_the_runs(tmp_path: Path) -> None:
     assert [cell.text for cell in entry.cells] == ["mcd", "24 of 72", "too short"]
 
 
+def test_an_adaptation_that_failed_is_reported_and_costs_nothing(tmp_path: Path) -> None:
+    (board,) = boards([make_run(tmp_path, "maml", lost="anna"), make_run(tmp_path, "reptile", lost="anna", speakers=("anna",))], 1)
+    rows = {name: next(row for row in board.rows[name] if (row["shots"], row["steps"]) == ("5", "20")) for name in board.rows}
+    assert (rows["maml"]["flops_to_adapt"], rows["maml"]["stored_parameters"], rows["maml"]["mcd_failed"]) == ("2e+12", "30000", "1")
+    assert (rows["reptile"]["flops_to_adapt"], rows["reptile"]["stored_parameters"], rows["reptile"]["mcd"]) == ("", "", "")
+    assert [[cell.text for cell in entry.cells] for entry in tables.failures(board).entries] == [
+        ["every metric", "4 of 18", "adaptation failed: NaN"], ["every metric", "4 of 6", "adaptation failed: NaN"],
+    ]  # fmt: skip
+
+
 def test_speech_stays_within_its_limit(tmp_path: Path) -> None:
     (board,) = boards([make_run(tmp_path, "reptile", shots=(1,), steps=(0, 5), speakers=[f"s{n}" for n in range(6)])], 1)
     shares: list[float] = []

@@ -132,6 +132,9 @@ def test_an_inner_loop_that_overflows_is_a_failed_episode_and_the_run_goes_on(ca
     assert (after["steps"], after["metrics"]["mcd"]["n"], after["metrics"]["mcd"]["n_failed"]) == (2, 0, 2)
     assert after["metrics"]["mcd"]["mean"] is None
     assert "adaptation failed: the loss in fine-tuning is not finite" in (folder / "episodes.csv").read_text()
+    assert before["cost"]["flops_to_adapt"] == 0 and after["cost"]["flops_to_adapt"] is after["cost"]["stored_parameters"] is None
+    assert main(["leaderboard", "verify", str(tmp_path / "espeak.csv")]) == 0
+    assert main(["report", str(folder), "--cache", str(cache), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 0
 
 
 def test_meta_training_that_diverges_is_one_sentence(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

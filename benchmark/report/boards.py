@@ -14,7 +14,7 @@ from benchmark import workers as processes
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.progress import progress
 from benchmark.results.comparison import Contender, pooled
-from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, REPAIR, metric_columns, read_costs
+from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, REPAIR, adapted, metric_columns, read_costs
 from benchmark.results.leaderboard import FACTS, compute_rows, differing_fact, facts_of, metrics_in, status_of
 from benchmark.results.leaderboard_table import HEADLINE
 from benchmark.results.result import read_result
@@ -109,7 +109,7 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
     for contender in (contender for members in found.values() for contender in members):
         for folder, result in zip(contender.folders, contender.results, strict=True):
-            episodes = contender.episodes[contender.episodes["seed"] == result["seed"]]
+            episodes = adapted(contender.episodes[contender.episodes["seed"] == result["seed"]])
             costs, place = read_costs(folder / COSTS_FILE), ["speaker", "episode", "shots", "steps"]
             if not pd.MultiIndex.from_frame(episodes[place]).isin(pd.MultiIndex.from_frame(costs[place])).all():
                 raise BenchmarkError(f"{folder / COSTS_FILE} lacks episodes that {EPISODES_FILE} beside it has; {REPAIR}.")

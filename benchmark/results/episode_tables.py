@@ -169,6 +169,11 @@ def read_episodes(path: Path) -> pandas.DataFrame:
     return _with_numbers(frame, ("episode", "shots", "steps", "flops", "stored_parameters"), metric_columns(found.header))
 
 
+def adapted(episodes: pandas.DataFrame) -> pandas.DataFrame:
+    """The rows of an ``episodes.csv`` but for those of adaptations that failed, which cost nothing that was measured."""
+    return episodes.loc[["all" not in json.loads(cell or "{}") for cell in episodes["failures"]]]
+
+
 def _with_numbers(frame: pandas.DataFrame, integers: Sequence[str], floats: Sequence[str]) -> pandas.DataFrame:
     """The frame with numbers for text in these columns; NaN for no text."""
     import pandas

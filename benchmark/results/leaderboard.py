@@ -186,7 +186,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], sta
     """The rows of runs that differ in the seed alone, from their ``episodes.csv`` and ``costs.csv``."""
     import pandas as pd
 
-    from benchmark.results.episode_tables import metric_columns, read_costs
+    from benchmark.results.episode_tables import adapted, metric_columns, read_costs
     from benchmark.results.result import read_seed_episodes
     from benchmark.results.statistics import summarise
 
@@ -210,12 +210,13 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], sta
                 f"{column}_hi": _cell(value.high),
                 f"{column}_failed": str(value.failed),
             }
-        cost = costs[(costs["shots"] == shots) & (costs["steps"] == steps)]
+        cost, counted = costs[(costs["shots"] == shots) & (costs["steps"] == steps)], adapted(frame)
         row |= {
             "seconds_to_adapt": _cell(float(cost["seconds_to_adapt"].mean())),
             "peak_memory_mb": _cell(float(cost["peak_memory_bytes"].max()) / 1e6),
             "real_time_factor": _cell(float(cost["real_time_factor"].mean())),
-            "flops_to_adapt": f"{frame['flops'].mean():.4g}", "stored_parameters": str(frame["stored_parameters"].max()),
+            "flops_to_adapt": "" if counted.empty else f"{counted['flops'].mean():.4g}",
+            "stored_parameters": "" if counted.empty else str(counted["stored_parameters"].max()),
             "training_tflops": _cell(sum(result["training"]["flops"] for result in results) / len(results) / 1e12),
             "synthetic": str(first["synthetic"]).lower(), "settings": _said(first["config"]["algo"]), "tuned": _tuned(first),
             "options": options(first), "data_version": first["data_version"],

@@ -16,7 +16,7 @@ import pandas as pd
 
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, read_json, write_json
-from benchmark.results.episode_tables import EPISODES_FILE, REPAIR, metric_columns, read_costs, read_episodes
+from benchmark.results.episode_tables import EPISODES_FILE, REPAIR, adapted, metric_columns, read_costs, read_episodes
 from benchmark.results.statistics import summarise
 from benchmark.run_check import check_curve
 
@@ -103,7 +103,7 @@ def write_result(
     curve = []
     for key, frame in episodes.groupby(["shots", "steps"], sort=True):
         shots, steps = (int(value) for value in cast(tuple[int, int], key))
-        cost = costs[(costs["shots"] == shots) & (costs["steps"] == steps)]
+        cost, counted = costs[(costs["shots"] == shots) & (costs["steps"] == steps)], adapted(frame)
         point: dict[str, Any] = {
             "shots": shots, "steps": steps,
             "speakers": int(frame["speaker"].nunique()), "episodes": len(frame[["speaker", "episode"]].drop_duplicates()),
@@ -111,7 +111,8 @@ def write_result(
                 "seconds_to_adapt": _number(float(cost["seconds_to_adapt"].mean())),
                 "peak_memory_bytes": _number(float(cost["peak_memory_bytes"].max())),
                 "real_time_factor": _number(float(cost["real_time_factor"].mean())),
-                "flops_to_adapt": float(frame["flops"].mean()), "stored_parameters": int(frame["stored_parameters"].max()),
+                "flops_to_adapt": _number(float(counted["flops"].mean())),
+                "stored_parameters": None if counted.empty else int(counted["stored_parameters"].max()),
             },
         }  # fmt: skip
         for column, value in summarise(frame, columns).items():
