@@ -38,6 +38,22 @@ def test_the_answer_comes_first_and_ties_stand_together(tmp_path: Path) -> None:
     assert [contender.name for contender in board.contenders] == ["a", "b", "worse", "ground_truth", "no_adaptation"]
 
 
+def test_what_failed_and_what_is_not_ranked_is_said(tmp_path: Path) -> None:
+    """A method that fails on the hard voices is scored on the others alone."""
+    speakers = ("anna", "bert", "carl", "dora")
+    make_run(tmp_path, "maml", lost="anna", speakers=speakers, audio=False)
+    make_run(tmp_path, "finetune", speakers=speakers, audio=False)
+    make_run(tmp_path, "reptile", shots=(1,), speakers=speakers, audio=False)
+    make_run(tmp_path, "anil", lost="anna", speakers=("anna",), audio=False)
+    (board,) = boards([path for path in tmp_path.iterdir()], 1)
+    found = findings(board)
+    assert found is not None and found.absent == ["anil", "reptile"]
+    assert {score.name: score.failed for group in found.groups for score in group} == {"maml": 1, "finetune": 0}
+    assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
+    text = (tmp_path / "report.html").read_text()
+    assert "20 steps, without 1 utterance that failed" in text and "for there is no score of them there: anil, reptile." in text
+
+
 def test_scores_on_different_scales_are_not_ranked_and_said_so(tmp_path: Path) -> None:
     """As ``compare`` refuses them for the metrics concerned, and leaderboards for one table."""
     runs = [make_run(tmp_path / "runs", name, audio=False) for name in ("a", "b", "c")]

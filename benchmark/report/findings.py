@@ -13,27 +13,30 @@ from benchmark.results.comparison import compare_all, ranking
 
 @dataclass(frozen=True)
 class Score:
-    """One contender's value: ``bounds`` is its 95 % interval, ``steps`` where it was taken."""
+    """One contender's value: ``bounds`` is its 95 % interval, ``steps`` where it was taken, ``failed`` the utterances left out of it."""
 
     name: str
     value: str
     bounds: str
     steps: int
+    failed: int
 
 
 @dataclass(frozen=True)
 class Findings:
     """Attributes:
     metric: that the board opens with.
-    shots: the most that all were given.
+    shots: the most that any was given.
     groups: methods from best to worst; those of a group tie with its first.
     scale: toplines and floors, best first.
+    absent: methods that were not given so many, or of which nothing was scored there.
     """
 
     metric: str
     shots: int
     groups: list[list[Score]]
     scale: list[Score]
+    absent: list[str]
 
 
 def findings(board: Board) -> Findings | None:
@@ -52,8 +55,8 @@ def findings(board: Board) -> Findings | None:
     places = digits(last.values(), metric)
 
     def scores(names: Sequence[str]) -> list[Score]:
-        return [Score(name, f"{float(last[name][metric]):.{places}f}", interval(last[name], metric, places), int(last[name]["steps"]))
-                for name in names]  # fmt: skip
+        return [Score(name, f"{float(row[metric]):.{places}f}", interval(row, metric, places), int(row["steps"]), int(row[f"{metric}_failed"]))
+                for name in names for row in (last[name],)]  # fmt: skip
 
     chosen = []
     for contender in board.contenders:
@@ -68,7 +71,8 @@ def findings(board: Board) -> Findings | None:
         return None
     groups = ranking(chosen, lines, higher)
     scale = sorted((name for name in last if not board.uses_support(name)), key=lambda name: _value(last[name], metric), reverse=higher)
-    return Findings(metric, shots, [scores(names) for names in groups], scores(scale))
+    absent = [contender.name for contender in board.contenders if contender.name not in last and board.uses_support(contender.name)]
+    return Findings(metric, shots, [scores(names) for names in groups], scores(scale), absent)
 
 
 def _value(row: Row, metric: str) -> float:
