@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from benchmark import registry
 from benchmark.cli import main
 from benchmark.report import words
 from benchmark.report.boards import boards
 from benchmark.report.findings import findings
+from benchmark.results.leaderboard import FACTS
 from tests.report_helpers import make_run
 
 
@@ -75,6 +77,11 @@ def test_seeds_scored_on_different_scales_are_not_pooled(tmp_path: Path, capsys:
     _set_facts(runs[1], same=0.8)
     assert main(["report", "--output", str(tmp_path), "--workers", "1"]) == 1
     assert "can't be pooled: they differ in same (0.9 and 0.8)" in capsys.readouterr().err
+
+
+def test_every_metric_and_constant_of_the_benchmark_has_words() -> None:
+    columns = {column for name in registry.find("metric") for column in registry.load("metric", name).columns} | {"eer", "ecapa_eer"}
+    assert columns == words.UNITS.keys() == words.PLAIN.keys() and words.FACTS.keys() == FACTS.keys()
 
 
 def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:

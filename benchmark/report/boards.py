@@ -156,6 +156,8 @@ def _board(dataset: str, contenders: Sequence[Contender], rows: Sequence[list[Ro
         except BenchmarkError:
             # A metric of somebody's plugin file that was not given: its values stand, its sense is not known.
             continue
+    # An equal error rate is no plugin's column, but the fact that gives it its scale is a plugin's.
+    scorers |= {metric: FACTS[f"{metric}_real"] for metric in metrics if f"{metric}_real" in FACTS}
     toplines = frozenset(one.name for one in contenders if _is_topline(one.results[0]["algorithm"], plugins))
     board = Board(dataset, [], by_name, metrics, senses, meanings, scorers, toplines)
     roles = ["", "topline", "floor"]

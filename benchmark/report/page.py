@@ -79,8 +79,6 @@ class Part:
 
 def _unlike(board: Board, plugin: str, what: str) -> str:
     columns = [column for column, scorer in board.scorers.items() if scorer == plugin] or [plugin]
-    # An equal error rate is no plugin's column: it is pooled from the trials of this one.
-    columns += [metric for metric in board.metrics if plugin == "speaker_similarity" and metric == "eer"]
     return (
         f"Don't compare {listed(columns)} between these runs: {plugin} was scored on another scale in some of them, "
         f"which differ in {what}; Provenance says which."

@@ -11,6 +11,7 @@ from benchmark.report.boards import Row
 UNITS = {
     "mcd": "dB", "f0_rmse": "cents", "vuv_error": "%", "duration_error": "ms", "pesq": "MOS-LQO", "speaker_similarity": "cosine",
     "gap_closed": "fraction", "per": "fraction", "eer": "fraction", "stoi": "0 to 1", "estoi": "0 to 1",
+    "ecapa_similarity": "cosine", "ecapa_gap_closed": "fraction", "ecapa_eer": "fraction",
 }  # fmt: skip
 PLAIN = {
     "gap_closed": "how far the voice gets from other speakers' (0) to the speaker's own (1)",
@@ -24,6 +25,9 @@ PLAIN = {
     "f0_rmse": "how far the pitch is from the recording's",
     "vuv_error": "how often voicing is not the recording's",
     "duration_error": "how far the phonemes' durations are from the recording's",
+    "ecapa_similarity": "how much the voice sounds like the speaker's, to another speaker encoder, ECAPA-TDNN",
+    "ecapa_gap_closed": "how far the voice gets from other speakers' (0) to the speaker's own (1), to ECAPA-TDNN",
+    "ecapa_eer": "how often a verifier with ECAPA-TDNN takes the speech for another speaker's, or another speaker for this one",
 }
 """Metrics' columns in plain English; their definitions are in ``leaderboards/README.md``."""
 FACTS = {
@@ -31,6 +35,9 @@ FACTS = {
     "different": "similarity of a recording to other speakers'",
     "eer_real": "equal error rate on recordings",
     "per_real": "recogniser's phoneme error rate on recordings",
+    "ecapa_same": "similarity of a recording to its own speaker's others, by ECAPA-TDNN",
+    "ecapa_different": "similarity of a recording to other speakers', by ECAPA-TDNN",
+    "ecapa_eer_real": "equal error rate on recordings, by ECAPA-TDNN",
 }
 """Constants of real speech, by their names in ``result.json``."""
 
