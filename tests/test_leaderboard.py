@@ -214,9 +214,9 @@ def test_a_table_changed_by_hand_is_found_out(tmp_path: Path, capsys: pytest.Cap
     ):
         table.write_text(text)
         assert any(reason in problem for problem in check(table).problems), (reason, check(table).problems)
-    for column in ("shots", "seeds", "mcd", "mcd_failed", "seconds_to_adapt"):
-        table.write_text(with_cell(column, "good"))
-        sentence = f"error: {table}, line 2: {column} is 'good', which is no number; restore the file.\n"
+    for column, cell in (("shots", "good"), ("seeds", ""), ("mcd", "good"), ("mcd_failed", "1.5"), ("seconds_to_adapt", "good")):
+        table.write_text(with_cell(column, cell))
+        sentence = f"error: {table}, line 2: {column} is {cell!r}, which is no number; restore the file.\n"
         for command in (["show", str(table)], ["cite", str(table), "reptile"], ["verify", str(table)]):
             capsys.readouterr()
             assert (main(["leaderboard", *command]), capsys.readouterr().err) == (1, sentence)
@@ -301,7 +301,16 @@ def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
     assert legend[2].startswith(f"reptile:{first} ")
     with pytest.raises(UsageError, match=f"several configurations.*reptile:{first}, reptile:{second}"):
         cite(table, "reptile")
-    assert cite(table, f"reptile:{first}").count("reptile-small-s") == 3
+    with pytest.raises(UsageError, match=f"no configuration 'x' of reptile; it has reptile:{first}, reptile:{second}"):
+        cite(table, "reptile:x")
+    entries = [cite(table, f"reptile:{digest}") for digest in rates]
+    assert [entry.count("reptile-small-s") for entry in entries] == [3, 3]
+    assert [entry.partition(",")[0].rpartition("-")[2] for entry in entries] == [first, second]
+    # One that may not be cited does not stand in the way of the others.
+    algo = {"name": "reptile", "groups": ["all"], "inner_lr": 0.3}
+    add([make_run(tmp_path, config={"seed": 0, "algo": algo})], table, preliminary=True)
+    with pytest.raises(UsageError, match="several configurations"):
+        cite(table, "reptile")
 
 
 def test_a_local_table_of_another_version_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,8 +55,11 @@ def findings(board: Board) -> Findings | None:
     places = digits(last.values(), metric)
 
     def scores(names: Sequence[str]) -> list[Score]:
-        return [Score(name, f"{float(row[metric]):.{places}f}", interval(row, metric, places), int(row["steps"]), int(row[f"{metric}_failed"]))
-                for name in names for row in (last[name],)]  # fmt: skip
+        every = [(name, last[name]) for name in names]
+        return [
+            Score(name, f"{float(row[metric]):.{places}f}", interval(row, metric, places), int(row["steps"]), int(row[f"{metric}_failed"]))
+            for name, row in every
+        ]
 
     chosen = []
     for contender in board.contenders:

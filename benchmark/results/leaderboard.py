@@ -267,14 +267,16 @@ def read(path: Path) -> list[dict[str, str]]:
         if None in row or None in row.values():
             raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
         for name in (*_COUNTS, *metrics, *COSTS):
-            if not _is_number(row[name], int if name in _COUNTS else float):
+            kind = int if name in _COUNTS or name.endswith("_failed") else float
+            if (row[name] or name in _COUNTS) and not is_number(row[name], kind):
                 raise BenchmarkError(f"{path}, line {number}: {name} is {row[name]!r}, which is no number; restore the file.")
     return rows
 
 
-def _is_number(cell: str, kind: Callable[[str], float]) -> bool:
+def is_number(cell: str, kind: Callable[[str], float] = float) -> bool:
+    """Whether a cell's text is one."""
     try:
-        kind(cell or "nan" * (kind is float))
+        kind(cell)
     except ValueError:
         return False
     return True

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.results.leaderboard import metrics_in, read
+from benchmark.results.leaderboard import is_number, metrics_in, read
 
 HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""
@@ -129,28 +129,35 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
 
     rows = read(path)
     algorithm, _, digest = algorithm.partition(":")
-    mine = [row for row in rows if row["algorithm"] == algorithm and row["options"].startswith(digest)]
-    if not mine:
+    every = [row for row in rows if row["algorithm"] == algorithm]
+    if not every:
         raise UsageError(f"{path} has no rows of {algorithm}{suggest(algorithm, sorted({row['algorithm'] for row in rows}))}")
+    mine = [row for row in every if row["options"].startswith(digest)]
+    if not mine:
+        raise UsageError(f"{path} has no configuration {digest!r} of {algorithm}; it has {_labels(every)}.")
     mine = [row for row in mine if (shots is None or int(row["shots"]) == shots) and (steps is None or int(row["steps"]) == steps)]
     if not mine:
         raise UsageError(f"{path} has no row of {algorithm} with so many shots and steps; leave out --shots and --steps to cite all.")
+    if len({_who(row) for row in mine}) > 1:
+        raise UsageError(f"{algorithm} has several configurations in {path}; cite one of them: {_labels(mine)}.")
     if bad := [row for row in mine if row["status"] != "ok" or row["synthetic"] == "true"]:
         why = "not all test speakers" if bad[0]["status"] == "limited" else "fewer than three seeds"
         reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {bad[0]['status']}: {why}"
         raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
-    if len({_who(row) for row in mine}) > 1:
-        labels = ", ".join(f"{row['algorithm']}:{row['options']}" for row in {_who(row): row for row in mine}.values())
-        raise UsageError(f"{algorithm} has several configurations in {path}; cite one of them: {labels}.")
     first = mine[0]
     runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
+    several = f"-{first['options']}" * (len({_who(row) for row in every}) > 1)
     return "\n".join([
-        f"@misc{{few-shot-tts-benchmark-{path.stem}-{algorithm},",
+        f"@misc{{few-shot-tts-benchmark-{path.stem}-{algorithm}{several},",
         f"  title = {{Few-Shot {{TTS}} Benchmark: {algorithm} on {path.stem}}},",
         f"  note = {{Version {__version__}, protocol {first['protocol_version']}, data {first['data_version']}, "
         f"episodes {first['manifest_hash'][:12]}, preset {first['preset']}; runs {', '.join(runs)}}},",
         "}",
     ])  # fmt: skip
+
+
+def _labels(rows: Sequence[dict[str, str]]) -> str:
+    return ", ".join(f"{algorithm}:{digest}" for algorithm, digest, *_ in dict.fromkeys(map(_who, rows)))
 
 
 def _who(row: dict[str, str]) -> tuple[str, ...]:
@@ -191,17 +198,9 @@ def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str,
 
     # Text and numbers are sorted apart; what has no value comes last either way.
     filled = [row for row in rows if row[column]]
-    numeric = all(_is_number(row[column]) for row in filled)
+    numeric = all(is_number(row[column]) for row in filled)
     filled.sort(key=lambda row: float(row[column]) if numeric else row[column], reverse=falling)
     return sorted([*filled, *(row for row in rows if not row[column])], key=lambda row: row["status"] != "ok")
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _failed(row: dict[str, str], metrics: Sequence[str]) -> str:
