@@ -7,6 +7,7 @@ import json
 import pickle
 import shutil
 import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -189,16 +190,23 @@ def test_enrolment_that_is_not_there_is_a_failure(metric: EcapaSimilarity, corpu
         metric.score(sample(corpus["ann-000"].waveform, speaker="ann", enrolment=("bob-000",)))
 
 
-def test_a_worker_scores_the_same_and_loading_there_leaves_the_rest_of_torch_alone(metric: EcapaSimilarity, corpus: Corpus) -> None:
+def test_a_worker_scores_the_same_and_loading_there_leaves_the_rest_of_torch_alone(
+    metric: EcapaSimilarity, corpus: Corpus, weights: Path, repository: Path
+) -> None:
     spoken = sample(corpus["ann-000"].waveform, speaker="ann", enrolment=("ann-001",))
     expected = metric.score(spoken)
     sent = pickle.dumps(metric)
     assert len(sent) < 200_000  # embeddings, and no network
     ecapa_similarity._encoder.cache_clear()
-    state, flags = torch.get_rng_state(), (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32)
+    state = torch.get_rng_state()
     assert pickle.loads(sent).score(spoken) == expected
     assert torch.equal(torch.get_rng_state(), state)
-    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == flags
+    # Speechbrain turns TF32 on when it is imported, which here it is already.
+    flags = "[torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32]"
+    code = f"import pathlib, torch, benchmark.metrics.ecapa_similarity as m\nbefore = {flags}\n"
+    code += f"m._encoder(pathlib.Path({str(weights)!r}))\nassert before == {flags}, before"
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_cached_embeddings_are_those_of_the_same_weights(
