@@ -174,9 +174,9 @@ def failures(board: Board) -> Table:
         counts: Counter[tuple[str, str]] = Counter()
         for cell in contender.episodes["failures"]:
             because: dict[str, list[str]] = {}
-            for metric, reason in _reasons(cell).items():
+            for metric, reason in json.loads(cell or "{}").items():
                 if metric == "all" or metric in columns:
-                    because.setdefault(reason, []).append("every metric" if metric == "all" else metric)
+                    because.setdefault(str(reason), []).append("every metric" if metric == "all" else metric)
             counts.update((", ".join(metrics), reason) for reason, metrics in because.items())
         total = len(contender.episodes)
         entries += [
@@ -185,15 +185,6 @@ def failures(board: Board) -> Table:
         ]
     heads = [Column("algorithm"), Column("metrics", words=True), Column("utterances", arrow="↓"), Column("reason", words=True)]
     return Table(heads, entries)
-
-
-def _reasons(cell: str) -> dict[str, str]:
-    """A cell of "failures"; one that somebody changed by hand is shown as it is."""
-    try:
-        reasons = json.loads(cell) if cell else {}
-        return {str(metric): str(reason) for metric, reason in reasons.items()}
-    except (ValueError, AttributeError):
-        return {"all": cell}
 
 
 def provenance(contender: Contender, rows: Sequence[Row]) -> dict[str, str]:
