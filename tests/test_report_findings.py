@@ -53,7 +53,17 @@ def test_what_failed_and_what_is_not_ranked_is_said(tmp_path: Path) -> None:
     assert {score.name: score.failed for group in found.groups for score in group} == {"maml": 1, "finetune": 0}
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
     text = (tmp_path / "report.html").read_text()
-    assert "20 steps, without 1 utterance that failed" in text and "for there is no score of them there: anil, reptile." in text
+    assert "20 steps, without 1 utterance that failed" in text and "on the others' sentences and seeds: anil, reptile." in text
+
+
+def test_what_shares_no_query_with_the_others_is_no_tie(tmp_path: Path) -> None:
+    """Another seed trained another model: its differences are not those of methods."""
+    speakers = [f"s{n}" for n in range(8)]
+    runs = [make_run(tmp_path, name, gain=0.9, speakers=speakers, audio=False) for name in ("a", "c")]
+    runs += [make_run(tmp_path, name, 5, gain=0.1, speakers=speakers, audio=False) for name in ("b", "d")]
+    found = findings(boards(runs, 1)[0])
+    assert found is not None and found.absent == ["b", "d"]
+    assert [sorted(score.name for score in group) for group in found.groups] == [["a", "c"]]
 
 
 def test_scores_on_different_scales_are_not_ranked_and_said_so(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,7 @@ class Findings:
     shots: the most that any was given.
     groups: methods from best to worst; those of a group tie with its first.
     scale: toplines and floors, best first.
-    absent: methods that were not given so many, or of which nothing was scored there.
+    absent: methods that were not given so many, of which nothing was scored there, or that share no queries with the others.
     """
 
     metric: str
@@ -70,11 +71,16 @@ def findings(board: Board) -> Findings | None:
         return None
     try:
         lines = compare_all(chosen, {metric: higher}) if len(chosen) > 1 else []
+        while 2 * len(lines) < len(chosen) * (len(chosen) - 1):
+            # Some pairs share no query (runs of other seeds): no test tells them apart, which makes them no tie.
+            met = Counter(name for line in lines for name in (line.first, line.second))
+            chosen.remove(min(reversed(chosen), key=lambda one: met[one.name]))
+            lines = compare_all(chosen, {metric: higher})
     except UsageError:  # no query in common
         return None
     groups = ranking(chosen, lines, higher)
     scale = sorted((name for name in last if not board.uses_support(name)), key=lambda name: _value(last[name], metric), reverse=higher)
-    absent = [contender.name for contender in board.contenders if contender.name not in last and board.uses_support(contender.name)]
+    absent = [one.name for one in board.contenders if board.uses_support(one.name) and one.name not in {kept.name for kept in chosen}]
     return Findings(metric, shots, [scores(names) for names in groups], scores(scale), absent)
 
 
