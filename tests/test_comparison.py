@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.results.comparison import CURVE, compare_all, contenders, ranking, verdicts
+from benchmark.results.comparison import CURVE, compare_all, contenders, power_note, ranking, verdicts
 from benchmark.results.episode_log import EpisodeLog, EpisodeRow
-from benchmark.results.leaderboard import add, options
+from benchmark.results.leaderboard import add, compute_rows, options
 from benchmark.results.leaderboard_table import show
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
@@ -71,6 +72,30 @@ def test_seeds_are_pooled_and_ties_share_a_rank(tmp_path: Path) -> None:
     assert ranking(chosen, lines, higher_is_better=False)[0] == ["a"]
 
 
+def test_runs_of_one_seed_on_other_grids_are_taken_together_unless_they_disagree(tmp_path: Path) -> None:
+    def grid(shots: int, algorithm: str = "a", gain: float = 0.1, steps: Sequence[int] = STEPS) -> Path:
+        config = {"seed": 0, "shots": [shots], "steps": list(steps), "algo": {"name": algorithm}}
+        return make_run(tmp_path, algorithm, gain, shots=shots, config=config, steps=steps)
+
+    runs = [grid(1), grid(5), grid(1, "b", 0.3), grid(5, "b", 0.3)]
+    chosen = contenders(runs)
+    assert [set(contender.episodes["shots"]) for contender in chosen] == [{1, 5}, {1, 5}]
+    assert {line.shots for line in compare_all(chosen, {"gap_closed": True})} == {1, 5}
+    rows = compute_rows(runs[:2], [read_result(run) for run in runs[:2]])
+    assert [(row["shots"], row["steps"], row["seeds"], row["run_ids"]) for row in rows] == [
+        (str(shots), str(step), "1", run.name) for shots, run in ((1, runs[0]), (5, runs[1])) for step in STEPS
+    ]
+    with pytest.raises(BenchmarkError, match="share a seed and disagree"):
+        contenders([*runs, grid(5, gain=0.2, steps=(0, 5))])
+
+
+def test_too_few_speakers_to_show_anything_are_said(tmp_path: Path) -> None:
+    lines = compare_all(contenders([make_run(tmp_path, "a", 0.1), make_run(tmp_path, "b", 0.3)]), {"gap_closed": True})
+    assert power_note(lines) == ""
+    few = [replace(line, found=replace(line.found, least=0.25)) for line in lines]
+    assert "p is 0.25 at least, and 1 after correction for 4 comparison(s). Compare runs on more speakers" in power_note(few)
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -96,7 +121,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", *runs, "--steps", "curve"]) == 0
     printed = capsys.readouterr().out
     assert "b is better than a at 5 shots over the whole curve" in printed and "no difference shown between b and d" in printed
-    assert any(line.endswith(("b = d > a", "d = b > a")) for line in printed.splitlines())
+    assert any(line.endswith(("b ~ d > a", "d ~ b > a")) for line in printed.splitlines())
     said = refused(["compare", *runs, "--metrics", "gap_close"], 2, capsys)
     assert "no metric 'gap_close' in these runs; did you mean 'gap_closed'" in said
     assert "--steps must be a number or 'curve', not 'some'" in refused(["compare", *runs, "--steps", "some"], 2, capsys)

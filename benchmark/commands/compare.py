@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DEFAULT = "gap_closed"
 LEGEND = """\
 first - second: mean difference [95 % interval]; P: probability that the first is better on a sentence;
-d: effect size between speakers; p: permutation test between speakers, Holm-corrected over all lines."""
+d: effect size between speakers; p: permutation test between speakers, Holm-corrected over all lines that differ at all."""
 
 Rows = list[dict[str, str]]
 
@@ -53,6 +53,8 @@ def run(args: argparse.Namespace) -> int:
     _print_table(chosen[0].results[0]["dataset"], lines, metrics)
     for sentence in comparison.verdicts(lines):
         print(sentence)
+    if note := comparison.power_note(lines):
+        print(note)
     compared = {(line.first, line.second) for line in lines}
     for one, other in combinations(chosen, 2):
         if (one.name, other.name) not in compared:
@@ -98,13 +100,16 @@ def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics:
     from benchmark.results import comparison
 
     places = sorted(lines, key=lambda line: (line.metric, line.shots, line.steps == comparison.CURVE, line.steps))
-    pairs = len(chosen) * (len(chosen) - 1) // 2
+    pairs, shown = len(chosen) * (len(chosen) - 1) // 2, False
     for (metric, shots, _), group in groupby(places, key=lambda line: (line.metric, line.shots, line.steps)):
         # Two that use no support set differ by the same everywhere.
         here = [*group, *(line for line in lines if shots and not line.shots and line.metric == metric)]
         if len(here) == pairs:
             groups = comparison.ranking(chosen, here, metrics[metric])
-            print(f"{metric}, {comparison.place(here[0])}: {' > '.join(' = '.join(names) for names in groups)}")
+            print(f"{metric}, {comparison.place(here[0])}: {' > '.join(' ~ '.join(names) for names in groups)}")
+            shown = True
+    if shown:
+        print("~: no difference shown from the first of its group, which is not to say that there is none.")
 
 
 def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> list[Path]:

@@ -15,7 +15,7 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.progress import progress
 from benchmark.results.comparison import Contender, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, REPAIR, adapted, metric_columns, read_costs
-from benchmark.results.leaderboard import FACTS, compute_rows, differing_fact, facts_of, metrics_in, status_of
+from benchmark.results.leaderboard import FACTS, compute_rows, differing_fact, facts_of, metrics_in
 from benchmark.results.leaderboard_table import HEADLINE
 from benchmark.results.result import read_result
 
@@ -109,8 +109,10 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
     for contender in (contender for members in found.values() for contender in members):
         for folder, result in zip(contender.folders, contender.results, strict=True):
-            episodes = adapted(contender.episodes[contender.episodes["seed"] == result["seed"]])
-            costs, place = read_costs(folder / COSTS_FILE), ["speaker", "episode", "shots", "steps"]
+            seed, place = result["seed"], ["speaker", "episode", "shots", "steps"]
+            episodes = adapted(contender.episodes[contender.episodes["seed"] == seed])
+            mine = [own for own, other in zip(contender.folders, contender.results, strict=True) if other["seed"] == seed]
+            costs = pd.concat([read_costs(own / COSTS_FILE) for own in mine])
             if not pd.MultiIndex.from_frame(episodes[place]).isin(pd.MultiIndex.from_frame(costs[place])).all():
                 raise BenchmarkError(f"{folder / COSTS_FILE} lacks episodes that {EPISODES_FILE} beside it has; {REPAIR}.")
             if what := differing_fact(facts_of(contender.results[0]), facts_of(result)):
@@ -122,7 +124,7 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
 
 
 def _rows(contender: Contender) -> list[Row]:
-    return compute_rows(contender.folders, contender.results, status_of(contender.results))
+    return compute_rows(contender.folders, contender.results)
 
 
 def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:

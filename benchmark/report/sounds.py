@@ -120,20 +120,19 @@ _Files = dict[tuple[str, int, int], tuple[str, Path]]
 
 
 def _kept(contender: Contender) -> _Files:
-    """The speech that a contender's first seed with any kept: the first query of each speaker's first episode."""
+    """The speech that a contender's run with most of it kept: the first query of each speaker's first episode."""
+    every: list[_Files] = [{}]
     for folder, result in zip(contender.folders, contender.results, strict=True):
         # Listed, and not made from speakers' names: a name can't lead out of the folder.
         names = {path.name: path for path in (folder / "audio").glob("*.wav")}
         frame = contender.episodes
         rows = frame[(frame["seed"] == result["seed"]) & (frame["episode"] == 0)].drop_duplicates(["speaker", "shots", "steps"])
-        found = {
+        every.append({
             (row.speaker, row.shots, row.steps): (row.utterance, names[name])
             for row in rows.itertuples()
             if (name := f"{row.speaker}_{row.shots}shot_{row.steps:04d}steps.wav") in names
-        }
-        if found:
-            return found
-    return {}
+        })  # fmt: skip
+    return max(every, key=len)
 
 
 def _sentence(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +29,9 @@ class Contender:
 
     Attributes:
         name: the algorithm's, with digests of its configuration, and of its code, where another contender has the same.
-        results: the ``result.json`` of each seed.
+        results: the ``result.json`` of each run.
         episodes: all rows of ``episodes.csv``, with a column "seed".
-        folders: of each seed.
+        folders: of each run.
     """
 
     name: str
@@ -64,7 +65,7 @@ class Line:
 
 
 def contenders(folders: Sequence[Path], metrics: Collection[str] | None = None) -> list[Contender]:
-    """Read runs, and pool those that differ in the seed alone.
+    """Read runs, and pool those that differ in nothing but seed, shots and steps.
 
     Args:
         folders: of the runs.
@@ -85,6 +86,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
     """:func:`contenders`, of which one is enough."""
     import pandas as pd
 
+    from benchmark.results.episode_tables import KEY_COLUMNS
     from benchmark.results.leaderboard import options
     from benchmark.results.result import read_result, read_seed_episodes
 
@@ -98,10 +100,10 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
     names = [algorithm for algorithm, *_ in groups]
     found = []
     for (algorithm, digest, code), members in groups.items():
-        seeds = [results[folder]["seed"] for folder in members]
-        if len(set(seeds)) < len(seeds):
-            raise BenchmarkError(f"{', '.join(folder.name for folder in members)} share a seed; name the folder of one of them.")
-        episodes = pd.concat([read_seed_episodes(folder, results[folder]) for folder in members], ignore_index=True)
+        # Runs of one seed may differ in their grid of shots and steps; where they meet they have to agree.
+        episodes = pd.concat([read_seed_episodes(folder, results[folder]) for folder in members], ignore_index=True).drop_duplicates()
+        if episodes.duplicated(["seed", *KEY_COLUMNS]).any():
+            raise BenchmarkError(f"{', '.join(folder.name for folder in members)} share a seed and disagree; name the folder of one of them.")
         twice = [key[:2] for key in groups].count((algorithm, digest)) > 1
         name = algorithm if names.count(algorithm) == 1 else f"{algorithm}:{digest}" + f".{code}" * twice
         found.append(Contender(name, [results[folder] for folder in members], episodes, members))
@@ -174,7 +176,7 @@ def grid(contender: Contender) -> str:
     for size, frame in contender.episodes.groupby("shots"):
         by_steps.setdefault(",".join(map(str, sorted(set(frame["steps"])))), []).append(int(cast(int, size)))
     places = " and ".join(f"{','.join(map(str, sizes))} shots x {steps} steps" for steps, sizes in by_steps.items())
-    return f"{contender.name}: {places}, seed {','.join(map(str, sorted(result['seed'] for result in contender.results)))}"
+    return f"{contender.name}: {places}, seed {','.join(map(str, sorted({result['seed'] for result in contender.results})))}"
 
 
 def _shots(contender: Contender) -> set[int]:
@@ -223,6 +225,19 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
             won = sum(line.better is not None for line in rest)
             sentences.append(f"{metric}: {', '.join(parts)}{'; no difference shown elsewhere' if won < len(rest) else ''}.")
     return sentences
+
+
+def power_note(lines: Sequence[Line]) -> str:
+    """Says so where so few speakers, tested in so many places, could show no difference whatever their scores; "" elsewhere."""
+    tests = [line.found for line in lines if not math.isnan(line.found.p)]
+    if not tests or len(tests) * min(found.least for found in tests) <= SIGNIFICANT:
+        return ""
+    one = min(found.least for found in tests)
+    alone = "at one place alone (--shots, --steps), or " if one <= SIGNIFICANT else ""
+    return (
+        f"No difference could have been shown: with so few speakers p is {one:.2g} at least, and {len(tests) * one:.2g} after correction "
+        f"for {len(tests)} comparison(s). Compare {alone}runs on more speakers."
+    )
 
 
 def _places(lines: Sequence[Line], everywhere: int) -> str:

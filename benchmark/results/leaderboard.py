@@ -55,7 +55,9 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     results = [read_result(folder) for folder in folders]
     _refuse(folders, results, preliminary, local)
     old = _read_or_set_aside(path, local) if path.exists() else []
-    new = compute_rows(folders, results, status_of(results))
+    if local:  # whose folders were deleted, those rows go too
+        old = [row for row in old if all(run_folder(path, run_id) for run_id in row["run_ids"].split())]
+    new = compute_rows(folders, results)
     for row in old:
         if not local and (what := conflict(row, new[0])):
             raise BenchmarkError(
@@ -73,13 +75,6 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     writer.writerows(rows)
     write_text(path, buffer.getvalue())
     return new
-
-
-def status_of(results: Sequence[dict[str, Any]]) -> str:
-    """What rows made from these runs may be called: "ok", "preliminary" or "limited"."""
-    if any(result["limited"] for result in results):
-        return "limited"
-    return "ok" if len(results) >= MIN_SEEDS else "preliminary"
 
 
 def _read_or_set_aside(path: Path, local: bool) -> list[dict[str, str]]:
@@ -123,6 +118,7 @@ def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], prelimin
         same = ("dataset", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash", "protocol_version",
                 "metric_versions", "sources")  # fmt: skip
         differing = [name for name in same if result[name] != first[name]] + ["their options"] * (options(result) != options(first))
+        differing += [name for name in ("shots", "steps") if result["config"].get(name) != first["config"].get(name)]
         if what := next(iter(differing), "") or differing_fact(facts_of(result), facts_of(first)):
             raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in {what}; only seeds of one configuration make a row.")
     seeds = [result["seed"] for result in results]
@@ -182,8 +178,8 @@ def _facts_in(row: Mapping[str, str]) -> dict[str, float]:
         raise BenchmarkError(f"The row of {row['algorithm']} holds facts {row['facts']!r}, which are no numbers; restore it.") from error
 
 
-def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], status: str) -> list[dict[str, str]]:
-    """The rows of runs that differ in the seed alone, from their ``episodes.csv`` and ``costs.csv``."""
+def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
+    """The rows of runs that differ in nothing but seed, shots and steps, from their ``episodes.csv`` and ``costs.csv``."""
     import pandas as pd
 
     from benchmark.results.episode_tables import adapted, metric_columns, read_costs
@@ -191,16 +187,18 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], sta
     from benchmark.results.statistics import summarise
 
     runs = [read_seed_episodes(folder, result) for folder, result in zip(folders, results, strict=True)]
-    episodes, costs = (
-        pd.concat(runs, ignore_index=True),
-        pd.concat([read_costs(folder / "costs.csv") for folder in folders], ignore_index=True),
-    )
+    # Runs of one seed have the same numbers where their grids meet.
+    episodes = pd.concat(runs, ignore_index=True).drop_duplicates()
+    costs = pd.concat([read_costs(folder / COSTS_FILE) for folder in folders], ignore_index=True)
+    places = [set(zip(run["shots"], run["steps"], strict=True)) for run in runs]
     first = results[0]
     rows = []
     for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
+        seeds = frame["seed"].nunique()
+        status = "limited" if first["limited"] else "ok" if seeds >= MIN_SEEDS else "preliminary"
         row = {name: str(first[name]) for name in ("algorithm", "backbone", "vocoder", "preset")}
         row |= {
-            "status": status, "shots": str(shots), "steps": str(steps), "seeds": str(len(results)),
+            "status": status, "shots": str(shots), "steps": str(steps), "seeds": str(seeds),
             "speakers": str(frame["speaker"].nunique()), "episodes": str(len(frame[["speaker", "episode"]].drop_duplicates())),
         }  # fmt: skip
         for column, value in summarise(frame, metric_columns(list(runs[0].columns.drop("seed")))).items():
@@ -223,7 +221,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]], sta
             "manifest_hash": first["manifest_hash"], "protocol_version": first["protocol_version"],
             "metric_versions": " ".join(f"{name}={version}" for name, version in sorted(first["metric_versions"].items())),
             "facts": " ".join(f"{name}={value:.6g}" for name, value in facts_of(first).items()),
-            "run_ids": " ".join(folder.name for folder in folders),
+            "run_ids": " ".join(folder.name for folder, own in zip(folders, places, strict=True) if (shots, steps) in own),
         }  # fmt: skip
         rows.append(row)
     return rows

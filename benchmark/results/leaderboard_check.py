@@ -21,7 +21,6 @@ from benchmark.results.leaderboard import (
     order,
     read,
     run_folder,
-    status_of,
 )  # fmt: skip
 
 TOLERANCE = 6e-4
@@ -127,7 +126,7 @@ def _recompute(path: Path, members: list[dict[str, str]], folders: list[Path], r
     from benchmark.results.result import read_result
 
     results = [read_result(folder) for folder in folders]
-    again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results, status_of(results))}
+    again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results)}
     for row in members:
         name = f"{path}, the row of {row['algorithm']} at {row['shots']} shots and {row['steps']} steps"
         fresh = again.get((row["shots"], row["steps"]))

@@ -14,6 +14,7 @@ from scipy import stats
 from benchmark.scoring.verification import equal_error_rate
 
 RESAMPLES = 2000
+PERMUTATIONS = 9999
 
 
 @dataclass(frozen=True)
@@ -140,13 +141,16 @@ class Comparison:
         better: the probability that ours is better on a query, ties counting half, with its interval.
         effect: Cohen's d of the speakers' mean differences (their mean over their standard deviation).
         p: that speakers' differences have either sign by chance: two-sided sign-flip permutation test over speakers
-            (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005), exact up to 13 of them.
+            (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005), exact up to 13 of them. NaN where one
+            speaker leaves nothing to test, and where ours are theirs to the digit: models not yet adapted, say.
+        least: the smallest p that so many speakers can give.
     """
 
     difference: Estimate
     better: Estimate
     effect: float
     p: float
+    least: float
 
 
 def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_better: bool) -> Comparison:
@@ -169,9 +173,11 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_bet
     if len(differences) > 1:
         middle, spread = float(differences.mean()), float(differences.std(ddof=1))
         effect = middle / spread if spread > 0 else np.copysign(np.inf, middle) if middle else 0.0
-        test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=9999, random_state=0)
-        p = float(test.pvalue)
-    return Comparison(estimate(both, "difference"), estimate(both, "better"), effect, p)
+        if differences.any():
+            test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=PERMUTATIONS, random_state=0)
+            p = float(test.pvalue)
+    least = max(2.0 ** (1 - len(differences)), 2 / (PERMUTATIONS + 1))
+    return Comparison(estimate(both, "difference"), estimate(both, "better"), effect, p, least)
 
 
 def holm(p: Sequence[float]) -> list[float]:
