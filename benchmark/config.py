@@ -36,7 +36,7 @@ from benchmark import registry
 from benchmark.config_reader import Plugin, Reader
 from benchmark.errors import UsageError
 
-__all__ = ["Plugin", "from_dict", "parse", "plugin", "plugins", "presets", "read_yaml", "to_dict", "to_yaml"]
+__all__ = ["Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_yaml", "said", "to_dict", "to_yaml"]
 
 PRESETS = Path(__file__).resolve().parent / "presets"
 S = TypeVar("S")
@@ -162,7 +162,7 @@ def _pairs(arguments: Sequence[str], valued: Collection[str]) -> Iterator[tuple[
     while queue:
         token = queue.pop(0)
         if not token.startswith("--") or token == "--":
-            raise UsageError(f"Unexpected argument '{token}': options are written --key value.")
+            raise UsageError(f"Unexpected argument '{token}': options are written --key value, several values with commas, --steps 0,5,20.")
         key, equals, value = token[2:].partition("=")
         key = key.replace("-", "_")
         if not equals:
@@ -170,6 +170,12 @@ def _pairs(arguments: Sequence[str], valued: Collection[str]) -> Iterator[tuple[
                 raise UsageError(f"--{key} needs a value: --{key} {'FILE' if key == 'config' else 'NAME'}.")
             value = queue.pop(0) if queue and not queue[0].startswith("--") else "true"
         yield key, value
+
+
+def said(values: Mapping[str, Any]) -> str:
+    """Values as they would be given, "inner_lr=0.2 groups=decoder,output"."""
+    each = {name: plain(value) for name, value in values.items()}
+    return " ".join(f"{name}={(','.join(map(str, value)) or '[]') if isinstance(value, list) else value}" for name, value in each.items())
 
 
 def plain(value: Any) -> Any:

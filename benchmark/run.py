@@ -122,7 +122,8 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         if overwrite == "always" and folder.exists():
             shutil.rmtree(folder)
         elif complete and is_sound(folder):
-            print(f"{folder} is complete already.")
+            logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to do it anew." if places.logs else ""
+            print(f"{folder} is complete already.{logs}")
             return folder
         before = git_state()
         outside = outside_plugins(settings, plugins)
@@ -157,6 +158,7 @@ def _stages(
     log = EpisodeLog(folder, evaluator.columns, [job.block for job in jobs])
     todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
+        show(len(log.done))
         for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder), len(jobs) - len(todo) + 1):
             log.append(block.rows, block.costs)
             show(done)

@@ -85,7 +85,7 @@ def _wandb_run(identity: RunIdentity, folder: Path) -> Any:
             tags=[f"protocol {identity.protocol_version}", identity.preset, identity.backbone, identity.vocoder, *marks],
         )  # fmt: skip
     except wandb.errors.Error as error:
-        raise BenchmarkError(f"wandb can't start: {error}; WANDB_MODE=offline needs no account and no network.") from error
+        raise BenchmarkError(f"wandb can't start: {str(error).rstrip('.')}; WANDB_MODE=offline needs no account and no network.") from error
     for stage in STAGES:
         run.define_metric(f"{stage}/step")
         run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")

@@ -268,16 +268,10 @@ def summary(search: Search) -> str:
     for number, trial in sorted(enumerate(search.trials), key=lambda pair: -pair[1].objective if pair[1].curve else math.inf):
         cells = [f"{trial.curve[step]:.3f}" if step in trial.curve else "-" for step in steps]
         objective = f"{trial.objective:.3f}" if trial.curve else "diverged"
-        values = [said({"": value})[1:] for value in trial.values.values()]
+        values = [config.said({"": value})[1:] for value in trial.values.values()]
         lines.append([str(number + 1), *values, *cells, objective, str(trial.failed or ""), f"{trial.seconds:.0f}"])
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
-
-
-def said(values: Values) -> str:
-    """Values as they would be given."""
-    plain = {name: config.plain(value) for name, value in values.items()}
-    return " ".join(f"{name}={(','.join(map(str, value)) or '[]') if isinstance(value, list) else value}" for name, value in plain.items())
 
 
 def _ordered(values: Sequence[Any]) -> bool:

@@ -222,9 +222,12 @@ def test_of_several_configurations_the_label_says_which(own_runs: Path, capsys: 
     labels = sorted(f"reptile:{options(read_result(folder))}" for folder in own_runs.glob("d-reptile-*"))
     assert len(labels) == 2 and all(label in show(own_runs / "d.csv") for label in labels)
     assert by_name(own_runs, "reptile", "maml") == 2
-    listed = ", ".join(f"{label} (small, preliminary)" for label in labels)
-    assert f"reptile has several configurations in {own_runs / 'd.csv'}; name one of them: {listed}." in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert f"reptile has several configurations in {own_runs / 'd.csv'}; name one of them: reptile:" in error
+    assert f"reptile:{options(read_result(other))}: inner_lr=3." in error
     assert by_name(own_runs, labels[1], "maml") == 0
+    assert "reptile is better than maml" in capsys.readouterr().out
+    assert by_name(own_runs, other.name, "maml") == 0
     assert "reptile is better than maml" in capsys.readouterr().out
     assert by_name(own_runs, *labels) == 0
     assert f"{labels[0]}" in capsys.readouterr().out

@@ -206,7 +206,7 @@ def test_every_shipped_preset_fills_the_run_settings() -> None:
         (["--vocoder=tiny", "--metrics.pesq.x=1"], "no setting '--metrics.pesq.x'"),
         (["--vocoder=tiny", "--config"], "--config needs a value: --config FILE"),
         (["--vocoder", "--limit=3"], "--vocoder needs a value: --vocoder NAME"),
-        (["--vocoder=tiny", "stray"], "Unexpected argument 'stray'"),
+        (["--vocoder=tiny", "stray"], "Unexpected argument 'stray': options are written --key value, several values with commas"),
         (["--vocoder=tiny", "--config=none.yaml"], "Config file none.yaml can't be read: No such file"),
     ],
 )

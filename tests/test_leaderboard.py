@@ -299,7 +299,7 @@ def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
     legend = show(table).splitlines()
     assert {f"reptile:{digest}: inner_lr={rate}." for digest, rate in rates.items()} <= set(legend)
     assert legend[2].startswith(f"reptile:{first} ")
-    with pytest.raises(UsageError, match=f"several configurations.*reptile:{first}, reptile:{second}"):
+    with pytest.raises(UsageError, match=f"several configurations.*reptile:{first}: inner_lr=.* reptile:{second}: inner_lr="):
         cite(table, "reptile")
     with pytest.raises(UsageError, match=f"no configuration 'x' of reptile; it has reptile:{first}, reptile:{second}"):
         cite(table, "reptile:x")
@@ -322,3 +322,20 @@ def test_a_local_table_of_another_version_is_set_aside(tmp_path: Path, capsys: p
     add([folder], table, preliminary=True, local=True)
     assert len(read(table)) == 2 and (tmp_path / "d.csv.old").read_text().startswith("algorithm,mcd")
     assert "kept as" in capsys.readouterr().err
+
+
+def test_runs_that_were_deleted_leave_the_local_table(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    gone = make_run(tmp_path)
+    add([gone], table, local=True)
+    shutil.rmtree(gone)
+    add([make_run(tmp_path, algorithm="maml")], table, local=True)
+    assert {row["algorithm"] for row in read(table)} == {"maml"}
+
+
+def test_ones_own_table_is_named_where_none_is_committed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    add([make_run(tmp_path / "runs", dataset="mine")], Path("runs", "mine.csv"), local=True)
+    assert "that of your own runs is runs/mine.csv" in refused(["leaderboard", "show", "mine"], 2, capsys)

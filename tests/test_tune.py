@@ -93,12 +93,13 @@ def test_tune_end_to_end(places: list[str], tmp_path: Path, monkeypatch: pytest.
     assert "made from other code, data or settings" in capsys.readouterr().err
 
 
-def test_run_takes_tuned_values_and_a_row_says_so(places: list[str], tmp_path: Path) -> None:
+def test_run_takes_tuned_values_and_says_so(places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "tuned").mkdir()
     file = tmp_path / "tuned" / "espeak-smoke.yaml"
     file.write_text("mean_speaker: {values: {}, trials: 4}\nfinetune: {values: {learning_rate: 0.01, groups: [output]}, trials: 4}\n")
     given = ["--algo", "finetune", *TINY, "--metrics", "stoi", "--algo.groups", "embedding"]
     assert main(["run", *given, "--cache", places[1], "--output", str(tmp_path / "runs")]) == 0
+    assert "As tuned on validation speakers, in 4 trials: learning_rate=0.01.\n" in capsys.readouterr().out
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     result = json.loads((folder / "result.json").read_text())
     # What the user gives stands above what was tuned.

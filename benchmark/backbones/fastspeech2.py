@@ -93,7 +93,11 @@ def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 class FastSpeech2(Backbone):
-    """Compact multi-speaker FastSpeech 2."""
+    """Compact multi-speaker FastSpeech 2.
+
+    Adaptable groups: "embedding" (the speaker vector), "variance" (the predictors), "decoder" (with the prosody and position inputs),
+    "output" (the last layer), "all".
+    """
 
     mel_mean: Tensor
     mel_std: Tensor

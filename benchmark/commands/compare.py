@@ -117,6 +117,7 @@ def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Se
     from benchmark.errors import UsageError
     from benchmark.results import leaderboard
 
+    wanted = [str(output / name) if not Path(name).is_dir() and (output / name).is_dir() else name for name in wanted]
     names = [name for name in wanted if not Path(name).is_dir()]
     found = _find(names, _tables(table, output, names[0])) if names else {}
     folders = []
@@ -192,14 +193,14 @@ def _rows(rows: Rows, name: str) -> Rows:
 def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]) -> Rows:
     """The rows of the name's one configuration that was scored with all these metrics."""
     from benchmark.errors import UsageError
+    from benchmark.results.leaderboard_table import configurations
 
     kinds: dict[str, Rows] = {}
     for row in rows:
         kinds.setdefault(row["options"], []).append(row)
     scored = [own for own in kinds.values() if all(own[0].get(column) for column in columns)]
     if len(scored or kinds) > 1:
-        labels = [f"{own[0]['algorithm']}:{options} ({own[0]['preset']}, {own[0]['status']})" for options, own in kinds.items()]
-        raise UsageError(f"{name} has several configurations in {path}; name one of them: {', '.join(sorted(labels))}.")
+        raise UsageError(f"{name} has several configurations in {path}; name one of them: {' '.join(configurations(rows))}")
     return scored[0] if scored else rows
 
 

@@ -112,6 +112,9 @@ def table_files(wanted: str | None) -> list[Path]:
         return list(found.values())
     if wanted and normalise(wanted) in found:
         return [found[normalise(wanted)]]
+    own = Path("runs") / f"{normalise(wanted)}.csv" if wanted else Path()
+    if own.is_file():
+        raise UsageError(f"There is no committed leaderboard of '{wanted}'; that of your own runs is {own}, to be named so.")
     if wanted is None:
         raise UsageError(f"There is no leaderboard in {folder()} yet: 'leaderboard add RUN...' makes one.")
     raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(wanted, sorted(found))}")

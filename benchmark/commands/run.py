@@ -30,14 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tensorboard", action="store_true", help="log curves for TensorBoard, into the run's folder")
     parser.add_argument("--csv", action="store_true", help="log curves as CSV, into the run's folder")
     parser.add_argument("--fast-dev-run", action="store_true",
-                        help="does it go through? Two speakers, a few steps of everything, preset smoke unless given")  # fmt: skip
+                        help="does it go through? Two speakers, a few steps of all, preset smoke unless --preset is given")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Run each seed, then show them together."""
     from dataclasses import replace
 
-    from benchmark import tuning
+    from benchmark import config, tuning
     from benchmark.errors import UsageError
 
     if args.seeds < 1 or (args.workers is not None and args.workers < 1):
@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
     if args.fast_dev_run and not any(word.partition("=")[0] == "--preset" for word in given):
         given += ["--preset", "smoke"]
     parsed = tuning.parse(given, plugins=args.plugin, also=args.options)
+    if tuned := tuning.tuned_values(parsed):
+        print(f"As tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
 
     # Torch and Lightning take seconds; a mistyped option should not have to wait for them.
     from benchmark import run as runs

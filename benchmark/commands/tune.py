@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.data.corpora import cache_folder
     from benchmark.errors import BenchmarkError, UsageError
     from benchmark.run import Places
-    from benchmark.search import Search, said, summary
+    from benchmark.search import Search, summary
     from benchmark.settings import RunSettings
     from benchmark.tuning import tuned_file, write_tuned
 
@@ -53,13 +53,13 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"{search.table} holds {len(search.trials)} trials, more than {args.trials}; move it away to tune anew.")
     for number in range(len(search.trials), args.trials):
         values = search.next()
-        print(f"Trial {number + 1} of {args.trials}: {said(values)}", flush=True)
+        print(f"Trial {number + 1} of {args.trials}: {config.said(values)}", flush=True)
         trial = search.attempt(values)
         print(f"Trial {number + 1} of {args.trials}: {trial.note or f'gap closed {trial.objective:.3f}'}", flush=True)
     best, first = search.best(), search.trials[0]
     others = write_tuned(parsed, search.section(args.settings))
     print(f"\n{summary(search)}\n")
-    print(f"Chosen: {said(best.values)} (gap closed {best.objective:.3f}; as given {first.objective:.3f})")
+    print(f"Chosen: {config.said(best.values)} (gap closed {best.objective:.3f}; as given {first.objective:.3f})")
     print(f"Trials: {search.table}\nTuned values: {tuned_file(parsed)}")
     if others:
         print(f"Not tuned with {args.trials} trials, so not comparable yet: {', '.join(others)}.")

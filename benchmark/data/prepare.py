@@ -134,6 +134,7 @@ def _staged(
     """Run ``work`` on the items whose output is not there yet, or is damaged."""
     todo = [item for item in items if checkpoint.load(output(item)) is None]
     with progress(label, len(items)) as show:
+        show(len(items) - len(todo))
         for number, _ in enumerate(pool.map(work, todo), len(items) - len(todo) + 1):
             show(number)
 

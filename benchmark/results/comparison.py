@@ -103,7 +103,8 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
         # Runs of one seed may differ in their grid of shots and steps; where they meet they have to agree.
         episodes = pd.concat([read_seed_episodes(folder, results[folder]) for folder in members], ignore_index=True).drop_duplicates()
         if episodes.duplicated(["seed", *KEY_COLUMNS]).any():
-            raise BenchmarkError(f"{', '.join(folder.name for folder in members)} share a seed and disagree; name the folder of one of them.")
+            those = ", ".join(folder.name for folder in members)
+            raise BenchmarkError(f"{those} share a seed and disagree; name the folder of one of them.")
         twice = [key[:2] for key in groups].count((algorithm, digest)) > 1
         name = algorithm if names.count(algorithm) == 1 else f"{algorithm}:{digest}" + f".{code}" * twice
         found.append(Contender(name, [results[folder] for folder in members], episodes, members))

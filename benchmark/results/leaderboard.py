@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.config import said
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, write_text
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
@@ -192,6 +193,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
     costs = pd.concat([read_costs(folder / COSTS_FILE) for folder in folders], ignore_index=True)
     places = [set(zip(run["shots"], run["steps"], strict=True)) for run in runs]
     first = results[0]
+    algo = {name: value for name, value in first["config"]["algo"].items() if name != "name"}
     rows = []
     for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
         seeds = frame["seed"].nunique()
@@ -216,7 +218,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
             "flops_to_adapt": "" if counted.empty else f"{counted['flops'].mean():.4g}",
             "stored_parameters": "" if counted.empty else str(counted["stored_parameters"].max()),
             "training_tflops": _cell(sum(result["training"]["flops"] for result in results) / len(results) / 1e12),
-            "synthetic": str(first["synthetic"]).lower(), "settings": _said(first["config"]["algo"]), "tuned": _tuned(first),
+            "synthetic": str(first["synthetic"]).lower(), "settings": said(algo), "tuned": _tuned(first),
             "options": options(first), "data_version": first["data_version"],
             "manifest_hash": first["manifest_hash"], "protocol_version": first["protocol_version"],
             "metric_versions": " ".join(f"{name}={version}" for name, version in sorted(first["metric_versions"].items())),
@@ -227,16 +229,10 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
     return rows
 
 
-def _said(options: Mapping[str, Any]) -> str:
-    """Options as text."""
-    values = {name: ",".join(map(str, value)) if isinstance(value, list) else str(value) for name, value in options.items()}
-    return " ".join(f"{name}={value}" for name, value in values.items() if name != "name")
-
-
 def _tuned(result: dict[str, Any]) -> str:
     """What was tuned, and with how many trials."""
     tuned = result.get("tuned")
-    return f"{_said(tuned['values'])} ({tuned['trials']} trials)" if tuned else ""
+    return f"{said(tuned['values'])} ({tuned['trials']} trials)" if tuned else ""
 
 
 def _cell(value: float) -> str:

@@ -68,7 +68,7 @@ def show(
     header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
     names = _names(rows)
     table = [
-        [name, row["shots"], row["steps"], row["seeds"], *(_interval(row, metric) for metric in metrics), _failed(row, metrics)]
+        [name, row["shots"], row["steps"], row["seeds"], *(_interval(row, metric) for metric in metrics), _failed(row, available)]
         for name, row in zip(names, rows, strict=True)
     ]
     if style == "csv":
@@ -113,7 +113,7 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str]) -> list[str]
             lines.append(f"{status}: {reason}; not to be cited.")
     if any(row["synthetic"] == "true" for row in rows):
         lines.append("synthetic voices: not to be cited as speech.")
-    lines += _configurations(rows)
+    lines += configurations(rows)
     return [*lines, "Columns and metrics are defined in leaderboards/README.md."]
 
 
@@ -139,7 +139,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
     if not mine:
         raise UsageError(f"{path} has no row of {algorithm} with so many shots and steps; leave out --shots and --steps to cite all.")
     if len({_who(row) for row in mine}) > 1:
-        raise UsageError(f"{algorithm} has several configurations in {path}; cite one of them: {_labels(mine)}.")
+        raise UsageError(f"{algorithm} has several configurations in {path}; cite one of them: {' '.join(configurations(mine))}")
     if bad := [row for row in mine if row["status"] != "ok" or row["synthetic"] == "true"]:
         why = "not all test speakers" if bad[0]["status"] == "limited" else "fewer than three seeds"
         reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {bad[0]['status']}: {why}"
@@ -177,7 +177,7 @@ def _names(rows: Sequence[dict[str, str]]) -> list[str]:
     ]
 
 
-def _configurations(rows: Sequence[dict[str, str]]) -> list[str]:
+def configurations(rows: Sequence[dict[str, str]]) -> list[str]:
     """What tells an algorithm's configurations apart, a line for each, where there are several."""
     kinds: dict[str, dict[tuple[str, ...], set[str]]] = {}
     for row in rows:
