@@ -20,6 +20,7 @@ help:
 
 demo: $(VENV)/installed
 	$(BIN)/python -m benchmark $(DEMO)
+	@echo "All of it on one page, to read and to hear: $(BIN)/python -m benchmark report"
 
 test: lint types unit
 
@@ -39,6 +40,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	@echo "Installing into $(VENV): about 5 GB with PyTorch, minutes."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 
