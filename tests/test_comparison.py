@@ -92,8 +92,8 @@ def test_runs_of_one_seed_on_other_grids_are_taken_together_unless_they_disagree
 def test_too_few_speakers_to_show_anything_are_said(tmp_path: Path) -> None:
     lines = compare_all(contenders([make_run(tmp_path, "a", 0.1), make_run(tmp_path, "b", 0.3)]), {"gap_closed": True})
     assert power_note(lines) == ""
-    few = [replace(line, found=replace(line.found, least=0.25)) for line in lines]
-    assert "p is 0.25 at least, and 1 after correction for 4 comparison(s). Compare runs on more speakers" in power_note(few)
+    few = [replace(line, found=replace(line.found, speakers=5)) for line in lines]
+    assert power_note(few).startswith("5 speaker(s) in 4 place(s) give p 0.25 at least, so no difference could be shown")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path
         "dataset: d", "first: reptile", "second: mean_speaker", "metric: gap_closed (higher is better)", "shots: 5",
     ]  # fmt: skip
     names, _, *rows = table.splitlines()
-    assert names.split() == ["steps", "first", "-", "second", "P", "d", "p", "better"]
+    assert names.split() == ["steps", "first", "-", "second", "IQM", "P", "d", "p", "better"]
     assert len(rows) == 4 and all(len(row) <= 80 and "…" not in row and "]" in row for row in rows)
 
 

@@ -9,14 +9,19 @@ import pytest
 from benchmark.results.statistics import area, compare, estimate, estimate_eer, holm, summarise
 
 
-def simulated(generator: np.random.Generator, speakers: int = 12, episodes: int = 2, utterances: int = 3) -> pd.DataFrame:
+def simulated(
+    generator: np.random.Generator, speakers: int = 12, episodes: int = 2, utterances: int = 3, seeds: int = 1, shift: float = 0.0
+) -> pd.DataFrame:
+    """Speakers' levels of spread 1, common to all seeds; seeds' of spread ``shift``, common to all speakers."""
     rows = []
-    for speaker in range(speakers):
-        mine = generator.normal()
-        for episode in range(episodes):
-            level = mine + generator.normal(scale=0.3)
-            rows += [(f"s{speaker}", episode, u, level + generator.normal(scale=0.5)) for u in range(utterances)]
-    return pd.DataFrame(rows, columns=["speaker", "episode", "utterance", "x"])
+    levels = generator.normal(size=speakers)
+    for seed in range(seeds):
+        common = generator.normal(scale=shift)
+        for speaker, mine in enumerate(levels):
+            for episode in range(episodes):
+                level = mine + common + generator.normal(scale=0.3)
+                rows += [(seed, f"s{speaker}", episode, u, level + generator.normal(scale=0.5)) for u in range(utterances)]
+    return pd.DataFrame(rows, columns=["seed", "speaker", "episode", "utterance", "x"])
 
 
 def test_mean_weighs_speakers_and_episodes_alike() -> None:
@@ -34,6 +39,19 @@ def test_coverage_of_the_95_percent_interval(speakers: int, episodes: int) -> No
     assert 0.93 <= np.mean(hits) <= 0.97
 
 
+@pytest.mark.parametrize("shift", [0.0, 0.5])
+def test_what_a_seed_does_to_all_speakers_is_in_interval_and_test(shift: float) -> None:
+    generator = np.random.default_rng(7)
+    hits, found = [], []
+    for number in range(150):
+        frame = simulated(generator, 12, 1, seeds=3, shift=shift)
+        value = estimate(frame, "x", resamples=300, seed=number)
+        hits.append(value.low <= 0 <= value.high)
+        if number < 50:
+            found.append(compare(frame, frame.assign(x=0.0), "x", True).p <= 0.05)
+    assert 0.91 <= np.mean(hits) <= 0.985 and np.mean(found) <= 0.1
+
+
 def test_failures_are_counted_and_one_speaker_has_no_interval() -> None:
     frame = simulated(np.random.default_rng(0), speakers=1)
     frame.loc[0, "x"] = np.nan
@@ -44,11 +62,9 @@ def test_failures_are_counted_and_one_speaker_has_no_interval() -> None:
 
 
 def test_one_odd_speaker_moves_the_mean_but_not_the_interquartile_mean() -> None:
-    frame = pd.DataFrame({"speaker": list("abcdefgh"), "episode": 0, "x": [1.0, 2, 3, 4, 5, 6, 7, 1000]})
-    assert estimate(frame, "x").mean == pytest.approx(128.5)
-    middle = estimate(frame, "x", trim=0.25)
-    assert middle.mean == pytest.approx((3 + 4 + 5 + 6) / 4)
-    assert middle.low < middle.mean < middle.high
+    frame = pd.DataFrame({"speaker": list("abcdefgh"), "episode": 0, "utterance": "u", "x": [1.0, 2, 3, 4, 5, 6, 7, 1000]})
+    found = compare(frame, frame.assign(x=0.0), "x", True)
+    assert found.difference.mean == pytest.approx(128.5) and found.middle == pytest.approx((3 + 4 + 5 + 6) / 4)
 
 
 def test_pairing_removes_what_speakers_have_in_common() -> None:
@@ -76,6 +92,7 @@ def test_effect_and_pairs_by_hand() -> None:
     found = compare(ours, theirs, "x", higher_is_better=True)
     assert found.difference.mean == pytest.approx((2 + 4) / 2) and found.difference.n == 3
     assert found.effect == pytest.approx(3 / np.std([2, 4], ddof=1))
+    assert found.speakers == 2 and np.isnan(found.p), "two speakers can't show anything"
 
 
 def test_holm_by_hand() -> None:

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 DEFAULT = "gap_closed"
 LEGEND = """\
-first - second: mean difference [95 % interval]; P: probability that the first is better on a sentence;
-d: effect size between speakers; p: permutation test between speakers, Holm-corrected over all lines that differ at all."""
+first - second: mean difference [95 % interval], IQM: interquartile mean over speakers; n: speakers that both have
+(the same in all lines if not shown); P: probability that the first is better on a sentence; d: effect size between
+speakers; p: test between speakers, Holm-corrected over the lines that have one (no p: fewer than six speakers, or
+the same to the digit). Intervals are not corrected."""
 
 Rows = list[dict[str, str]]
 
@@ -85,6 +87,9 @@ def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool
     table["steps"] = ["curve" if line.steps == comparison.CURVE else str(line.steps) for line in lines]
     differences = [line.found.difference for line in lines]
     table["first - second"] = [f"{d.mean:+.3f}" + ("" if isnan(d.low) else f" [{d.low:+.3f}, {d.high:+.3f}]") for d in differences]
+    table["IQM"] = [f"{line.found.middle:+.3f}" for line in lines]
+    if len({line.found.speakers for line in lines}) > 1:
+        table["n"] = [str(line.found.speakers) for line in lines]
     table["P"] = [f"{line.found.better.mean:.2f}" for line in lines]
     table["d"] = ["-" if isnan(line.found.effect) else f"{line.found.effect:+.2f}" for line in lines]
     table["p"] = ["-" if isnan(line.p) else f"{line.p:.4f}" for line in lines]

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
     from benchmark.results.statistics import Comparison
 
-SIGNIFICANT = 0.05
 CURVE = -1
 """Stands for the number of steps where the area under the whole adaptation curve is compared."""
 COMPARABLE = ("dataset", "data_version", "manifest_hash", "protocol_version", "backbone", "vocoder")
@@ -50,7 +49,7 @@ class Line:
         shots: support utterances.
         steps: adaptation steps, or ``CURVE``.
         found: on the queries that both have.
-        p: ``found.p``, Holm-corrected over all lines of the comparison.
+        p: ``found.p``, Holm-corrected over all lines of the comparison that were tested; NaN where not.
         better: name of the better one; None where no difference is shown.
     """
 
@@ -141,7 +140,7 @@ def compare_all(
     Raises:
         UsageError: nothing is left to compare, or a metric was not scored.
     """
-    from benchmark.results.statistics import compare, holm
+    from benchmark.results.statistics import SIGNIFICANT, compare, holm
 
     lines: list[tuple[str, str, str, int, int, Comparison]] = []
     for one, other in itertools.combinations(chosen, 2):
@@ -230,15 +229,16 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
 
 def power_note(lines: Sequence[Line]) -> str:
     """Says so where so few speakers, tested in so many places, could show no difference whatever their scores; "" elsewhere."""
-    tests = [line.found for line in lines if not math.isnan(line.found.p)]
-    if not tests or len(tests) * min(found.least for found in tests) <= SIGNIFICANT:
+    from benchmark.results.statistics import SIGNIFICANT
+
+    tests = sum(not math.isnan(line.p) for line in lines)
+    most = max(line.found.speakers for line in lines)
+    least = 2.0 ** (1 - most) * max(tests, 1)
+    if least <= SIGNIFICANT or all(line.found.difference.mean == 0 for line in lines):
         return ""
-    one = min(found.least for found in tests)
-    alone = "at one place alone (--shots, --steps), or " if one <= SIGNIFICANT else ""
-    return (
-        f"No difference could have been shown: with so few speakers p is {one:.2g} at least, and {len(tests) * one:.2g} after correction "
-        f"for {len(tests)} comparison(s). Compare {alone}runs on more speakers."
-    )
+    more = "--shots and --steps name fewer places, or take" if tests > 1 else "take"
+    where = f"{most} speaker(s) in {max(tests, 1)} place(s)"
+    return f"{where} give p {least:.2g} at least, so no difference could be shown: {more} more speakers."
 
 
 def _places(lines: Sequence[Line], everywhere: int) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ from scipy import stats
 from benchmark.scoring.verification import equal_error_rate
 
 RESAMPLES = 2000
-PERMUTATIONS = 9999
+SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -36,45 +37,90 @@ class Estimate:
     failed: int
 
 
-def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed: int = 0, trim: float = 0.0) -> Estimate:
+def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Hierarchical bootstrap: speakers are drawn with replacement, then episodes within each, then utterances.
 
-    Runs of several seeds count as further episodes of the same speakers: new speakers are what a reader generalises
-    to, so they are the top level. The percentiles are widened for few speakers (Hesterberg, "What Teachers Should
-    Know About the Bootstrap", 2015, section 5.3: expanded percentile interval).
+    New speakers are what a reader generalises to, so they are the top level. A seed (its pretraining, its training) is common
+    to all speakers, so seeds are crossed with them: they are drawn once a resample, for all, one fewer than there are so that
+    the spread is not underestimated (Rao and Wu, "Resampling Inference With Complex Survey Data", 1988). The percentiles are
+    widened for few speakers and seeds (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, section 5.3: expanded
+    percentile interval). What one seed gives says nothing of other seeds.
 
     Args:
         frame: columns "speaker", "episode", optionally "seed", and ``column``; NaN means failed.
         column: what to average.
         resamples: bootstrap draws.
         seed: of the draws.
-        trim: share of the speakers left out at either end; .25 gives the interquartile mean (Agarwal et al., "Deep
-            Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021), which one odd voice can't move.
     """
-    values = frame.dropna(subset=[column])
+    values = _with_seed(frame).dropna(subset=[column])
     failed = len(frame) - len(values)
     if values.empty:
         return Estimate(np.nan, np.nan, np.nan, 0, failed)
-    units = ["seed", "episode"] if "seed" in values.columns else ["episode"]
-    speakers = [
-        [unit[column].to_numpy(float) for _, unit in group.groupby(units, sort=True)] for _, group in values.groupby("speaker", sort=True)
-    ]
-    mean = float(stats.trim_mean([np.mean([unit.mean() for unit in speaker]) for speaker in speakers], trim))
+    speakers = _units(values, column)
+    mean = float(np.mean([np.mean([unit.mean() for units in each for unit in units]) for each in speakers]))
     count = len(speakers)
     if count < 2:
         return Estimate(mean, np.nan, np.nan, len(values), failed)
     generator = np.random.default_rng(seed)
     chosen = generator.integers(count, size=(resamples, count))
+    seeds = _drawn_seeds(values["seed"].nunique(), resamples, generator)
     draws = np.empty((resamples, count))
     for number, speaker in enumerate(speakers):
         where = chosen == number
-        draws[where] = _inner(speaker, int(where.sum()), generator)
-    return Estimate(mean, *_interval(stats.trim_mean(draws, trim, axis=1), count), len(values), failed)
+        draws[where] = _inner(speaker, seeds[np.nonzero(where)[0]], generator)
+    return Estimate(mean, *_interval(draws.mean(1), _spread(values, column)), len(values), failed)
 
 
-def _interval(draws: npt.NDArray[np.float64], count: int) -> tuple[float, float]:
-    """The expanded percentile interval for ``count`` speakers."""
-    alpha = stats.norm.cdf(np.sqrt(count / (count - 1)) * stats.t.ppf(0.025, count - 1))
+def _with_seed(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame if "seed" in frame.columns else frame.assign(seed=0)
+
+
+def _units(values: pd.DataFrame, column: str) -> list[list[list[npt.NDArray[Any]]]]:
+    """A column's values: for each speaker, under each seed, an array an episode."""
+    seeds = sorted(values["seed"].unique())
+    return [
+        [[unit[column].to_numpy() for _, unit in own[own["seed"] == seed].groupby("episode", sort=True)] for seed in seeds]
+        for _, own in values.groupby("speaker", sort=True)
+    ]
+
+
+def _drawn_seeds(count: int, resamples: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Places of the seeds drawn for each resample, shape (resamples, seeds drawn)."""
+    if count == 1:
+        return np.zeros((resamples, 1), np.int64)
+    return generator.integers(count, size=(resamples, count - 1))
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """Variances of a mean, and what a bootstrap of so few makes of them.
+
+    Attributes:
+        variance: of the mean, by speakers and by seeds as crossed random effects.
+        freedom: Satterthwaite's degrees of freedom of it.
+        short: its ratio to the bootstrap's, which takes the speakers' as n - 1 n-ths of what it is.
+    """
+
+    variance: float
+    freedom: float
+    short: float
+
+
+def _spread(values: pd.DataFrame, column: str) -> _Spread:
+    cells = values.groupby(["speaker", "seed", "episode"])[column].mean().groupby(["speaker", "seed"]).mean().unstack("seed")
+    speakers, seeds = cells.shape
+    by_speaker = float(cells.mean(axis=1).var(ddof=1)) / speakers
+    by_seed = float(cells.mean(axis=0).var(ddof=1)) / seeds if seeds > 1 else 0.0
+    total = by_speaker + by_seed
+    if not total > 0:
+        return _Spread(total, speakers - 1, speakers / (speakers - 1))
+    freedom = total**2 / (by_speaker**2 / (speakers - 1) + (by_seed**2 / (seeds - 1) if seeds > 1 else 0.0))
+    return _Spread(total, freedom, total / (by_speaker * (speakers - 1) / speakers + by_seed))
+
+
+def _interval(draws: npt.NDArray[np.float64], spread: _Spread) -> tuple[float, float]:
+    """The expanded percentile interval."""
+    alpha = stats.norm.cdf(np.sqrt(spread.short) * stats.t.ppf(0.025, spread.freedom))
     low, high = np.quantile(draws, [alpha, 1 - alpha])
     return float(low), float(high)
 
@@ -105,31 +151,41 @@ def estimate_eer(frame: pd.DataFrame, trials: Sequence[Sequence[float] | None], 
     def rate(rows: npt.NDArray[np.int64]) -> float:
         return equal_error_rate(scores[rows, 0], scores[rows, 1:].ravel())
 
-    values = frame.iloc[kept].assign(row=range(len(kept)))
-    units = ["seed", "episode"] if "seed" in values.columns else ["episode"]
-    speakers = [
-        [unit["row"].to_numpy() for _, unit in group.groupby(units, sort=True)] for _, group in values.groupby("speaker", sort=True)
-    ]
+    values = _with_seed(frame.iloc[kept].assign(row=range(len(kept))))
+    speakers = _units(values, "row")
     everything = rate(np.arange(len(kept)))
-    if len(speakers) < 2:
+    count = len(speakers)
+    if count < 2:
         return Estimate(everything, np.nan, np.nan, len(kept), len(frame) - len(kept))
     generator = np.random.default_rng(seed)
+    seeds = _drawn_seeds(values["seed"].nunique(), resamples, generator)
     draws = np.empty(resamples)
     for number in range(resamples):
-        drawn = [speakers[i] for i in generator.integers(len(speakers), size=len(speakers))]
-        chosen = [units[i] for units in drawn for i in generator.integers(len(units), size=len(units))]
+        drawn = [speakers[i][place] for i in generator.integers(count, size=count) for place in seeds[number]]
+        chosen = [units[i] for units in drawn if units for i in generator.integers(len(units), size=len(units))]
         draws[number] = rate(np.concatenate([unit[generator.integers(len(unit), size=len(unit))] for unit in chosen]))
-    return Estimate(everything, *_interval(draws, len(speakers)), len(kept), len(frame) - len(kept))
+    spread = _Spread(np.nan, count - 1, count / (count - 1))
+    return Estimate(everything, *_interval(draws, spread), len(kept), len(frame) - len(kept))
 
 
-def _inner(units: list[npt.NDArray[np.float64]], size: int, generator: np.random.Generator) -> npt.NDArray[np.float64]:
-    """``size`` draws of a speaker's mean: units with replacement, utterances within each with replacement."""
-    picked = generator.integers(len(units), size=(size, len(units)))
-    means = np.empty((size, len(units)))
-    for number, unit in enumerate(units):
-        where = picked == number
-        means[where] = unit[generator.integers(len(unit), size=(int(where.sum()), len(unit)))].mean(1)
-    return means.mean(1)
+def _inner(
+    by_seed: list[list[npt.NDArray[np.float64]]], seeds: npt.NDArray[np.int64], generator: np.random.Generator
+) -> npt.NDArray[np.float64]:
+    """Draws of a speaker's mean, one a row of ``seeds``: under each of them episodes with replacement, utterances within each likewise."""
+    means = np.full(seeds.shape, np.nan)
+    for place, units in enumerate(by_seed):
+        here = seeds == place
+        if units and here.any():
+            picked = generator.integers(len(units), size=(int(here.sum()), len(units)))
+            found = np.empty(picked.shape)
+            for number, unit in enumerate(units):
+                where = picked == number
+                found[where] = unit[generator.integers(len(unit), size=(int(where.sum()), len(unit)))].mean(1)
+            means[here] = found.mean(1)
+    # A speaker of whom nothing was scored under any seed that was drawn stands in with all that was.
+    whole = np.mean([unit.mean() for units in by_seed for unit in units])
+    scored = ~np.isnan(means)
+    return np.where(scored.any(1), np.where(scored, means, 0).sum(1) / np.maximum(scored.sum(1), 1), whole)
 
 
 @dataclass(frozen=True)
@@ -139,18 +195,23 @@ class Comparison:
     Attributes:
         difference: ours minus theirs.
         better: the probability that ours is better on a query, ties counting half, with its interval.
+        middle: interquartile mean of the speakers' mean differences, which one odd voice can't move (Agarwal et al., "Deep
+            Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021).
         effect: Cohen's d of the speakers' mean differences (their mean over their standard deviation).
         p: that speakers' differences have either sign by chance: two-sided sign-flip permutation test over speakers
-            (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005), exact up to 13 of them. NaN where one
-            speaker leaves nothing to test, and where ours are theirs to the digit: models not yet adapted, say.
-        least: the smallest p that so many speakers can give.
+            (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005), exact up to 13 of them. Of several seeds,
+            the larger of that and of a t-test in which speakers and seeds are crossed random effects (Satterthwaite's degrees of
+            freedom): flipping speakers alone takes what one pretraining does to all of them for certain. NaN where so few speakers
+            can't give one of .05, and where ours are theirs to the digit: models not yet adapted, say.
+        speakers: that both have.
     """
 
     difference: Estimate
     better: Estimate
+    middle: float
     effect: float
     p: float
-    least: float
+    speakers: int
 
 
 def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_better: bool) -> Comparison:
@@ -167,17 +228,19 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_bet
     both["difference"] = both[column] - both[f"{column}_theirs"]
     sign = np.sign(both["difference"]) if higher_is_better else -np.sign(both["difference"])
     both["better"] = (1 + sign) / 2
-    units = [key for key in ("seed", "episode") if key in keys]
-    differences = both.groupby(["speaker", *units])["difference"].mean().groupby("speaker").mean().dropna().to_numpy(float)
-    effect, p = np.nan, np.nan
-    if len(differences) > 1:
-        middle, spread = float(differences.mean()), float(differences.std(ddof=1))
-        effect = middle / spread if spread > 0 else np.copysign(np.inf, middle) if middle else 0.0
-        if differences.any():
-            test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=PERMUTATIONS, random_state=0)
-            p = float(test.pvalue)
-    least = max(2.0 ** (1 - len(differences)), 2 / (PERMUTATIONS + 1))
-    return Comparison(estimate(both, "difference"), estimate(both, "better"), effect, p, least)
+    scored = _with_seed(both).dropna(subset=["difference"])
+    differences = scored.groupby(["speaker", "seed", "episode"])["difference"].mean().groupby("speaker").mean().to_numpy(float)
+    count, effect, p = len(differences), np.nan, np.nan
+    middle = float(stats.trim_mean(differences, 0.25)) if count else np.nan
+    if count > 1:
+        mean, spread = float(differences.mean()), float(differences.std(ddof=1))
+        effect = mean / spread if spread > 0 else np.copysign(np.inf, mean) if mean else 0.0
+    if 2.0 ** (1 - count) <= SIGNIFICANT and differences.any():
+        test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=9999, random_state=0)
+        p = float(test.pvalue)
+        if scored["seed"].nunique() > 1 and (crossed := _spread(scored, "difference")).variance > 0:
+            p = max(p, float(2 * stats.t.sf(abs(mean) / np.sqrt(crossed.variance), crossed.freedom)))
+    return Comparison(estimate(both, "difference"), estimate(both, "better"), middle, effect, p, count)
 
 
 def holm(p: Sequence[float]) -> list[float]:
