@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
-    common = Parser(add_help=False)
+    common = Parser(add_help=False, prog=PROGRAM)
     _add_common(common)
     debug = "--debug" in arguments
     try:
@@ -116,7 +116,9 @@ def _run(module: ModuleType, name: str, arguments: list[str], known: argparse.Na
         print(settings_help(module.settings(), arguments, known.plugin))
         return 0
     args, rest = parser.parse_known_args(arguments)
-    options = [option for option in parser._option_string_actions if option.startswith("--")]
+    parsers = [parser, *(chosen for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+                         for name, chosen in action.choices.items() if name in arguments)]  # fmt: skip
+    options = list(dict.fromkeys(option for each in parsers for option in each._option_string_actions if option.startswith("--")))
     if rest and not takes_settings:
         what = "option" if rest[0].startswith("-") else "argument"
         near = registry.suggest(rest[0].partition("=")[0], options) if what == "option" else "."

@@ -32,12 +32,16 @@ def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registr
         kind, default = each.metadata["kind"], ",".join(each.metadata.get("default", ()))
         found = registry.find(kind, plugins)
         lines += _entry(each.name, kind, default or None, ", ".join(found))
-        name = _chosen(each.name, arguments) or ("" if each.metadata.get("many") else default)
-        if registry.normalise(name) in found:
+        many = bool(each.metadata.get("many"))
+        chosen = _chosen(each.name, arguments) or ("" if many else default)
+        for name in map(registry.normalise, chosen.split(",") if many else [chosen]):
+            if name not in found:
+                continue
             groups += ["", f"settings of {kind} {name}:"]
-            description = registry.describe(found[registry.normalise(name)])
+            description = registry.describe(found[name])
+            prefix = f"{each.name}.{name}" if many else each.name
             for option in description.fields:
-                groups += _entry(f"{each.name}.{option.name}", option.type, option.default, option.doc)
+                groups += _entry(f"{prefix}.{option.name}", option.type, option.default, option.doc)
             groups += [] if description.fields else ["  none"]
     lines += _own(settings_type, "")
     return "\n".join([*lines, *groups])

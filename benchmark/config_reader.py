@@ -166,7 +166,8 @@ class Reader:
         group = next((each for each in groups if key.startswith(f"{each}.")), "")
         if group:
             keys = [leaf for leaf in self.leaves if leaf.startswith(f"{group}.")]
-            of, near = f" of {groups[group]}", get_close_matches(key, keys, n=1, cutoff=0.6)
+            own = get_close_matches(key[len(group) + 1 :], [leaf[len(group) + 1 :] for leaf in keys], n=1, cutoff=0.6)
+            of, near = f" of {groups[group]}", [f"{group}.{name}" for name in own]
         else:
             own = [leaf for leaf in self.leaves if not any(leaf.startswith(f"{each}.") for each in groups)]
             keys, of = [*self.choices, *own, *([] if where else [*self.also, "config"])], ""
@@ -259,7 +260,7 @@ def _is_list(kind: Any) -> bool:
 def _as_list(value: Any) -> Any:
     """``5,10`` and ``5`` are lists too."""
     if isinstance(value, str):
-        return value if value.lstrip().startswith(("[", "(")) else f"[{value}]"
+        return value if value.lstrip().startswith("[") else f"[{value}]"
     return list(value) if isinstance(value, list | tuple) else [value]
 
 

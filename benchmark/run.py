@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import torch
@@ -64,11 +64,11 @@ class Places:
 def identify(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins) -> RunIdentity:
     """Everything that makes one run's numbers differ from another's."""
     chosen = {"algorithm": settings.algo, "dataset": settings.dataset, "backbone": settings.backbone, "vocoder": settings.vocoder}
-    sources = {kind: registry.source_digest(registry.get(kind, plugin.name, plugins)) for kind, plugin in chosen.items()}
+    sources = {kind: plugin_digest(kind, plugin.name, tuple(plugins)) for kind, plugin in chosen.items()}
     sources["harness"] = code_digest(HARNESS)
     versions = {}
     for plugin in settings.metrics:
-        sources[f"metric {plugin.name}"] = registry.source_digest(registry.get("metric", plugin.name, plugins))
+        sources[f"metric {plugin.name}"] = plugin_digest("metric", plugin.name, tuple(plugins))
         versions[plugin.name] = registry.load("metric", plugin.name, plugins).version
     evaluation = settings.evaluation
     return RunIdentity(
@@ -85,13 +85,29 @@ def identify(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins:
         manifest_hash=manifest.digest,
         protocol_version=PROTOCOL_VERSION,
         synthetic=bool(corpus.meta["card"]["synthetic"]),
-        limited=evaluation.split != "test" or evaluation.speakers > 0,
+        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.speakers["test"]),
     )
 
 
-def code_digest(modules: Sequence[str]) -> str:
+# What runs is the code that this process found first: what is edited or committed while it works on one seed is not what the next one runs.
+
+
+@cache
+def plugin_digest(kind: str, name: str, plugins: tuple[str | Path, ...]) -> str:
+    """Of the code of a plugin, and of what it builds on."""
+    return registry.source_digest(registry.get(kind, name, plugins))
+
+
+@cache
+def code_digest(modules: tuple[str, ...]) -> str:
     """Of the code of modules of the harness."""
     return registry.code_digest(path for name in modules if (path := harness_file(f"benchmark.{name}")))
+
+
+@cache
+def started_from() -> tuple[str | None, bool | None]:
+    """The state of the checkout when this process began its first run."""
+    return git_state()
 
 
 def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
@@ -125,7 +141,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
             logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to do it anew." if places.logs else ""
             print(f"{folder} is complete already.{logs}")
             return folder
-        before = git_state()
+        before = started_from()
         outside = outside_plugins(settings, plugins)
         write_text(folder / "config.yaml", config.to_yaml(settings))
         with run_logs.opened(places.logs, identity, folder) as loggers:
@@ -176,7 +192,7 @@ def trained(
     plugins = tuple(str(path) for path in places.plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     backbone_type = registry.load("backbone", settings.backbone.name, plugins)
-    source = digest_of([registry.source_digest(registry.get("backbone", settings.backbone.name, plugins)), code_digest(TRAINING)])
+    source = digest_of([plugin_digest("backbone", settings.backbone.name, plugins), code_digest(TRAINING)])
     backbone, _ = pretrained(
         backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers
     )

@@ -125,6 +125,9 @@ class RunSettings:
         _at_least(1, shots=min(self.shots))
         _at_least(1, threads=self.threads)
         _at_least(0, steps=min(self.steps), seed=self.seed)
+        # The order says nothing; another one must not make another run.
+        object.__setattr__(self, "shots", tuple(sorted(set(self.shots))))
+        object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))
         # An episode's support set holds so many utterances; see benchmark.episodes.
         if max(self.shots) > MAX_SHOTS:
             raise ValueError(f"shots must be at most {MAX_SHOTS}, as many as an episode's support set holds, not {max(self.shots)}")

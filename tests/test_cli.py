@@ -94,6 +94,7 @@ def test_describe_shows_options_and_facts(capsys: pytest.CaptureFixture[str]) ->
         (["describe", "none.py"], "There is no plugin file none.py"),
         (["list", "--plugin"], "Argument --plugin: expected one argument"),
         (["list", "--plugin", "none.py"], "There is no plugin file none.py"),
+        (["leaderboard", "show", "d", "--step", "5"], "'leaderboard' takes no option '--step'; did you mean '--steps'?"),
         (["list", "--plug", "none.py"], "'list' takes no option '--plug'"),
     ],
 )

@@ -257,3 +257,13 @@ def test_help_lists_settings_and_the_chosen_plugins_options(files: list[Path]) -
     for expected in ("--vocoder.rounds", "of estimation (default 3)", "--training.steps", "support sizes (default 5)"):
         assert expected in text
     assert "--vocoder.rounds" not in settings_help(Settings, [], files)
+
+
+def test_the_order_of_shots_and_steps_makes_no_other_run() -> None:
+    given = parse(RunSettings, ["--algo", "maml", "--dataset", "espeak", "--steps", "5,0,5", "--shots", "5,1"])
+    assert (given.steps, given.shots) == ((0, 5), (1, 5))
+
+
+def test_help_names_metrics_options_as_they_are_given() -> None:
+    said = settings_help(RunSettings, ["--metrics", "per,mcd"], [])
+    assert "--metrics.per.epochs" in said and "settings of metric mcd" in said

@@ -339,3 +339,25 @@ def test_ones_own_table_is_named_where_none_is_committed(
     monkeypatch.chdir(tmp_path)
     add([make_run(tmp_path / "runs", dataset="mine")], Path("runs", "mine.csv"), local=True)
     assert "that of your own runs is runs/mine.csv" in refused(["leaderboard", "show", "mine"], 2, capsys)
+
+
+def test_seeds_run_one_at_a_time_stay_together_and_changed_code_is_marked(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    for seed in (1, 0, 2):
+        config = {"seed": seed, "shots": [5], "steps": [0, 5], "algo": {"name": "reptile"}}
+        folder = make_run(tmp_path, seed, clean=seed != 2, config=config)
+        rows = add([folder], table, local=True)
+    assert {(row["seeds"], row["status"]) for row in rows} == {("3", "uncommitted")}
+    assert [name.rpartition("-s")[2][0] for name in rows[0]["run_ids"].split()] == ["0", "1", "2"]
+    assert "uncommitted: made from code that was changed" in show(table)
+    with pytest.raises(UsageError, match=r"not to be cited \(status uncommitted"):
+        cite(table, "reptile")
+    assert not check(table, local=True).problems
+    assert any("does not fit 3 seed" in problem for problem in check(table).problems)
+
+
+def test_any_metric_can_be_shown_and_failures_are_those_of_the_worst(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path)], table, local=True)
+    header, _, first, *_ = show(table, metrics=["mcd"]).splitlines()
+    assert header.split()[-2:] == ["↓", "failed"] and first.split()[-1] == "4", "one of two utterances of four speakers"

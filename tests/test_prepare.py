@@ -20,10 +20,11 @@ import torch
 from benchmark import cli
 from benchmark.data.aligner import AlignmentItem, mfcc
 from benchmark.data.audio import Unusable, standardise
-from benchmark.data.corpora import open_corpus
+from benchmark.data.corpora import open_corpus, open_dataset
 from benchmark.data.corpus import BOUNDARY, SILENCE, Corpus, token_symbols
 from benchmark.data.drafts import Chunk, Draft, Drafts, draft
 from benchmark.data.phonemes import phonemise
+from benchmark.data.prepare import prepare
 from benchmark.data.shards import SHARD_SPEAKERS, durations, group
 from benchmark.dataset import SPLITS, Dataset, Segment
 from benchmark.errors import BenchmarkError
@@ -54,7 +55,8 @@ def corpus(data: Path, cache: Path) -> Corpus:
 
 
 def prepared(data: Path, cache: Path, workers: int = 1, textgrids: Path | None = None) -> Corpus:
-    return open_corpus("speechocean762", None, data, cache, workers, (), textgrids=textgrids)
+    dataset = open_dataset("speechocean762", None, data, ())
+    return prepare("speechocean762", dataset, cache / "corpora", workers, [], textgrids=textgrids)
 
 
 def contents(corpus: Corpus) -> dict[str, str]:

@@ -18,6 +18,7 @@ import soundfile
 from PIL import Image
 
 from benchmark.cli import main
+from benchmark.errors import BenchmarkError
 from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
 from benchmark.report.page import transcripts
@@ -192,6 +193,16 @@ def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
     config = {"seed": 0, "algo": {"name": "maml", "inner_lr": 0.3}}
     (board,) = boards([make_run(tmp_path, "maml"), make_run(tmp_path, "maml", config=config)], 1)
     assert sorted(tables.differences(board).values()) == ["algo.inner_lr 0.01", "algo.inner_lr 0.3"]
+
+
+def test_runs_scored_with_other_metrics_stand_on_one_page(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "maml"), make_run(tmp_path, "reptile", metric_versions={"mcd": "1", "speaker_similarity": "1", "f0": "1"})]
+    (board,) = boards(runs, 1)
+    assert {"mcd", "f0"} <= board.meanings.keys()
+    (tmp_path / "other").mkdir()
+    runs.append(make_run(tmp_path / "other", "anil", metric_versions={"mcd": "2"}))
+    with pytest.raises(BenchmarkError, match="differ in metric_versions of mcd"):
+        boards(runs, 1)
 
 
 def test_runs_without_speech_and_toplines_alone_make_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,9 +58,10 @@ def run(args: argparse.Namespace) -> int:
     if note := comparison.power_note(lines):
         print(note)
     compared = {(line.first, line.second) for line in lines}
+    asked = comparison.asked(args.shots, steps)
     for one, other in combinations(chosen, 2):
         if (one.name, other.name) not in compared:
-            print(f"Nothing in common: {comparison.grid(one)}; {comparison.grid(other)}.")
+            print(f"Nothing in common{asked}: {comparison.grid(one)}; {comparison.grid(other)}.")
     if len(chosen) > 2:
         _print_rankings(chosen, lines, metrics)
     return 0
@@ -220,6 +221,8 @@ def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[s
         with suppress(BenchmarkError):  # a metric of somebody's plugin file, which may not be the one that is asked for
             known |= {column: (higher, name) for column, higher in registry.load("metric", name, plugins).higher_is_better.items()}
     for column in columns:
+        if column in ("eer", "ecapa_eer"):
+            raise UsageError(f"{column} is a rate of all trials together, so it can't be paired; compare gap_closed or speaker_similarity.")
         if column not in known:
             raise UsageError(f"There is no metric {column!r} in these runs{registry.suggest(column, sorted(known))}")
     return {column: known[column][0] for column in columns}, {known[column][1] for column in columns}

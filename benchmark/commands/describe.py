@@ -13,8 +13,8 @@ import textwrap
 
 from benchmark import registry
 
-OPTION_PREFIX = {"algorithm": "algo"}
-"""What the command line calls a kind, where that is not the kind's own name."""
+OPTION_PREFIX = {"algorithm": "algo", "metric": "metrics.{name}"}
+"""What the command line calls a plugin's options, where that is not the kind's own name."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     for name, value in found.facts.items():
         print(textwrap.fill(f"{name}: {value}", columns, initial_indent="  ", subsequent_indent="      "))
     print("\noptions:" if found.fields else "\nIt has no options.")
-    prefix = OPTION_PREFIX.get(info.kind, info.kind)
+    prefix = OPTION_PREFIX.get(info.kind, info.kind).format(name=info.name)
     for field in found.fields:
         default = "required" if field.default is None else f"default {field.default}"
         print(f"  --{prefix}.{field.name} ({field.type}, {default})")

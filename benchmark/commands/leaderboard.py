@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the two actions and their options."""
+    """Declare the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="show|cite|add|verify", required=True)
     show = actions.add_parser("show", help="print leaderboards")
     show.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")

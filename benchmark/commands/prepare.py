@@ -17,7 +17,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where prepared data goes (default: $BENCHMARK_CACHE or ~/.cache/…)")
     parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
-    parser.add_argument("--textgrids", type=Path, metavar="DIR", help="phone boundaries by utterance (default: DATA_ROOT/textgrids)")
     parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them as a manifest")
 
 
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--workers must be at least 1, not {args.workers}.")
     name = registry.get("dataset", args.dataset, args.plugin).name
     workers = args.workers or default_workers()
-    corpus = open_corpus(name, None, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download, args.textgrids)
+    corpus = open_corpus(name, None, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download)
     print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
     for line in describe(corpus):
         print(line)

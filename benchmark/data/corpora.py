@@ -47,12 +47,11 @@ def open_dataset(name: str, config: Any, data_root: Path | None, plugins: regist
 
 
 def open_corpus(
-    name: str, config: Any, data_root: Path | None, cache: Path, workers: int, plugins: registry.Plugins, download: bool = False,
-    textgrids: Path | None = None,
-) -> Corpus:  # fmt: skip
+    name: str, config: Any, data_root: Path | None, cache: Path, workers: int, plugins: registry.Plugins, download: bool = False
+) -> Corpus:
     """The prepared corpus of a dataset."""
     dataset = open_dataset(name, config, data_root, plugins, download)
-    return prepare(name, dataset, cache / "corpora", workers, [str(path) for path in plugins], textgrids=textgrids)
+    return prepare(name, dataset, cache / "corpora", workers, [str(path) for path in plugins])
 
 
 def manifest_path(name: str, plugins: registry.Plugins) -> Path | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from benchmark import workers as processes
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.progress import progress
 from benchmark.results.comparison import Contender, pooled
-from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, REPAIR, adapted, metric_columns, read_costs
+from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, metric_columns, read_costs
 from benchmark.results.leaderboard import FACTS, compute_rows, differing_fact, facts_of, metrics_in
 from benchmark.results.leaderboard_table import HEADLINE
 from benchmark.results.result import read_result
@@ -114,7 +115,8 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
             mine = [own for own, other in zip(contender.folders, contender.results, strict=True) if other["seed"] == seed]
             costs = pd.concat([read_costs(own / COSTS_FILE) for own in mine])
             if not pd.MultiIndex.from_frame(episodes[place]).isin(pd.MultiIndex.from_frame(costs[place])).all():
-                raise BenchmarkError(f"{folder / COSTS_FILE} lacks episodes that {EPISODES_FILE} beside it has; {REPAIR}.")
+                lacks = f"{folder / COSTS_FILE} lacks episodes that {EPISODES_FILE} beside it has"
+                raise BenchmarkError(f"{lacks}; run it again with --overwrite always.")
             if what := differing_fact(facts_of(contender.results[0]), facts_of(result)):
                 names = f"{contender.folders[0].name} and {folder.name}"
                 raise BenchmarkError(f"{names} can't be pooled: they differ in {what}; name the runs that were scored alike.")
@@ -123,21 +125,16 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     return [_board(dataset, members, [rows[every.index(one)] for one in members], plugins) for dataset, members in found.items()]
 
 
-def _rows(contender: Contender) -> list[Row]:
-    return compute_rows(contender.folders, contender.results)
-
-
 def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
     """Bootstraps take seconds a row: one contender a process."""
-    with progress("Computing intervals", len(contenders)) as show:
-        if min(workers, len(contenders)) < 2:
-            return [_rows(contender) for contender in contenders]
-        found = []
-        with processes.pool(min(workers, len(contenders))) as pool:
-            for rows in pool.map(_rows, contenders):
-                found.append(rows)
-                show(len(found))
-        return found
+    count = min(workers, len(contenders))
+    found = []
+    with progress("Computing intervals", len(contenders)) as show, processes.pool(count) if count > 1 else nullcontext() as pool:
+        folders, results = [contender.folders for contender in contenders], [contender.results for contender in contenders]
+        for rows in pool.map(compute_rows, folders, results) if pool else map(compute_rows, folders, results):
+            found.append(rows)
+            show(len(found))
+    return found
 
 
 def _board(dataset: str, contenders: Sequence[Contender], rows: Sequence[list[Row]], plugins: registry.Plugins) -> Board:
@@ -149,7 +146,7 @@ def _board(dataset: str, contenders: Sequence[Contender], rows: Sequence[list[Ro
     senses = {metric: False for metric in metrics if metric not in scored}
     meanings: dict[str, str] = {}
     scorers: dict[str, str] = {}
-    for name in contenders[0].results[0]["metric_versions"]:
+    for name in dict.fromkeys(name for contender in contenders for result in contender.results for name in result["metric_versions"]):
         try:
             columns = registry.load("metric", name, plugins).higher_is_better
             senses |= columns

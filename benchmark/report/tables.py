@@ -104,7 +104,7 @@ def leaderboard(board: Board) -> Table:
         role = board.role(contender.name)
         for row in board.rows[contender.name]:
             head = Cell(contender.name, contender.name, row["status"] if mixed and row["status"] != "ok" else "")
-            failed = sum(int(row.get(f"{metric}_failed") or 0) for metric in board.metrics)
+            failed = max((int(row.get(f"{metric}_failed") or 0) for metric in board.metrics), default=0)
             cells = [Cell(row[name], int(row[name])) for name in ("shots", "steps")]
             cells += [_score(row, metric, places[metric]) for metric in board.metrics]
             cells += [Cell(str(failed), failed), Cell(row["seeds"], int(row["seeds"]))]
@@ -118,7 +118,8 @@ def meanings(board: Board) -> dict[str, str]:
     """What each column holds, in a sentence."""
     said = {metric: PLAIN.get(metric) or board.meanings.get(board.scorers.get(metric, ""), "see its plugin") for metric in board.metrics}
     costs = {f"{text} ({unit})": MEANS[cost] for cost, (text, unit) in COSTS.items()}
-    return {label(metric): text for metric, text in said.items()} | costs
+    failed = {"failed": "utterances that a metric could not score, the most of any one metric; they are left out of its mean"}
+    return {label(metric): text for metric, text in said.items()} | failed | costs
 
 
 def _score(row: Row, metric: str, places: int) -> Cell:
@@ -192,7 +193,8 @@ def provenance(contender: Contender, rows: Sequence[Row]) -> dict[str, str]:
     first, row = contender.results[0], rows[0]
     commits = dict.fromkeys(_commit(result) for result in contender.results)
     return {
-        "runs": row["run_ids"], "status": row["status"], "seeds": ", ".join(str(result["seed"]) for result in contender.results),
+        "runs": " ".join(folder.name for folder in contender.folders), "status": row["status"],
+        "seeds": ", ".join(map(str, sorted({result["seed"] for result in contender.results}))),
         "speakers": row["speakers"], "episodes": row["episodes"], "settings": row["settings"] or "none", "tuned": row["tuned"] or "nothing",
         "preset": row["preset"], "backbone": row["backbone"], "vocoder": row["vocoder"], "training": f"{row['training_tflops']} TFLOP",
         "code": ", ".join(commits), "Python": str(first.get("python")), "libraries": _pairs(first.get("libraries")),
@@ -207,7 +209,8 @@ def shared(board: Board) -> dict[str, str]:
     row = board.rows[board.contenders[0].name][0]
     commits = dict.fromkeys(_commit(result) for result in results)
     names = ("protocol_version", "data_version", "manifest_hash", "metric_versions")
-    said = {"dataset": board.dataset, "speakers scored": row["speakers"], "code": ", ".join(commits)}
+    counts = {each["speakers"] for rows in board.rows.values() for each in rows}
+    said = {"dataset": board.dataset, "speakers scored": " or ".join(sorted(counts, key=int)), "code": ", ".join(commits)}
     said |= {name.replace("_", " "): row[name] for name in names}
     return said | ({} if board.unlike() else facts(facts_of(results[0])))
 

@@ -68,7 +68,7 @@ def contenders(folders: Sequence[Path], metrics: Collection[str] | None = None) 
 
     Args:
         folders: of the runs.
-        metrics: plugins that are compared, whose versions and facts have to agree; None: all have to have the same versions.
+        metrics: plugins that are compared, whose versions and facts have to agree; None: versions have to, of all that both have.
 
     Raises:
         BenchmarkError: fewer than two configurations, runs that can't be compared, or a damaged one.
@@ -117,12 +117,10 @@ def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Col
         if ours[key] != theirs[key]:
             return f"{key} ({ours[key]} and {theirs[key]})"
     versions, others = ours["metric_versions"], theirs["metric_versions"]
-    if metrics is None:
-        return "" if versions == others else f"metric_versions ({versions} and {others})"
-    for name in metrics:
+    for name in sorted(versions.keys() & others.keys() if metrics is None else metrics):
         if name in versions and name in others and versions[name] != others[name]:
             return f"metric_versions of {name} ({versions[name]} and {others[name]})"
-    return differing_fact(facts_of(ours), facts_of(theirs), metrics)
+    return "" if metrics is None else differing_fact(facts_of(ours), facts_of(theirs), metrics)
 
 
 def compare_all(
@@ -158,9 +156,7 @@ def compare_all(
                         if found.difference.n:
                             lines.append((one.name, other.name, metric, size, step, found))
     if not lines:
-        where = f" at {shots} shots" * (shots is not None)
-        where += "" if steps is None else " over the whole curve" if steps == CURVE else f" at {steps} steps"
-        raise UsageError(f"These runs have nothing in common{where}: {'; '.join(grid(one) for one in chosen)}.")
+        raise UsageError(f"These runs have nothing in common{asked(shots, steps)}: {'; '.join(grid(one) for one in chosen)}.")
     adjusted = holm([found.p for *_, found in lines])
     chosen_lines = []
     for line, p in zip(lines, adjusted, strict=True):
@@ -168,6 +164,12 @@ def compare_all(
         ahead = first if (found.difference.mean > 0) == metrics[metric] else second
         chosen_lines.append(Line(*line, p=p, better=ahead if p <= SIGNIFICANT else None))
     return chosen_lines
+
+
+def asked(shots: int | None, steps: int | None) -> str:
+    """Where a comparison was wanted, in words, "" for everywhere; arguments as of :func:`compare_all`."""
+    where = f" at {shots} shots" * (shots is not None)
+    return where + ("" if steps is None else " over the whole curve" if steps == CURVE else f" at {steps} steps")
 
 
 def grid(contender: Contender) -> str:

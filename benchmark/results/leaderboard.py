@@ -7,12 +7,14 @@ import io
 import math
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmark.config import said
 from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, write_text
+from benchmark.locks import locked
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
 
 MIN_SEEDS = 3
@@ -55,27 +57,46 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
 
     results = [read_result(folder) for folder in folders]
     _refuse(folders, results, preliminary, local)
-    old = _read_or_set_aside(path, local) if path.exists() else []
-    if local:  # whose folders were deleted, those rows go too
-        old = [row for row in old if all(run_folder(path, run_id) for run_id in row["run_ids"].split())]
-    new = compute_rows(folders, results)
-    for row in old:
-        if not local and (what := conflict(row, new[0])):
-            raise BenchmarkError(
-                f"{folders[0].name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}; "
-                "make it again, or name a table of its own with --table."
-            )
-    keys = {tuple(row[name] for name in KEY) for row in new}
-    rows = sorted([row for row in old if tuple(row[name] for name in KEY) not in keys] + new, key=order)
-    if not local:
-        _keep(folders, path.parent / RUNS)
-    names = [*dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE), *COSTS, *PROVENANCE]
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    with locked(path.with_name(f".{path.name}.lock"), f"Waiting for another process that writes {path}."):
+        old = _read_or_set_aside(path, local) if path.exists() else []
+        if local:
+            # Whose folders were deleted, those rows go too; seeds that were run one at a time stay together.
+            old = [row for row in old if all(run_folder(path, run_id) for run_id in row["run_ids"].split())]
+            found = {folder: read_result(folder) for folder in (*_other_seeds(results, old, path), *folders)}
+            folders = sorted(found, key=lambda folder: found[folder]["seed"])
+            results = [found[folder] for folder in folders]
+        new = compute_rows(folders, results)
+        for row in old:
+            if not local and (what := conflict(row, new[0])):
+                raise BenchmarkError(
+                    f"{folders[0].name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}; "
+                    "make it again, or name a table of its own with --table."
+                )
+        keys = {tuple(row[name] for name in KEY) for row in new}
+        rows = sorted([row for row in old if tuple(row[name] for name in KEY) not in keys] + new, key=order)
+        if not local:
+            _keep(folders, path.parent / RUNS)
+        names = [*dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE), *COSTS, *PROVENANCE]
+        buffer = io.StringIO()
+        writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(path, buffer.getvalue())
     return new
+
+
+def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str]], path: Path) -> list[Path]:
+    """Runs behind a table's rows that are further seeds of these."""
+    from benchmark.results.result import read_result
+
+    first, seeds, found = results[0], {result["seed"] for result in results}, []
+    for run_id in dict.fromkeys(run_id for row in rows if row["options"] == options(first) for run_id in row["run_ids"].split()):
+        folder = run_folder(path, run_id)
+        with suppress(BenchmarkError):  # a damaged run says so when it is asked for
+            if folder is not None and (result := read_result(folder))["seed"] not in seeds and not _differing(result, first):
+                seeds.add(result["seed"])
+                found.append(folder)
+    return found
 
 
 def _read_or_set_aside(path: Path, local: bool) -> list[dict[str, str]]:
@@ -116,11 +137,7 @@ def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], prelimin
                 f"{folder.name} used {', '.join(result['outside_plugins'])} from outside this repository; "
                 "commit the file into its folder here, and run it again."
             )
-        same = ("dataset", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash", "protocol_version",
-                "metric_versions", "sources")  # fmt: skip
-        differing = [name for name in same if result[name] != first[name]] + ["their options"] * (options(result) != options(first))
-        differing += [name for name in ("shots", "steps") if result["config"].get(name) != first["config"].get(name)]
-        if what := next(iter(differing), "") or differing_fact(facts_of(result), facts_of(first)):
+        if what := _differing(result, first):
             raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in {what}; only seeds of one configuration make a row.")
     seeds = [result["seed"] for result in results]
     if len(set(seeds)) < len(seeds):
@@ -129,7 +146,16 @@ def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], prelimin
         raise BenchmarkError(f"{folders[0].name} has {len(seeds)} seed(s), a row needs {MIN_SEEDS}; add --preliminary to list it apart.")
 
 
-def options(result: dict[str, Any]) -> str:
+def _differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What keeps two runs from being seeds of one row; "" if nothing does."""
+    same = ("dataset", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash", "protocol_version",
+            "metric_versions", "sources")  # fmt: skip
+    names = [name for name in same if result[name] != other[name]] + ["their options"] * (options(result) != options(other))
+    names += [name for name in ("shots", "steps") if result["config"].get(name) != other["config"].get(name)]
+    return next(iter(names), "") or differing_fact(facts_of(result), facts_of(other))
+
+
+def options(result: Mapping[str, Any]) -> str:
     """Digest of the configuration but for the seed and the grid, which the row shows."""
     return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
 
@@ -194,10 +220,11 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
     places = [set(zip(run["shots"], run["steps"], strict=True)) for run in runs]
     first = results[0]
     algo = {name: value for name, value in first["config"]["algo"].items() if name != "name"}
+    uncommitted = any(result["git_dirty"] is not False or result.get("outside_plugins") for result in results)
     rows = []
     for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
         seeds = frame["seed"].nunique()
-        status = "limited" if first["limited"] else "ok" if seeds >= MIN_SEEDS else "preliminary"
+        status = "limited" if first["limited"] else "preliminary" if seeds < MIN_SEEDS else "uncommitted" if uncommitted else "ok"
         row = {name: str(first[name]) for name in ("algorithm", "backbone", "vocoder", "preset")}
         row |= {
             "status": status, "shots": str(shots), "steps": str(steps), "seeds": str(seeds),

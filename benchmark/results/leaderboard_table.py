@@ -14,6 +14,11 @@ HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""
 STYLES = {"table": "simple", "md": "github", "latex": "latex_booktabs", "csv": ""}
 """Formats, and tabulate's names for them."""
+UNFIT = {
+    "preliminary": "fewer than three seeds", "limited": "not all test speakers",
+    "uncommitted": "made from code that was changed, or is unknown",
+}  # fmt: skip
+"""What keeps rows from being cited, by their status."""
 ARROWS = {True: "↑", False: "↓"}
 LATEX = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 
@@ -61,10 +66,10 @@ def show(
     for metric in metrics:
         if rows and metric not in (*available, "all"):
             raise UsageError(f"{path} has no metric {metric!r}; it has {', '.join(available)}, or say all.")
-    if "all" in metrics or not (set(HEADLINE) & set(available)):
+    if "all" in metrics:
         metrics = available
     elif not metrics:
-        metrics = [metric for metric in available if metric in HEADLINE]
+        metrics = [metric for metric in available if metric in HEADLINE] or available
     header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
     names = _names(rows)
     table = [
@@ -106,11 +111,11 @@ def _senses(rows: Sequence[dict[str, str]]) -> dict[str, bool]:
 def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str]) -> list[str]:
     """What has to be known to read a table."""
     lines = ["±: half the width of the 95 % interval, which may be lopsided (bounds: the CSV file). ↑: higher is better, ↓: lower."]
+    if any(_failed(row, metrics_in(rows)) for row in rows):
+        lines.append("failed: utterances that a metric could not score, the most of any one metric.")
     if "per" in metrics:
         lines.append("per: its recogniser errs on real speech too; read it against the row of ground_truth.")
-    for status, reason in (("preliminary", "fewer than three seeds"), ("limited", "not all test speakers")):
-        if any(row["status"] == status for row in rows):
-            lines.append(f"{status}: {reason}; not to be cited.")
+    lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if any(row["status"] == status for row in rows)]
     if any(row["synthetic"] == "true" for row in rows):
         lines.append("synthetic voices: not to be cited as speech.")
     lines += configurations(rows)
@@ -141,8 +146,8 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
     if len({_who(row) for row in mine}) > 1:
         raise UsageError(f"{algorithm} has several configurations in {path}; cite one of them: {' '.join(configurations(mine))}")
     if bad := [row for row in mine if row["status"] != "ok" or row["synthetic"] == "true"]:
-        why = "not all test speakers" if bad[0]["status"] == "limited" else "fewer than three seeds"
-        reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {bad[0]['status']}: {why}"
+        status = bad[0]["status"]
+        reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {status}: {UNFIT.get(status, 'unknown')}"
         raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
     first = mine[0]
     runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
@@ -204,7 +209,8 @@ def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str,
 
 
 def _failed(row: dict[str, str], metrics: Sequence[str]) -> str:
-    return str(sum(int(row[f"{metric}_failed"] or 0) for metric in metrics) or "")
+    """The most utterances that any one metric could not score."""
+    return str(max((int(row[f"{metric}_failed"] or 0) for metric in metrics), default=0) or "")
 
 
 def _interval(row: dict[str, str], metric: str) -> str:
