@@ -18,7 +18,6 @@ from benchmark.errors import BenchmarkError
 from benchmark.files import digest_of, read_json, write_json
 from benchmark.results.episode_tables import EPISODES_FILE, REPAIR, adapted, metric_columns, read_costs, read_episodes
 from benchmark.results.statistics import summarise
-from benchmark.run_check import check_curve
 
 SCHEMA_VERSION = 1
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,6 +190,47 @@ def read_result(folder: Path) -> dict[str, Any]:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BenchmarkError(f"{path} lacks or garbles {name!r}; {REPAIR}.") from error
     return result
+
+
+class Contradiction(BenchmarkError):
+    """Result and episodes are whole and disagree."""
+
+
+def check_curve(folder: Path, result: Mapping[str, Any], episodes: pd.DataFrame) -> None:
+    """A result's means and counts must be those of its episodes; equal error rates, which are no means, are left to their rows.
+
+    Args:
+        folder: of the run, for messages.
+        result: its ``result.json``.
+        episodes: its ``episodes.csv``.
+
+    Raises:
+        BenchmarkError: the result is garbled, or episodes are missing.
+        Contradiction: both are whole and disagree.
+    """
+    columns = metric_columns(list(episodes.columns))
+    levels = ["shots", "steps", "speaker", "episode"]
+    means = episodes.groupby(levels)[columns].mean()
+    while len(levels) > 2:
+        levels.pop()
+        means = means.groupby(levels).mean()
+    try:
+        said: dict[Any, Any] = {(point["shots"], point["steps"]): point["metrics"] for point in result["curve"]}
+        rows = {key: {metrics[column]["n"] + metrics[column]["n_failed"] for column in columns} for key, metrics in said.items()}
+        found = cast(dict[Any, int], episodes.groupby(["shots", "steps"]).size().to_dict())
+        missing = any(found.get(key, 0) < max(counts) for key, counts in rows.items())
+        same = rows == {key: {count} for key, count in found.items()} and all(
+            math.isclose(math.nan if (value := said[key][column]["mean"]) is None else value, mean, rel_tol=1e-6, abs_tol=1e-9)
+            or (value is None and math.isnan(mean))
+            for key, row in means.iterrows()
+            for column, mean in row.items()
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BenchmarkError(f"{folder / 'result.json'} lacks or garbles 'curve'; {REPAIR}.") from error
+    if missing:
+        raise BenchmarkError(f"{folder / EPISODES_FILE} lacks episodes that the result.json beside it counts; {REPAIR}.")
+    if not same:
+        raise Contradiction(f"{folder / 'result.json'} and the {EPISODES_FILE} beside it disagree; {REPAIR}.")
 
 
 def read_seed_episodes(folder: Path, result: Mapping[str, Any]) -> pd.DataFrame:
