@@ -468,7 +468,7 @@ def test_the_command_says_that_rows_on_other_data_cannot_be_compared(
         (["--dataset", "vctk", "--data-root", "file"], 2, "found: a file, not a folder"),
         (["--dataset", "espeak", "--data-root", "."], 2, "Dataset espeak takes no --data-root: It is rendered on the fly."),
         (["--dataset", "espeak", "--download"], 2, "Dataset espeak takes no --download"),
-        (["--dataset", "espeak", "--workers", "0"], 2, "--workers must be at least 1"),
+        (["--dataset", "espeak", "--workers", "0"], 2, "Argument --workers: must be a whole number, at least 1, not 0"),
         (["--dataset", "speechocean762", "--data-root", ".", "--download"], 2, "can't be downloaded from here"),
     ],
 )

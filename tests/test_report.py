@@ -312,7 +312,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "There is no complete run in" in refused(["report", "--output", tmp_path / "none"], 2, capsys)
     assert "There is no run folder" in refused(["report", tmp_path / "none"], 2, capsys)
-    assert "--workers must be at least 1" in refused(["report", "--workers", "0"], 2, capsys)
+    assert "Argument --workers: must be a whole number, at least 1, not 0" in refused(["report", "--workers", "0"], 2, capsys)
     make_run(tmp_path, "a", audio=False)
     make_run(tmp_path, "b", audio=False, protocol_version="2")
     said = refused(["report", "--output", tmp_path], 1, capsys)

@@ -147,8 +147,8 @@ def test_a_diverged_trial_counts_and_the_search_goes_on(places: list[str], tmp_p
 @pytest.mark.parametrize(
     ("arguments", "status", "sentence"),
     [
-        (["--algo", "finetune", "--trials", "0"], 2, "--trials and --workers must be at least 1"),
-        (["--algo", "finetune", "--trials", "many"], 2, "invalid int value: 'many'"),
+        (["--algo", "finetune", "--trials", "0"], 2, "Argument --trials: must be a whole number, at least 1, not 0"),
+        (["--algo", "finetune", "--trials", "many"], 2, "must be a whole number, at least 1, not many"),
         (["--algo", "finetun"], 2, "did you mean 'finetune'?"),
         (["--algo", "mean_speaker"], 2, "mean_speaker has nothing to tune"),
         (["--algo", "finetune", "--trials", "31"], 2, "holds 30 combinations, fewer than 31 trials"),

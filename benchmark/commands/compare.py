@@ -2,7 +2,7 @@
 
 Takes run folders, or names of algorithms that have rows in a leaderboard, committed or of your own runs; of several
 configurations, the one that ``leaderboard show`` prints, ``reptile:d37ca7c2``. Runs that differ in the seed alone are pooled.
-Tests are between speakers (sign-flip permutation), corrected for the number of comparisons shown (Holm).
+Tests are between speakers (sign-flip permutation), corrected for the number of comparisons made (Holm).
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from benchmark.commands._options import run_folder
 
 if TYPE_CHECKING:
     from benchmark.results.comparison import Contender, Line
@@ -123,7 +125,7 @@ def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Se
     from benchmark.errors import UsageError
     from benchmark.results import leaderboard
 
-    wanted = [str(output / name) if not Path(name).is_dir() and (output / name).is_dir() else name for name in wanted]
+    wanted = [str(run_folder(Path(name), output)) for name in wanted]
     names = [name for name in wanted if not Path(name).is_dir()]
     found = _find(names, _tables(table, output, names[0])) if names else {}
     folders = []

@@ -9,13 +9,13 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmark.commands._options import add_places
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--dataset", required=True, metavar="NAME", help="see: python -m benchmark list dataset")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where prepared data goes (default: $BENCHMARK_CACHE or ~/.cache/…)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add_places(parser)
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
     parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them as a manifest")
 
@@ -27,10 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.data.corpora import cache_folder, open_corpus
     from benchmark.data.prepare import describe
     from benchmark.episodes import make_manifest
-    from benchmark.errors import UsageError
 
-    if args.workers is not None and args.workers < 1:
-        raise UsageError(f"--workers must be at least 1, not {args.workers}.")
     name = registry.get("dataset", args.dataset, args.plugin).name
     workers = args.workers or default_workers()
     corpus = open_corpus(name, None, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download)

@@ -9,27 +9,27 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmark.commands._options import add_workers, run_folder
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN", help="run folders (default: all complete ones in --output)")
+    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN",
+                        help="run folders, or their names in --output (default: all complete ones there)")  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where runs lie (default: runs)")
     parser.add_argument("--html", type=Path, metavar="FILE", help="what to write (default: report.html in --output)")
     parser.add_argument("--cache", type=Path, metavar="DIR", help="where transcripts are (default: $BENCHMARK_CACHE or ~/.cache/…)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add_workers(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Write the page, and say where and how large it is."""
     from benchmark.data.aligner import default_workers
     from benchmark.data.corpora import cache_folder
-    from benchmark.errors import UsageError
     from benchmark.files import write_text
     from benchmark.report import boards, page
 
-    if args.workers is not None and args.workers < 1:
-        raise UsageError("--workers must be at least 1.")
-    folders = args.runs
+    folders = [run_folder(name, args.output) for name in args.runs]
     if not folders:
         folders, unfinished = boards.find_runs(args.output)
         if unfinished:

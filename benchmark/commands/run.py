@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmark.commands._options import add_places, positive
+
 
 def settings() -> type:
     """What else can be set, in YAML and on the command line."""
@@ -18,11 +20,9 @@ def settings() -> type:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that can't change a number."""
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
+    add_places(parser)
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="a folder for each run goes here (default: runs)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="what runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
-    parser.add_argument("--seeds", type=int, default=1, metavar="N", help="so many runs, with seeds counting up (default: 1)")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="so many runs, with seeds counting up (default: 1)")
     parser.add_argument("--overwrite", choices=("never", "missing", "always"), default="missing",
                         help="never: refuse if there is a result; missing: do what is not done (default); always: start anew")  # fmt: skip
     parser.add_argument("--wandb", action="store_true",
@@ -38,10 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace
 
     from benchmark import config, tuning
-    from benchmark.errors import UsageError
 
-    if args.seeds < 1 or (args.workers is not None and args.workers < 1):
-        raise UsageError("--seeds and --workers must be at least 1.")
     given = list(args.settings)
     if args.fast_dev_run and not any(word.partition("=")[0] == "--preset" for word in given):
         given += ["--preset", "smoke"]

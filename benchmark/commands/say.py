@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmark.commands._options import add_cache
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
@@ -17,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="folder of recordings, transcripts beside them as .txt")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="wav file to write")
     parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the most that the run was scored at)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="what runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    add_cache(parser)
 
 
 def run(args: argparse.Namespace) -> int:

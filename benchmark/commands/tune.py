@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmark.commands._options import add_places, positive
+
 
 def settings() -> type:
     """What else can be set, in YAML and on the command line."""
@@ -19,11 +21,9 @@ def settings() -> type:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that can't change a trial."""
-    parser.add_argument("--trials", type=int, default=8, metavar="N", help="combinations to try, the defaults among them (default: 8)")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
+    parser.add_argument("--trials", type=positive, default=8, metavar="N", help="combinations to try, the defaults among them (default: 8)")
     parser.add_argument("--output", type=Path, default=Path("tuning"), metavar="DIR", help="tables of trials go here (default: tuning)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="what runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
-    parser.add_argument("--workers", type=int, metavar="N", help="processes (default: one a core)")
+    add_places(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,8 +39,6 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.settings import RunSettings
     from benchmark.tuning import tuned_file, write_tuned
 
-    if args.trials < 1 or (args.workers is not None and args.workers < 1):
-        raise UsageError("--trials and --workers must be at least 1.")
     if find_spec("optuna") is None:
         raise BenchmarkError("tune needs Optuna, which is not installed: pip install 'few-shot-tts-benchmark[tune]'.")
     parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
