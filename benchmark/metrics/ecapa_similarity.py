@@ -42,7 +42,7 @@ class EcapaSimilarity(VoiceSimilarity):
 
     ``ecapa_similarity`` and ``ecapa_gap_closed``, the constants ``ecapa_same``, ``ecapa_different`` and ``ecapa_eer_real``, and
     ``ecapa_eer`` are what ``speaker_similarity``, ``gap_closed``, ``same``, ``different``, ``eer_real`` and ``eer`` are for GE2E,
-    which is another network, trained on other data: what both say is less likely to be one network's blind spot.
+    which is another network with another loss: what both say is less likely to be one network's blind spot.
 
     Not scored unless asked for. It needs speechbrain and, once, a network: ``python -m benchmark.metrics.ecapa_similarity``
     puts the weights (89 MB) into Hugging Face's cache, ``$HF_HOME``. A run never fetches them.
