@@ -85,7 +85,7 @@ def curves(board: Board) -> list[CurveSet]:
         for shots in board.shots:
             series = [Curve(name, index, _over_steps(name, board.rows[name], metric, shots, places)) for index, name in adapting(board)]
             x = steps_axis(int(value.x) for curve in series for value in curve.values)
-            charts.append(chart(f"{metric}, {_shots(shots)}", series, x, y, levels))
+            charts.append(chart(f"{metric}, {counted(shots, 'shot')}", series, x, y, levels))
         if charts:
             sets.append(CurveSet(metric, charts))
     return sets
@@ -110,12 +110,8 @@ def _over_steps(name: str, rows: Sequence[Row], metric: str, shots: int, places:
 
 def _value(x: float, name: str, row: Row, metric: str, places: int, more: str = "") -> Value:
     mean, low, high = _bounds(row, metric)
-    text = f"{name}, {_shots(int(row['shots']))}, {row['steps']} steps: {metric} {said(row, metric, places)}"
+    text = f"{name}, {counted(int(row['shots']), 'shot')}, {row['steps']} steps: {metric} {said(row, metric, places)}"
     return Value(x, mean, low, high, text + more)
-
-
-def _shots(shots: int) -> str:
-    return f"{shots} shot{'' if shots == 1 else 's'}"
 
 
 def costs(board: Board) -> list[Chart]:
@@ -136,7 +132,7 @@ def costs(board: Board) -> list[Chart]:
             values = [_value(number(row[cost]), name, row, metric, places, f", {number(row[cost]):.3g} {title}") for row in rows]
             series.append(Curve(name, index, values))
         x = log_axis((value.x for curve in series for value in curve.values), f"{title} (log scale)")
-        charts.append(chart(f"{metric} against {title}, {_shots(shots)}", series, x, y, levels, named=True))
+        charts.append(chart(f"{metric} against {title}, {counted(shots, 'shot')}", series, x, y, levels, named=True))
     return charts
 
 

@@ -172,7 +172,7 @@ def _sentence(
 
 def said(shots: int, steps: int | str) -> str:
     """A place of the grid in words."""
-    return f"{shots} shot{'' if shots == 1 else 's'}, {steps} steps"
+    return f"{counted(shots, 'shot')}, {steps} steps"
 
 
 def _columns(places: Mapping[str, set[Place]]) -> list[tuple[str, dict[str, Place]]]:

@@ -251,7 +251,13 @@ def _places(lines: Sequence[Line], everywhere: int) -> str:
 
 def place(line: Line) -> str:
     """Where on the grid, in words."""
-    return f"{line.shots} shots over the whole curve" if line.steps == CURVE else f"{line.shots} shots and {line.steps} steps"
+    shots = counted(line.shots, "shot")
+    return f"{shots} over the whole curve" if line.steps == CURVE else f"{shots} and {counted(line.steps, 'step')}"
+
+
+def counted(number: int, what: str) -> str:
+    """A number of things, "1 shot" or "5 shots"."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def ranking(chosen: Sequence[Contender], lines: Sequence[Line], higher_is_better: bool) -> list[list[str]]:
