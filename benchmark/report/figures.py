@@ -28,6 +28,7 @@ from benchmark.report.charts import (
     steps_axis,
 )
 from benchmark.report.words import digits, label, number, said
+from benchmark.results.comparison import counted
 
 COSTS = {
     "seconds_to_adapt": "seconds to adapt",

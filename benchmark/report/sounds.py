@@ -18,7 +18,7 @@ import torch
 from benchmark.errors import BenchmarkError
 from benchmark.mel import LOG_FLOOR, MelSpec, log_mel
 from benchmark.report.boards import Board
-from benchmark.results.comparison import Contender
+from benchmark.results.comparison import Contender, counted
 
 COMPRESSION = 0.5
 """Of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
