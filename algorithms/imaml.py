@@ -22,9 +22,12 @@ class IMAML(InnerLoopAlgorithm):
     x = (I + H / lambda)^-1 * grad L_query(phi), H being the Hessian of L_support at phi, by conjugate gradients on Hessian-vector
     products; memory does not grow with the inner steps. Parameters psi outside the groups, which phi depends on too, get
     grad_psi L_query - (d^2 L_support / d psi d phi) x / lambda by the same theorem.
+
+    The theorem holds where the inner loop converges. MAML, which differentiates through its steps, learns a start from which large ones
+    do; here nothing pulls towards one, so the rate has to suit the backbone as it is.
     """
 
-    search_space: ClassVar = {"inner_lr": (0.1, 0.2, 0.3), "inner_steps": (3, 5, 10), "proximal_weight": (0.02, 0.1, 0.5)}
+    search_space: ClassVar = {"inner_lr": (0.01, 0.02, 0.05), "inner_steps": (3, 5, 10), "proximal_weight": (0.1, 0.5, 2.0)}
 
     @dataclass(frozen=True)
     class Config(InnerLoopConfig):
@@ -39,7 +42,7 @@ class IMAML(InnerLoopAlgorithm):
         """
 
         inner_steps: int = 5
-        inner_lr: float = 0.2
+        inner_lr: float = 0.05
         proximal_weight: float = 0.5
         cg_steps: int = 3
 
