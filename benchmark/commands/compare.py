@@ -216,6 +216,7 @@ def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[s
     """Whether higher is better, for each wanted column of the runs' metrics; and the plugins that score them."""
     from benchmark import registry
     from benchmark.errors import BenchmarkError, UsageError
+    from benchmark.results.leaderboard import FACTS
     from benchmark.results.result import read_result
 
     known: dict[str, tuple[bool, str]] = {}
@@ -223,7 +224,7 @@ def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[s
         with suppress(BenchmarkError):  # a metric of somebody's plugin file, which may not be the one that is asked for
             known |= {column: (higher, name) for column, higher in registry.load("metric", name, plugins).higher_is_better.items()}
     for column in columns:
-        if column in ("eer", "ecapa_eer"):
+        if column not in known and f"{column}_real" in FACTS:
             raise UsageError(f"{column} is a rate of all trials together, so it can't be paired; compare gap_closed or speaker_similarity.")
         if column not in known:
             raise UsageError(f"There is no metric {column!r} in these runs{registry.suggest(column, sorted(known))}")

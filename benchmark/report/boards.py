@@ -109,12 +109,12 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
         by_dataset.setdefault(read_result(folder)["dataset"], []).append(folder)
     found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
     for contender in (contender for members in found.values() for contender in members):
-        for folder, result in zip(contender.folders, contender.results, strict=True):
-            seed, place = result["seed"], ["speaker", "episode", "shots", "steps"]
-            episodes = adapted(contender.episodes[contender.episodes["seed"] == seed])
-            mine = [own for own, other in zip(contender.folders, contender.results, strict=True) if other["seed"] == seed]
-            costs = pd.concat([read_costs(own / COSTS_FILE) for own in mine])
-            if not pd.MultiIndex.from_frame(episodes[place]).isin(pd.MultiIndex.from_frame(costs[place])).all():
+        runs = list(zip(contender.folders, contender.results, strict=True))
+        costs = pd.concat([read_costs(folder / COSTS_FILE).assign(seed=result["seed"]) for folder, result in runs])
+        known = pd.MultiIndex.from_frame(costs[["seed", "speaker", "episode", "shots", "steps"]])
+        for folder, result in runs:
+            episodes = adapted(contender.episodes[contender.episodes["seed"] == result["seed"]])
+            if not pd.MultiIndex.from_frame(episodes[known.names]).isin(known).all():
                 lacks = f"{folder / COSTS_FILE} lacks episodes that {EPISODES_FILE} beside it has"
                 raise BenchmarkError(f"{lacks}; run it again with --overwrite always.")
             if what := differing_fact(facts_of(contender.results[0]), facts_of(result)):

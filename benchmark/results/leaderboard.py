@@ -62,7 +62,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
         if local:
             # Whose folders were deleted, those rows go too; seeds that were run one at a time stay together.
             old = [row for row in old if all(run_folder(path, run_id) for run_id in row["run_ids"].split())]
-            found = {folder: read_result(folder) for folder in (*_other_seeds(results, old, path), *folders)}
+            found = _other_seeds(results, old, path) | dict(zip(folders, results, strict=True))
             folders = sorted(found, key=lambda folder: found[folder]["seed"])
             results = [found[folder] for folder in folders]
         new = compute_rows(folders, results)
@@ -85,17 +85,17 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     return new
 
 
-def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str]], path: Path) -> list[Path]:
-    """Runs behind a table's rows that are further seeds of these."""
+def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str]], path: Path) -> dict[Path, dict[str, Any]]:
+    """Runs behind a table's rows that are further seeds of these, and their results."""
     from benchmark.results.result import read_result
 
-    first, seeds, found = results[0], {result["seed"] for result in results}, []
+    first, seeds, found = results[0], {result["seed"] for result in results}, {}
     for run_id in dict.fromkeys(run_id for row in rows if row["options"] == options(first) for run_id in row["run_ids"].split()):
         folder = run_folder(path, run_id)
         with suppress(BenchmarkError):  # a damaged run says so when it is asked for
             if folder is not None and (result := read_result(folder))["seed"] not in seeds and not _differing(result, first):
                 seeds.add(result["seed"])
-                found.append(folder)
+                found[folder] = result
     return found
 
 

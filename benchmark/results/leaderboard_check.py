@@ -117,13 +117,13 @@ def _recompute(path: Path, members: list[dict[str, str]], folders: list[Path], r
 
     results = [read_result(folder) for folder in folders]
     again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results)}
+    inexact = {name for metric in metrics_in(members) for name in (metric, f"{metric}_lo", f"{metric}_hi")} | set(COSTS)
     for row in members:
         name = f"{path}, the row of {row['algorithm']} at {row['shots']} shots and {row['steps']} steps"
         fresh = again.get((row["shots"], row["steps"]))
         if fresh is None:
             report.problems.append(f"{name}: its runs have no such shots and steps.")
             continue
-        inexact = {name for metric in metrics_in([row]) for name in (metric, f"{metric}_lo", f"{metric}_hi")} | set(COSTS)
         wrong = [name for name in row if not _same(row[name], fresh.get(name, ""), name in inexact)]
         for column in wrong:
             report.problems.append(f"{name}: {column} is {row[column]!r}, its runs give {fresh.get(column, '')!r}.")
