@@ -161,11 +161,16 @@ def estimate_eer(frame: pd.DataFrame, trials: Sequence[Sequence[float] | None], 
     seeds = _drawn_seeds(values["seed"].nunique(), resamples, generator)
     draws = np.empty(resamples)
     for number in range(resamples):
-        drawn = [speakers[i][place] for i in generator.integers(count, size=count) for place in seeds[number]]
-        chosen = [units[i] for units in drawn if units for i in generator.integers(len(units), size=len(units))]
+        drawn = [units for i in generator.integers(count, size=count) for units in _drawn_units(speakers[i], seeds[number])]
+        chosen = [units[i] for units in drawn for i in generator.integers(len(units), size=len(units))]
         draws[number] = rate(np.concatenate([unit[generator.integers(len(unit), size=len(unit))] for unit in chosen]))
     spread = _Spread(np.nan, count - 1, count / (count - 1))
     return Estimate(everything, *_interval(draws, spread), len(kept), len(frame) - len(kept))
+
+
+def _drawn_units(by_seed: list[list[npt.NDArray[Any]]], seeds: npt.NDArray[np.int64]) -> list[list[npt.NDArray[Any]]]:
+    """A speaker's episodes under each seed drawn; under all seeds if nothing was scored under any of those, as in :func:`_inner`."""
+    return [by_seed[place] for place in seeds if by_seed[place]] or [units for units in by_seed if units]
 
 
 def _inner(
