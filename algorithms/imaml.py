@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -11,23 +12,24 @@ from torch import Tensor
 
 from benchmark.backbone import call
 from benchmark.batch import Batch
-from benchmark.inner_loop import descend, gradients
+from benchmark.inner_loop import OptimizerFactory, descend, gradients
 from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
 
 
 class IMAML(InnerLoopAlgorithm):
     """Rajeswaran et al., "Meta-Learning with Implicit Gradients" (NeurIPS 2019), equations 3 to 7 and algorithm 2.
 
-    Inner problem: phi minimises L_support(phi) + lambda/2 * |phi - theta|^2, by gradient descent from theta. Outer gradient:
+    Inner problem: phi minimises L_support(phi) + lambda/2 * |phi - theta|^2, from theta on. Outer gradient:
     x = (I + H / lambda)^-1 * grad L_query(phi), H being the Hessian of L_support at phi, by conjugate gradients on Hessian-vector
     products; memory does not grow with the inner steps. Parameters psi outside the groups, which phi depends on too, get
     grad_psi L_query - (d^2 L_support / d psi d phi) x / lambda by the same theorem.
 
-    The theorem holds where the inner loop converges. MAML, which differentiates through its steps, learns a start from which large ones
-    do; here nothing pulls towards one, so the rate has to suit the backbone as it is.
+    The theorem asks for the solution, found in whatever way. The way is Adam's with beta1 = 0, as for Reptile, or plain gradient
+    descent. That one needs rates below 2 / curvature: MAML, which differentiates through its steps, learns a start from which they may
+    be larger; here nothing pulls towards one.
     """
 
-    search_space: ClassVar = {"inner_lr": (0.01, 0.02, 0.05), "inner_steps": (3, 5, 10), "proximal_weight": (0.1, 0.5, 2.0)}
+    search_space: ClassVar = {"inner_lr": (3e-4, 1e-3, 3e-3), "inner_steps": (5, 10), "proximal_weight": (0.5, 2.0, 10.0)}
 
     @dataclass(frozen=True)
     class Config(InnerLoopConfig):
@@ -35,15 +37,17 @@ class IMAML(InnerLoopAlgorithm):
 
         Attributes:
             inner_steps: inner steps of a task in training, at least 1; enough to come near the inner problem's solution.
-            inner_lr: rate of the inner problem's gradient descent, above 0.
-            proximal_weight: lambda, above 0: how strongly adapted parameters are held to the initialisation; below
+            inner_lr: of the inner optimiser, above 0.
+            optimizer: "adam" (beta1 = 0) or "sgd", in the inner loop and at test time.
+            proximal_weight: lambda, above 0: how strongly adapted parameters are held to the initialisation; with "sgd" below
                 2 / ``inner_lr``, or the inner loop can't converge.
             cg_steps: conjugate gradient steps, at least 1.
         """
 
         inner_steps: int = 5
-        inner_lr: float = 0.05
-        proximal_weight: float = 0.5
+        inner_lr: float = 1e-3
+        optimizer: str = "adam"
+        proximal_weight: float = 2.0
         cg_steps: int = 3
 
         def __post_init__(self) -> None:
@@ -51,15 +55,16 @@ class IMAML(InnerLoopAlgorithm):
             for name in ("inner_lr", "proximal_weight"):
                 if getattr(self, name) <= 0:
                     raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-            if self.proximal_weight >= 2 / self.inner_lr:
+            if self.optimizer not in ("adam", "sgd"):
+                raise ValueError(f"optimizer must be adam or sgd, not {self.optimizer}")
+            if self.optimizer == "sgd" and self.proximal_weight >= 2 / self.inner_lr:
                 raise ValueError(f"proximal_weight must be below 2 / inner_lr = {2 / self.inner_lr:g}, not {self.proximal_weight}")
             if self.cg_steps < 1:
                 raise ValueError(f"cg_steps must be at least 1, not {self.cg_steps}")
 
-    def update(self, step: int, name: str, parameter: Tensor, gradient: Tensor) -> Tensor:
-        """See :meth:`InnerLoopAlgorithm.update`."""
-        pull = self.config.proximal_weight * (parameter - self.backbone.get_parameter(name))
-        return parameter - self.config.inner_lr * (gradient + pull)
+    def stepper(self) -> OptimizerFactory:  # type: ignore[override]
+        """The inner problem's solver."""
+        return partial(_Proximal, self.config)
 
     def meta_gradient(self, support: Batch, query: Batch, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         """See :meth:`InnerLoopAlgorithm.meta_gradient`."""
@@ -91,6 +96,26 @@ class IMAML(InnerLoopAlgorithm):
             direct = outer[len(adapted) :]
             found |= {name: grad - part for name, grad, part in zip(others, direct, cross, strict=True)}
         return loss, [found[name] for name in learned]
+
+
+class _Proximal:
+    """An optimiser of a loss plus lambda/2 times the squared distance from where it began."""
+
+    def __init__(self, config: IMAML.Config, parameters: list[Tensor]) -> None:
+        self.strength, self.parameters = config.proximal_weight, parameters
+        self.start = [parameter.detach().clone() for parameter in parameters]
+        self.optimizer: torch.optim.Optimizer
+        if config.optimizer == "adam":
+            self.optimizer = torch.optim.Adam(parameters, lr=config.inner_lr, betas=(0.0, 0.999))
+        else:
+            self.optimizer = torch.optim.SGD(parameters, lr=config.inner_lr)
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for parameter, start in zip(self.parameters, self.start, strict=True):
+            assert parameter.grad is not None
+            parameter.grad = parameter.grad + self.strength * (parameter - start)
+        self.optimizer.step()
 
 
 def conjugate_gradient(apply: Callable[[Tensor], Tensor], target: Tensor, steps: int) -> Tensor:

@@ -104,7 +104,7 @@ def test_meta_sgd_on_linear_regression_with_a_negative_rate() -> None:
 
 def test_imaml_on_linear_regression() -> None:
     solved = torch.linalg.solve(G_S + LAMBDA * EYE, B_S + LAMBDA * W)
-    options: dict[str, Any] = {"inner_steps": 400, "inner_lr": 0.3, "proximal_weight": LAMBDA, "cg_steps": 3}
+    options: dict[str, Any] = {"inner_steps": 400, "inner_lr": 0.3, "optimizer": "sgd", "proximal_weight": LAMBDA, "cg_steps": 3}
     close(linear("imaml", **options)["backbone.head"], torch.linalg.solve(EYE + G_S / LAMBDA, query_gradient(solved)), rtol=1e-8)
 
 
@@ -127,7 +127,8 @@ def test_anil_adapts_the_head_and_learns_the_body_in_the_outer_loop() -> None:
 
 def test_imaml_differentiates_the_solution_in_what_is_not_adapted() -> None:
     model, task = two_layers()
-    found = gradients(make("imaml", model, groups=("head",), inner_steps=400, inner_lr=0.2, proximal_weight=LAMBDA, cg_steps=2), task)
+    options: dict[str, Any] = {"inner_lr": 0.2, "optimizer": "sgd", "proximal_weight": LAMBDA, "cg_steps": 2}
+    found = gradients(make("imaml", model, groups=("head",), inner_steps=400, **options), task)
     body, head = (model.get_parameter(name).detach().requires_grad_() for name in ("body", "head"))
     # Ridge regression towards the initial head, in closed form.
     solved = torch.linalg.solve(body.T @ G_S @ body + LAMBDA * torch.eye(2), body.T @ B_S + LAMBDA * head)
@@ -142,9 +143,9 @@ A_S, A_Q = (torch.diag(torch.tensor(d)).double() + 0.5 for d in ([1.0, 2.0, 3.0]
 T_S, T_Q = torch.tensor([[1.0, 0.0, -1.0], [0.5, 2.0, 1.0]]).double()
 
 
-def quadratic(name: str, **options: Any) -> tuple[Algorithm, Task]:
+def quadratic(name: str, inner_lr: float = ALPHA, **options: Any) -> tuple[Algorithm, Task]:
     task = Task(points(A_S[None], T_S[None]), points(A_Q[None], T_Q[None]))
-    return make(name, Quadratic(w=W.clone()), inner_lr=ALPHA, **options), task
+    return make(name, Quadratic(w=W.clone()), inner_lr=inner_lr, **options), task
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -164,10 +165,13 @@ def test_reptile_on_a_quadratic_takes_the_halves_in_turn() -> None:
     close(gradients(*quadratic("reptile", inner_steps=3, optimizer="sgd"))["backbone.w"], (W - w) / (3 * ALPHA))
 
 
-def test_imaml_on_a_quadratic() -> None:
+@pytest.mark.parametrize(("optimizer", "steps", "rate", "rtol"), [("sgd", 400, ALPHA, 1e-8), ("adam", 2000, 1e-2, 1e-3)])
+def test_imaml_on_a_quadratic(optimizer: str, steps: int, rate: float, rtol: float) -> None:
     solved = torch.linalg.solve(A_S + LAMBDA * EYE, A_S @ T_S + LAMBDA * W)
     expected = torch.linalg.solve(EYE + A_S / LAMBDA, A_Q @ (solved - T_Q))
-    close(gradients(*quadratic("imaml", inner_steps=400, proximal_weight=LAMBDA, cg_steps=3))["backbone.w"], expected, rtol=1e-8)
+    options: dict[str, Any] = {"inner_steps": steps, "optimizer": optimizer, "proximal_weight": LAMBDA, "cg_steps": 3}
+    found = gradients(*quadratic("imaml", inner_lr=rate, **options))
+    close(found["backbone.w"], expected, rtol)
 
 
 def test_maml_plus_plus_on_a_quadratic() -> None:
