@@ -29,7 +29,7 @@ def test_the_answer_comes_first_and_ties_stand_together(tmp_path: Path) -> None:
     runs += [make_run(tmp_path, name, gain=0.5, shots=(0,), speakers=speakers, audio=False) for name in ("ground_truth", "no_adaptation")]
     (board,) = boards(runs, 1)
     found = findings(board)
-    assert found is not None and (found.metric, found.shots) == ("gap_closed", 5)
+    assert found is not None and (found.metric, found.shots, found.powerless) == ("gap_closed", 5, False)
     assert [sorted(score.name for score in group) for group in found.groups] == [["a", "b"], ["worse"]]
     best = found.groups[0][0]
     row = board.rows[best.name][-1]
@@ -53,6 +53,7 @@ def test_what_failed_and_what_is_not_ranked_is_said(tmp_path: Path) -> None:
     assert {score.name: score.failed for group in found.groups for score in group} == {"maml": 1, "finetune": 0}
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
     text = (tmp_path / "report.html").read_text()
+    assert found.powerless and "So few speakers can't tell so many methods apart" in text
     assert "20 steps, without 1 utterance that failed" in text and "on the others' sentences and seeds: anil, reptile." in text
 
 
@@ -100,3 +101,9 @@ def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:
     assert [words.digits(some, "m") for some in (rows[:1], rows[1:2], rows[2:], wide)] == [1, 3, 3, 0]
     assert words.said(rows[1], "m", 2) == "1.23, 95 % interval [1.20, 1.30]" and words.said(rows[2], "m", 3) == "1.235"
     assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c" and words.label("mcd") == "mcd (dB)"
+
+
+def test_reasons_that_differ_in_numbers_are_one() -> None:
+    found = [f"too short: {each} s, at least 0.5 s needed" for each in ("0.46", "0.4", "0.46")]
+    assert words.ranged(found) == "too short: 0.4 to 0.46 s, at least 0.5 s needed"
+    assert words.ranged(["no voice"]) == "no voice"

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from benchmark.errors import UsageError
 from benchmark.report.boards import Board, Row
 from benchmark.report.words import digits, interval
-from benchmark.results.comparison import compare_all, ranking
+from benchmark.results.comparison import compare_all, least_p, ranking
+from benchmark.results.statistics import SIGNIFICANT
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Findings:
     shots: the most that any was given.
     groups: methods from best to worst; those of a group tie with its first.
     scale: toplines and floors, best first.
+    powerless: the speakers are too few for the tests behind the groups to show any difference, whatever the scores.
     absent: methods that were not given so many, of which nothing was scored there, or that share no queries with the others.
     """
 
@@ -37,6 +39,7 @@ class Findings:
     shots: int
     groups: list[list[Score]]
     scale: list[Score]
+    powerless: bool
     absent: list[str]
 
 
@@ -79,9 +82,10 @@ def findings(board: Board) -> Findings | None:
     except UsageError:  # no query in common
         return None
     groups = ranking(chosen, lines, higher)
+    powerless = bool(lines) and least_p(lines) > SIGNIFICANT
     scale = sorted((name for name in last if not board.uses_support(name)), key=lambda name: _value(last[name], metric), reverse=higher)
     absent = [one.name for one in board.contenders if board.uses_support(one.name) and one.name not in {kept.name for kept in chosen}]
-    return Findings(metric, shots, [scores(names) for names in groups], scores(scale), absent)
+    return Findings(metric, shots, [scores(names) for names in groups], scores(scale), powerless, absent)
 
 
 def _value(row: Row, metric: str) -> float:

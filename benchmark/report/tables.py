@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.config import said
 from benchmark.report.boards import Board, Row
-from benchmark.report.words import PLAIN, UNITS, digits, facts, interval, label, number
+from benchmark.report.words import NUMBER, PLAIN, UNITS, digits, facts, interval, label, number, ranged
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns
 from benchmark.results.leaderboard import facts_of
@@ -179,10 +180,17 @@ def failures(board: Board) -> Table:
                 if metric == "all" or metric in columns:
                     because.setdefault(str(reason), []).append("every metric" if metric == "all" else metric)
             counts.update((", ".join(metrics), reason) for reason, metrics in because.items())
+        # Reasons that differ in their numbers alone ("0.4 s found") stand together.
+        kinds: dict[tuple[str, str], list[tuple[str, int]]] = {}
+        for (metric, reason), count in counts.items():
+            kinds.setdefault((metric, NUMBER.sub("", reason)), []).append((reason, count))
         total = len(contender.episodes)
+        found = [
+            (metric, ranged([reason for reason, _ in those]), sum(count for _, count in those)) for (metric, _), those in kinds.items()
+        ]
         entries += [
             Entry(Cell(contender.name, contender.name), [Cell(metric, metric), Cell(f"{count} of {total}", count), Cell(reason, reason)])
-            for (metric, reason), count in sorted(counts.items(), key=lambda item: -item[1])
+            for metric, reason, count in sorted(found, key=lambda each: -each[2])
         ]
     heads = [Column("algorithm"), Column("metrics", words=True), Column("utterances", arrow="↓"), Column("reason", words=True)]
     return Table(heads, entries)
@@ -224,7 +232,7 @@ def _pairs(values: Any) -> str:
 
 
 def differences(board: Board) -> dict[str, str]:
-    """For contenders that share an algorithm, what their configurations differ in."""
+    """For contenders that share an algorithm, what their configurations differ in, "fine_tune_groups=all"."""
     flat = {contender.name: _flatten(contender.results[0]["config"]) for contender in board.contenders}
     found = {}
     for contender in board.contenders:
@@ -232,12 +240,13 @@ def differences(board: Board) -> dict[str, str]:
         others = [flat[one.name] for one in board.contenders if one is not contender and one.results[0]["algorithm"] == algorithm]
         own = flat[contender.name]
         keys = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        found[contender.name] = ", ".join(f"{key} {own[key]}" for key in keys if key not in ("seed", "shots", "steps"))
+        found[contender.name] = ", ".join(own[key] for key in keys if key not in ("seed", "shots", "steps"))
     return found
 
 
 def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in values.items():
-        flat |= _flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": str(value)}
+        name = f"{prefix}{key}"
+        flat |= _flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: said({name.removeprefix("algo."): value})}
     return flat

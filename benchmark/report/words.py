@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 
 from benchmark.report.boards import Row
 
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 UNITS = {
     "mcd": "dB", "f0_rmse": "cents", "vuv_error": "%", "duration_error": "ms", "pesq": "MOS-LQO", "speaker_similarity": "cosine",
     "gap_closed": "fraction", "per": "fraction", "eer": "fraction", "stoi": "0 to 1", "estoi": "0 to 1",
@@ -78,6 +80,14 @@ def said(row: Row, metric: str, places: int) -> str:
         return "not scored"
     bounds = interval(row, metric, places)
     return f"{float(row[metric]):.{places}f}" + (f", 95 % interval {bounds}" if bounds else "")
+
+
+def ranged(texts: Sequence[str]) -> str:
+    """Texts that differ in their numbers alone as one: "0.2 to 0.4 s found"."""
+    every = [NUMBER.findall(text) for text in texts]
+    spans = [sorted(dict.fromkeys(numbers), key=float) for numbers in zip(*every, strict=True)]
+    words = iter(span[0] if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in spans)
+    return NUMBER.sub(lambda _: next(words), texts[0])
 
 
 def facts(values: Mapping[str, float | None]) -> dict[str, str]:

@@ -229,13 +229,19 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
     return sentences
 
 
+def least_p(lines: Sequence[Line]) -> float:
+    """The smallest corrected p that so many speakers, tested in so many places, could give: all differences of one sign."""
+    tests = sum(not math.isnan(line.p) for line in lines)
+    return 2.0 ** (1 - max(line.found.speakers for line in lines)) * max(tests, 1)
+
+
 def power_note(lines: Sequence[Line]) -> str:
     """Says so where so few speakers, tested in so many places, could show no difference whatever their scores; "" elsewhere."""
     from benchmark.results.statistics import SIGNIFICANT
 
     tests = sum(not math.isnan(line.p) for line in lines)
     most = max(line.found.speakers for line in lines)
-    least = 2.0 ** (1 - most) * max(tests, 1)
+    least = least_p(lines)
     if least <= SIGNIFICANT or all(line.found.difference.mean == 0 for line in lines):
         return ""
     more = "--shots and --steps name fewer places, or take" if tests > 1 else "take"
