@@ -29,7 +29,7 @@ class IMAML(InnerLoopAlgorithm):
     be larger; here nothing pulls towards one.
     """
 
-    search_space: ClassVar = {"inner_lr": (3e-4, 1e-3, 3e-3), "inner_steps": (5, 10), "proximal_weight": (0.5, 2.0, 10.0)}
+    search_space: ClassVar = {"inner_lr": (3e-4, 1e-3, 3e-3), "inner_steps": (5, 10), "proximal_weight": (0.005, 0.02, 0.1)}
 
     @dataclass(frozen=True)
     class Config(InnerLoopConfig):
@@ -47,7 +47,7 @@ class IMAML(InnerLoopAlgorithm):
         inner_steps: int = 5
         inner_lr: float = 1e-3
         optimizer: str = "adam"
-        proximal_weight: float = 2.0
+        proximal_weight: float = 0.02
         cg_steps: int = 3
 
         def __post_init__(self) -> None:
