@@ -1,10 +1,10 @@
-"""Charts show what they are given where it is, and their words do not touch."""
+"""Charts show what they are given where it is."""
 
 from __future__ import annotations
 
 import pytest
 
-from benchmark.report import charts, labels
+from benchmark.report import charts
 
 
 def test_charts_place_what_they_are_given() -> None:
@@ -24,15 +24,3 @@ def test_levels_far_from_all_curves_are_said_and_not_drawn() -> None:
     curve = charts.Curve("a", 0, [charts.Value(0, 1.0, 0.9, 1.1, "")])
     drawn = charts.chart("t", [curve], charts.steps_axis([0, 5]), axis, [("near", "floor", 1.1), ("far", "topline", 4.6)])
     assert [level.name for level in drawn.levels] == ["near"] and drawn.beyond == ["far 4.60"]
-
-
-def test_names_do_not_touch() -> None:
-    ends = [(i, "c0", f"method_{i}", (100.0, 100.0 + i)) for i in range(6)]
-    names = labels.place(ends, [[end[3]] for end in ends], (0, 0, 300, 200))
-    assert len(names) == 6 == len({name.text for name in names})
-    boxes = [(name.x, name.y, name.x + labels.LETTER * len(name.text)) for name in names]
-    for number, (left, y, right) in enumerate(boxes):
-        assert left >= 0 and right <= 300
-        assert all(abs(y - other) >= labels.LINE or right <= x or left >= end for x, other, end in boxes[:number])
-    # Where there is no room for it a name is left to the legend.
-    assert len(labels.place(ends, [], (0, 90, 300, 115))) < 6

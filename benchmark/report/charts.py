@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from benchmark.report import labels
-
 COLOURS = 10
 """Colours of the style sheet; a chart's further series have them dashed."""
 SHAPES = ("m-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "m-3.5,-3.5h7v7h-7z", "m0,-4.5l4.5,8h-9z", "m0,-5l5,5l-5,5l-5,-5z", "m-4,-4l8,8m0,-8l-8,8")
@@ -88,7 +86,6 @@ class Chart:
     lines: list[Line]
     levels: list[Level] = field(default_factory=list)
     beyond: list[str] = field(default_factory=list)
-    names: list[labels.Name] = field(default_factory=list)
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -107,9 +104,7 @@ def shape(number: int) -> str:
     return SHAPES[(number + number // COLOURS) % len(SHAPES)]
 
 
-def chart(
-    title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequence[tuple[str, str, float]] = (), named: bool = False
-) -> Chart:
+def chart(title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequence[tuple[str, str, float]] = ()) -> Chart:
     """Place curves and levels on axes; points that share an x are set side by side so that their intervals can be told apart.
 
     Args:
@@ -117,7 +112,6 @@ def chart(
         curves: series.
         x, y: axes.
         levels: name, role and value of what does not depend on x.
-        named: whether each series' last point bears its name, where there is room.
     """
     lines = []
     for place, curve in enumerate(curves):
@@ -134,27 +128,11 @@ def chart(
     beyond = [f"{name} {value:.2f}" for name, _, value in levels if not math.isnan(value) and not _shown(y.place(value))]
     texts = spread([height for *_, height in placed], LABEL, TOP + LABEL / 2, HEIGHT - BOTTOM)
     heights = [Level(*level, text) for level, text in zip(placed, texts, strict=True)]
-    names = _names(lines, curves, [level.y for level in heights]) if named else []
-    return Chart(title, x, y, lines, heights, beyond, names)
+    return Chart(title, x, y, lines, heights, beyond)
 
 
 def _shown(height: float) -> bool:
     return TOP - 0.1 <= height <= HEIGHT - BOTTOM + 0.1
-
-
-def _names(lines: Sequence[Line], curves: Sequence[Curve], levels: Sequence[float]) -> list[labels.Name]:
-    ends = [
-        (line.number, line.look, curve.name, (line.marks[-1].x, line.marks[-1].y))
-        for line, curve in zip(lines, curves, strict=True)
-        if line.marks
-    ]
-    drawn = [[(mark.x, mark.y) for mark in line.marks] for line in lines]
-    # A mark counts three times over, so that names cross lines rather than marks.
-    drawn += [[(mark.x + dx, mark.y)] for line in lines for mark in line.marks for dx in (-4, 0, 4)]
-    drawn += [[(mark.x, mark.low), (mark.x, mark.high)] for line in lines for mark in line.marks
-              if mark.low is not None and mark.high is not None]  # fmt: skip
-    drawn += [[(LEFT, level), (WIDTH - RIGHT, level)] for level in levels]
-    return labels.place(ends, drawn, (LEFT + 4, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM - 2))
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -211,8 +189,7 @@ def log_axis(values: Iterable[float], label: str) -> Axis:
     high = max(high, low + 1)
     zero = any(value <= 0 for value in every)
     start = LEFT + (44 if zero else 12)
-    # Room for names at the right.
-    scale = _between(low, high, start, WIDTH - RIGHT - 40)
+    scale = _between(low, high, start, WIDTH - RIGHT - 12)
     every_nth = math.ceil((high - low + 1) / 6)
     ticks = [(round(scale(power), 1), _power(power)) for power in range(low, high + 1, every_nth)]
     return Axis(

@@ -133,7 +133,7 @@ def costs(board: Board) -> list[Chart]:
             values = [_value(number(row[cost]), name, row, metric, places, f", {number(row[cost]):.3g} {title}") for row in rows]
             series.append(Curve(name, index, values))
         x = log_axis((value.x for curve in series for value in curve.values), f"{title} (log scale)")
-        charts.append(chart(f"{metric} against {title}, {counted(shots, 'shot')}", series, x, y, levels, named=True))
+        charts.append(chart(f"{metric} against {title}, {counted(shots, 'shot')}", series, x, y, levels))
     return charts
 
 
