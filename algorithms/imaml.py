@@ -24,23 +24,27 @@ class IMAML(InnerLoopAlgorithm):
     products; memory does not grow with the inner steps. Parameters psi outside the groups, which phi depends on too, get
     grad_psi L_query - (d^2 L_support / d psi d phi) x / lambda by the same theorem.
 
-    The theorem asks for the solution, found in whatever way. The way is Adam's with beta1 = 0, as for Reptile, or plain gradient
-    descent. That one needs rates below 2 / curvature: MAML, which differentiates through its steps, learns a start from which they may
-    be larger; here nothing pulls towards one.
+    The theorem asks for the solution, approached in whatever way: by Adam with beta1 = 0, as in Reptile, or by plain gradient descent.
+    That one needs rates below 2 / curvature: MAML, which differentiates through its steps, learns a start from which they may be
+    larger; here nothing pulls towards one. A few steps stay far from the solution, where H may have negative directions, so the outer
+    gradient is damped: it takes lambda + damping for lambda, as (but for a constant) does the authors' code.
     """
 
-    search_space: ClassVar = {"inner_lr": (3e-4, 1e-3, 3e-3), "inner_steps": (5, 10), "proximal_weight": (0.005, 0.02, 0.1)}
+    search_space: ClassVar = {
+        "inner_lr": (3e-4, 1e-3, 3e-3), "inner_steps": (3, 5), "proximal_weight": (0.005, 0.02, 0.1), "damping": (2.0, 10.0),
+    }  # fmt: skip
 
     @dataclass(frozen=True)
     class Config(InnerLoopConfig):
         """Settings of inner and outer loop.
 
         Attributes:
-            inner_steps: inner steps of a task in training, at least 1; enough to come near the inner problem's solution.
+            inner_steps: inner steps of a task in training, at least 1; the more the nearer to the inner problem's solution.
             inner_lr: of the inner optimiser, above 0.
             optimizer: "adam" (beta1 = 0) or "sgd", in the inner loop and at test time.
             proximal_weight: lambda, above 0: how strongly adapted parameters are held to the initialisation; with "sgd" below
                 2 / ``inner_lr``, or the inner loop can't converge.
+            damping: added to lambda in the outer gradient, 0 (none) or above.
             cg_steps: conjugate gradient steps, at least 1.
         """
 
@@ -48,6 +52,7 @@ class IMAML(InnerLoopAlgorithm):
         inner_lr: float = 1e-3
         optimizer: str = "adam"
         proximal_weight: float = 0.02
+        damping: float = 2.0
         cg_steps: int = 3
 
         def __post_init__(self) -> None:
@@ -55,6 +60,8 @@ class IMAML(InnerLoopAlgorithm):
             for name in ("inner_lr", "proximal_weight"):
                 if getattr(self, name) <= 0:
                     raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+            if self.damping < 0:
+                raise ValueError(f"damping must not be negative, as {self.damping} is")
             if self.optimizer not in ("adam", "sgd"):
                 raise ValueError(f"optimizer must be adam or sgd, not {self.optimizer}")
             if self.optimizer == "sgd" and self.proximal_weight >= 2 / self.inner_lr:
@@ -68,7 +75,7 @@ class IMAML(InnerLoopAlgorithm):
 
     def meta_gradient(self, support: Batch, query: Batch, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         """See :meth:`InnerLoopAlgorithm.meta_gradient`."""
-        strength = self.config.proximal_weight
+        strength = self.config.proximal_weight + self.config.damping
         _, phi = next(descend(self.backbone, self.names, support, self.stepper(), [self.config.inner_steps]))
         adapted = {name: parameter.requires_grad_() for name, parameter in phi.items()}
         others = {name: p for name, p in learned.items() if name.removeprefix("backbone.") not in adapted}

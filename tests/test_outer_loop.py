@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import fields
 from typing import Any
 
@@ -16,6 +17,7 @@ from benchmark.algorithm import AdaptedVoice, Algorithm, Task
 from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.conformance import tiny_backbone, tiny_batch
+from benchmark.errors import AdaptationFailed
 from benchmark.inner_loop import select
 from benchmark.learning.outer_loop import RATE_SPEED
 from tests.toy_backbones import Linear, Quadratic, points
@@ -104,7 +106,8 @@ def test_meta_sgd_on_linear_regression_with_a_negative_rate() -> None:
 
 def test_imaml_on_linear_regression() -> None:
     solved = torch.linalg.solve(G_S + LAMBDA * EYE, B_S + LAMBDA * W)
-    options: dict[str, Any] = {"inner_steps": 400, "inner_lr": 0.3, "optimizer": "sgd", "proximal_weight": LAMBDA, "cg_steps": 3}
+    options: dict[str, Any] = {"optimizer": "sgd", "proximal_weight": LAMBDA, "damping": 0, "cg_steps": 3}
+    options |= {"inner_steps": 400, "inner_lr": 0.3}
     close(linear("imaml", **options)["backbone.head"], torch.linalg.solve(EYE + G_S / LAMBDA, query_gradient(solved)), rtol=1e-8)
 
 
@@ -127,7 +130,7 @@ def test_anil_adapts_the_head_and_learns_the_body_in_the_outer_loop() -> None:
 
 def test_imaml_differentiates_the_solution_in_what_is_not_adapted() -> None:
     model, task = two_layers()
-    options: dict[str, Any] = {"inner_lr": 0.2, "optimizer": "sgd", "proximal_weight": LAMBDA, "cg_steps": 2}
+    options: dict[str, Any] = {"inner_lr": 0.2, "optimizer": "sgd", "proximal_weight": LAMBDA, "damping": 0, "cg_steps": 2}
     found = gradients(make("imaml", model, groups=("head",), inner_steps=400, **options), task)
     body, head = (model.get_parameter(name).detach().requires_grad_() for name in ("body", "head"))
     # Ridge regression towards the initial head, in closed form.
@@ -165,13 +168,39 @@ def test_reptile_on_a_quadratic_takes_the_halves_in_turn() -> None:
     close(gradients(*quadratic("reptile", inner_steps=3, optimizer="sgd"))["backbone.w"], (W - w) / (3 * ALPHA))
 
 
+@pytest.mark.parametrize("damping", [0.0, 1.5])
 @pytest.mark.parametrize(("optimizer", "steps", "rate", "rtol"), [("sgd", 400, ALPHA, 1e-8), ("adam", 2000, 1e-2, 1e-3)])
-def test_imaml_on_a_quadratic(optimizer: str, steps: int, rate: float, rtol: float) -> None:
+def test_imaml_on_a_quadratic(optimizer: str, steps: int, rate: float, rtol: float, damping: float) -> None:
     solved = torch.linalg.solve(A_S + LAMBDA * EYE, A_S @ T_S + LAMBDA * W)
-    expected = torch.linalg.solve(EYE + A_S / LAMBDA, A_Q @ (solved - T_Q))
-    options: dict[str, Any] = {"inner_steps": steps, "optimizer": optimizer, "proximal_weight": LAMBDA, "cg_steps": 3}
-    found = gradients(*quadratic("imaml", inner_lr=rate, **options))
+    expected = torch.linalg.solve(EYE + A_S / (LAMBDA + damping), A_Q @ (solved - T_Q))
+    options: dict[str, Any] = {"optimizer": optimizer, "proximal_weight": LAMBDA, "damping": damping, "cg_steps": 3}
+    found = gradients(*quadratic("imaml", inner_lr=rate, inner_steps=steps, **options))
     close(found["backbone.w"], expected, rtol)
+
+
+def test_imaml_moves_by_adam_where_plain_descent_diverges() -> None:
+    steep = points(1e5 * A_S[None], T_S[None])
+    for optimizer, step in (("adam", ALPHA * torch.sign(A_S @ (W - T_S))), ("sgd", ALPHA * 1e5 * A_S @ (W - T_S))):
+        algorithm, _ = quadratic("imaml", optimizer=optimizer)
+        voices = algorithm.adapt(steep, [1, 200])
+        (_, first) = next(voices)
+        assert isinstance(first, AdaptedVoice)
+        close(first.stored["w"], W - step, 1e-6)
+        if optimizer == "adam":
+            assert isinstance(last := next(voices)[1], AdaptedVoice) and (last.stored["w"] - T_S).abs().max() < 2 * ALPHA
+        else:
+            with pytest.raises(AdaptationFailed):
+                next(voices)
+
+
+def test_conjugate_gradient_stops_where_the_loss_is_not_convex() -> None:
+    solve = inspect.getmodule(registry.load("algorithm", "imaml")).conjugate_gradient  # type: ignore[union-attr]
+    curvature, target = torch.tensor([2.0, 1.0, -1.0]), torch.tensor([1.0, 1.0, 0.5])
+    first = target * (target @ target) / (target @ (curvature * target))
+    close(solve(lambda vector: curvature * vector, target, 1), first)
+    every = [solve(lambda vector: curvature * vector, target, steps) for steps in range(1, 9)]
+    assert all(torch.isfinite(each).all() and each @ target > 0 for each in every)
+    close(solve(lambda vector: -vector, target, 3), target)
 
 
 def test_maml_plus_plus_on_a_quadratic() -> None:
