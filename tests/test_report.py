@@ -21,7 +21,7 @@ from benchmark.cli import main
 from benchmark.errors import BenchmarkError
 from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
-from benchmark.report.page import transcripts
+from benchmark.report.page import build, transcripts
 from benchmark.results.leaderboard import compute_rows
 from benchmark.results.result import read_result
 from tests.cli_helpers import full_disk, refused
@@ -193,6 +193,7 @@ def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
     config = {"seed": 0, "algo": {"name": "maml", "inner_lr": 0.3}}
     (board,) = boards([make_run(tmp_path, "maml"), make_run(tmp_path, "maml", config=config)], 1)
     assert sorted(tables.differences(board).values()) == ["inner_lr=0.01", "inner_lr=0.3"]
+    assert "(inner_lr=0.3)" in Reader(build([board], tmp_path)).text.replace("\u200b", ""), "names have digests alone"
 
 
 def test_runs_scored_with_other_metrics_stand_on_one_page(tmp_path: Path) -> None:

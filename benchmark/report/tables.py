@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmark.config import said
 from benchmark.report.boards import Board, Row
-from benchmark.report.words import NUMBER, PLAIN, UNITS, digits, facts, interval, label, number, ranged
+from benchmark.report.words import PLAIN, SECONDS, UNITS, digits, facts, interval, label, number, ranged
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns
 from benchmark.results.leaderboard import facts_of
@@ -117,10 +117,10 @@ def leaderboard(board: Board) -> Table:
 
 def meanings(board: Board) -> dict[str, str]:
     """What each column holds, in a sentence."""
-    said = {metric: PLAIN.get(metric) or board.meanings.get(board.scorers.get(metric, ""), "see its plugin") for metric in board.metrics}
+    scores = {metric: PLAIN.get(metric) or board.meanings.get(board.scorers.get(metric, ""), "see its plugin") for metric in board.metrics}
     costs = {f"{text} ({unit})": MEANS[cost] for cost, (text, unit) in COSTS.items()}
     failed = {"failed": "utterances that a metric could not score, the most of any one metric; they are left out of its mean"}
-    return {label(metric): text for metric, text in said.items()} | failed | costs
+    return {label(metric): text for metric, text in scores.items()} | failed | costs
 
 
 def _score(row: Row, metric: str, places: int) -> Cell:
@@ -180,13 +180,13 @@ def failures(board: Board) -> Table:
                 if metric == "all" or metric in columns:
                     because.setdefault(str(reason), []).append("every metric" if metric == "all" else metric)
             counts.update((", ".join(metrics), reason) for reason, metrics in because.items())
-        # Reasons that differ in their numbers alone ("0.4 s found") stand together.
-        kinds: dict[tuple[str, str], list[tuple[str, int]]] = {}
+        # Reasons that differ in durations alone ("0.40 s of voice found") stand together.
+        kinds: dict[tuple[str, ...], list[tuple[str, int]]] = {}
         for (metric, reason), count in counts.items():
-            kinds.setdefault((metric, NUMBER.sub("", reason)), []).append((reason, count))
+            kinds.setdefault((metric, *SECONDS.split(reason)), []).append((reason, count))
         total = len(contender.episodes)
         found = [
-            (metric, ranged([reason for reason, _ in those]), sum(count for _, count in those)) for (metric, _), those in kinds.items()
+            (metric, ranged([reason for reason, _ in those]), sum(count for _, count in those)) for (metric, *_), those in kinds.items()
         ]
         entries += [
             Entry(Cell(contender.name, contender.name), [Cell(metric, metric), Cell(f"{count} of {total}", count), Cell(reason, reason)])
@@ -218,9 +218,9 @@ def shared(board: Board) -> dict[str, str]:
     commits = dict.fromkeys(_commit(result) for result in results)
     names = ("protocol_version", "data_version", "manifest_hash", "metric_versions")
     counts = {each["speakers"] for rows in board.rows.values() for each in rows}
-    said = {"dataset": board.dataset, "speakers scored": " or ".join(sorted(counts, key=int)), "code": ", ".join(commits)}
-    said |= {name.replace("_", " "): row[name] for name in names}
-    return said | ({} if board.unlike() else facts(facts_of(results[0])))
+    common = {"dataset": board.dataset, "speakers scored": " or ".join(sorted(counts, key=int)), "code": ", ".join(commits)}
+    common |= {name.replace("_", " "): row[name] for name in names}
+    return common | ({} if board.unlike() else facts(facts_of(results[0])))
 
 
 def _commit(result: Mapping[str, Any]) -> str:

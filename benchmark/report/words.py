@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from benchmark.report.boards import Row
 
-NUMBER = re.compile(r"\d+(?:\.\d+)?")
+SECONDS = re.compile(r"\b\d+\.\d+(?= s\b)")
+"""Durations in a reason, "0.46 s": other digits may be names."""
 UNITS = {
     "mcd": "dB", "f0_rmse": "cents", "vuv_error": "%", "duration_error": "ms", "pesq": "MOS-LQO", "speaker_similarity": "cosine",
     "gap_closed": "fraction", "per": "fraction", "eer": "fraction", "stoi": "0 to 1", "estoi": "0 to 1",
@@ -83,11 +84,11 @@ def said(row: Row, metric: str, places: int) -> str:
 
 
 def ranged(texts: Sequence[str]) -> str:
-    """Texts that differ in their numbers alone as one: "0.2 to 0.4 s found"."""
-    every = [NUMBER.findall(text) for text in texts]
-    spans = [sorted(dict.fromkeys(numbers), key=float) for numbers in zip(*every, strict=True)]
+    """Texts that differ in durations alone as one: "0.20 to 0.46 s of voice found"."""
+    every = [SECONDS.findall(text) for text in texts]
+    spans = [sorted(set(durations), key=float) for durations in zip(*every, strict=True)]
     words = iter(span[0] if len(span) == 1 else f"{span[0]} to {span[-1]}" for span in spans)
-    return NUMBER.sub(lambda _: next(words), texts[0])
+    return SECONDS.sub(lambda _: next(words), texts[0])
 
 
 def facts(values: Mapping[str, float | None]) -> dict[str, str]:
