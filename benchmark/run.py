@@ -146,7 +146,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         write_text(folder / "config.yaml", config.to_yaml(settings))
         with run_logs.opened(places.logs, identity, folder) as loggers:
             facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
-            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings), before, outside)
+            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside)
             run_logs.log_results(loggers, folder)
     return folder
 

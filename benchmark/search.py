@@ -137,7 +137,9 @@ class Search:
         return trial
 
     def best(self) -> Trial:
-        """The trial with the highest objective, the earliest of equals.
+        """The trial with the highest objective, the earliest of equals; where none gets nearer than a stranger, what fails least is first.
+
+        A failure counts as 0, and so would win over a voice that is further off.
 
         Raises:
             BenchmarkError: the training diverged in each.
@@ -145,7 +147,7 @@ class Search:
         scored = [trial for trial in self.trials if trial.curve]
         if not scored:
             raise BenchmarkError(f"The training diverged in all trials of {self.settings.algo.name}; see {self.table}.")
-        return max(scored, key=lambda trial: trial.objective)
+        return max(scored, key=lambda trial: (max(trial.objective, 0.0), -trial.failed, trial.objective))
 
     def section(self, arguments: Sequence[str]) -> Values:
         """What to keep of it: the chosen options and all others that are not defaults.

@@ -18,40 +18,43 @@ FOLDER = Path(__file__).resolve().parent / "tuned"
 HEADER = "# Chosen on validation speakers and written by `python -m benchmark tune`; `run` lays them over the preset.\n"
 
 
-def tuned_file(settings: RunSettings) -> Path:
-    """The file for the settings' dataset and preset."""
-    return FOLDER / f"{settings.dataset.name}-{settings.preset}.yaml"
+def tuned_file(settings: RunSettings, plugins: registry.Plugins = ()) -> Path:
+    """The file for the settings' dataset and preset: the benchmark's own, or in a folder "tuned" beside a plugin of one's own."""
+    info = registry.get("algorithm", settings.algo.name, plugins)
+    folder = FOLDER if info.origin == "built-in" or info.path is None else info.path.parent / FOLDER.name
+    return folder / f"{settings.dataset.name}-{settings.preset}.yaml"
 
 
 def parse(arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterable[str] = ()) -> RunSettings:
     """A run's settings: defaults < preset < tuned values < ``--config`` < command line; arguments as of :func:`config.parse`."""
     settings = config.parse(RunSettings, arguments, plugins, also)
-    section = _section(settings)
+    section = _section(settings, plugins)
     if not section:
         return settings
     layer = {"algo": {"name": settings.algo.name, **section["values"]}}
-    return config.parse(RunSettings, arguments, plugins, also, [(f" in {tuned_file(settings)}", layer)])
+    return config.parse(RunSettings, arguments, plugins, also, [(f" in {tuned_file(settings, plugins)}", layer)])
 
 
-def tuned_values(settings: RunSettings) -> dict[str, Any] | None:
+def tuned_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dict[str, Any] | None:
     """Which of the algorithm's options are as tuned ("values"; the user may have given others), after how many "trials"."""
-    section = _section(settings)
+    section = _section(settings, plugins)
     options = config.plain(settings.algo.config)
     values = {name: value for name, value in section["values"].items() if options.get(name) == value} if section else {}
     return {"values": values, "trials": section["trials"]} if values else None
 
 
-def write_tuned(settings: RunSettings, section: Mapping[str, Any]) -> list[str]:
+def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: registry.Plugins = ()) -> list[str]:
     """Put an algorithm's section into its file.
 
     Args:
         settings: name dataset, preset and algorithm.
         section: "values", "trials", and what else is to be remembered.
+        plugins: ``--plugin`` files.
 
     Returns:
         the algorithms there that were given another number of trials.
     """
-    path = tuned_file(settings)
+    path = tuned_file(settings, plugins)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Several algorithms may be tuned at once.
@@ -63,8 +66,22 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any]) -> list[str]:
     return [name for name, other in sections.items() if other["trials"] != section["trials"]]
 
 
-def _section(settings: RunSettings) -> dict[str, Any]:
-    return _read(tuned_file(settings)).get(settings.algo.name, {})
+def _section(settings: RunSettings, plugins: registry.Plugins) -> dict[str, Any]:
+    """What was tuned for the algorithm.
+
+    Raises:
+        UsageError: a value is of another search space than the algorithm's, as after a change of its code.
+    """
+    path, name = tuned_file(settings, plugins), settings.algo.name
+    section = _read(path).get(name, {})
+    space = config.plain(registry.load("algorithm", name, plugins).search_space) if section else {}
+    # Values that were given to ``tune`` are beyond it too.
+    given = str(section.get("arguments", ""))
+    for option, value in section.get("values", {}).items():
+        if option in space and value not in space[option] and "--config" not in given and f"--algo.{option}" not in given:
+            stale = f"{path} holds {config.said({option: value})} for {name}, which its search_space does not have any more"
+            raise UsageError(f"{stale}; tune {name} again, or remove its section there.")
+    return section
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

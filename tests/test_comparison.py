@@ -25,7 +25,7 @@ STEPS = (0, 5, 20)
 
 def make_run(
     root: Path, algorithm: str, gain: float, seed: int = 0, shots: int = 5, steps: Sequence[int] = STEPS,
-    facts: Mapping[str, float] | None = None, **changes: Any,
+    facts: Mapping[str, float] | None = None, flops: float = 1e12, **changes: Any,
 ) -> Path:  # fmt: skip
     """A run whose gap_closed is a speaker's own level plus ``gain`` at 5 and 20 steps, and some noise of the algorithm's own."""
     identity = RunIdentity(**{
@@ -39,10 +39,10 @@ def make_run(
     for number in range(10):
         level = float(np.random.default_rng([number]).normal())
         log.append([
-            EpisodeRow(f"s{number}", 0, shots, step, "u", {"gap_closed": level + gain * (step > 0) + float(own.normal(scale=0.02))})
-            for step in steps
+            EpisodeRow(f"s{number}", 0, shots, step, "u", {"gap_closed": level + (gain if step else 0) + float(own.normal(scale=0.02))},
+                       {} if gain == gain or step == 0 else {"gap_closed": "no voice found"}) for step in steps
         ])  # fmt: skip
-    write_result(folder, identity, facts or {}, {"flops": 1e12, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}, 1.0)
+    write_result(folder, identity, facts or {}, {"flops": flops, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}, 1.0)
     return folder
 
 
@@ -164,6 +164,24 @@ def test_where_nothing_is_in_common_both_sides_are_said(tmp_path: Path) -> None:
         compare_all(contenders([one, again]), {"gap_closed": True}, steps=5)
 
 
+def test_where_all_failed_it_is_said_why(tmp_path: Path) -> None:
+    lost = make_run(tmp_path, "lost", float("nan"))
+    chosen = contenders([make_run(tmp_path, "one", 0.1), lost])
+    assert len(compare_all(chosen, {"gap_closed": True})) == 1, "before the first step"
+    with pytest.raises(UsageError, match=r"lost has no gap_closed at 5 shots at 20 steps, .* failed there: no voice found\."):
+        compare_all(chosen, {"gap_closed": True}, shots=5, steps=20)
+
+
+def test_unlike_budgets_and_partial_runs_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    one, other = make_run(tmp_path, "one", 0.1), make_run(tmp_path, "other", 0.3, flops=1.05e12)
+    floor, less = make_run(tmp_path, "floor", 0.0, flops=0), make_run(tmp_path, "less", 0.2, flops=5e11, limited=True)
+    assert main(["compare", *map(str, (one, other, floor))]) == 0
+    assert "budgets" not in (printed := capsys.readouterr().out) and "Not run" not in printed
+    assert main(["compare", *map(str, (one, other, floor, less))]) == 0
+    printed = capsys.readouterr().out
+    assert "to which a difference may be due: one 1 TFLOP, other 1.05 TFLOP, less 0.5 TFLOP. Not run on all test speakers: less." in printed
+
+
 def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["compare", str(make_run(tmp_path, "reptile", 0.2)), str(make_run(tmp_path, "mean_speaker", 0.1))]) == 0
     heading, table, *_ = capsys.readouterr().out.split("\n\n")
@@ -199,6 +217,19 @@ def test_algorithms_are_found_in_the_table_of_ones_own_runs(own_runs: Path, caps
     assert "There is no leaderboard of 'e'" in capsys.readouterr().err
     assert main(["compare", "reptile", "maml", "--output", str(own_runs / "none")]) == 2
     assert "say where with --table or --output" in capsys.readouterr().err
+
+
+def test_the_dataset_is_asked_for_where_several_have_the_names(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    elsewhere = [make_run(own_runs, name, gain, dataset="e") for name, gain in (("reptile", 0.1), ("maml", 0.3))]
+    for folder in elsewhere:
+        add([folder], own_runs / "e.csv", local=True)
+    assert by_name(own_runs, "reptile", "maml") == 2
+    assert "d and e have rows of reptile, maml; say which with --table." in capsys.readouterr().err
+    assert by_name(own_runs, "reptile", "maml", "--table", "e") == 0
+    assert "maml is better than reptile" in capsys.readouterr().out
+    # A run says it itself.
+    assert by_name(own_runs, str(elsewhere[1]), "reptile") == 0
+    assert "maml is better than reptile" in capsys.readouterr().out
 
 
 def test_committed_rows_and_ones_own_are_found_together(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -96,7 +96,8 @@ def test_tune_end_to_end(places: list[str], tmp_path: Path, monkeypatch: pytest.
 def test_run_takes_tuned_values_and_says_so(places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "tuned").mkdir()
     file = tmp_path / "tuned" / "espeak-smoke.yaml"
-    file.write_text("mean_speaker: {values: {}, trials: 4}\nfinetune: {values: {learning_rate: 0.01, groups: [output]}, trials: 4}\n")
+    chosen = "{values: {learning_rate: 0.01, groups: [decoder, output]}, trials: 4}"
+    file.write_text(f"mean_speaker: {{values: {{}}, trials: 4}}\nfinetune: {chosen}\n")
     given = ["--algo", "finetune", *TINY, "--metrics", "stoi", "--algo.groups", "embedding"]
     assert main(["run", *given, "--cache", places[1], "--output", str(tmp_path / "runs")]) == 0
     assert "As tuned on validation speakers, in 4 trials: learning_rate=0.01.\n" in capsys.readouterr().out
@@ -128,6 +129,39 @@ def test_tuned_values_lie_between_preset_and_config(places: list[str], tmp_path:
     (tmp_path / "tuned" / "espeak-smoke.yaml").write_text("finetune: 3\n")
     with pytest.raises(UsageError, match="holds no 'values' and 'trials' for finetune"):
         tuning.parse(arguments)
+
+
+def test_tuned_values_of_another_search_space_are_refused(places: list[str], tmp_path: Path) -> None:
+    """The algorithm changed since: what was chosen then says nothing of it now."""
+    (tmp_path / "tuned").mkdir()
+    file, arguments = tmp_path / "tuned" / "espeak-smoke.yaml", ["--dataset", "espeak", "--preset", "smoke", "--algo", "reptile"]
+    file.write_text("reptile: {values: {inner_lr: 0.07}, trials: 4}\n")
+    with pytest.raises(UsageError, match=r"holds inner_lr=0\.07 for reptile, which its search_space .* tune reptile again, or remove"):
+        tuning.parse(arguments)
+    file.write_text("reptile: {values: {inner_lr: 0.07}, trials: 4, arguments: --algo.inner_lr 0.07}\n")
+    assert tuning.parse(arguments).algo.config.inner_lr == 0.07
+
+
+def test_values_tuned_for_a_plugin_of_ones_own_stand_beside_it(places: list[str], tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    plugin = tmp_path / "mine" / "shy.py"
+    plugin.write_text("from benchmark.algorithms.reptile import Reptile\nclass Shy(Reptile): ...\nPLUGIN = Shy\n")
+    arguments = ["--algo", "shy", "--dataset", "espeak", "--preset", "smoke"]
+    settings = tuning.parse(arguments, plugins=[str(plugin)])
+    tuning.write_tuned(settings, {"values": {"inner_lr": 0.01}, "trials": 2}, [str(plugin)])
+    assert (tmp_path / "mine" / "tuned" / "espeak-smoke.yaml").is_file() and not (tmp_path / "tuned").exists()
+    assert tuning.parse(arguments, plugins=[str(plugin)]).algo.config.inner_lr == 0.01
+
+
+@pytest.mark.parametrize(
+    ("trials", "chosen"),
+    [([(0.1, 5), (0.3, 9), (0.2, 0)], 1), ([(-0.2, 0), (0.0, 80), (-0.1, 0), (-0.3, 0)], 2), ([(-0.2, 0), (0.01, 9)], 1)],
+)
+def test_what_fails_is_not_chosen_for_failing(trials: list[tuple[float, int]], chosen: int) -> None:
+    """A failed utterance counts as 0, which is more than a voice further off than a stranger's gets."""
+    every = [Trial({}, {5: objective}, failed, 1.0, "", "") for objective, failed in trials]
+    found: Any = type("Found", (), {"trials": every})()
+    assert search.Search.best(found) is every[chosen]
 
 
 def test_a_diverged_trial_counts_and_the_search_goes_on(places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

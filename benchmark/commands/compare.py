@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shots", type=int, metavar="N", help="only at so many support utterances")
     parser.add_argument("--steps", metavar="N|curve", help="only at so many adaptation steps, or over the whole curve")
     parser.add_argument("--table", metavar="TABLE", help="leaderboard, by dataset or path, to find algorithms in "
-                        "(default: the first that has all, of those committed and then those in --output)")  # fmt: skip
+                        "(default: the one that has all, committed or in --output)")  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where else runs lie (default: runs)")
 
 
@@ -57,13 +57,13 @@ def run(args: argparse.Namespace) -> int:
     _print_table(chosen[0].results[0]["dataset"], lines, metrics)
     for sentence in comparison.verdicts(lines):
         print(sentence)
-    if note := comparison.power_note(lines):
-        print(note)
+    for note in (comparison.power_note(lines), comparison.budget_note(chosen)):
+        if note:
+            print(note)
     compared = {(line.first, line.second) for line in lines}
-    asked = comparison.asked(args.shots, steps)
     for one, other in combinations(chosen, 2):
         if (one.name, other.name) not in compared:
-            print(f"Nothing in common{asked}: {comparison.grid(one)}; {comparison.grid(other)}.")
+            print(comparison.apart([one, other], metrics, args.shots, steps))
     if len(chosen) > 2:
         _print_rankings(chosen, lines, metrics)
     return 0
@@ -124,9 +124,12 @@ def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Se
     """The run folders of those paths, and those behind the rows of those names."""
     from benchmark.errors import UsageError
     from benchmark.results import leaderboard
+    from benchmark.results.result import read_result
 
     wanted = [str(run_folder(Path(name), output)) for name in wanted]
     names = [name for name in wanted if not Path(name).is_dir()]
+    if table is None and len(names) < len(wanted):
+        table = read_result(next(Path(name) for name in wanted if Path(name).is_dir()))["dataset"]
     found = _find(names, _tables(table, output, names[0])) if names else {}
     folders = []
     for name in wanted:
@@ -176,10 +179,15 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
             boards[path] = leaderboard.read(path)
         except BenchmarkError as error:
             damaged.append(error)
+    whole: dict[str, dict[str, tuple[Path, Rows]]] = {}
     for group in [*([path] for path in boards), *([path for path in boards if path.stem == one.stem] for one in boards)]:
         found = {name: (path, rows) for name in names for path in reversed(group) if (rows := _rows(boards[path], name))}
         if len(found) == len(set(names)):
-            return found
+            whole.setdefault(group[0].stem, found)
+    if len(whole) > 1:
+        raise UsageError(f"{' and '.join(whole)} have rows of {', '.join(names)}; say which with --table.")
+    if whole:
+        return next(iter(whole.values()))
     if damaged:
         raise damaged[0]
     places = ", ".join(map(str, boards))

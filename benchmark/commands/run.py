@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     if args.fast_dev_run and not any(word.partition("=")[0] == "--preset" for word in given):
         given += ["--preset", "smoke"]
     parsed = tuning.parse(given, plugins=args.plugin, also=args.options)
-    if tuned := tuning.tuned_values(parsed):
+    if tuned := tuning.tuned_values(parsed, args.plugin):
         print(f"As tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
 
     # Torch and Lightning take seconds; a mistyped option should not have to wait for them.

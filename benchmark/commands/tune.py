@@ -55,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
         trial = search.attempt(values)
         print(f"Trial {number + 1} of {args.trials}: {trial.note or f'gap closed {trial.objective:.3f}'}", flush=True)
     best, first = search.best(), search.trials[0]
-    others = write_tuned(parsed, search.section(args.settings))
+    others = write_tuned(parsed, search.section(args.settings), args.plugin)
     print(f"\n{summary(search)}\n")
     print(f"Chosen: {config.said(best.values)} (gap closed {best.objective:.3f}; as given {first.objective:.3f})")
-    print(f"Trials: {search.table}\nTuned values: {tuned_file(parsed)}")
+    print(f"Trials: {search.table}\nTuned values: {tuned_file(parsed, args.plugin)}")
     if others:
         print(f"Not tuned with {args.trials} trials, so not comparable yet: {', '.join(others)}.")
     return 0

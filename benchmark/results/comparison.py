@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 CURVE = -1
 """Stands for the number of steps where the area under the whole adaptation curve is compared."""
+UNLIKE = 1.1
+"""Ratio of training budgets from which they are said to differ."""
 COMPARABLE = ("dataset", "data_version", "manifest_hash", "protocol_version", "backbone", "vocoder")
 
 
@@ -156,7 +158,7 @@ def compare_all(
                         if found.difference.n:
                             lines.append((one.name, other.name, metric, size, step, found))
     if not lines:
-        raise UsageError(f"These runs have nothing in common{asked(shots, steps)}: {'; '.join(grid(one) for one in chosen)}.")
+        raise UsageError(apart(chosen, metrics, shots, steps))
     adjusted = holm([found.p for *_, found in lines])
     chosen_lines = []
     for line, p in zip(lines, adjusted, strict=True):
@@ -166,13 +168,25 @@ def compare_all(
     return chosen_lines
 
 
-def asked(shots: int | None, steps: int | None) -> str:
-    """Where a comparison was wanted, in words, "" for everywhere; arguments as of :func:`compare_all`."""
-    where = f" at {shots} shots" * (shots is not None)
-    return where + ("" if steps is None else " over the whole curve" if steps == CURVE else f" at {steps} steps")
+def apart(chosen: Sequence[Contender], metrics: Collection[str], shots: int | None, steps: int | None) -> str:
+    """Why there is nothing to compare, in a sentence; arguments as of :func:`compare_all`."""
+    from benchmark.results.episode_tables import commonest_failure
+
+    asked = f" at {shots} shots" * (shots is not None)
+    asked += "" if steps is None else " over the whole curve" if steps == CURVE else f" at {steps} steps"
+    for contender in chosen:
+        here = contender.episodes
+        if shots is not None:
+            here = here[here["shots"].isin([0, shots])]
+        if steps not in (None, CURVE) and _shots(contender):
+            here = here[here["steps"] == steps]
+        for metric in metrics:
+            if len(here) and here[metric].isna().all():
+                return f"{contender.name} has no {metric}{asked}, for all its utterances failed there: {commonest_failure(here, [metric])}."
+    return f"Nothing in common{asked}: {'; '.join(_grid(one) for one in chosen)}."
 
 
-def grid(contender: Contender) -> str:
+def _grid(contender: Contender) -> str:
     """Where a contender was measured, in words: "reptile: 1,5 shots x 0,5,20 steps, seed 0"."""
     by_steps: dict[str, list[int]] = {}
     for size, frame in contender.episodes.groupby("shots"):
@@ -247,6 +261,19 @@ def power_note(lines: Sequence[Line]) -> str:
     more = "--shots and --steps name fewer places, or take" if tests > 1 else "take"
     where = f"{most} speaker(s) in {max(tests, 1)} place(s)"
     return f"{where} give p {least:.2g} at least, so no difference could be shown: {more} more speakers."
+
+
+def budget_note(chosen: Sequence[Contender]) -> str:
+    """Says so where methods were trained for unlike amounts of compute, or scored on some speakers only; "" elsewhere."""
+    spent = {one.name: sum(result["training"]["flops"] for result in one.results) / len(one.results) / 1e12 for one in chosen}
+    trained = {name: tflops for name, tflops in spent.items() if tflops > 0}
+    notes = []
+    if trained and max(trained.values()) > UNLIKE * min(trained.values()):
+        each = ", ".join(f"{name} {tflops:.3g} TFLOP" for name, tflops in trained.items())
+        notes.append(f"Trained for unlike budgets, to which a difference may be due: {each}.")
+    if limited := [one.name for one in chosen if any(result["limited"] for result in one.results)]:
+        notes.append(f"Not run on all test speakers: {', '.join(limited)}.")
+    return " ".join(notes)
 
 
 def _places(lines: Sequence[Line], everywhere: int) -> str:

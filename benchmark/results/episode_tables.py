@@ -12,7 +12,8 @@ from __future__ import annotations
 import csv
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -233,3 +234,11 @@ def _unreadable(path: Path, error: OSError) -> BenchmarkError:
     if isinstance(error, FileNotFoundError):
         return BenchmarkError(f"There is no {path}; {REPAIR.replace('repairs', 'makes')}.")
     return BenchmarkError(f"Could not read {path}: {error.strerror or error}.")
+
+
+def commonest_failure(episodes: pandas.DataFrame, columns: Collection[str]) -> str:
+    """Why most of what failed in these columns did, "" where nothing did."""
+    counts: Counter[str] = Counter()
+    for cell in episodes["failures"]:
+        counts.update({str(reason) for name, reason in json.loads(cell or "{}").items() if name == "all" or name in columns})
+    return counts.most_common(1)[0][0] if counts else ""
