@@ -278,5 +278,5 @@ def check_encoders(settings: RunSettings, plugins: registry.Plugins) -> None:
         if encoder is not None and registry.load("metric", chosen.name, plugins)(chosen.config).ranks_with == encoder:
             raise UsageError(
                 f"{settings.algo.name} conditions on the encoder {encoder}, and {chosen.name} ranks with the same one, so it would be "
-                f"scored by what it was told: leave {chosen.name} out of --metrics, or let it rank with another encoder."
+                f"scored by what it was told: leave {chosen.name} out of --metrics; metrics that rank with other encoders may stay."
             )

@@ -10,7 +10,8 @@ import pytest
 
 from benchmark.errors import BenchmarkError
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
-from benchmark.results.episode_tables import Block, read_costs, read_episodes
+from benchmark.results.episode_tables import Block, failures_in, read_costs, read_episodes
+from tests.report_helpers import make_run
 
 BLOCKS: list[Block] = [(speaker, 0, shots) for speaker in ("anna", "bert", "carl") for shots in (5, 10)]
 COLUMNS = ("mcd", "stoi")
@@ -154,3 +155,9 @@ def test_infinite_scores_are_failures(tmp_path: Path) -> None:
     frame = read_episodes(tmp_path / "episodes.csv")
     assert frame["mcd"].isna().all()
     assert list(frame["failures"]) == ['{"mcd": "the score is infinite"}', '{"mcd": "no reason given"}']
+
+
+def test_failures_are_counted_with_the_commonest_reason(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "maml", lost="anna", failure="too short")
+    assert failures_in(run).startswith("Not scored in full: 12 of 18 utterances, most often: too short; ")
+    assert failures_in(make_run(tmp_path, "reptile")) == ""

@@ -51,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark import run_logs
     from benchmark.data.aligner import default_workers
     from benchmark.data.corpora import cache_folder
+    from benchmark.results.episode_tables import failures_in
     from benchmark.results.leaderboard import add
     from benchmark.results.leaderboard_table import show
 
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
     add(folders, table, preliminary=True, local=True)
     print(show(table, run_ids={folder.name for folder in folders}))
     for folder in folders:
+        if lost := failures_in(folder):
+            print(lost)
         print(f"Speech to listen to: {folder / 'audio'}")
     print(f"Leaderboard of your runs: {table}")
     return 0

@@ -242,3 +242,13 @@ def commonest_failure(episodes: pandas.DataFrame, columns: Collection[str]) -> s
     for cell in episodes["failures"]:
         counts.update({str(reason) for name, reason in json.loads(cell or "{}").items() if name == "all" or name in columns})
     return counts.most_common(1)[0][0] if counts else ""
+
+
+def failures_in(run: Path) -> str:
+    """What a run's utterances failed of, in a sentence; "" if none did."""
+    episodes = read_episodes(run / EPISODES_FILE)
+    lost = int((episodes["failures"] != "").sum())
+    if not lost:
+        return ""
+    reason = commonest_failure(episodes, metric_columns(list(episodes.columns)))
+    return f"Not scored in full: {lost} of {len(episodes)} utterances, most often: {reason}; {run / EPISODES_FILE} has all reasons."

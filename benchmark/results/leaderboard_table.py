@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -88,9 +89,19 @@ def show(
     text = tabulate(table, header, tablefmt=STYLES[style], disable_numparse=True, colalign=sides if table else None)
     if style != "latex":
         return "\n".join([text, "", *_legend(rows, metrics)])
+    return _latex(text, _legend(rows, metrics), len(header))
+
+
+def _latex(text: str, notes: Sequence[str], columns: int) -> str:
+    """The tabular environment with numbers in mathematics, and the notes as its last lines, for a paper's readers need them too."""
+    text = re.sub(r"(-?[\d.]+) ± ([\d.]+)", r"$\1 \\pm \2$", text)
+    under = [re.sub(r"([&%#_])", r"\\\1", note) for note in notes]
+    lines = [f"\\multicolumn{{{columns}}}{{p{{0.95\\linewidth}}}}{{\\footnotesize {note}}} \\\\\n" for note in under]
+    body, end, _ = text.partition("\\end{tabular}")
+    whole = f"% needs \\usepackage{{booktabs}}\n{body}{''.join(lines)}{end}"
     for sign, command in LATEX.items():
-        text = text.replace(sign, command)
-    return "\n".join([text, *(f"% {line}" for line in _legend(rows, metrics))])
+        whole = whole.replace(sign, command)
+    return whole
 
 
 def _senses(rows: Sequence[dict[str, str]]) -> dict[str, bool]:
@@ -129,6 +140,8 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         BenchmarkError: there is no readable table.
         UsageError: it has no such rows, or only ones that must not be cited.
     """
+    import datetime
+
     from benchmark import __version__
     from benchmark.registry import suggest
 
@@ -151,10 +164,13 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
     first = mine[0]
     runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
-    several = f"-{first['options']}" * (len({_who(row) for row in every}) > 1)
+    place = [f"{count} {what}" for count, what in ((shots, "shots"), (steps, "steps")) if count is not None]
+    several = f"-{first['options']}" * (len({_who(row) for row in every}) > 1) + "".join(f"-{each.replace(' ', '-')}" for each in place)
     return "\n".join([
         f"@misc{{few-shot-tts-benchmark-{path.stem}-{algorithm}{several},",
-        f"  title = {{Few-Shot {{TTS}} Benchmark: {algorithm} on {path.stem}}},",
+        "  author = {{Few-Shot TTS Benchmark}},",
+        f"  title = {{Few-Shot {{TTS}} Benchmark: {algorithm} on {path.stem}{''.join(f', {each}' for each in place)}}},",
+        f"  year = {{{datetime.date.today().year}}},",
         f"  note = {{Version {__version__}, protocol {first['protocol_version']}, data {first['data_version']}, "
         f"episodes {first['manifest_hash'][:12]}, preset {first['preset']}; runs {', '.join(runs)}}},",
         "}",
