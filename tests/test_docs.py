@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import re
+import shlex
 from pathlib import Path
 
 from benchmark import registry
 from benchmark.cli import commands
+from benchmark.commands import compare
 from benchmark.episodes import PROTOCOL_VERSION
 from benchmark.results.leaderboard import COSTS, IDENTITY, PROVENANCE
 from benchmark.results.statistics import RESAMPLES
@@ -34,3 +37,16 @@ def test_documents_name_only_commands_and_algorithms_that_exist() -> None:
             assert command in commands(), (path, command)
     for row in re.findall(r"^\| `([a-z_]+)` \|", PROTOCOL, flags=re.MULTILINE):
         assert row in registry.find("algorithm"), row
+
+
+def test_comparisons_in_documents_find_their_rows() -> None:
+    """In the committed tables, without a question."""
+    parser = argparse.ArgumentParser()
+    compare.add_arguments(parser)
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/findings.md"))
+    lines = re.findall(r"python -m benchmark compare ([^`#\n]+)", text)
+    assert len(lines) > 5
+    for line in lines:
+        args = parser.parse_args(shlex.split(line))
+        folders = compare._folders(args.runs, args.table, args.output, args.metrics.split(","))
+        assert len(folders) > 1 and all((folder / "result.json").is_file() for folder in folders), line
