@@ -24,7 +24,10 @@ from benchmark.results.result import RunIdentity, read_result, run_id, write_res
 from tests.cli_helpers import refused
 
 
-def make_run(root: Path, seed: int = 0, clean: bool = True, facts: Mapping[str, float] | None = None, **changes: Any) -> Path:
+def make_run(
+    root: Path, seed: int = 0, clean: bool = True, facts: Mapping[str, float] | None = None, tuned: Mapping[str, Any] | None = None,
+    **changes: Any,
+) -> Path:  # fmt: skip
     identity = RunIdentity(**{
         "dataset": "d", "algorithm": "reptile", "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
         "config": {"seed": seed, "shots": [5], "steps": [0, 5], "algo": {"name": "reptile"}}, "sources": {"algorithm": "x"},
@@ -43,7 +46,7 @@ def make_run(root: Path, seed: int = 0, clean: bool = True, facts: Mapping[str, 
             costs.append(CostRow(f"s{speaker}", 0, 5, steps, 0.5 * steps))
         log.append(rows, costs)
     facts = facts or {"same": 0.9, "embedding_eer": 0.1}
-    write_result(folder, identity, facts, {"flops": 2e12, "steps": 10, "seconds": 1.0, "budget_flops": 2e12}, 3.0)
+    write_result(folder, identity, facts, {"flops": 2e12, "steps": 10, "seconds": 1.0, "budget_flops": 2e12}, 3.0, tuned)
     result = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**result, "git_dirty": not clean}))
     return folder
@@ -272,6 +275,13 @@ def test_a_legend_says_how_to_read_the_table(tmp_path: Path) -> None:
     add([make_run(tmp_path, algorithm="maml", metric_versions={"own": "1"})], tmp_path / "e.csv", preliminary=True)
     assert "mcd " in show(tmp_path / "e.csv") and "mcd ↓" not in show(tmp_path / "e.csv")
     assert show(table, style="csv").startswith("algorithm,shots,steps,seeds,mcd,failed")
+
+
+def test_a_legend_says_what_was_chosen_by_hand(tmp_path: Path) -> None:
+    algo = {"name": "finetune", "lora_rank": 4, "learning_rate": 0.001, "groups": ["decoder", "output"], "optimizer": "sgd"}
+    tuned = {"values": {"optimizer": "sgd"}, "trials": 4}
+    add([make_run(tmp_path, algorithm="finetune", config={"seed": 0, "algo": algo}, tuned=tuned)], tmp_path / "d.csv", preliminary=True)
+    assert "finetune: with groups=decoder,output lora_rank=4, neither its defaults nor tuned." in show(tmp_path / "d.csv")
 
 
 def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: Path) -> None:

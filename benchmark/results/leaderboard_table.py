@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
 import csv
 import io
 import re
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from benchmark.config import said
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.results.leaderboard import is_number, metrics_in, read
 
@@ -199,17 +202,34 @@ def _names(rows: Sequence[dict[str, str]]) -> list[str]:
 
 
 def configurations(rows: Sequence[dict[str, str]]) -> list[str]:
-    """What tells an algorithm's configurations apart, a line for each, where there are several."""
+    """What tells an algorithm's configurations apart, a line for each, where there are several; of one, what its user chose."""
     kinds: dict[str, dict[tuple[str, ...], set[str]]] = {}
     for row in rows:
-        said = {*row["settings"].split(" "), *(f"{name}={row[name]}" for name in ("preset", "backbone", "vocoder"))} - {""}
-        kinds.setdefault(row["algorithm"], {})[_who(row)] = said
+        pairs = {*row["settings"].split(" "), *(f"{name}={row[name]}" for name in ("preset", "backbone", "vocoder"))} - {""}
+        kinds.setdefault(row["algorithm"], {})[_who(row)] = pairs
     lines = []
     for algorithm, settings in kinds.items():
         shared = set.intersection(*settings.values())
-        for (_, digest, *_rest), said in settings.items() if len(settings) > 1 else ():
-            lines.append(f"{algorithm}:{digest}: {' '.join(sorted(said - shared)) or 'other budgets or metrics'}.")
+        for (_, digest, *_rest), pairs in settings.items() if len(settings) > 1 else ():
+            lines.append(f"{algorithm}:{digest}: {' '.join(sorted(pairs - shared)) or 'other budgets or metrics'}.")
+        if len(settings) == 1 and (own := _own_choice(next(row for row in rows if row["algorithm"] == algorithm))):
+            lines.append(f"{algorithm}: with {' '.join(own)}, neither its defaults nor tuned.")
     return lines
+
+
+def _own_choice(row: dict[str, str]) -> list[str]:
+    """A row's settings that are neither the algorithm's defaults nor tuned; none where the algorithm is not to be found."""
+    from benchmark import registry
+
+    try:
+        fields = registry.describe(registry.get("algorithm", row["algorithm"])).fields
+    except BenchmarkError:
+        return []
+    usual = set(row["tuned"].split(" "))
+    for field in fields:
+        with suppress(ValueError, SyntaxError, TypeError):  # a default that is no literal
+            usual.add(said({field.name: ast.literal_eval(field.default or "")}))
+    return [each for each in row["settings"].split(" ") if each and each not in usual]
 
 
 def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str, str]]:
