@@ -4,6 +4,8 @@ import warnings as _warnings
 from pathlib import Path as _Path
 
 __version__ = "0.1.0"
+RELEASED = 2026
+"""Year of this version, for citations."""
 
 # In a bare checkout `benchmark.algorithms`, `.datasets` and `.leaderboards` lie beside this package, not inside it;
 # an installed package has them mapped there by setuptools (pyproject.toml).

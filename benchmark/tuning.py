@@ -26,13 +26,25 @@ def tuned_file(settings: RunSettings, plugins: registry.Plugins = ()) -> Path:
 
 
 def parse(arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterable[str] = ()) -> RunSettings:
-    """A run's settings: defaults < preset < tuned values < ``--config`` < command line; arguments as of :func:`config.parse`."""
+    """A run's settings: defaults < preset < tuned values < ``--config`` < command line; arguments as of :func:`config.parse`.
+
+    Raises:
+        UsageError: a tuned value would be taken that is of another search space than the algorithm's, as after a change of its code.
+    """
     settings = config.parse(RunSettings, arguments, plugins, also)
     section = _section(settings, plugins)
     if not section:
         return settings
-    layer = {"algo": {"name": settings.algo.name, **section["values"]}}
-    return config.parse(RunSettings, arguments, plugins, also, [(f" in {tuned_file(settings, plugins)}", layer)])
+    path, name = tuned_file(settings, plugins), settings.algo.name
+    layer = {"algo": {"name": name, **section["values"]}}
+    tuned = config.parse(RunSettings, arguments, plugins, also, [(f" in {path}", layer)])
+    for option, choices in registry.load("algorithm", name, plugins).search_space.items():
+        value = getattr(tuned.algo.config, option)
+        # What the user overrides is the same in both.
+        if value != getattr(settings.algo.config, option) and value not in choices and option not in section.get("given", ()):
+            stale = f"{path} holds {config.said({option: value})} for {name}, which its search_space does not have any more"
+            raise UsageError(f"{stale}; tune {name} again, or remove its section there.")
+    return tuned
 
 
 def tuned_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dict[str, Any] | None:
@@ -52,7 +64,7 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
         plugins: ``--plugin`` files.
 
     Returns:
-        the algorithms there that were given another number of trials.
+        the algorithms, there and of the benchmark's own, that were given another number of trials.
     """
     path = tuned_file(settings, plugins)
     try:
@@ -63,25 +75,12 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
             write_text(path, HEADER + yaml.safe_dump(dict(sorted(sections.items())), sort_keys=False, allow_unicode=True))
     except OSError as error:
         raise BenchmarkError(f"Could not write {path}: {error.strerror or error}; make its folder writable and run tune again.") from error
-    return [name for name, other in sections.items() if other["trials"] != section["trials"]]
+    every = {**_read(FOLDER / path.name), **sections}
+    return [name for name, other in every.items() if other["trials"] != section["trials"]]
 
 
 def _section(settings: RunSettings, plugins: registry.Plugins) -> dict[str, Any]:
-    """What was tuned for the algorithm.
-
-    Raises:
-        UsageError: a value is of another search space than the algorithm's, as after a change of its code.
-    """
-    path, name = tuned_file(settings, plugins), settings.algo.name
-    section = _read(path).get(name, {})
-    space = config.plain(registry.load("algorithm", name, plugins).search_space) if section else {}
-    # Values that were given to ``tune`` are beyond it too.
-    given = str(section.get("arguments", ""))
-    for option, value in section.get("values", {}).items():
-        if option in space and value not in space[option] and "--config" not in given and f"--algo.{option}" not in given:
-            stale = f"{path} holds {config.said({option: value})} for {name}, which its search_space does not have any more"
-            raise UsageError(f"{stale}; tune {name} again, or remove its section there.")
-    return section
+    return _read(tuned_file(settings, plugins)).get(settings.algo.name, {})
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

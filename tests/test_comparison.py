@@ -13,7 +13,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.results.comparison import CURVE, compare_all, contenders, power_note, ranking, verdicts
+from benchmark.results.comparison import CURVE, apart, compare_all, contenders, power_note, ranking, verdicts
 from benchmark.results.episode_log import EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, compute_rows, options
 from benchmark.results.leaderboard_table import show
@@ -168,8 +168,13 @@ def test_where_all_failed_it_is_said_why(tmp_path: Path) -> None:
     lost = make_run(tmp_path, "lost", float("nan"))
     chosen = contenders([make_run(tmp_path, "one", 0.1), lost])
     assert len(compare_all(chosen, {"gap_closed": True})) == 1, "before the first step"
-    with pytest.raises(UsageError, match=r"lost has no gap_closed at 5 shots at 20 steps, .* failed there: no voice found\."):
-        compare_all(chosen, {"gap_closed": True}, shots=5, steps=20)
+    for steps, where in ((20, "at 20 steps"), (CURVE, "over the whole curve")):
+        with pytest.raises(UsageError, match=rf"lost has no gap_closed at 5 shots {where}, .* failed there: no voice found\."):
+            compare_all(chosen, {"gap_closed": True}, shots=5, steps=steps)
+    # Elsewhere it did not fail.
+    both = contenders([make_run(tmp_path / "more", "lost", 0.1, shots=1), lost, make_run(tmp_path / "more", "one", 0.1, shots=1)])
+    assert "lost has no gap_closed at 5 shots at 20 steps" in apart(both, ["gap_closed"], 5, 20)
+    assert apart(both, ["gap_closed"], 1, 20).startswith("Nothing in common at 1 shots at 20 steps")
 
 
 def test_unlike_budgets_and_partial_runs_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +182,8 @@ def test_unlike_budgets_and_partial_runs_are_said(tmp_path: Path, capsys: pytest
     floor, less = make_run(tmp_path, "floor", 0.0, flops=0), make_run(tmp_path, "less", 0.2, flops=5e11, limited=True)
     assert main(["compare", *map(str, (one, other, floor))]) == 0
     assert "budgets" not in (printed := capsys.readouterr().out) and "Not run" not in printed
+    assert main(["compare", str(one), str(make_run(tmp_path, "more", 0.3, flops=1.15e12))]) == 0
+    assert "one 1 TFLOP, more 1.15 TFLOP." in capsys.readouterr().out
     assert main(["compare", *map(str, (one, other, floor, less))]) == 0
     printed = capsys.readouterr().out
     assert "to which a difference may be due: one 1 TFLOP, other 1.05 TFLOP, less 0.5 TFLOP. Not run on all test speakers: less." in printed

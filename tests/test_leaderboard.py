@@ -295,6 +295,9 @@ def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: 
     assert entry.count("{") == entry.count("}")
     with pytest.raises(UsageError, match="fewer than three seeds"):
         cite(table, "anil")
+    add([make_run(tmp_path, seed, algorithm="zero_step", config={"seed": seed, "algo": {"name": "zero_step"}}) for seed in range(3)], table)
+    head, *rest = cite(table, "zero_step").splitlines()
+    assert head == "@misc{few-shot-tts-benchmark-d-zero_step," and not re.search(r"(?<!\\)_", "".join(rest)), "as LaTeX can set it"
     with pytest.raises(UsageError, match="did you mean 'reptile'"):
         cite(table, "reptil")
     with pytest.raises(UsageError, match="so many shots"):

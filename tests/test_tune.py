@@ -138,8 +138,22 @@ def test_tuned_values_of_another_search_space_are_refused(places: list[str], tmp
     file.write_text("reptile: {values: {inner_lr: 0.07}, trials: 4}\n")
     with pytest.raises(UsageError, match=r"holds inner_lr=0\.07 for reptile, which its search_space .* tune reptile again, or remove"):
         tuning.parse(arguments)
-    file.write_text("reptile: {values: {inner_lr: 0.07}, trials: 4, arguments: --algo.inner_lr 0.07}\n")
+    assert tuning.parse([*arguments, "--algo.inner_lr", "0.02"]).algo.config.inner_lr == 0.02
+    file.write_text("reptile: {values: {inner_lr: 0.07}, trials: 4, given: [inner_lr]}\n")
     assert tuning.parse(arguments).algo.config.inner_lr == 0.07
+    # As people write them.
+    file.write_text("reptile: {values: {inner_lr: 3e-4, groups: 'decoder,output'}, trials: 4}\n")
+    assert tuning.parse(arguments).algo.config.groups == ("decoder", "output")
+
+
+def test_tuning_anew_mends_what_is_stale_and_keeps_what_was_given(places: list[str], tmp_path: Path) -> None:
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "espeak-smoke.yaml").write_text("finetune: {values: {learning_rate: 0.07}, trials: 4}\n")
+    given = ["--algo", "finetune", "--algo.learning-rate", "0.007"]
+    assert main(["tune", *given, "--trials", "1", *TINY, *places]) == 0
+    section = yaml.safe_load((tmp_path / "tuned" / "espeak-smoke.yaml").read_text())["finetune"]
+    assert (section["values"]["learning_rate"], section["given"]) == (0.007, ["learning_rate"])
+    assert tuning.parse(["--dataset", "espeak", "--preset", "smoke", "--algo", "finetune"]).algo.config.learning_rate == 0.007
 
 
 def test_values_tuned_for_a_plugin_of_ones_own_stand_beside_it(places: list[str], tmp_path: Path) -> None:
@@ -148,8 +162,11 @@ def test_values_tuned_for_a_plugin_of_ones_own_stand_beside_it(places: list[str]
     plugin.write_text("from benchmark.algorithms.reptile import Reptile\nclass Shy(Reptile): ...\nPLUGIN = Shy\n")
     arguments = ["--algo", "shy", "--dataset", "espeak", "--preset", "smoke"]
     settings = tuning.parse(arguments, plugins=[str(plugin)])
-    tuning.write_tuned(settings, {"values": {"inner_lr": 0.01}, "trials": 2}, [str(plugin)])
-    assert (tmp_path / "mine" / "tuned" / "espeak-smoke.yaml").is_file() and not (tmp_path / "tuned").exists()
+    (tmp_path / "tuned").mkdir()
+    (tmp_path / "tuned" / "espeak-smoke.yaml").write_text("maml: {values: {}, trials: 4}\n")
+    assert tuning.write_tuned(settings, {"values": {"inner_lr": 0.01}, "trials": 2}, [str(plugin)]) == ["maml"], "with more trials"
+    own, all_ = (tmp_path / name / "espeak-smoke.yaml" for name in ("mine/tuned", "tuned"))
+    assert "shy" in own.read_text() and "shy" not in all_.read_text()
     assert tuning.parse(arguments, plugins=[str(plugin)]).algo.config.inner_lr == 0.01
 
 

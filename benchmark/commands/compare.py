@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--shots", type=int, metavar="N", help="only at so many support utterances")
     parser.add_argument("--steps", metavar="N|curve", help="only at so many adaptation steps, or over the whole curve")
     parser.add_argument("--table", metavar="TABLE", help="leaderboard, by dataset or path, to find algorithms in "
-                        "(default: the one that has all, committed or in --output)")  # fmt: skip
+                        "(default: the one that has all; what is committed goes before what is in --output)")  # fmt: skip
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where else runs lie (default: runs)")
 
 
@@ -60,10 +60,10 @@ def run(args: argparse.Namespace) -> int:
     for note in (comparison.power_note(lines), comparison.budget_note(chosen)):
         if note:
             print(note)
-    compared = {(line.first, line.second) for line in lines}
+    compared = {(line.first, line.second, line.metric) for line in lines}
     for one, other in combinations(chosen, 2):
-        if (one.name, other.name) not in compared:
-            print(comparison.apart([one, other], metrics, args.shots, steps))
+        if missing := [metric for metric in metrics if (one.name, other.name, metric) not in compared]:
+            print(comparison.apart([one, other], missing, args.shots, steps))
     if len(chosen) > 2:
         _print_rankings(chosen, lines, metrics)
     return 0

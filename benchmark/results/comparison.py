@@ -181,8 +181,12 @@ def apart(chosen: Sequence[Contender], metrics: Collection[str], shots: int | No
         if steps not in (None, CURVE) and _shots(contender):
             here = here[here["steps"] == steps]
         for metric in metrics:
-            if len(here) and here[metric].isna().all():
-                return f"{contender.name} has no {metric}{asked}, for all its utterances failed there: {commonest_failure(here, [metric])}."
+            scored = here.groupby("steps")[metric].count()
+            lost = scored[scored == 0].index
+            # A curve needs all of its steps.
+            if len(lost) and (steps == CURVE or len(lost) == len(scored)):
+                reason = commonest_failure(here[here["steps"].isin(lost)], [metric]) or "no reason is given"
+                return f"{contender.name} has no {metric}{asked}, for all its utterances failed there: {reason}."
     return f"Nothing in common{asked}: {'; '.join(_grid(one) for one in chosen)}."
 
 
@@ -245,8 +249,11 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
 
 def least_p(lines: Sequence[Line]) -> float:
     """The smallest corrected p that so many speakers, tested in so many places, could give: all differences of one sign."""
+    from benchmark.results.statistics import PERMUTATIONS
+
     tests = sum(not math.isnan(line.p) for line in lines)
-    return 2.0 ** (1 - max(line.found.speakers for line in lines)) * max(tests, 1)
+    most = max(line.found.speakers for line in lines)
+    return max(2.0 ** (1 - most), 2 / (PERMUTATIONS + 1)) * max(tests, 1)
 
 
 def power_note(lines: Sequence[Line]) -> str:

@@ -98,13 +98,18 @@ def show(
 def _latex(text: str, notes: Sequence[str], columns: int) -> str:
     """The tabular environment with numbers in mathematics, and the notes as its last lines, for a paper's readers need them too."""
     text = re.sub(r"(-?[\d.]+) ± ([\d.]+)", r"$\1 \\pm \2$", text)
-    under = [re.sub(r"([&%#_])", r"\\\1", note) for note in notes]
-    lines = [f"\\multicolumn{{{columns}}}{{p{{0.95\\linewidth}}}}{{\\footnotesize {note}}} \\\\\n" for note in under]
+    lines = [f"\\multicolumn{{{columns}}}{{p{{0.95\\linewidth}}}}{{\\footnotesize {_escaped(note)}}} \\\\\n" for note in notes]
     body, end, _ = text.partition("\\end{tabular}")
     whole = f"% needs \\usepackage{{booktabs}}\n{body}{''.join(lines)}{end}"
     for sign, command in LATEX.items():
         whole = whole.replace(sign, command)
     return whole
+
+
+def _escaped(text: str) -> str:
+    """Text as LaTeX shows it."""
+    words = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return re.sub(r"[\\~^&%$#_{}]", lambda found: words.get(found[0], f"\\{found[0]}"), text)
 
 
 def _senses(rows: Sequence[dict[str, str]]) -> dict[str, bool]:
@@ -143,9 +148,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         BenchmarkError: there is no readable table.
         UsageError: it has no such rows, or only ones that must not be cited.
     """
-    import datetime
-
-    from benchmark import __version__
+    from benchmark import RELEASED, __version__
     from benchmark.registry import suggest
 
     rows = read(path)
@@ -172,10 +175,10 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
     return "\n".join([
         f"@misc{{few-shot-tts-benchmark-{path.stem}-{algorithm}{several},",
         "  author = {{Few-Shot TTS Benchmark}},",
-        f"  title = {{Few-Shot {{TTS}} Benchmark: {algorithm} on {path.stem}{''.join(f', {each}' for each in place)}}},",
-        f"  year = {{{datetime.date.today().year}}},",
+        f"  title = {{Few-Shot {{TTS}} Benchmark: {_escaped(algorithm)} on {path.stem}{''.join(f', {each}' for each in place)}}},",
+        f"  year = {{{RELEASED}}},",
         f"  note = {{Version {__version__}, protocol {first['protocol_version']}, data {first['data_version']}, "
-        f"episodes {first['manifest_hash'][:12]}, preset {first['preset']}; runs {', '.join(runs)}}},",
+        f"episodes {first['manifest_hash'][:12]}, preset {first['preset']}; runs {_escaped(', '.join(runs))}}},",
         "}",
     ])  # fmt: skip
 
@@ -225,11 +228,12 @@ def _own_choice(row: dict[str, str]) -> list[str]:
         fields = registry.describe(registry.get("algorithm", row["algorithm"])).fields
     except BenchmarkError:
         return []
-    usual = set(row["tuned"].split(" "))
+    tuned, defaults = set(row["tuned"].split(" ")), {}
     for field in fields:
-        with suppress(ValueError, SyntaxError, TypeError):  # a default that is no literal
-            usual.add(said({field.name: ast.literal_eval(field.default or "")}))
-    return [each for each in row["settings"].split(" ") if each and each not in usual]
+        with suppress(ValueError, SyntaxError):  # of a default that is no literal nothing can be said
+            defaults[field.name] = said({field.name: ast.literal_eval(field.default or "")})
+    own = [each for each in row["settings"].split(" ") if each not in tuned]
+    return [each for each in own if (name := each.partition("=")[0]) in defaults and each != defaults[name]]
 
 
 def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str, str]]:

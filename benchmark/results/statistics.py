@@ -16,6 +16,8 @@ from benchmark.scoring.verification import equal_error_rate
 
 RESAMPLES = 2000
 SIGNIFICANT = 0.05
+PERMUTATIONS = 9999
+"""Drawn where speakers have more sign flips than that: from 14 speakers on."""
 
 
 @dataclass(frozen=True)
@@ -241,7 +243,7 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_bet
         mean, spread = float(differences.mean()), float(differences.std(ddof=1))
         effect = mean / spread if spread > 0 else np.copysign(np.inf, mean) if mean else 0.0
     if 2.0 ** (1 - count) <= SIGNIFICANT and differences.any():
-        test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=9999, random_state=0)
+        test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=PERMUTATIONS, random_state=0)
         p = float(test.pvalue)
         if scored["seed"].nunique() > 1 and (crossed := _spread(scored, "difference")).variance > 0:
             p = max(p, float(2 * stats.t.sf(abs(mean) / np.sqrt(crossed.variance), crossed.freedom)))
