@@ -159,13 +159,13 @@ class Search:
         defaults = config.plain(self.plugin.Config())
         values = {name: value for name, value in given.items() if value != defaults.get(name)}
         best = self.best()
-        given = [name for name, value in best.values.items() if value not in self.plugin.search_space[name]]
+        beyond = [name for name, value in best.values.items() if value not in self.plugin.search_space[name]]
         return {
             "values": {**values, **{name: config.plain(value) for name, value in best.values.items()}},
             "trials": len(self.trials), "gap_closed": round(best.objective, 4),
             "gap_closed_as_given": None if not self.trials[0].curve else round(self.trials[0].objective, 4),
             "arguments": " ".join(arguments), "setup": self.setup,
-            **({"given": given} if given else {}),
+            **({"given": beyond} if beyond else {}),
         }  # fmt: skip
 
     def _setup(self) -> str:

@@ -21,6 +21,6 @@ def test_charts_place_what_they_are_given() -> None:
 
 def test_levels_far_from_all_curves_are_said_and_not_drawn() -> None:
     axis = charts.linear([1.0, 1.2], "pesq")
-    curve = charts.Curve("a", 0, [charts.Value(0, 1.0, 0.9, 1.1, "")])
+    curve = charts.Curve(0, [charts.Value(0, 1.0, 0.9, 1.1, "")])
     drawn = charts.chart("t", [curve], charts.steps_axis([0, 5]), axis, [("near", "floor", 1.1), ("far", "topline", 4.6)])
     assert [level.name for level in drawn.levels] == ["near"] and drawn.beyond == ["far 4.60"]

@@ -127,9 +127,10 @@ def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Se
     from benchmark.results.result import read_result
 
     wanted = [str(run_folder(Path(name), output)) for name in wanted]
+    given = [Path(name) for name in wanted if Path(name).is_dir()]
     names = [name for name in wanted if not Path(name).is_dir()]
-    if table is None and len(names) < len(wanted):
-        table = read_result(next(Path(name) for name in wanted if Path(name).is_dir()))["dataset"]
+    if table is None and given and names:
+        table = read_result(given[0])["dataset"]
     found = _find(names, _tables(table, output, names[0])) if names else {}
     folders = []
     for name in wanted:

@@ -30,7 +30,6 @@ class Value:
 class Curve:
     """A series in data units; ``number`` chooses its look, the same in all charts."""
 
-    name: str
     number: int
     values: list[Value]
 

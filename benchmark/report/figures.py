@@ -84,7 +84,7 @@ def curves(board: Board) -> list[CurveSet]:
         places, y = digits(every, metric), _upright(every, levels, metric)
         charts = []
         for shots in board.shots:
-            series = [Curve(name, index, _over_steps(name, board.rows[name], metric, shots, places)) for index, name in adapting(board)]
+            series = [Curve(index, _over_steps(name, board.rows[name], metric, shots, places)) for index, name in adapting(board)]
             x = steps_axis(int(value.x) for curve in series for value in curve.values)
             charts.append(chart(f"{metric}, {counted(shots, 'shot')}", series, x, y, levels))
         if charts:
@@ -131,7 +131,7 @@ def costs(board: Board) -> list[Chart]:
             # What is stored does not grow with the steps.
             rows = here[name][-1:] if cost == "stored_parameters" else here[name]
             values = [_value(number(row[cost]), name, row, metric, places, f", {number(row[cost]):.3g} {title}") for row in rows]
-            series.append(Curve(name, index, values))
+            series.append(Curve(index, values))
         x = log_axis((value.x for curve in series for value in curve.values), f"{title} (log scale)")
         charts.append(chart(f"{metric} against {title}, {counted(shots, 'shot')}", series, x, y, levels))
     return charts
@@ -193,7 +193,7 @@ def _space(name: str, points: dict[str, list[tuple[float, float]]]) -> Chart:
     x = Axis(lambda value: LEFT + 8 + (value - left) * scale, [], "first principal component")
     y = Axis(lambda value: HEIGHT - BOTTOM - 8 - (value - bottom) * scale, [], "second principal component")
     series = [
-        Curve(speaker, index, [Value(*point, math.nan, math.nan, speaker) for point in own])
+        Curve(index, [Value(*point, math.nan, math.nan, speaker) for point in own])
         for index, (speaker, own) in enumerate(points.items())
     ]
     return chart(name, series, x, y)

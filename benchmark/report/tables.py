@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +11,7 @@ from benchmark.config import said
 from benchmark.report.boards import Board, Row
 from benchmark.report.words import PLAIN, SECONDS, UNITS, digits, facts, interval, label, number, ranged
 from benchmark.results.comparison import Contender
-from benchmark.results.episode_tables import metric_columns
+from benchmark.results.episode_tables import metric_columns, reasons
 from benchmark.results.leaderboard import facts_of
 from benchmark.results.leaderboard_table import HEADLINE
 
@@ -173,21 +171,16 @@ def failures(board: Board) -> Table:
     entries = []
     for contender in board.contenders:
         columns = metric_columns(list(contender.episodes.columns))
-        counts: Counter[tuple[str, str]] = Counter()
+        # Reasons that differ in durations alone ("0.40 s of voice found") stand together.
+        kinds: dict[tuple[str, ...], list[str]] = {}
         for cell in contender.episodes["failures"]:
             because: dict[str, list[str]] = {}
-            for metric, reason in json.loads(cell or "{}").items():
-                if metric == "all" or metric in columns:
-                    because.setdefault(str(reason), []).append("every metric" if metric == "all" else metric)
-            counts.update((", ".join(metrics), reason) for reason, metrics in because.items())
-        # Reasons that differ in durations alone ("0.40 s of voice found") stand together.
-        kinds: dict[tuple[str, ...], list[tuple[str, int]]] = {}
-        for (metric, reason), count in counts.items():
-            kinds.setdefault((metric, *SECONDS.split(reason)), []).append((reason, count))
+            for metric, reason in reasons(cell, columns).items():
+                because.setdefault(reason, []).append("every metric" if metric == "all" else metric)
+            for reason, metrics in because.items():
+                kinds.setdefault((", ".join(metrics), *SECONDS.split(reason)), []).append(reason)
         total = len(contender.episodes)
-        found = [
-            (metric, ranged([reason for reason, _ in those]), sum(count for _, count in those)) for (metric, *_), those in kinds.items()
-        ]
+        found = [(metric, ranged(those), len(those)) for (metric, *_), those in kinds.items()]
         entries += [
             Entry(Cell(contender.name, contender.name), [Cell(metric, metric), Cell(f"{count} of {total}", count), Cell(reason, reason)])
             for metric, reason, count in sorted(found, key=lambda each: -each[2])

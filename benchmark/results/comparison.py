@@ -272,7 +272,9 @@ def power_note(lines: Sequence[Line]) -> str:
 
 def budget_note(chosen: Sequence[Contender]) -> str:
     """Says so where methods were trained for unlike amounts of compute, or scored on some speakers only; "" elsewhere."""
-    spent = {one.name: sum(result["training"]["flops"] for result in one.results) / len(one.results) / 1e12 for one in chosen}
+    from benchmark.results.leaderboard import training_tflops
+
+    spent = {one.name: training_tflops(one.results) for one in chosen}
     trained = {name: tflops for name, tflops in spent.items() if tflops > 0}
     notes = []
     if trained and max(trained.values()) > UNLIKE * min(trained.values()):

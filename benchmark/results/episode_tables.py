@@ -236,11 +236,16 @@ def _unreadable(path: Path, error: OSError) -> BenchmarkError:
     return BenchmarkError(f"Could not read {path}: {error.strerror or error}.")
 
 
+def reasons(failures: str, columns: Collection[str]) -> dict[str, str]:
+    """Why an utterance was not scored, by column ("all": in every one), from its cell of ``failures``; only of these columns."""
+    return {name: str(reason) for name, reason in json.loads(failures or "{}").items() if name == "all" or name in columns}
+
+
 def commonest_failure(episodes: pandas.DataFrame, columns: Collection[str]) -> str:
     """Why most of what failed in these columns did, "" where nothing did."""
     counts: Counter[str] = Counter()
     for cell in episodes["failures"]:
-        counts.update({str(reason) for name, reason in json.loads(cell or "{}").items() if name == "all" or name in columns})
+        counts.update(set(reasons(cell, columns).values()))
     return counts.most_common(1)[0][0] if counts else ""
 
 

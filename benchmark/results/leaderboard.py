@@ -85,6 +85,11 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     return new
 
 
+def training_tflops(results: Sequence[Mapping[str, Any]]) -> float:
+    """What an algorithm's own training spent, mean over runs."""
+    return float(sum(result["training"]["flops"] for result in results)) / len(results) / 1e12
+
+
 def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str]], path: Path) -> dict[Path, dict[str, Any]]:
     """Runs behind a table's rows that are further seeds of these, and their results."""
     from benchmark.results.result import read_result
@@ -244,7 +249,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
             "real_time_factor": _cell(float(cost["real_time_factor"].mean())),
             "flops_to_adapt": "" if counted.empty else f"{counted['flops'].mean():.4g}",
             "stored_parameters": "" if counted.empty else str(counted["stored_parameters"].max()),
-            "training_tflops": _cell(sum(result["training"]["flops"] for result in results) / len(results) / 1e12),
+            "training_tflops": _cell(training_tflops(results)),
             "synthetic": str(first["synthetic"]).lower(), "settings": said(algo), "tuned": _tuned(first),
             "options": options(first), "data_version": first["data_version"],
             "manifest_hash": first["manifest_hash"], "protocol_version": first["protocol_version"],

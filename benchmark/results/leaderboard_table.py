@@ -171,9 +171,9 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
     first = mine[0]
     runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
     place = [f"{count} {what}" for count, what in ((shots, "shots"), (steps, "steps")) if count is not None]
-    several = f"-{first['options']}" * (len({_who(row) for row in every}) > 1) + "".join(f"-{each.replace(' ', '-')}" for each in place)
+    suffix = f"-{first['options']}" * (len({_who(row) for row in every}) > 1) + "".join(f"-{each.replace(' ', '-')}" for each in place)
     return "\n".join([
-        f"@misc{{few-shot-tts-benchmark-{path.stem}-{algorithm}{several},",
+        f"@misc{{few-shot-tts-benchmark-{path.stem}-{algorithm}{suffix},",
         "  author = {{Few-Shot TTS Benchmark}},",
         f"  title = {{Few-Shot {{TTS}} Benchmark: {_escaped(algorithm)} on {path.stem}{''.join(f', {each}' for each in place)}}},",
         f"  year = {{{RELEASED}}},",
