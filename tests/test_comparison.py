@@ -13,7 +13,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.results.comparison import CURVE, apart, compare_all, contenders, power_note, ranking, verdicts
+from benchmark.results.comparison import CURVE, apart, compare_all, contenders, power_note, ranking, seeds_note, verdicts
 from benchmark.results.episode_log import EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, compute_rows, options
 from benchmark.results.leaderboard_table import show
@@ -70,6 +70,18 @@ def test_seeds_are_pooled_and_ties_share_a_rank(tmp_path: Path) -> None:
     first, second = ranking(chosen, lines, higher_is_better=True)
     assert sorted(first) == ["b", "c"] and second == ["a"]
     assert ranking(chosen, lines, higher_is_better=False)[0] == ["a"]
+
+
+def test_what_has_fewer_seeds_is_compared_on_those_alone_and_said_so(tmp_path: Path) -> None:
+    """Else a seed that went well for all would count for those that have it."""
+    many = [make_run(tmp_path, name, gain, seed) for name, gain in (("a", 0.2), ("b", 0.0)) for seed in range(3)]
+    everywhere = compare_all(contenders(many), {"gap_closed": True}, steps=5)
+    assert [line.found.difference.n for line in everywhere] == [30] and seeds_note(contenders(many)) == ""
+    chosen = contenders([*many, make_run(tmp_path, "c", 0.1, seed=1)])
+    assert {line.found.difference.n for line in compare_all(chosen, {"gap_closed": True}, steps=5)} == {10}
+    assert seeds_note(chosen) == "Compared on seed 1 (c: no other): preliminary, for another pretraining may say otherwise."
+    assert seeds_note(chosen[2:] * 2) == "Compared on seed 1: preliminary, for another pretraining may say otherwise."
+    assert seeds_note([*chosen[:2], *contenders([make_run(tmp_path, "d", 0.1, seed=3), many[0]])]) == ""
 
 
 def test_runs_of_one_seed_on_other_grids_are_taken_together_unless_they_disagree(tmp_path: Path) -> None:

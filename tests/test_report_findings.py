@@ -67,6 +67,21 @@ def test_what_shares_no_query_with_the_others_is_no_tie(tmp_path: Path) -> None:
     assert [sorted(score.name for score in group) for group in found.groups] == [["a", "c"]]
 
 
+def test_methods_of_too_few_seeds_stand_apart(tmp_path: Path) -> None:
+    """A row needs three; where no method has them, all are preliminary alike and are ranked."""
+    speakers = [f"s{n}" for n in range(8)]
+    runs = [make_run(tmp_path, name, seed, gain=gain, speakers=speakers, audio=False)
+            for name, gain in (("a", 0.4), ("worse", 0.1)) for seed in range(3)]  # fmt: skip
+    single = [make_run(tmp_path, name, gain=gain, speakers=speakers, audio=False) for name, gain in (("once", 0.6), ("also", 0.9))]
+    found = findings(boards([*runs, *single], 1)[0])
+    assert found is not None and [[score.name for score in group] for group in found.groups] == [["a"], ["worse"]]
+    assert [score.name for score in found.preliminary] == ["also", "once"] and found.absent == []
+    found = findings(boards([runs[0], runs[3], *single], 1)[0])
+    assert found is not None and found.preliminary == [] and sum(map(len, found.groups)) == 4
+    assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
+    assert "so not ranked: <span class=\"score\"><strong>also</strong>" in (tmp_path / "report.html").read_text()
+
+
 def test_scores_on_different_scales_are_not_ranked_and_said_so(tmp_path: Path) -> None:
     """As ``compare`` refuses them for the metrics concerned, and leaderboards for one table."""
     runs = [make_run(tmp_path / "runs", name, audio=False) for name in ("a", "b", "c")]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 
 from benchmark.results.statistics import area, compare, estimate, estimate_eer, holm, summarise
+from benchmark.scoring.verification import equal_error_rate
 
 
 def simulated(
@@ -121,6 +123,25 @@ def test_equal_error_rate_pools_the_trials_of_a_row() -> None:
     assert 0 <= value.low < 0.5 < value.high <= 1
     assert estimate_eer(frame, [None, *apart[1:]], resamples=10).failed == 1
     assert np.isnan(estimate_eer(frame, [None] * len(frame)).mean)
+
+
+def test_coverage_of_the_interval_of_an_equal_error_rate() -> None:
+    """Speakers differ in how near their voice is met and in how like others they are; the true rate is that of many speakers."""
+    generator = np.random.default_rng(0)
+
+    def trials(speakers: int) -> npt.NDArray[np.float64]:
+        """Three utterances of each, against the own voice and eleven others."""
+        own, others = generator.normal(2, 0.6, (speakers, 1, 1)), generator.normal(0, 0.4, (speakers, 1, 1))
+        noise = generator.normal(size=(speakers, 3, 12))
+        return np.concatenate([own + 0.6 * noise[..., :1], others + 0.8 * noise[..., 1:]], axis=-1).reshape(-1, 12)
+
+    many = trials(20000)
+    truth = equal_error_rate(many[:, 0], many[:, 1:].ravel())
+    frame = pd.DataFrame({"speaker": np.repeat([f"s{number}" for number in range(12)], 3), "episode": 0})
+    values = [estimate_eer(frame, trials(12).tolist(), resamples=200, seed=number) for number in range(150)]
+    width, spread = np.mean([value.high - value.low for value in values]), np.std([value.mean for value in values])
+    assert np.mean([value.low <= truth <= value.high for value in values]) >= 0.93
+    assert width <= 1.5 * 2 * 1.96 * spread, "on the safe side, within reason"
 
 
 def test_equal_error_rate_where_a_speaker_failed_under_most_seeds() -> None:

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     _print_table(chosen[0].results[0]["dataset"], lines, metrics)
     for sentence in comparison.verdicts(lines):
         print(sentence)
-    for note in (comparison.power_note(lines), comparison.budget_note(chosen)):
+    for note in (comparison.seeds_note(chosen), comparison.power_note(lines), comparison.budget_note(chosen)):
         if note:
             print(note)
     compared = {(line.first, line.second, line.metric) for line in lines}

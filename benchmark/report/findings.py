@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from benchmark.errors import UsageError
-from benchmark.report.boards import Board, Row
+from benchmark.report.boards import Board
 from benchmark.report.words import digits, interval
 from benchmark.results.comparison import compare_all, least_p, ranking
+from benchmark.results.leaderboard import MIN_SEEDS
 from benchmark.results.statistics import SIGNIFICANT
 
 
@@ -31,6 +32,7 @@ class Findings:
     shots: the most that any was given.
     groups: methods from best to worst; those of a group tie with its first.
     scale: toplines and floors, best first.
+    preliminary: of fewer seeds than a row needs, where others have enough: best first, not ranked among those.
     powerless: the speakers are too few for the tests behind the groups to show any difference, whatever the scores.
     absent: methods that were not given so many, of which nothing was scored there, or that share no queries with the others.
     """
@@ -39,6 +41,7 @@ class Findings:
     shots: int
     groups: list[list[Score]]
     scale: list[Score]
+    preliminary: list[Score]
     powerless: bool
     absent: list[str]
 
@@ -72,6 +75,9 @@ def findings(board: Board) -> Findings | None:
             chosen.append(replace(contender, episodes=frame[(frame["shots"] == shots) & (frame["steps"] == steps)].assign(steps=0)))
     if not chosen:
         return None
+    enough = [one for one in chosen if int(last[one.name]["seeds"]) >= MIN_SEEDS]
+    fewer = [one.name for one in chosen if enough and one not in enough]
+    chosen = enough or chosen
     try:
         lines = compare_all(chosen, {metric: higher}) if len(chosen) > 1 else []
         while 2 * len(lines) < len(chosen) * (len(chosen) - 1):
@@ -83,10 +89,11 @@ def findings(board: Board) -> Findings | None:
         return None
     groups = ranking(chosen, lines, higher)
     powerless = bool(lines) and least_p(lines) > SIGNIFICANT
-    scale = sorted((name for name in last if not board.uses_support(name)), key=lambda name: _value(last[name], metric), reverse=higher)
-    absent = [one.name for one in board.contenders if board.uses_support(one.name) and one.name not in {kept.name for kept in chosen}]
-    return Findings(metric, shots, [scores(names) for names in groups], scores(scale), powerless, absent)
 
+    def by_value(names: Iterable[str]) -> list[Score]:
+        return scores(sorted(names, key=lambda name: float(last[name][metric]), reverse=higher))
 
-def _value(row: Row, metric: str) -> float:
-    return float(row[metric])
+    scale = by_value(name for name in last if not board.uses_support(name))
+    named = {*fewer, *(one.name for one in chosen)}
+    absent = [one.name for one in board.contenders if board.uses_support(one.name) and one.name not in named]
+    return Findings(metric, shots, [scores(names) for names in groups], scale, by_value(fewer), powerless, absent)

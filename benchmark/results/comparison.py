@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -130,7 +130,8 @@ def compare_all(
 ) -> list[Line]:
     """Every pair, at every number of shots and steps that both have, and over the whole curve.
 
-    What uses no support set (0 shots) is the same at all shots and steps, and is compared at each that the other has.
+    What uses no support set (0 shots) is the same at all shots and steps, and is compared at each that the other has. Seeds that
+    one of them lacks are left out of all (unless none is common): only so do mean differences add up, and a ranking rest on one set.
 
     Args:
         chosen: at least two.
@@ -143,6 +144,9 @@ def compare_all(
     from benchmark.results.statistics import SIGNIFICANT, compare, holm
 
     lines: list[tuple[str, str, str, int, int, Comparison]] = []
+    seeds = common_seeds(chosen)
+    if seeds:
+        chosen = [replace(one, episodes=one.episodes[one.episodes["seed"].isin(seeds)]) for one in chosen]
     for one, other in itertools.combinations(chosen, 2):
         for metric, higher in metrics.items():
             for contender in (one, other):
@@ -166,6 +170,15 @@ def compare_all(
         ahead = first if (found.difference.mean > 0) == metrics[metric] else second
         chosen_lines.append(Line(*line, p=p, better=ahead if p <= SIGNIFICANT else None))
     return chosen_lines
+
+
+def common_seeds(chosen: Sequence[Contender]) -> list[int]:
+    """Those that all have."""
+    return sorted(set.intersection(*(_seeds(one) for one in chosen)))
+
+
+def _seeds(contender: Contender) -> set[int]:
+    return {result["seed"] for result in contender.results}
 
 
 def apart(chosen: Sequence[Contender], metrics: Collection[str], shots: int | None, steps: int | None) -> str:
@@ -196,7 +209,7 @@ def _grid(contender: Contender) -> str:
     for size, frame in contender.episodes.groupby("shots"):
         by_steps.setdefault(",".join(map(str, sorted(set(frame["steps"])))), []).append(int(cast(int, size)))
     places = " and ".join(f"{','.join(map(str, sizes))} shots x {steps} steps" for steps, sizes in by_steps.items())
-    return f"{contender.name}: {places}, seed {','.join(map(str, sorted({result['seed'] for result in contender.results})))}"
+    return f"{contender.name}: {places}, seed {','.join(map(str, sorted(_seeds(contender))))}"
 
 
 def _shots(contender: Contender) -> set[int]:
@@ -283,6 +296,20 @@ def budget_note(chosen: Sequence[Contender]) -> str:
     if limited := [one.name for one in chosen if any(result["limited"] for result in one.results)]:
         notes.append(f"Not run on all test speakers: {', '.join(limited)}.")
     return " ".join(notes)
+
+
+def seeds_note(chosen: Sequence[Contender]) -> str:
+    """Says so where the comparison leaves seeds out, or rests on too few of them for a row; "" elsewhere."""
+    from benchmark.results.leaderboard import MIN_SEEDS
+
+    common = common_seeds(chosen)
+    if not common:
+        return ""
+    number = f"seed{'s' * (len(common) > 1)} {','.join(map(str, common))}"
+    lacking = [one.name for one in chosen if _seeds(one) == set(common)]
+    left_out = f" ({', '.join(lacking)}: no other)" * (len(lacking) < len(chosen))
+    few = ": preliminary, for another pretraining may say otherwise" * (len(common) < MIN_SEEDS)
+    return f"Compared on {number}{left_out}{few}." if left_out or few else ""
 
 
 def _places(lines: Sequence[Line], everywhere: int) -> str:
