@@ -15,7 +15,8 @@ from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.results.comparison import CURVE, apart, compare_all, contenders, power_note, ranking, seeds_note, verdicts
 from benchmark.results.episode_log import EpisodeLog, EpisodeRow
-from benchmark.results.leaderboard import add, compute_rows, options
+from benchmark.results.leaderboard import add, compute_rows
+from benchmark.results.leaderboard_rules import options
 from benchmark.results.leaderboard_table import show
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
@@ -75,13 +76,23 @@ def test_seeds_are_pooled_and_ties_share_a_rank(tmp_path: Path) -> None:
 def test_what_has_fewer_seeds_is_compared_on_those_alone_and_said_so(tmp_path: Path) -> None:
     """Else a seed that went well for all would count for those that have it."""
     many = [make_run(tmp_path, name, gain, seed) for name, gain in (("a", 0.2), ("b", 0.0)) for seed in range(3)]
-    everywhere = compare_all(contenders(many), {"gap_closed": True}, steps=5)
-    assert [line.found.difference.n for line in everywhere] == [30] and seeds_note(contenders(many)) == ""
+    (line,) = compare_all(contenders(many), {"gap_closed": True}, steps=5)
+    assert (line.found.difference.n, line.found.seeds, seeds_note(contenders(many), [line])) == (30, 3, "")
     chosen = contenders([*many, make_run(tmp_path, "c", 0.1, seed=1)])
-    assert {line.found.difference.n for line in compare_all(chosen, {"gap_closed": True}, steps=5)} == {10}
-    assert seeds_note(chosen) == "Compared on seed 1 (c: no other): preliminary, for another pretraining may say otherwise."
-    assert seeds_note(chosen[2:] * 2) == "Compared on seed 1: preliminary, for another pretraining may say otherwise."
-    assert seeds_note([*chosen[:2], *contenders([make_run(tmp_path, "d", 0.1, seed=3), many[0]])]) == ""
+    lines = compare_all(chosen, {"gap_closed": True}, steps=5)
+    assert {line.found.difference.n for line in lines} == {10}
+    left = "Left out, for not all have them: a's seeds 0,2, b's seeds 0,2. "
+    assert seeds_note(chosen, lines) == f"{left}Compared on seed 1: preliminary, for another pretraining may say otherwise."
+    with pytest.raises(UsageError, match="No seed is common to all: a has seeds 0,1,2; d has seed 3"):
+        compare_all(contenders([*many[:3], make_run(tmp_path, "d", 0.1, seed=3)]), {"gap_closed": True})
+
+
+def test_places_that_only_some_seeds_reached_are_preliminary(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "a", 0.2, seed, steps=(0, 20) if seed else STEPS) for seed in range(3)]
+    chosen = contenders([*runs, *(make_run(tmp_path, "b", 0.0, seed) for seed in range(3))])
+    lines = compare_all(chosen, {"gap_closed": True})
+    assert [(line.steps, line.found.seeds) for line in lines] == [(0, 3), (5, 1), (20, 3), (CURVE, 1)]
+    assert "Compared on 1 seed in places: preliminary" in seeds_note(chosen, lines)
 
 
 def test_runs_of_one_seed_on_other_grids_are_taken_together_unless_they_disagree(tmp_path: Path) -> None:
@@ -172,7 +183,7 @@ def test_where_nothing_is_in_common_both_sides_are_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"in common: one: 5 shots x 0,5,20 steps, seed 0; other: 1 shots x 0,2 steps, seed 0\."):
         compare_all(contenders([one, other]), {"gap_closed": True})
     again = make_run(tmp_path, "again", 0.1, seed=1)
-    with pytest.raises(UsageError, match=r"in common at 5 steps: one: .*, seed 0; again: .*, seed 1\."):
+    with pytest.raises(UsageError, match=r"No seed is common to all: one has seed 0; again has seed 1\."):
         compare_all(contenders([one, again]), {"gap_closed": True}, steps=5)
 
 
@@ -187,6 +198,16 @@ def test_where_all_failed_it_is_said_why(tmp_path: Path) -> None:
     both = contenders([make_run(tmp_path / "more", "lost", 0.1, shots=1), lost, make_run(tmp_path / "more", "one", 0.1, shots=1)])
     assert "lost has no gap_closed at 5 shots at 20 steps" in apart(both, ["gap_closed"], 5, 20)
     assert apart(both, ["gap_closed"], 1, 20).startswith("Nothing in common at 1 shots at 20 steps")
+
+
+def test_what_failed_is_counted_beside_the_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A method that fails on the hard voices looks better for it."""
+    runs = [make_run(tmp_path, "one", 0.1), make_run(tmp_path, "floor", 0.0, shots=0, steps=(0,)), make_run(tmp_path, "lost", float("nan"))]
+    assert main(["compare", *map(str, runs)]) == 0
+    printed = capsys.readouterr().out
+    assert "Not scored, and left out on both sides: gap_closed of lost 20 of 30 (no voice found)." in printed
+    assert main(["compare", *map(str, runs[:2])]) == 0 and "Not scored" not in capsys.readouterr().out
+    assert "--metrics names no column" in refused(["compare", *map(str, runs), "--metrics", " ,"], 2, capsys)
 
 
 def test_unlike_budgets_and_partial_runs_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,7 +226,8 @@ def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path
     assert main(["compare", str(make_run(tmp_path, "reptile", 0.2)), str(make_run(tmp_path, "mean_speaker", 0.1))]) == 0
     heading, table, *_ = capsys.readouterr().out.split("\n\n")
     assert heading.splitlines() == [
-        "dataset: d", "first: reptile", "second: mean_speaker", "metric: gap_closed (higher is better)", "shots: 5",
+        "dataset: d", "first: reptile", "second: mean_speaker", "metric: gap_closed (higher is better)", "shots: 5", "speakers: 10",
+        "seeds: 1",
     ]  # fmt: skip
     names, _, *rows = table.splitlines()
     assert names.split() == ["steps", "first", "-", "second", "IQM", "P", "d", "p", "better"]

@@ -17,8 +17,9 @@ from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
-from benchmark.results.leaderboard import FACTS, add, read
+from benchmark.results.leaderboard import add, read
 from benchmark.results.leaderboard_check import check
+from benchmark.results.leaderboard_rules import FACTS, REFERENCES
 from benchmark.results.leaderboard_table import cite, show
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
@@ -29,8 +30,8 @@ def make_run(
     **changes: Any,
 ) -> Path:  # fmt: skip
     identity = RunIdentity(**{
-        "dataset": "d", "algorithm": "reptile", "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
-        "config": {"seed": seed, "shots": [5], "steps": [0, 5], "algo": {"name": "reptile"}}, "sources": {"algorithm": "x"},
+        "dataset": "d", "algorithm": "no_adaptation", "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
+        "config": {"seed": seed, "shots": [5], "steps": [0, 5], "algo": {"name": "no_adaptation"}}, "sources": {"algorithm": "x"},
         "metric_versions": {"mcd": "1"}, "data_version": "dv", "manifest_hash": "mh", "protocol_version": "1",
         "synthetic": False, "limited": False, **changes,
     })  # fmt: skip
@@ -91,7 +92,7 @@ def test_few_seeds_are_refused_or_marked_and_stand_below(tmp_path: Path) -> None
         ({"protocol_version": "2"}, "differ in protocol_version"),
         ({"manifest_hash": "other"}, "differ in manifest_hash"),
         ({"facts": {"same": 0.8}}, "differ in same (0.8 and 0.9)"),
-        ({"config": {"seed": 2, "algo": {"name": "reptile", "inner_lr": 3}}}, "differ in their options"),
+        ({"config": {"seed": 2, "algo": {"name": "no_adaptation", "inner_lr": 3}}}, "differ in their options"),
         ({"clean": False}, "uncommitted"),
         ({"seed": 1}, "share a seed"),
     ],
@@ -117,7 +118,7 @@ def test_rows_hold_facts_and_refuse_others_for_the_same_metrics(tmp_path: Path) 
     def anil(facts: Mapping[str, float], **changes: Any) -> Path:
         return make_run(tmp_path, algorithm="anil", facts=facts, **changes)
 
-    with pytest.raises(BenchmarkError, match=r"the row of reptile in per_real \(0.4589 and 0.47\)"):
+    with pytest.raises(BenchmarkError, match=r"the row of no_adaptation in per_real \(0.4589 and 0.47\)"):
         add([anil({"per_real": 0.47})], table, preliminary=True)
     with pytest.raises(BenchmarkError, match=r"the version of mcd \(1 and 2\)"):
         add([anil({}, metric_versions={"mcd": "2"})], table, preliminary=True)
@@ -150,7 +151,7 @@ def test_tables_of_ones_own_runs_are_verified_too(tmp_path: Path, capsys: pytest
 
 
 def test_other_files_are_no_leaderboards(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for content in ("", "a word\n", "algorithms\nreptile\n"):
+    for content in ("", "a word\n", "algorithms\nno_adaptation\n"):
         (tmp_path / "hostname").write_text(content)
         assert main(["leaderboard", "show", str(tmp_path / "hostname")]) == 1
         assert "hostname is not a leaderboard: its first line has no column 'algorithm'." in capsys.readouterr().err
@@ -215,20 +216,80 @@ def test_a_table_changed_by_hand_is_found_out(tmp_path: Path, capsys: pytest.Cap
         (with_cell("run_ids", run_ids[:-10] + "0123456789"), "-0123456789, which is not in"),
         ("\n".join([header, second, first, ""]), "not in its place"),
         ("\n".join([header, first, first, ""]), "repeats the row of line 2"),
+        ("\n".join([header, first, ""]), "lacks the row of no_adaptation at 5 shots and 5 steps"),
     ):
         table.write_text(text)
         assert any(reason in problem for problem in check(table).problems), (reason, check(table).problems)
     for column, cell in (("shots", "good"), ("seeds", ""), ("mcd", "good"), ("mcd_failed", "1.5"), ("seconds_to_adapt", "good")):
         table.write_text(with_cell(column, cell))
         sentence = f"error: {table}, line 2: {column} is {cell!r}, which is no number; restore the file.\n"
-        for command in (["show", str(table)], ["cite", str(table), "reptile"], ["verify", str(table)]):
+        for command in (["show", str(table)], ["cite", str(table), "no_adaptation"], ["verify", str(table)]):
             capsys.readouterr()
             assert (main(["leaderboard", *command]), capsys.readouterr().err) == (1, sentence)
+    table.write_text("\n".join(f"{line},{last}" for line, last in zip(good.splitlines(), ("mcd", "1", "1"), strict=True)))
+    assert "has the column 'mcd' twice; restore the file." in refused(["leaderboard", "verify", table], 1, capsys)
     table.write_text(good)
     episodes = next((tmp_path / "runs").glob("*/episodes.csv"))
     kept = table.parent / "runs" / episodes.parent.name / "episodes.csv"
     kept.write_text(kept.read_text()[:-40])
     assert any("cut short" in problem for problem in check(table).problems)
+
+
+def test_a_row_of_other_runs_than_seeds_of_one_configuration_is_found_out(tmp_path: Path) -> None:
+    """Else the luckiest configuration of each seed could be picked."""
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path, seed) for seed in range(3)], table)
+    better = make_run(tmp_path, 0, config={"seed": 0, "shots": [5], "steps": [0, 5], "algo": {"name": "no_adaptation", "inner_lr": 1}})
+    run_ids = read(table)[0]["run_ids"]
+    table.write_text(table.read_text().replace(run_ids, " ".join([better.name, *run_ids.split()[1:]])))
+    assert any("differ in their options" in problem for problem in check(table, [tmp_path]).problems)
+
+
+def test_deleted_rows_are_found_out_by_their_runs(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path / "own", seed) for seed in range(3)], table)
+    before = table.read_text()
+    add([make_run(tmp_path / "own", algorithm="anil")], table, preliminary=True)
+    table.write_text(before)
+    (problem,) = check(table).problems
+    assert "has no row of d-anil-" in problem
+    # Adding leaves none behind: rows made anew take their runs' place too.
+    (tmp_path / "runs" / problem.split("no row of ")[1].split(",")[0]).rename(tmp_path / "gone")
+    add([make_run(tmp_path / "own", seed, sources={"algorithm": "new"}) for seed in range(3)], table)
+    assert check(table).problems == [] and len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_rows_give_way_only_to_rows_of_all_their_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "d.csv"
+    folders = [make_run(tmp_path, seed) for seed in range(4)]
+    add(folders[:3], table)
+    said = refused(["leaderboard", "add", folders[0], "--preliminary", "--table", table], 1, capsys)
+    assert f"has no_adaptation with seed 1 too ({folders[1].name}); name a run of that seed as well." in said
+    with pytest.raises(BenchmarkError, match="with seed 0 too"):
+        add(folders[1:], table)
+    add(folders, table)
+    assert {row["seeds"] for row in read(table)} == {"4"}
+
+
+def test_a_method_needs_toplines_and_floors_to_be_cited(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+
+    def runs(algorithm: str, **changes: Any) -> list[Path]:
+        return [make_run(tmp_path, seed, algorithm=algorithm, **changes) for seed in range(3)]
+
+    for name in REFERENCES[:4]:
+        add(runs(name), table)
+    add(runs(REFERENCES[4], preset="paper"), table)
+    last, method = runs(REFERENCES[4]), runs("anil")
+    add(last[:1], table, preliminary=True)
+    with pytest.raises(BenchmarkError, match=r"lacks wrong_speaker with 3 seeds \(preset small\), without which the rows of anil have no"):
+        add(method, table)
+    add(method[:1], table, preliminary=True)
+    add(last, table)
+    add(method, table)
+    assert check(table).problems == []
+    table.write_text("".join(line for line in table.open() if not line.startswith("wrong_speaker")))
+    assert f"{table}: anil may be cited, but has no three seeds of wrong_speaker for scale." in check(table).problems
 
 
 def test_rows_without_their_runs_are_counted(tmp_path: Path) -> None:
@@ -242,7 +303,7 @@ def test_rows_without_their_runs_are_counted(tmp_path: Path) -> None:
 def test_tables_are_sorted_cut_and_formatted(tmp_path: Path) -> None:
     table = tmp_path / "d.csv"
     add([make_run(tmp_path, seed) for seed in range(3)], table)
-    add([make_run(tmp_path, seed, algorithm="zero_step", config={"seed": seed, "algo": {"name": "zero_step"}}) for seed in range(3)], table)
+    add([make_run(tmp_path, seed, algorithm="mean_speaker") for seed in range(3)], table)
 
     def means(sort: str) -> list[float]:
         return [float(line.split(",")[4].split(" ")[0]) for line in show(table, sort=sort, style="csv").splitlines()[1:]]
@@ -250,7 +311,7 @@ def test_tables_are_sorted_cut_and_formatted(tmp_path: Path) -> None:
     assert len(means("mcd")) == 4
     assert means("mcd") == sorted(means("mcd")) and means("-mcd") == sorted(means("mcd"), reverse=True)
     latex = show(table, style="latex", steps=5)
-    assert latex.splitlines()[1].startswith("\\begin{tabular}") and "zero\\_step" in latex and r"mcd $\downarrow$" in latex
+    assert latex.splitlines()[1].startswith("\\begin{tabular}") and "mean\\_speaker" in latex and r"mcd $\downarrow$" in latex
     assert len(re.findall(r"\$-?[\d.]+ \\pm [\d.]+\$", latex)) == 2 and not set("±↑↓") & set(latex)
     # What has to be known to read it is in the table, where a paper's readers see it.
     assert latex.endswith("\\end{tabular}") and r"\multicolumn{6}{p{0.95\linewidth}}{\footnotesize $\pm$: half" in latex
@@ -289,49 +350,49 @@ def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: 
     folders = [make_run(tmp_path, seed) for seed in range(3)]
     add(folders, table)
     add([make_run(tmp_path, algorithm="anil")], table, preliminary=True)
-    entry = cite(table, "reptile", steps=5)
-    assert entry.startswith("@misc{") and entry.endswith("}") and all(folder.name in entry for folder in folders)
-    assert "reptile-5-steps,\n" in entry and ", 5 steps}" in entry
+    entry = cite(table, "no_adaptation", steps=5)
+    assert entry.startswith("@misc{") and entry.endswith("}") and all(folder.name.replace("_", r"\_") in entry for folder in folders)
+    assert "no_adaptation-5-steps,\n" in entry and ", 5 steps}" in entry
     assert entry.count("{") == entry.count("}")
     with pytest.raises(UsageError, match="fewer than three seeds"):
         cite(table, "anil")
-    add([make_run(tmp_path, seed, algorithm="zero_step", config={"seed": seed, "algo": {"name": "zero_step"}}) for seed in range(3)], table)
-    head, *rest = cite(table, "zero_step").splitlines()
-    assert head == "@misc{few-shot-tts-benchmark-d-zero_step," and not re.search(r"(?<!\\)_", "".join(rest)), "as LaTeX can set it"
-    with pytest.raises(UsageError, match="did you mean 'reptile'"):
-        cite(table, "reptil")
+    add([make_run(tmp_path, seed, algorithm="mean_speaker") for seed in range(3)], table)
+    head, *rest = cite(table, "mean_speaker").splitlines()
+    assert head == "@misc{few-shot-tts-benchmark-d-mean_speaker," and not re.search(r"(?<!\\)_", "".join(rest)), "as LaTeX can set it"
+    with pytest.raises(UsageError, match="did you mean 'no_adaptation'"):
+        cite(table, "no_adaptatio")
     with pytest.raises(UsageError, match="so many shots"):
-        cite(table, "reptile", shots=3)
+        cite(table, "no_adaptation", shots=3)
 
 
 def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
     table = tmp_path / "d.csv"
     for rate in (0.1, 0.2):
-        algo = {"name": "reptile", "groups": ["all"], "inner_lr": rate}
+        algo = {"name": "no_adaptation", "groups": ["all"], "inner_lr": rate}
         add([make_run(tmp_path, seed, config={"seed": seed, "algo": algo}) for seed in range(3)], table)
     rates = {row["options"]: row["settings"].split("=")[-1] for row in read(table)}
     first, second = rates
     assert sorted(rates.values()) == ["0.1", "0.2"]
     legend = show(table).splitlines()
-    assert {f"reptile:{digest}: inner_lr={rate}." for digest, rate in rates.items()} <= set(legend)
-    assert legend[2].startswith(f"reptile:{first} ")
-    with pytest.raises(UsageError, match=f"several configurations.*reptile:{first}: inner_lr=.* reptile:{second}: inner_lr="):
-        cite(table, "reptile")
-    with pytest.raises(UsageError, match=f"no configuration 'x' of reptile; it has reptile:{first}, reptile:{second}"):
-        cite(table, "reptile:x")
-    entries = [cite(table, f"reptile:{digest}") for digest in rates]
-    assert [entry.count("reptile-small-s") for entry in entries] == [3, 3]
+    assert {f"no_adaptation:{digest}: inner_lr={rate}." for digest, rate in rates.items()} <= set(legend)
+    assert legend[2].startswith(f"no_adaptation:{first} ")
+    with pytest.raises(UsageError, match=f"several configurations.*no_adaptation:{first}: inner_lr=.* no_adaptation:{second}: inner_lr="):
+        cite(table, "no_adaptation")
+    with pytest.raises(UsageError, match=f"no configuration 'x' of no_adaptation; it has no_adaptation:{first}, no_adaptation:{second}"):
+        cite(table, "no_adaptation:x")
+    entries = [cite(table, f"no_adaptation:{digest}") for digest in rates]
+    assert [entry.count(r"no\_adaptation-small-s") for entry in entries] == [3, 3]
     assert [entry.partition(",")[0].rpartition("-")[2] for entry in entries] == [first, second]
     # One that may not be cited does not stand in the way of the others.
-    algo = {"name": "reptile", "groups": ["all"], "inner_lr": 0.3}
+    algo = {"name": "no_adaptation", "groups": ["all"], "inner_lr": 0.3}
     add([make_run(tmp_path, config={"seed": 0, "algo": algo})], table, preliminary=True)
     with pytest.raises(UsageError, match="several configurations"):
-        cite(table, "reptile")
+        cite(table, "no_adaptation")
 
 
 def test_a_local_table_of_another_version_is_set_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "d.csv"
-    table.write_text("algorithm,mcd\nreptile,7\n")
+    table.write_text("algorithm,mcd\nno_adaptation,7\n")
     folder = make_run(tmp_path)
     with pytest.raises(BenchmarkError):
         add([folder], table, preliminary=True)
@@ -360,14 +421,14 @@ def test_ones_own_table_is_named_where_none_is_committed(
 def test_seeds_run_one_at_a_time_stay_together_and_changed_code_is_marked(tmp_path: Path) -> None:
     table = tmp_path / "d.csv"
     for seed in (1, 0, 2):
-        config = {"seed": seed, "shots": [5], "steps": [0, 5], "algo": {"name": "reptile"}}
+        config = {"seed": seed, "shots": [5], "steps": [0, 5], "algo": {"name": "no_adaptation"}}
         folder = make_run(tmp_path, seed, clean=seed != 2, config=config)
         rows = add([folder], table, local=True)
     assert {(row["seeds"], row["status"]) for row in rows} == {("3", "uncommitted")}
     assert [name.rpartition("-s")[2][0] for name in rows[0]["run_ids"].split()] == ["0", "1", "2"]
     assert "uncommitted: made from code that was changed" in show(table)
     with pytest.raises(UsageError, match=r"not to be cited \(status uncommitted"):
-        cite(table, "reptile")
+        cite(table, "no_adaptation")
     assert not check(table, local=True).problems
     assert any("does not fit 3 seed" in problem for problem in check(table).problems)
 

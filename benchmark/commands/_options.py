@@ -36,4 +36,6 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
 
 def run_folder(name: Path, output: Path) -> Path:
     """The run folder of that path, or of that name in ``output``."""
-    return output / name if not name.is_dir() and (output / name).is_dir() else name
+    if name.is_dir():
+        return name.resolve() if name.name in ("", "..") else name  # a folder's name is its run's
+    return output / name if (output / name).is_dir() else name

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 DEFAULT = "gap_closed"
 LEGEND = """\
-first - second: mean difference [95 % interval], IQM: interquartile mean over speakers; n: speakers that both have
-(the same in all lines if not shown); P: probability that the first is better on a sentence; d: effect size between
-speakers; p: test between speakers, Holm-corrected over the lines that have one (no p: fewer than six speakers, or
-the same to the digit). Intervals are not corrected."""
+first - second: mean difference [95 % interval]; speakers, seeds: that both have; IQM: interquartile mean over speakers;
+P: probability that the first is better on a sentence; d: effect size between speakers; p: test between speakers,
+Holm-corrected over the lines that have one (no p: fewer than six speakers, or the same to the digit). Intervals are
+not corrected."""
 
 Rows = list[dict[str, str]]
 
@@ -50,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--steps must be a number or 'curve', not '{args.steps}'.")
     steps = None if args.steps is None else comparison.CURVE if args.steps == "curve" else int(args.steps)
     columns = [name.strip() for name in args.metrics.split(",") if name.strip()]
+    if not columns:
+        raise UsageError("--metrics names no column; say gap_closed, say, or mcd,per.")
     folders = _folders(args.runs, args.table, args.output, columns)
     metrics, scorers = _senses(folders, columns, args.plugin)
     chosen = comparison.contenders(folders, scorers)
@@ -57,9 +59,9 @@ def run(args: argparse.Namespace) -> int:
     _print_table(chosen[0].results[0]["dataset"], lines, metrics)
     for sentence in comparison.verdicts(lines):
         print(sentence)
-    for note in (comparison.seeds_note(chosen), comparison.power_note(lines), comparison.budget_note(chosen)):
-        if note:
-            print(note)
+    notes = (comparison.failures_note(chosen, metrics, args.shots, steps), comparison.seeds_note(chosen, lines),
+             comparison.power_note(lines), comparison.budget_note(chosen))  # fmt: skip
+    print("\n".join(note for note in notes if note))
     compared = {(line.first, line.second, line.metric) for line in lines}
     for one, other in combinations(chosen, 2):
         if missing := [metric for metric in metrics if (one.name, other.name, metric) not in compared]:
@@ -80,7 +82,8 @@ def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool
     columns: dict[str, list[str]] = {
         "first": [line.first for line in lines], "second": [line.second for line in lines],
         "metric": [f"{line.metric} ({'higher' if metrics[line.metric] else 'lower'} is better)" for line in lines],
-        "shots": [str(line.shots) for line in lines],
+        "shots": [str(line.shots) for line in lines], "speakers": [str(line.found.speakers) for line in lines],
+        "seeds": [str(line.found.seeds) for line in lines],
     }  # fmt: skip
     constant = {name: cells[0] for name, cells in columns.items() if len(set(cells)) == 1}
     print("\n".join(f"{name}: {cell}" for name, cell in {"dataset": dataset, **constant}.items()))
@@ -91,8 +94,6 @@ def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool
     differences = [line.found.difference for line in lines]
     table["first - second"] = [f"{d.mean:+.3f}" + ("" if isnan(d.low) else f" [{d.low:+.3f}, {d.high:+.3f}]") for d in differences]
     table["IQM"] = [f"{line.found.middle:+.3f}" for line in lines]
-    if len({line.found.speakers for line in lines}) > 1:
-        table["n"] = [str(line.found.speakers) for line in lines]
     table["P"] = [f"{line.found.better.mean:.2f}" for line in lines]
     table["d"] = ["-" if isnan(line.found.effect) else f"{line.found.effect:+.2f}" for line in lines]
     table["p"] = ["-" if isnan(line.p) else f"{line.p:.4f}" for line in lines]
@@ -225,7 +226,7 @@ def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[s
     """Whether higher is better, for each wanted column of the runs' metrics; and the plugins that score them."""
     from benchmark import registry
     from benchmark.errors import BenchmarkError, UsageError
-    from benchmark.results.leaderboard import FACTS
+    from benchmark.results.leaderboard_rules import FACTS
     from benchmark.results.result import read_result
 
     known: dict[str, tuple[bool, str]] = {}

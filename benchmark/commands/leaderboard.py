@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cite.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
     add = actions.add_parser("add", help="add runs")
     add.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that 'run' wrote, one for each seed")
-    add.add_argument("--table", type=Path, metavar="FILE", help="CSV file (default: the dataset's, in leaderboards/)")
+    add.add_argument("--table", metavar="TABLE", help="a dataset's name or a CSV file (default: the runs' dataset's, in leaderboards/)")
     add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows so")
     verify = actions.add_parser("verify", help="compute rows again")
     verify.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")
@@ -57,7 +57,8 @@ def run(args: argparse.Namespace) -> int:
                 print(error)
         return 0
     if args.action == "cite":
-        print(leaderboard_table.cite(table_files(args.table)[0], normalise(args.algorithm), args.shots, args.steps))
+        path = table_files(args.table)[0]
+        print(leaderboard_table.cite(path, normalise(args.algorithm), args.shots, args.steps, path.resolve().parent in _committed()))
         return 0
 
     if args.action == "verify":
@@ -65,7 +66,8 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.results.result import read_result
 
-    path = args.table or folder() / f"{read_result(args.runs[0])['dataset']}.csv"
+    table = args.table or read_result(args.runs[0])["dataset"]
+    path = Path(table) if table.endswith(".csv") else folder() / f"{normalise(table)}.csv"
     rows = leaderboard.add(args.runs, path, args.preliminary)
     print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.")
     return 0

@@ -16,7 +16,8 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.progress import progress
 from benchmark.results.comparison import Contender, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, metric_columns, read_costs
-from benchmark.results.leaderboard import FACTS, compute_rows, differing_fact, facts_of, metrics_in
+from benchmark.results.leaderboard import compute_rows, metrics_in
+from benchmark.results.leaderboard_rules import FACTS, differing_fact, facts_of
 from benchmark.results.leaderboard_table import HEADLINE
 from benchmark.results.result import read_result
 

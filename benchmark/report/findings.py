@@ -10,7 +10,7 @@ from benchmark.errors import UsageError
 from benchmark.report.boards import Board
 from benchmark.report.words import digits, interval
 from benchmark.results.comparison import compare_all, least_p, ranking
-from benchmark.results.leaderboard import MIN_SEEDS
+from benchmark.results.leaderboard_rules import MIN_SEEDS
 from benchmark.results.statistics import SIGNIFICANT
 
 
@@ -23,6 +23,7 @@ class Score:
     bounds: str
     steps: int
     failed: int
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class Findings:
     shots: the most that any was given.
     groups: methods from best to worst; those of a group tie with its first.
     scale: toplines and floors, best first.
-    preliminary: of fewer seeds than a row needs, where others have enough: best first, not ranked among those.
+    seeds: that the ranking rests on.
+    others: methods of other seeds, which are other models: best first, not ranked.
     powerless: the speakers are too few for the tests behind the groups to show any difference, whatever the scores.
     absent: methods that were not given so many, of which nothing was scored there, or that share no queries with the others.
     """
@@ -41,7 +43,8 @@ class Findings:
     shots: int
     groups: list[list[Score]]
     scale: list[Score]
-    preliminary: list[Score]
+    seeds: int
+    others: list[Score]
     powerless: bool
     absent: list[str]
 
@@ -64,9 +67,10 @@ def findings(board: Board) -> Findings | None:
     def scores(names: Sequence[str]) -> list[Score]:
         every = [(name, last[name]) for name in names]
         return [
-            Score(name, f"{float(row[metric]):.{places}f}", interval(row, metric, places), int(row["steps"]), int(row[f"{metric}_failed"]))
+            Score(name, f"{float(row[metric]):.{places}f}", interval(row, metric, places), int(row["steps"]),
+                  int(row[f"{metric}_failed"]), int(row["seeds"]))
             for name, row in every
-        ]
+        ]  # fmt: skip
 
     chosen = []
     for contender in board.contenders:
@@ -75,13 +79,15 @@ def findings(board: Board) -> Findings | None:
             chosen.append(replace(contender, episodes=frame[(frame["shots"] == shots) & (frame["steps"] == steps)].assign(steps=0)))
     if not chosen:
         return None
-    enough = [one for one in chosen if int(last[one.name]["seeds"]) >= MIN_SEEDS]
-    fewer = [one.name for one in chosen if enough and one not in enough]
-    chosen = enough or chosen
+    # The most methods of one set of seeds, sets of enough for a row first.
+    sets = Counter(frozenset(result["seed"] for result in one.results) for one in chosen)
+    ranked = max(sets, key=lambda seeds: (min(len(seeds), MIN_SEEDS), sets[seeds], len(seeds), -min(seeds)))
+    others = [one.name for one in chosen if frozenset(result["seed"] for result in one.results) != ranked]
+    chosen = [one for one in chosen if one.name not in others]
     try:
         lines = compare_all(chosen, {metric: higher}) if len(chosen) > 1 else []
         while 2 * len(lines) < len(chosen) * (len(chosen) - 1):
-            # Some pairs share no query (runs of other seeds): no test tells them apart, which makes them no tie.
+            # Some pairs share no query (what one could say is what the other could not): no tie, for no test tells them apart.
             met = Counter(name for line in lines for name in (line.first, line.second))
             chosen.remove(min(reversed(chosen), key=lambda one: met[one.name]))
             lines = compare_all(chosen, {metric: higher})
@@ -94,6 +100,6 @@ def findings(board: Board) -> Findings | None:
         return scores(sorted(names, key=lambda name: float(last[name][metric]), reverse=higher))
 
     scale = by_value(name for name in last if not board.uses_support(name))
-    named = {*fewer, *(one.name for one in chosen)}
+    named = {*others, *(one.name for one in chosen)}
     absent = [one.name for one in board.contenders if board.uses_support(one.name) and one.name not in named]
-    return Findings(metric, shots, [scores(names) for names in groups], scale, by_value(fewer), powerless, absent)
+    return Findings(metric, shots, [scores(names) for names in groups], scale, len(ranked), by_value(others), powerless, absent)

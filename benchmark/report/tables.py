@@ -12,7 +12,7 @@ from benchmark.report.boards import Board, Row
 from benchmark.report.words import PLAIN, SECONDS, UNITS, digits, facts, interval, label, number, ranged
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns, reasons
-from benchmark.results.leaderboard import facts_of
+from benchmark.results.leaderboard_rules import facts_of
 from benchmark.results.leaderboard_table import HEADLINE
 
 COSTS = {

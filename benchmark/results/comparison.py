@@ -88,7 +88,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
     import pandas as pd
 
     from benchmark.results.episode_tables import KEY_COLUMNS
-    from benchmark.results.leaderboard import options
+    from benchmark.results.leaderboard_rules import options
     from benchmark.results.result import read_result, read_seed_episodes
 
     results = {folder: read_result(folder) for folder in dict.fromkeys(folders)}
@@ -113,7 +113,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
 
 
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Collection[str] | None) -> str:
-    from benchmark.results.leaderboard import differing_fact, facts_of
+    from benchmark.results.leaderboard_rules import differing_fact, facts_of
 
     for key in COMPARABLE:
         if ours[key] != theirs[key]:
@@ -131,7 +131,7 @@ def compare_all(
     """Every pair, at every number of shots and steps that both have, and over the whole curve.
 
     What uses no support set (0 shots) is the same at all shots and steps, and is compared at each that the other has. Seeds that
-    one of them lacks are left out of all (unless none is common): only so do mean differences add up, and a ranking rest on one set.
+    one of them lacks are left out of all: only so do mean differences add up, and a ranking rest on one set of models.
 
     Args:
         chosen: at least two.
@@ -139,14 +139,14 @@ def compare_all(
         shots, steps: only there; ``steps`` may be ``CURVE``.
 
     Raises:
-        UsageError: nothing is left to compare, or a metric was not scored.
+        UsageError: nothing is left to compare, no seed is common to all, or a metric was not scored.
     """
     from benchmark.results.statistics import SIGNIFICANT, compare, holm
 
     lines: list[tuple[str, str, str, int, int, Comparison]] = []
-    seeds = common_seeds(chosen)
-    if seeds:
-        chosen = [replace(one, episodes=one.episodes[one.episodes["seed"].isin(seeds)]) for one in chosen]
+    if not (seeds := common_seeds(chosen)):
+        raise UsageError(f"No seed is common to all: {'; '.join(f'{one.name} has {_listed(_seeds(one))}' for one in chosen)}.")
+    chosen = [replace(one, episodes=one.episodes[one.episodes["seed"].isin(seeds)]) for one in chosen]
     for one, other in itertools.combinations(chosen, 2):
         for metric, higher in metrics.items():
             for contender in (one, other):
@@ -188,11 +188,7 @@ def apart(chosen: Sequence[Contender], metrics: Collection[str], shots: int | No
     asked = f" at {shots} shots" * (shots is not None)
     asked += "" if steps is None else " over the whole curve" if steps == CURVE else f" at {steps} steps"
     for contender in chosen:
-        here = contender.episodes
-        if shots is not None:
-            here = here[here["shots"].isin([0, shots])]
-        if steps not in (None, CURVE) and _shots(contender):
-            here = here[here["steps"] == steps]
+        here = _asked(contender, shots, steps)
         for metric in metrics:
             scored = here.groupby("steps")[metric].count()
             lost = scored[scored == 0].index
@@ -298,18 +294,48 @@ def budget_note(chosen: Sequence[Contender]) -> str:
     return " ".join(notes)
 
 
-def seeds_note(chosen: Sequence[Contender]) -> str:
-    """Says so where the comparison leaves seeds out, or rests on too few of them for a row; "" elsewhere."""
-    from benchmark.results.leaderboard import MIN_SEEDS
+def seeds_note(chosen: Sequence[Contender], lines: Sequence[Line]) -> str:
+    """Says so where the comparison leaves seeds out, or rests somewhere on fewer than a row needs; "" elsewhere."""
+    from benchmark.results.leaderboard_rules import MIN_SEEDS
 
-    common = common_seeds(chosen)
-    if not common:
-        return ""
-    number = f"seed{'s' * (len(common) > 1)} {','.join(map(str, common))}"
-    lacking = [one.name for one in chosen if _seeds(one) == set(common)]
-    left_out = f" ({', '.join(lacking)}: no other)" * (len(lacking) < len(chosen))
-    few = ": preliminary, for another pretraining may say otherwise" * (len(common) < MIN_SEEDS)
-    return f"Compared on {number}{left_out}{few}." if left_out or few else ""
+    common, notes = set(common_seeds(chosen)), []
+    if left := [f"{one.name}'s {_listed(more)}" for one in chosen if (more := _seeds(one) - common)]:
+        notes.append(f"Left out, for not all have them: {', '.join(left)}.")
+    fewest, most = (pick(line.found.seeds for line in lines) for pick in (min, max))
+    if fewest < MIN_SEEDS:
+        where = _listed(common) if fewest == most == len(common) else f"{counted(fewest, 'seed')} in places"
+        notes.append(f"Compared on {where}: preliminary, for another pretraining may say otherwise.")
+    return " ".join(notes)
+
+
+def failures_note(chosen: Sequence[Contender], metrics: Collection[str], shots: int | None, steps: int | None) -> str:
+    """Says how many utterances could not be scored, and why most; "" if all could. Arguments as of :func:`compare_all`."""
+    from benchmark.results.episode_tables import commonest_failure
+
+    seeds, notes = common_seeds(chosen), []
+    for one in chosen:
+        here = _asked(one, shots, steps)
+        here = here[here["seed"].isin(seeds)]
+        for metric in metrics:
+            lost = here[here[metric].isna()]
+            if len(lost):
+                why = commonest_failure(lost, [metric]) or "no reason is given"
+                notes.append(f"{metric} of {one.name} {len(lost)} of {len(here)} ({why})")
+    return f"Not scored, and left out on both sides: {'; '.join(notes)}." if notes else ""
+
+
+def _asked(contender: Contender, shots: int | None, steps: int | None) -> pd.DataFrame:
+    """A contender's rows at so many shots and steps; those of what uses no support set are the same at all."""
+    here = contender.episodes
+    if shots is not None:
+        here = here[here["shots"].isin([0, shots])]
+    if steps not in (None, CURVE) and _shots(contender):
+        here = here[here["steps"] == steps]
+    return here
+
+
+def _listed(seeds: Collection[int]) -> str:
+    return f"seed{'s' * (len(seeds) > 1)} {','.join(map(str, sorted(seeds)))}"
 
 
 def _places(lines: Sequence[Line], everywhere: int) -> str:

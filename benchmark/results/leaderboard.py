@@ -5,31 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import math
+import shutil
 import sys
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmark.config import said
 from benchmark.errors import BenchmarkError
-from benchmark.files import digest_of, write_text
+from benchmark.files import write_text
 from benchmark.locks import locked
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
+from benchmark.results.leaderboard_rules import MIN_SEEDS, REFERENCES, conflict, differing, facts_of, lacking_references, options, refuse
 
-MIN_SEEDS = 3
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
 COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
 PROVENANCE = (
     "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "facts", "run_ids",
 )  # fmt: skip
-FACTS = {
-    "per_real": "per", "same": "speaker_similarity", "different": "speaker_similarity", "eer_real": "speaker_similarity",
-    "ecapa_same": "ecapa_similarity", "ecapa_different": "ecapa_similarity", "ecapa_eer_real": "ecapa_similarity",
-}  # fmt: skip
-"""Constants of real speech that give metrics their scale, each with its metric plugin."""
-FACT_TOLERANCE = 1e-3
-"""Relative, and a tenth of it absolute: other machines round the last digits otherwise; another recogniser differs by more."""
 RUNS = "runs"
 """Beside the tables: a folder for each run behind their rows, with the files that the rows are computed from."""
 _COUNTS = ("shots", "steps", "seeds", "speakers", "episodes")
@@ -41,7 +35,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
 
     Args:
         folders: run folders.
-        path: the leaderboard; made if absent. Rows with the same key are replaced.
+        path: the leaderboard; made if absent. Rows with the same key are replaced, if none of their seeds gets lost.
         preliminary: accept fewer than three seeds; the rows' status then says so.
         local: a table of one's own runs: limited and dirty runs are accepted too, and marked.
 
@@ -56,7 +50,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     from benchmark.results.result import read_result
 
     results = [read_result(folder) for folder in folders]
-    _refuse(folders, results, preliminary, local)
+    refuse(folders, results, preliminary, local)
     with locked(path.with_name(f".{path.name}.lock"), f"Waiting for another process that writes {path}."):
         old = _read_or_set_aside(path, local) if path.exists() else []
         if local:
@@ -66,15 +60,11 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
             folders = sorted(found, key=lambda folder: found[folder]["seed"])
             results = [found[folder] for folder in folders]
         new = compute_rows(folders, results)
-        for row in old:
-            if not local and (what := conflict(row, new[0])):
-                raise BenchmarkError(
-                    f"{folders[0].name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}; "
-                    "make it again, or name a table of its own with --table."
-                )
-        keys = {tuple(row[name] for name in KEY) for row in new}
-        rows = sorted([row for row in old if tuple(row[name] for name in KEY) not in keys] + new, key=order)
+        keys = {_key(row) for row in new}
+        kept = [row for row in old if _key(row) not in keys]
+        rows = sorted(kept + new, key=order)
         if not local:
+            _refuse_rows(folders[0], results, new, old, rows, path)
             _keep(folders, path.parent / RUNS)
         names = [*dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE), *COSTS, *PROVENANCE]
         buffer = io.StringIO()
@@ -82,7 +72,50 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
         writer.writeheader()
         writer.writerows(rows)
         write_text(path, buffer.getvalue())
+        if not local:
+            for name in _runs_behind(old) - _runs_behind(rows):
+                shutil.rmtree(path.parent / RUNS / name, ignore_errors=True)
     return new
+
+
+def _refuse_rows(
+    folder: Path, results: Sequence[dict[str, Any]], new: Sequence[dict[str, str]], old: Sequence[dict[str, str]],
+    rows: Sequence[dict[str, str]], path: Path,
+) -> None:  # fmt: skip
+    """Refuse rows that can't stand in this table, or would take others' place with less than those have."""
+    for row in old:
+        if what := conflict(row, new[0]):
+            raise BenchmarkError(
+                f"{folder.name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}; "
+                "make it again, or name a table of its own with --table."
+            )
+    first = new[0]
+    if first["status"] == "ok" and first["algorithm"] not in REFERENCES and (lacking := lacking_references(rows, first)):
+        raise BenchmarkError(
+            f"{path} lacks {', '.join(lacking)} with {MIN_SEEDS} seeds (preset {first['preset']}), without which the rows of "
+            f"{first['algorithm']} have no scale; add those toplines and floors first."
+        )
+    seeds = {result["seed"] for result in results}
+    for name in sorted(_runs_behind(row for row in old if _key(row) in set(map(_key, new)))):
+        if (seed := _seed(run_folder(path, name))) is not None and seed not in seeds:
+            raise BenchmarkError(f"{path} has {first['algorithm']} with seed {seed} too ({name}); name a run of that seed as well.")
+
+
+def _seed(folder: Path | None) -> int | None:
+    """A run's; None if it is gone, or damaged, which is no loss."""
+    from benchmark.results.result import read_result
+
+    with suppress(BenchmarkError):
+        return int(read_result(folder)["seed"]) if folder else None
+    return None
+
+
+def _key(row: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(row[name] for name in KEY)
+
+
+def _runs_behind(rows: Iterable[Mapping[str, str]]) -> set[str]:
+    return {name for row in rows for name in row["run_ids"].split()}
 
 
 def training_tflops(results: Sequence[Mapping[str, Any]]) -> float:
@@ -98,7 +131,7 @@ def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str
     for run_id in dict.fromkeys(run_id for row in rows if row["options"] == options(first) for run_id in row["run_ids"].split()):
         folder = run_folder(path, run_id)
         with suppress(BenchmarkError):  # a damaged run says so when it is asked for
-            if folder is not None and (result := read_result(folder))["seed"] not in seeds and not _differing(result, first):
+            if folder is not None and (result := read_result(folder))["seed"] not in seeds and not differing(result, first):
                 seeds.add(result["seed"])
                 found[folder] = result
     return found
@@ -128,86 +161,6 @@ def _keep(folders: Sequence[Path], place: Path) -> None:
             target = place / folder.name / name
             if target.resolve() != (folder / name).resolve():
                 write_text(target, (folder / name).read_text(encoding="utf-8"))
-
-
-def _refuse(folders: Sequence[Path], results: Sequence[dict[str, Any]], preliminary: bool, local: bool) -> None:
-    first = results[0]
-    for folder, result in zip(folders, results, strict=True):
-        if not local and result["limited"]:
-            raise BenchmarkError(f"{folder.name} is limited (not all test speakers); run it in full before adding it.")
-        if not local and result["git_dirty"] is not False:
-            raise BenchmarkError(f"{folder.name} was made from uncommitted or unknown code; commit, and run it again.")
-        if not local and result.get("outside_plugins"):
-            raise BenchmarkError(
-                f"{folder.name} used {', '.join(result['outside_plugins'])} from outside this repository; "
-                "commit the file into its folder here, and run it again."
-            )
-        if what := _differing(result, first):
-            raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in {what}; only seeds of one configuration make a row.")
-    seeds = [result["seed"] for result in results]
-    if len(set(seeds)) < len(seeds):
-        raise BenchmarkError(f"{', '.join(folder.name for folder in folders)} share a seed; give each seed once.")
-    if len(seeds) < MIN_SEEDS and not (preliminary or local):
-        raise BenchmarkError(f"{folders[0].name} has {len(seeds)} seed(s), a row needs {MIN_SEEDS}; add --preliminary to list it apart.")
-
-
-def _differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """What keeps two runs from being seeds of one row; "" if nothing does."""
-    same = ("dataset", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash", "protocol_version",
-            "metric_versions", "sources")  # fmt: skip
-    names = [name for name in same if result[name] != other[name]] + ["their options"] * (options(result) != options(other))
-    names += [name for name in ("shots", "steps") if result["config"].get(name) != other["config"].get(name)]
-    return next(iter(names), "") or differing_fact(facts_of(result), facts_of(other))
-
-
-def options(result: Mapping[str, Any]) -> str:
-    """Digest of the configuration but for the seed and the grid, which the row shows."""
-    return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
-
-
-def facts_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """The metrics' constants in a ``result.json``; an algorithm's own (``embedding_eer``) are not among them."""
-    return {name: value for name, value in sorted(result["facts"].items()) if name in FACTS and value is not None}
-
-
-def differing_fact(ours: Mapping[str, float], theirs: Mapping[str, float], metrics: Collection[str] | None = None) -> str:
-    """The first fact that both have and that differs, with its two values; "" if there is none.
-
-    Args:
-        ours, theirs: as :func:`facts_of` gives them.
-        metrics: plugins whose facts matter; None for all.
-    """
-    for name in sorted(ours.keys() & theirs.keys()):
-        close = math.isclose(ours[name], theirs[name], rel_tol=FACT_TOLERANCE, abs_tol=FACT_TOLERANCE / 10)
-        if not close and (metrics is None or FACTS[name] in metrics):
-            return f"{name} ({ours[name]:.6g} and {theirs[name]:.6g})"
-    return ""
-
-
-def conflict(row: Mapping[str, str], other: Mapping[str, str]) -> str:
-    """What keeps two rows from standing in one table; "" if nothing does.
-
-    Versions count for the metrics that both have, facts for rows of the same preset: presets may size the recogniser differently.
-
-    Raises:
-        BenchmarkError: a cell was changed by hand.
-    """
-    for name in ("data_version", "manifest_hash", "protocol_version"):
-        if row[name] != other[name]:
-            return f"{name} ({row[name]} and {other[name]})"
-    versions, others = (dict(pair.partition("=")[::2] for pair in each["metric_versions"].split()) for each in (row, other))
-    for name in sorted(versions.keys() & others.keys()):
-        if versions[name] != others[name]:
-            return f"the version of {name} ({versions[name]} and {others[name]})"
-    return differing_fact(_facts_in(row), _facts_in(other)) if row["preset"] == other["preset"] else ""
-
-
-def _facts_in(row: Mapping[str, str]) -> dict[str, float]:
-    pairs = (pair.partition("=")[::2] for pair in row["facts"].split())
-    try:
-        return {name: float(value) for name, value in pairs if name in FACTS}
-    except ValueError as error:
-        raise BenchmarkError(f"The row of {row['algorithm']} holds facts {row['facts']!r}, which are no numbers; restore it.") from error
 
 
 def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
@@ -284,6 +237,8 @@ def read(path: Path) -> list[dict[str, str]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise BenchmarkError(f"There is no readable leaderboard at {path} ({reason}); name a dataset, or a table of 'add'.") from error
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise BenchmarkError(f"{path} has the column {twice[0]!r} twice; restore the file.")
     metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
     if lacking := [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in header]:
         if lacking[0] == IDENTITY[0]:

@@ -8,23 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
-from benchmark.results.leaderboard import (
-    COSTS,
-    IDENTITY,
-    KEY,
-    MIN_SEEDS,
-    PROVENANCE,
-    RUNS,
-    compute_rows,
-    conflict,
-    metrics_in,
-    order,
-    read,
-    run_folder,
-)  # fmt: skip
+from benchmark.results.leaderboard import COSTS, IDENTITY, KEY, PROVENANCE, RUNS, compute_rows, metrics_in, order, read, run_folder
+from benchmark.results.leaderboard_rules import MIN_SEEDS, REFERENCES, conflict, lacking_references, refuse
 
 TOLERANCE = 6e-4
 """Relative or absolute: other versions of NumPy may round a bootstrap's fourth decimal the other way."""
+LAST_DIGIT = 1.01e-4
+"""The same for costs, which are plain means."""
 
 
 @dataclass
@@ -59,6 +49,9 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Repor
         report.problems.append(f"{path} has no rows.")
         return report
     _check_form(path, rows, report, local)
+    if not local:
+        _check_scale(path, rows, report)
+        _check_runs(path, rows, report)
     groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault(row["run_ids"], []).append(row)
@@ -72,7 +65,7 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Repor
                 report.problems.append(f"{path} names the run {lost}, which is not in {path.parent / RUNS}; restore one of them.")
             continue
         try:
-            _recompute(path, members, found, report)
+            _recompute(path, members, found, report, local)
         except BenchmarkError as error:
             report.problems.append(str(error))
     return report
@@ -108,30 +101,56 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Report, local: b
                 report.problems.append(f"{where}: {metric} is outside its interval.")
 
 
+def _check_scale(path: Path, rows: list[dict[str, str]], report: Report) -> None:
+    """Rows that may be cited need toplines and floors."""
+    for row in {row["algorithm"]: row for row in rows if row["status"] == "ok" and row["algorithm"] not in REFERENCES}.values():
+        if lacking := lacking_references(rows, row):
+            report.problems.append(f"{path}: {row['algorithm']} may be cited, but has no three seeds of {', '.join(lacking)} for scale.")
+
+
+def _check_runs(path: Path, rows: list[dict[str, str]], report: Report) -> None:
+    """Every run kept for this table has its rows: deleted ones leave it behind."""
+    named = {name for row in rows for name in row["run_ids"].split()}
+    datasets = {name.partition("-")[0] for name in named}
+    for folder in sorted((path.parent / RUNS).glob("*/result.json")):
+        name = folder.parent.name
+        if name not in named and name.partition("-")[0] in datasets:
+            report.problems.append(f"{path} has no row of {name}, which is kept in {path.parent / RUNS}; restore its rows, or delete it.")
+
+
 def _number(cell: str) -> float:
     return float(cell) if cell else math.nan
 
 
-def _recompute(path: Path, members: list[dict[str, str]], folders: list[Path], report: Report) -> None:
+def _recompute(path: Path, members: list[dict[str, str]], folders: list[Path], report: Report, local: bool) -> None:
     from benchmark.results.result import read_result
 
     results = [read_result(folder) for folder in folders]
+    refuse(folders, results, preliminary=True, local=local)
     again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results)}
-    inexact = {name for metric in metrics_in(members) for name in (metric, f"{metric}_lo", f"{metric}_hi")} | set(COSTS)
+    inexact = {name for metric in metrics_in(members) for name in (metric, f"{metric}_lo", f"{metric}_hi")}
+    there = {(row["shots"], row["steps"]) for row in members}
+    report.problems += [
+        f"{path} lacks the row of {members[0]['algorithm']} at {shots} shots and {steps} steps, which its runs have."
+        for shots, steps in again.keys() - there
+    ]
     for row in members:
         name = f"{path}, the row of {row['algorithm']} at {row['shots']} shots and {row['steps']} steps"
         fresh = again.get((row["shots"], row["steps"]))
         if fresh is None:
             report.problems.append(f"{name}: its runs have no such shots and steps.")
             continue
-        wrong = [name for name in row if not _same(row[name], fresh.get(name, ""), name in inexact)]
+        wrong = [
+            name for name in dict.fromkeys([*row, *fresh])
+            if not _same(row.get(name, ""), fresh.get(name, ""), TOLERANCE if name in inexact else LAST_DIGIT if name in COSTS else 0)
+        ]  # fmt: skip
         for column in wrong:
-            report.problems.append(f"{name}: {column} is {row[column]!r}, its runs give {fresh.get(column, '')!r}.")
+            report.problems.append(f"{name}: {column} is {row.get(column, '')!r}, its runs give {fresh.get(column, '')!r}.")
         report.recomputed += not wrong
 
 
-def _same(cell: str, fresh: str, inexact: bool) -> bool:
+def _same(cell: str, fresh: str, tolerance: float) -> bool:
     """Equal; of numbers that another machine may round otherwise, nearly so."""
-    if cell == fresh or not (inexact and cell and fresh):
+    if cell == fresh or not (tolerance and cell and fresh):
         return cell == fresh
-    return math.isclose(float(cell), float(fresh), rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return math.isclose(float(cell), float(fresh), rel_tol=tolerance, abs_tol=tolerance)

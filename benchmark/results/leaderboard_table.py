@@ -12,7 +12,7 @@ from pathlib import Path
 
 from benchmark.config import said
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.results.leaderboard import is_number, metrics_in, read
+from benchmark.results.leaderboard import is_number, metrics_in, read, run_folder
 
 HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""
@@ -141,8 +141,14 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str]) -> list[str]
     return [*lines, "Columns and metrics are defined in leaderboards/README.md."]
 
 
-def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None = None) -> str:
+def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None = None, committed: bool = True) -> str:
     """BibTeX for an algorithm's rows, and what they were made from.
+
+    Args:
+        path: the CSV file.
+        algorithm: or one of its configurations, ``reptile:d37ca7c2``.
+        shots, steps: only rows with so many.
+        committed: the table is one of the benchmark's; of another the entry says so.
 
     Raises:
         BenchmarkError: there is no readable table.
@@ -170,6 +176,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
     first = mine[0]
     runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
+    origin = _commits(path, runs) + ("" if committed else f", from {path.name}, which is no table of the benchmark's repository")
     place = [f"{count} {what}" for count, what in ((shots, "shots"), (steps, "steps")) if count is not None]
     suffix = f"-{first['options']}" * (len({_who(row) for row in every}) > 1) + "".join(f"-{each.replace(' ', '-')}" for each in place)
     return "\n".join([
@@ -178,9 +185,18 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         f"  title = {{Few-Shot {{TTS}} Benchmark: {_escaped(algorithm)} on {path.stem}{''.join(f', {each}' for each in place)}}},",
         f"  year = {{{RELEASED}}},",
         f"  note = {{Version {__version__}, protocol {first['protocol_version']}, data {first['data_version']}, "
-        f"episodes {first['manifest_hash'][:12]}, preset {first['preset']}; runs {_escaped(', '.join(runs))}}},",
+        f"episodes {first['manifest_hash'][:12]}, preset {first['preset']}{_escaped(origin)}; runs {_escaped(', '.join(runs))}}},",
         "}",
     ])  # fmt: skip
+
+
+def _commits(path: Path, runs: Sequence[str]) -> str:
+    """The code that the runs were made with, where they are at hand."""
+    from benchmark.results.result import read_result
+
+    folders = [folder for run_id in runs if (folder := run_folder(path, run_id)) is not None]
+    commits = dict.fromkeys(str(read_result(folder)["git_commit"])[:12] for folder in folders)
+    return f", code {', '.join(commits)}" * bool(commits)
 
 
 def _labels(rows: Sequence[dict[str, str]]) -> str:

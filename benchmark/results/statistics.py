@@ -211,6 +211,7 @@ class Comparison:
             freedom): flipping speakers alone takes what one pretraining does to all of them for certain. NaN where so few speakers
             can't give one of .05, and where ours are theirs to the digit: models not yet adapted, say.
         speakers: that both have.
+        seeds: that both have.
     """
 
     difference: Estimate
@@ -219,6 +220,7 @@ class Comparison:
     effect: float
     p: float
     speakers: int
+    seeds: int
 
 
 def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_better: bool) -> Comparison:
@@ -237,7 +239,7 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_bet
     both["better"] = (1 + sign) / 2
     scored = _with_seed(both).dropna(subset=["difference"])
     differences = scored.groupby(["speaker", "seed", "episode"])["difference"].mean().groupby("speaker").mean().to_numpy(float)
-    count, effect, p = len(differences), np.nan, np.nan
+    count, seeds, effect, p = len(differences), scored["seed"].nunique(), np.nan, np.nan
     middle = float(stats.trim_mean(differences, 0.25)) if count else np.nan
     if count > 1:
         mean, spread = float(differences.mean()), float(differences.std(ddof=1))
@@ -245,9 +247,9 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_bet
     if 2.0 ** (1 - count) <= SIGNIFICANT and differences.any():
         test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=PERMUTATIONS, random_state=0)
         p = float(test.pvalue)
-        if scored["seed"].nunique() > 1 and (crossed := _spread(scored, "difference")).variance > 0:
+        if seeds > 1 and (crossed := _spread(scored, "difference")).variance > 0:
             p = max(p, float(2 * stats.t.sf(abs(mean) / np.sqrt(crossed.variance), crossed.freedom)))
-    return Comparison(estimate(both, "difference"), estimate(both, "better"), middle, effect, p, count)
+    return Comparison(estimate(both, "difference"), estimate(both, "better"), middle, effect, p, count, seeds)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -1,0 +1,120 @@
+"""What may stand in a row, and in one leaderboard with others."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import BenchmarkError
+from benchmark.files import digest_of
+
+MIN_SEEDS = 3
+REFERENCES = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
+"""Toplines and floors, without which a score has no scale."""
+SETTING = ("preset", "backbone", "vocoder")
+"""What a method has in common with the references that give it its scale."""
+FACTS = {
+    "per_real": "per", "same": "speaker_similarity", "different": "speaker_similarity", "eer_real": "speaker_similarity",
+    "ecapa_same": "ecapa_similarity", "ecapa_different": "ecapa_similarity", "ecapa_eer_real": "ecapa_similarity",
+}  # fmt: skip
+"""Constants of real speech that give metrics their scale, each with its metric plugin."""
+FACT_TOLERANCE = 1e-3
+"""Relative, and a tenth of it absolute: other machines round the last digits otherwise; another recogniser differs by more."""
+
+
+def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], preliminary: bool, local: bool) -> None:
+    """Refuse runs that can't be pooled into rows.
+
+    Args:
+        folders, results: of the runs.
+        preliminary: fewer than three seeds are accepted.
+        local: for a table of one's own runs, in which limited and dirty ones may stand.
+
+    Raises:
+        BenchmarkError: says which run, and why.
+    """
+    first = results[0]
+    for folder, result in zip(folders, results, strict=True):
+        if not local and result["limited"]:
+            raise BenchmarkError(f"{folder.name} is limited (not all test speakers); run it in full before adding it.")
+        if not local and result["git_dirty"] is not False:
+            raise BenchmarkError(f"{folder.name} was made from uncommitted or unknown code; commit, and run it again.")
+        if not local and result.get("outside_plugins"):
+            raise BenchmarkError(
+                f"{folder.name} used {', '.join(result['outside_plugins'])} from outside this repository; "
+                "commit the file into its folder here, and run it again."
+            )
+        if what := differing(result, first):
+            raise BenchmarkError(f"{folder.name} and {folders[0].name} differ in {what}; only seeds of one configuration make a row.")
+    seeds = [result["seed"] for result in results]
+    if len(set(seeds)) < len(seeds):
+        raise BenchmarkError(f"{', '.join(folder.name for folder in folders)} share a seed; give each seed once.")
+    if len(seeds) < MIN_SEEDS and not (preliminary or local):
+        raise BenchmarkError(f"{folders[0].name} has {len(seeds)} seed(s), a row needs {MIN_SEEDS}; add --preliminary to list it apart.")
+
+
+def differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What keeps two runs from being seeds of one row; "" if nothing does."""
+    same = ("dataset", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash", "protocol_version",
+            "metric_versions", "sources")  # fmt: skip
+    names = [name for name in same if result[name] != other[name]] + ["their options"] * (options(result) != options(other))
+    names += [name for name in ("shots", "steps") if result["config"].get(name) != other["config"].get(name)]
+    return next(iter(names), "") or differing_fact(facts_of(result), facts_of(other))
+
+
+def options(result: Mapping[str, Any]) -> str:
+    """Digest of the configuration but for the seed and the grid, which the row shows."""
+    return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
+
+
+def facts_of(result: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics' constants in a ``result.json``; an algorithm's own (``embedding_eer``) are not among them."""
+    return {name: value for name, value in sorted(result["facts"].items()) if name in FACTS and value is not None}
+
+
+def differing_fact(ours: Mapping[str, float], theirs: Mapping[str, float], metrics: Collection[str] | None = None) -> str:
+    """The first fact that both have and that differs, with its two values; "" if there is none.
+
+    Args:
+        ours, theirs: as :func:`facts_of` gives them.
+        metrics: plugins whose facts matter; None for all.
+    """
+    for name in sorted(ours.keys() & theirs.keys()):
+        close = math.isclose(ours[name], theirs[name], rel_tol=FACT_TOLERANCE, abs_tol=FACT_TOLERANCE / 10)
+        if not close and (metrics is None or FACTS[name] in metrics):
+            return f"{name} ({ours[name]:.6g} and {theirs[name]:.6g})"
+    return ""
+
+
+def lacking_references(rows: Sequence[Mapping[str, str]], row: Mapping[str, str]) -> list[str]:
+    """Toplines and floors of a row's preset, backbone and vocoder that a table lacks or has fewer seeds of than a citable row needs."""
+    found = {other["algorithm"] for other in rows if other["status"] == "ok" and all(other[name] == row[name] for name in SETTING)}
+    return [name for name in REFERENCES if name not in found]
+
+
+def conflict(row: Mapping[str, str], other: Mapping[str, str]) -> str:
+    """What keeps two rows from standing in one table; "" if nothing does.
+
+    Versions count for the metrics that both have, facts for rows of the same preset: presets may size the recogniser differently.
+
+    Raises:
+        BenchmarkError: a cell was changed by hand.
+    """
+    for name in ("data_version", "manifest_hash", "protocol_version"):
+        if row[name] != other[name]:
+            return f"{name} ({row[name]} and {other[name]})"
+    versions, others = (dict(pair.partition("=")[::2] for pair in each["metric_versions"].split()) for each in (row, other))
+    for name in sorted(versions.keys() & others.keys()):
+        if versions[name] != others[name]:
+            return f"the version of {name} ({versions[name]} and {others[name]})"
+    return differing_fact(_facts_in(row), _facts_in(other)) if row["preset"] == other["preset"] else ""
+
+
+def _facts_in(row: Mapping[str, str]) -> dict[str, float]:
+    pairs = (pair.partition("=")[::2] for pair in row["facts"].split())
+    try:
+        return {name: float(value) for name, value in pairs if name in FACTS}
+    except ValueError as error:
+        raise BenchmarkError(f"The row of {row['algorithm']} holds facts {row['facts']!r}, which are no numbers; restore it.") from error
