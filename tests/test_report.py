@@ -165,6 +165,16 @@ def test_a_speakers_name_cannot_lead_to_other_files(tmp_path: Path) -> None:
     assert sounds.sentences(board, lambda _: None, 1, 1, lambda _: None) == ([], 0)
 
 
+def test_all_are_heard_of_one_seed(tmp_path: Path) -> None:
+    """Another pretraining speaks otherwise: beside each other stand the models of one."""
+    lengths = {0: 0.6, 1: 0.9, 2: 1.2}
+    runs = [make_run(tmp_path, name, seed, seconds=lengths[seed], speakers=("anna",), shots=(5,), steps=(5,))
+            for name, seeds in (("a", (2, 1, 0)), ("b", (1, 2))) for seed in seeds]  # fmt: skip
+    (board,) = boards(runs, 1)
+    (sentence,), _ = sounds.sentences(board, lambda _: None, 10**7, 0, lambda _: None)
+    assert [[round(clip.seconds, 1) for clip in clips if clip] for _, clips in sentence.adapted] == [[0.9], [0.9]]
+
+
 def test_other_sentences_and_other_corpora_are_not_mixed_in(tmp_path: Path) -> None:
     one, other = make_run(tmp_path, "a", speakers=("anna",)), make_run(tmp_path, "b", speakers=("anna",), utterance="v")
     (board,) = boards([one, other], 1)

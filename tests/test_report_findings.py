@@ -83,6 +83,17 @@ def test_only_methods_of_the_same_seeds_are_ranked(tmp_path: Path) -> None:
     text = (tmp_path / "report.html").read_text()
     assert "which rest on 3 seeds, for other seeds are other models: <span class=\"score\"><strong>also</strong>" in text
     assert ", 20 steps, 1 seed" in text and "no_adaptation (floor, 1 seed)" in text
+    assert "once (1 seed)</button>" in text and "a</button>" in text, "the curves' legend says so too"
+
+
+def test_runs_of_unlike_presets_and_budgets_are_said(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "a", audio=False), make_run(tmp_path, "b", audio=False, preset="paper")]
+    result = json.loads((runs[1] / "result.json").read_text())
+    result["training"]["flops"] *= 100
+    (runs[1] / "result.json").write_text(json.dumps(result))
+    assert main(["report", *map(str, runs), "--cache", str(tmp_path), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 0
+    text = (tmp_path / "page.html").read_text()
+    assert "of several presets, paper and small" in text and "Trained for unlike budgets" in text
 
 
 def test_scores_on_different_scales_are_not_ranked_and_said_so(tmp_path: Path) -> None:

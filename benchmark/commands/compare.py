@@ -59,8 +59,10 @@ def run(args: argparse.Namespace) -> int:
     _print_table(chosen[0].results[0]["dataset"], lines, metrics)
     for sentence in comparison.verdicts(lines):
         print(sentence)
-    notes = (comparison.failures_note(chosen, metrics, args.shots, steps), comparison.seeds_note(chosen, lines),
-             comparison.power_note(lines), comparison.budget_note(chosen))  # fmt: skip
+    notes = (
+        comparison.failures_note(chosen, metrics, args.shots, steps), comparison.seeds_note(chosen, lines), comparison.power_note(lines),
+        comparison.budget_note(chosen), comparison.limited_note(chosen),
+    )  # fmt: skip
     print("\n".join(note for note in notes if note))
     compared = {(line.first, line.second, line.metric) for line in lines}
     for one, other in combinations(chosen, 2):

@@ -14,7 +14,7 @@ from benchmark import registry
 from benchmark import workers as processes
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.progress import progress
-from benchmark.results.comparison import Contender, pooled
+from benchmark.results.comparison import Contender, counted, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, metric_columns, read_costs
 from benchmark.results.leaderboard import compute_rows, metrics_in
 from benchmark.results.leaderboard_rules import FACTS, differing_fact, facts_of
@@ -63,6 +63,11 @@ class Board:
     def role(self, name: str) -> str:
         """What gives the scale is a "topline" or a "floor"; a method has no role, ""."""
         return "" if self.uses_support(name) else "topline" if name in self.toplines else "floor"
+
+    def fewer_seeds(self, name: str) -> str:
+        """How many seeds a contender has, "1 seed", where others have more; "" elsewhere."""
+        counts = {one.name: len({result["seed"] for result in one.results}) for one in self.contenders}
+        return counted(counts[name], "seed") if counts[name] < max(counts.values()) else ""
 
     def unlike(self) -> dict[str, str]:
         """Metric plugins whose constants differ between contenders, with a constant and its values: their scores can't be compared."""

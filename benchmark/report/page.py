@@ -19,6 +19,7 @@ from benchmark.report import charts, figures, sounds, tables
 from benchmark.report.boards import Board
 from benchmark.report.findings import Findings, findings
 from benchmark.report.words import label, listed, plain
+from benchmark.results.comparison import budget_note
 
 SPOKEN = 9_000_000
 """Characters of speech and spectrograms in a page, so that with ten algorithms the rest keeps it under 15 MB."""
@@ -65,7 +66,8 @@ class Part:
         """What must not be overlooked."""
         results = [result for contender in self.board.contenders for result in contender.results]
         statuses, alike = self.statuses, "All rows are" if len(self.statuses) == 1 else "Rows marked"
-        because = {"preliminary": "they rest on fewer than three seeds", "limited": "they do not cover all test speakers"}
+        because = {"preliminary": "they rest on fewer than three seeds, and an interval of one leaves out what another pretraining changes",
+                   "limited": "they do not cover all test speakers"}  # fmt: skip
         synthetic = "These are synthetic voices: nothing here says anything about speech, and none of it may be cited so."
         said = {
             synthetic: any(result["synthetic"] for result in results),
@@ -74,7 +76,9 @@ class Part:
             "Some runs used plugins from outside the benchmark's repository.": any(result.get("outside_plugins") for result in results),
         }  # fmt: skip
         unlike = [_unlike(self.board, plugin, what) for plugin, what in self.board.unlike().items()]
-        return [sentence for sentence, holds in said.items() if holds] + unlike
+        presets = {result["preset"] for result in results}
+        said[f"These runs are of several presets, {listed(sorted(presets))}: models may differ in size, and budgets."] = len(presets) > 1
+        return [sentence for sentence, holds in said.items() if holds] + [*filter(None, [budget_note(self.board.contenders)])] + unlike
 
 
 def _unlike(board: Board, plugin: str, what: str) -> str:
@@ -101,7 +105,8 @@ def build(boards: Sequence[Board], cache: Path) -> str:
 def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
     with progress(f"Speech of {board.dataset}", 1.0) as show:
         sentences, speaking = sounds.sentences(board, text, limit, PICTURED, show)
-    keys = figures.legend(figures.adapting(board))
+    adapting = [(index, f"{name} ({few})" if (few := board.fewer_seeds(name)) else name) for index, name in figures.adapting(board)]
+    keys = figures.legend(adapting)
     return Part(
         board, findings(board), tables.leaderboard(board), tables.meanings(board), tables.differences(board), keys,
         figures.curves(board), figures.costs(board),

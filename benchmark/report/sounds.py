@@ -6,7 +6,7 @@ import base64
 import io
 import struct
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import torch
 from benchmark.errors import BenchmarkError
 from benchmark.mel import LOG_FLOOR, MelSpec, log_mel
 from benchmark.report.boards import Board
-from benchmark.results.comparison import Contender, counted
+from benchmark.results.comparison import Contender, common_seeds, counted
 
 COMPRESSION = 0.5
 """Of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
@@ -101,7 +101,8 @@ def sentences(
     Raises:
         BenchmarkError: an audio file can't be read.
     """
-    files = {contender.name: _kept(contender) for contender in board.contenders}
+    seeds = common_seeds(board.contenders)
+    files = {contender.name: _kept(contender, seeds[:1]) for contender in board.contenders}
     speakers = sorted({speaker for own in files.values() for speaker, *_ in own})
     found: list[Sentence] = []
     size = 0
@@ -119,10 +120,12 @@ _Files = dict[tuple[str, int, int], tuple[str, Path]]
 """(speaker, shots, steps) to (utterance, file)."""
 
 
-def _kept(contender: Contender) -> _Files:
-    """The speech that a contender's run with most of it kept: the first query of each speaker's first episode."""
+def _kept(contender: Contender, seeds: Collection[int]) -> _Files:
+    """The first query of each speaker's first episode, from the contender's run that kept most speech; of these seeds, if any are given."""
     every: list[_Files] = [{}]
     for folder, result in zip(contender.folders, contender.results, strict=True):
+        if seeds and result["seed"] not in seeds:
+            continue
         # Listed, and not made from speakers' names: a name can't lead out of the folder.
         names = {path.name: path for path in (folder / "audio").glob("*.wav")}
         frame = contender.episodes

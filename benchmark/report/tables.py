@@ -148,7 +148,7 @@ def speakers(board: Board) -> list[tuple[str, Table]]:
         entries = [
             Entry(Cell(speaker, speaker), [_mean(own.get(speaker, math.nan), places) for own in means.values()]) for speaker in names
         ]
-        columns = [Column(name, board.role(name), arrow(board, metric)) for name in means]
+        columns = [Column(name, board.role(name) or board.fewer_seeds(name), arrow(board, metric)) for name in means]
         tables.append((metric, Table([Column("speaker"), *columns], entries)))
     return tables
 

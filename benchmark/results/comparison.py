@@ -280,18 +280,21 @@ def power_note(lines: Sequence[Line]) -> str:
 
 
 def budget_note(chosen: Sequence[Contender]) -> str:
-    """Says so where methods were trained for unlike amounts of compute, or scored on some speakers only; "" elsewhere."""
+    """Says so where methods were trained for unlike amounts of compute; "" elsewhere."""
     from benchmark.results.leaderboard import training_tflops
 
     spent = {one.name: training_tflops(one.results) for one in chosen}
     trained = {name: tflops for name, tflops in spent.items() if tflops > 0}
-    notes = []
-    if trained and max(trained.values()) > UNLIKE * min(trained.values()):
-        each = ", ".join(f"{name} {tflops:.3g} TFLOP" for name, tflops in trained.items())
-        notes.append(f"Trained for unlike budgets, to which a difference may be due: {each}.")
-    if limited := [one.name for one in chosen if any(result["limited"] for result in one.results)]:
-        notes.append(f"Not run on all test speakers: {', '.join(limited)}.")
-    return " ".join(notes)
+    if not trained or max(trained.values()) <= UNLIKE * min(trained.values()):
+        return ""
+    each = ", ".join(f"{name} {tflops:.3g} TFLOP" for name, tflops in trained.items())
+    return f"Trained for unlike budgets, to which a difference may be due: {each}."
+
+
+def limited_note(chosen: Sequence[Contender]) -> str:
+    """Says so where some were scored on some speakers only; "" elsewhere."""
+    limited = [one.name for one in chosen if any(result["limited"] for result in one.results)]
+    return f"Not run on all test speakers: {', '.join(limited)}." if limited else ""
 
 
 def seeds_note(chosen: Sequence[Contender], lines: Sequence[Line]) -> str:

@@ -135,6 +135,13 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str]) -> list[str]
     if "per" in metrics:
         lines.append("per: its recogniser errs on real speech too; read it against the row of ground_truth.")
     lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if any(row["status"] == status for row in rows)]
+    for name in ("preset", "backbone", "vocoder"):
+        kinds: dict[str, dict[str, None]] = {}
+        for row in rows:
+            kinds.setdefault(row[name], {})[row["algorithm"]] = None
+        if len(kinds) > 1:
+            each = "; ".join(f"{kind}: {', '.join(those)}" for kind, those in kinds.items())
+            lines.append(f"Not all rows have one {name}, so don't rank them together ({each}).")
     if any(row["synthetic"] == "true" for row in rows):
         lines.append("synthetic voices: not to be cited as speech.")
     lines += configurations(rows)
