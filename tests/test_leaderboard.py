@@ -259,6 +259,20 @@ def test_deleted_rows_are_found_out_by_their_runs(tmp_path: Path) -> None:
     assert check(table).problems == [] and len(list((tmp_path / "runs").iterdir())) == 3
 
 
+def test_neither_ones_own_runs_nor_another_tables_are_taken_for_idle(tmp_path: Path) -> None:
+    """A table may stand beside the folder that runs are made in, and two tables beside one folder."""
+    first = [make_run(tmp_path / "runs", seed) for seed in range(3)]
+    (first[0] / "config.yaml").touch()
+    again = [make_run(tmp_path / "again", seed, sources={"algorithm": "new"}) for seed in range(3)]
+    add(first, tmp_path / "d.csv")
+    add(again, tmp_path / "d.csv")
+    assert [folder.is_dir() for folder in first] == [True, False, False]
+    assert check(tmp_path / "d.csv").problems == []
+    add(again, tmp_path / "e.csv")
+    add([make_run(tmp_path / "newest", seed, sources={"algorithm": "newest"}) for seed in range(3)], tmp_path / "d.csv")
+    assert check(tmp_path / "e.csv").problems == [] == check(tmp_path / "d.csv").problems
+
+
 def test_rows_give_way_only_to_rows_of_all_their_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "d.csv"
     folders = [make_run(tmp_path, seed) for seed in range(4)]

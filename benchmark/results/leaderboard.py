@@ -26,6 +26,7 @@ PROVENANCE = (
 )  # fmt: skip
 RUNS = "runs"
 """Beside the tables: a folder for each run behind their rows, with the files that the rows are computed from."""
+_KEPT = ("result.json", EPISODES_FILE, COSTS_FILE)
 _COUNTS = ("shots", "steps", "seeds", "speakers", "episodes")
 KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
 
@@ -73,8 +74,8 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
         writer.writerows(rows)
         write_text(path, buffer.getvalue())
         if not local:
-            for name in _runs_behind(old) - _runs_behind(rows):
-                shutil.rmtree(path.parent / RUNS / name, ignore_errors=True)
+            for folder in idle_runs(path, _runs_behind(old)):
+                shutil.rmtree(folder, ignore_errors=True)
     return new
 
 
@@ -155,9 +156,19 @@ def order(row: dict[str, str]) -> tuple[object, ...]:
     return row["status"] != "ok", row["algorithm"], row["options"], row["preset"], int(row["shots"]), int(row["steps"])
 
 
+def idle_runs(path: Path, names: Iterable[str]) -> list[Path]:
+    """Of the runs kept beside a table, those of these names that neither it nor another table there names.
+
+    A run's own folder, with its checkpoints, is not meant, wherever the table stands.
+    """
+    tables = "".join(table.read_text(encoding="utf-8", errors="replace") for table in sorted(path.parent.glob("*.csv")))
+    folders = [path.parent / RUNS / name for name in sorted(names) if name not in tables]
+    return [folder for folder in folders if folder.is_dir() and all(file.name in _KEPT for file in folder.iterdir())]
+
+
 def _keep(folders: Sequence[Path], place: Path) -> None:
     for folder in folders:
-        for name in ("result.json", EPISODES_FILE, COSTS_FILE):
+        for name in _KEPT:
             target = place / folder.name / name
             if target.resolve() != (folder / name).resolve():
                 write_text(target, (folder / name).read_text(encoding="utf-8"))

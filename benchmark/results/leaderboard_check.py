@@ -8,7 +8,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
-from benchmark.results.leaderboard import COSTS, IDENTITY, KEY, PROVENANCE, RUNS, compute_rows, metrics_in, order, read, run_folder
+from benchmark.results.leaderboard import (
+    COSTS,
+    IDENTITY,
+    KEY,
+    PROVENANCE,
+    RUNS,
+    compute_rows,
+    idle_runs,
+    metrics_in,
+    order,
+    read,
+    run_folder,
+)
 from benchmark.results.leaderboard_rules import MIN_SEEDS, REFERENCES, conflict, lacking_references, refuse
 
 TOLERANCE = 6e-4
@@ -109,13 +121,11 @@ def _check_scale(path: Path, rows: list[dict[str, str]], report: Report) -> None
 
 
 def _check_runs(path: Path, rows: list[dict[str, str]], report: Report) -> None:
-    """Every run kept for this table has its rows: deleted ones leave it behind."""
-    named = {name for row in rows for name in row["run_ids"].split()}
-    datasets = {name.partition("-")[0] for name in named}
-    for folder in sorted((path.parent / RUNS).glob("*/result.json")):
-        name = folder.parent.name
-        if name not in named and name.partition("-")[0] in datasets:
-            report.problems.append(f"{path} has no row of {name}, which is kept in {path.parent / RUNS}; restore its rows, or delete it.")
+    """Every run kept for these tables has its rows: deleted ones leave it behind."""
+    datasets = {name.partition("-")[0] for row in rows for name in row["run_ids"].split()}
+    every = {folder.name for folder in (path.parent / RUNS).glob("*") if folder.name.partition("-")[0] in datasets}
+    for folder in idle_runs(path, every):
+        report.problems.append(f"{path} has no row of {folder.name}, which is kept in {folder.parent}; restore its rows, or delete it.")
 
 
 def _number(cell: str) -> float:
