@@ -147,7 +147,11 @@ def test_wide_tables_scroll_by_themselves_and_by_keyboard(page: Any) -> None:
     region = page.locator("#board1-table .scroll")
     region.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelector('#board1-table .scroll').scrollLeft > 0")
+    for _ in range(100):  # in Python: the page's policy forbids what Playwright polls with
+        if scrolled := page.evaluate("document.querySelector('#board1-table .scroll').scrollLeft"):
+            break
+        page.wait_for_timeout(50)
+    assert scrolled > 0
     assert page.evaluate("document.documentElement.scrollLeft") == 0
     # The heading of a row stays in sight.
     assert region.locator("tbody tr:visible th").first.bounding_box()["x"] >= 0

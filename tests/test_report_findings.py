@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,11 +70,11 @@ def test_what_has_other_seeds_is_no_tie(tmp_path: Path) -> None:
 
 def test_only_methods_of_the_same_seeds_are_ranked(tmp_path: Path) -> None:
     """Their values are means over all their seeds, and another pretraining moves all of them."""
-    speakers = [f"s{n}" for n in range(8)]
-    runs = [make_run(tmp_path, name, seed, gain=gain, speakers=speakers, audio=False)
+    small: dict[str, Any] = {"speakers": [f"s{n}" for n in range(8)], "steps": (20,), "audio": False}
+    runs = [make_run(tmp_path, name, seed, gain=gain, shots=(5,), **small)
             for name, gain in (("a", 0.4), ("worse", 0.1)) for seed in range(3)]  # fmt: skip
-    single = [make_run(tmp_path, name, gain=gain, speakers=speakers, audio=False) for name, gain in (("also", 0.9), ("once", 0.6))]
-    floor = make_run(tmp_path, "no_adaptation", gain=0.0, shots=(0,), speakers=speakers, audio=False)
+    single = [make_run(tmp_path, name, gain=gain, shots=(5,), **small) for name, gain in (("also", 0.9), ("once", 0.6))]
+    floor = make_run(tmp_path, "no_adaptation", gain=0.0, shots=(0,), **small)
     found = findings(boards([*runs, *single, floor], 1)[0])
     assert found is not None and [[score.name for score in group] for group in found.groups] == [["a"], ["worse"]]
     assert found.seeds == 3 and [(score.name, score.seeds) for score in found.others] == [("also", 1), ("once", 1)] and found.absent == []
