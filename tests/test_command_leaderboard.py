@@ -92,8 +92,12 @@ def test_runs_go_to_their_datasets_table_unless_told_otherwise(
     monkeypatch.setattr(leaderboard, "add", add)
     assert cli.main(["leaderboard", "add", "one", "two"]) == 0
     assert cli.main(["leaderboard", "add", "one", "--table", "mine.csv", "--preliminary"]) == 0
+    assert cli.main(["leaderboard", "add", "one", "--table", "of-one"]) == 0
     assert calls == [
         ([Path("one"), Path("two")], tables / "of_one.csv", False),
         ([Path("one")], Path("mine.csv"), True),
+        ([Path("one")], tables / "of_one.csv", False),
     ]
     assert "mine.csv: 2 rows of reptile." in capsys.readouterr().out
+    assert cli.main(["leaderboard", "add", "one", "--table", "of_two"]) == 2
+    assert "must be a file that ends in .csv, or of_one, whose runs these are, not 'of_two'" in capsys.readouterr().err

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +27,11 @@ from tests.cli_helpers import refused
 
 def make_run(
     root: Path, seed: int = 0, clean: bool = True, facts: Mapping[str, float] | None = None, tuned: Mapping[str, Any] | None = None,
-    **changes: Any,
+    steps: Sequence[int] = (0, 5), **changes: Any,
 ) -> Path:  # fmt: skip
     identity = RunIdentity(**{
         "dataset": "d", "algorithm": "no_adaptation", "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
-        "config": {"seed": seed, "shots": [5], "steps": [0, 5], "algo": {"name": "no_adaptation"}}, "sources": {"algorithm": "x"},
+        "config": {"seed": seed, "shots": [5], "steps": [*steps], "algo": {"name": "no_adaptation"}}, "sources": {"algorithm": "x"},
         "metric_versions": {"mcd": "1"}, "data_version": "dv", "manifest_hash": "mh", "protocol_version": "1",
         "synthetic": False, "limited": False, **changes,
     })  # fmt: skip
@@ -40,11 +40,11 @@ def make_run(
     for speaker in range(4):
         generator = np.random.default_rng([seed, speaker])
         rows, costs = [], []
-        for steps in (0, 5):
-            value = {"mcd": 9.0 - steps / 5 + float(generator.normal(scale=0.2)) + speaker / 10}
-            rows.append(EpisodeRow(f"s{speaker}", 0, 5, steps, "u0", value, flops=steps * 10, stored_parameters=7))
-            rows.append(EpisodeRow(f"s{speaker}", 0, 5, steps, "u1", {"mcd": float("nan")}, {"mcd": "silent"}))
-            costs.append(CostRow(f"s{speaker}", 0, 5, steps, 0.5 * steps))
+        for step in steps:
+            value = {"mcd": 9.0 - step / 5 + float(generator.normal(scale=0.2)) + speaker / 10}
+            rows.append(EpisodeRow(f"s{speaker}", 0, 5, step, "u0", value, flops=step * 10, stored_parameters=7))
+            rows.append(EpisodeRow(f"s{speaker}", 0, 5, step, "u1", {"mcd": float("nan")}, {"mcd": "silent"}))
+            costs.append(CostRow(f"s{speaker}", 0, 5, step, 0.5 * step))
         log.append(rows, costs)
     facts = facts or {"same": 0.9, "embedding_eer": 0.1}
     write_result(folder, identity, facts, {"flops": 2e12, "steps": 10, "seconds": 1.0, "budget_flops": 2e12}, 3.0, tuned)
@@ -107,7 +107,9 @@ def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:
     table = tmp_path / "d.csv"
     add([make_run(tmp_path)], table, preliminary=True)
     with pytest.raises(BenchmarkError, match="data_version"):
-        add([make_run(tmp_path, data_version="new")], table, preliminary=True)
+        add([make_run(tmp_path, algorithm="anil", data_version="new")], table, preliminary=True)
+    add([make_run(tmp_path, data_version="new")], table, preliminary=True)
+    assert {row["data_version"] for row in read(table)} == {"new"}, "made again, all of it"
 
 
 def test_rows_hold_facts_and_refuse_others_for_the_same_metrics(tmp_path: Path) -> None:
@@ -252,37 +254,35 @@ def test_deleted_rows_are_found_out_by_their_runs(tmp_path: Path) -> None:
     add([make_run(tmp_path / "own", algorithm="anil")], table, preliminary=True)
     table.write_text(before)
     (problem,) = check(table).problems
-    assert "has no row of d-anil-" in problem
-    # Adding leaves none behind: rows made anew take their runs' place too.
-    (tmp_path / "runs" / problem.split("no row of ")[1].split(",")[0]).rename(tmp_path / "gone")
-    add([make_run(tmp_path / "own", seed, sources={"algorithm": "new"}) for seed in range(3)], table)
-    assert check(table).problems == [] and len(list((tmp_path / "runs").iterdir())) == 3
+    assert "has no row of d-anil-" in problem and "restore the rows, or delete the runs" in problem
+    # Runs of another table in the folder are its own affair.
+    add([make_run(tmp_path / "more", algorithm="anil")], tmp_path / "d2.csv", preliminary=True)
+    assert check(table).problems == []
 
 
-def test_neither_ones_own_runs_nor_another_tables_are_taken_for_idle(tmp_path: Path) -> None:
-    """A table may stand beside the folder that runs are made in, and two tables beside one folder."""
-    first = [make_run(tmp_path / "runs", seed) for seed in range(3)]
-    (first[0] / "config.yaml").touch()
-    again = [make_run(tmp_path / "again", seed, sources={"algorithm": "new"}) for seed in range(3)]
-    add(first, tmp_path / "d.csv")
-    add(again, tmp_path / "d.csv")
-    assert [folder.is_dir() for folder in first] == [True, False, False]
-    assert check(tmp_path / "d.csv").problems == []
-    add(again, tmp_path / "e.csv")
-    add([make_run(tmp_path / "newest", seed, sources={"algorithm": "newest"}) for seed in range(3)], tmp_path / "d.csv")
-    assert check(tmp_path / "e.csv").problems == [] == check(tmp_path / "d.csv").problems
+def test_places_measured_again_on_another_grid_are_no_missing_rows(tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path / "own", seed) for seed in range(3)], table)
+    add([make_run(tmp_path / "own", seed, steps=(5,)) for seed in range(3)], table)
+    assert [len(row["run_ids"].split()) for row in read(table)] == [3, 3] and len({row["run_ids"] for row in read(table)}) == 2
+    assert check(table).problems == []
 
 
 def test_rows_give_way_only_to_rows_of_all_their_seeds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "d.csv"
-    folders = [make_run(tmp_path, seed) for seed in range(4)]
+    folders = [make_run(tmp_path / "own", seed) for seed in range(4)]
     add(folders[:3], table)
+    shutil.rmtree(tmp_path / "runs")
     said = refused(["leaderboard", "add", folders[0], "--preliminary", "--table", table], 1, capsys)
     assert f"has no_adaptation with seed 1 too ({folders[1].name}); name a run of that seed as well." in said
     with pytest.raises(BenchmarkError, match="with seed 0 too"):
         add(folders[1:], table)
     add(folders, table)
     assert {row["seeds"] for row in read(table)} == {"4"}
+    # Made again with other code: nothing of the old rows stands in the way, and what was kept of them is nobody's.
+    add([make_run(tmp_path / "new", seed, protocol_version="2") for seed in range(4)], table)
+    (problem,) = check(table).problems
+    assert "and 3 more, kept in" in problem
 
 
 def test_a_method_needs_toplines_and_floors_to_be_cited(tmp_path: Path) -> None:
@@ -293,7 +293,9 @@ def test_a_method_needs_toplines_and_floors_to_be_cited(tmp_path: Path) -> None:
 
     for name in REFERENCES[:4]:
         add(runs(name), table)
-    add(runs(REFERENCES[4], preset="paper"), table)
+    for name in REFERENCES:
+        add(runs(name, preset="paper"), table)
+    add(runs("anil", preset="paper"), table)
     last, method = runs(REFERENCES[4]), runs("anil")
     add(last[:1], table, preliminary=True)
     with pytest.raises(BenchmarkError, match=r"lacks wrong_speaker with 3 seeds \(preset small\), without which the rows of anil have no"):
@@ -302,8 +304,10 @@ def test_a_method_needs_toplines_and_floors_to_be_cited(tmp_path: Path) -> None:
     add(last, table)
     add(method, table)
     assert check(table).problems == []
-    table.write_text("".join(line for line in table.open() if not line.startswith("wrong_speaker")))
-    assert f"{table}: anil may be cited, but has no three seeds of wrong_speaker for scale." in check(table).problems
+    good = table.read_text().splitlines(keepends=True)
+    for preset in ("small", "paper"):
+        table.write_text("".join(line for line in good if not line.startswith(f"wrong_speaker,b,v,{preset}")))
+        assert f"{table}: anil, preset {preset}, may be cited, but has no three seeds of wrong_speaker for scale." in check(table).problems
 
 
 def test_rows_without_their_runs_are_counted(tmp_path: Path) -> None:
@@ -368,6 +372,9 @@ def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: 
     assert entry.startswith("@misc{") and entry.endswith("}") and all(folder.name.replace("_", r"\_") in entry for folder in folders)
     assert "no_adaptation-5-steps,\n" in entry and ", 5 steps}" in entry
     assert entry.count("{") == entry.count("}")
+    commit = read_result(folders[0])["git_commit"][:12]
+    assert f", code {commit}; runs" in entry and "no table of the benchmark" not in entry
+    assert r"from d.csv, which is no table of the benchmark's repository" in cite(table, "no_adaptation", committed=False)
     with pytest.raises(UsageError, match="fewer than three seeds"):
         cite(table, "anil")
     add([make_run(tmp_path, seed, algorithm="mean_speaker") for seed in range(3)], table)

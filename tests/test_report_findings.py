@@ -77,13 +77,14 @@ def test_only_methods_of_the_same_seeds_are_ranked(tmp_path: Path) -> None:
     floor = make_run(tmp_path, "no_adaptation", gain=0.0, shots=(0,), **small)
     found = findings(boards([*runs, *single, floor], 1)[0])
     assert found is not None and [[score.name for score in group] for group in found.groups] == [["a"], ["worse"]]
-    assert found.seeds == 3 and [(score.name, score.seeds) for score in found.others] == [("also", 1), ("once", 1)] and found.absent == []
+    assert found.seeds == "seeds 0,1,2" and found.absent == []
+    assert [(score.name, score.seeds) for score in found.others] == [("also", "seed 0"), ("once", "seed 0")]
     found = findings(boards([runs[0], runs[3], *single], 1)[0])
-    assert found is not None and (found.seeds, found.others) == (1, []) and sum(map(len, found.groups)) == 4
+    assert found is not None and (found.seeds, found.others) == ("seed 0", []) and sum(map(len, found.groups)) == 4
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
     text = (tmp_path / "report.html").read_text()
-    assert "which rest on 3 seeds, for other seeds are other models: <span class=\"score\"><strong>also</strong>" in text
-    assert ", 20 steps, 1 seed" in text and "no_adaptation (floor, 1 seed)" in text
+    assert "which rest on seeds 0,1,2, for other seeds are other models: <span class=\"score\"><strong>also</strong>" in text
+    assert ", 20 steps, seed 0" in text and "no_adaptation (floor, seed 0)" in text
     assert "once (1 seed)</button>" in text and "a</button>" in text, "the curves' legend says so too"
 
 

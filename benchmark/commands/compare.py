@@ -63,7 +63,8 @@ def run(args: argparse.Namespace) -> int:
         comparison.failures_note(chosen, metrics, args.shots, steps), comparison.seeds_note(chosen, lines), comparison.power_note(lines),
         comparison.budget_note(chosen), comparison.limited_note(chosen),
     )  # fmt: skip
-    print("\n".join(note for note in notes if note))
+    for note in filter(None, notes):
+        print(note)
     compared = {(line.first, line.second, line.metric) for line in lines}
     for one, other in combinations(chosen, 2):
         if missing := [metric for metric in metrics if (one.name, other.name, metric) not in compared]:

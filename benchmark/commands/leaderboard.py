@@ -66,8 +66,11 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.results.result import read_result
 
-    table = args.table or read_result(args.runs[0])["dataset"]
-    path = Path(table) if table.endswith(".csv") else folder() / f"{normalise(table)}.csv"
+    dataset = read_result(args.runs[0])["dataset"]
+    table = args.table or dataset
+    if not table.endswith(".csv") and normalise(table) != dataset:
+        raise UsageError(f"--table must be a file that ends in .csv, or {dataset}, whose runs these are, not '{table}'.")
+    path = Path(table) if table.endswith(".csv") else folder() / f"{dataset}.csv"
     rows = leaderboard.add(args.runs, path, args.preliminary)
     print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.")
     return 0

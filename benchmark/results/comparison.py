@@ -145,7 +145,7 @@ def compare_all(
 
     lines: list[tuple[str, str, str, int, int, Comparison]] = []
     if not (seeds := common_seeds(chosen)):
-        raise UsageError(f"No seed is common to all: {'; '.join(f'{one.name} has {_listed(_seeds(one))}' for one in chosen)}.")
+        raise UsageError(f"No seed is common to all: {'; '.join(f'{one.name} has {listed(seeds_of(one))}' for one in chosen)}.")
     chosen = [replace(one, episodes=one.episodes[one.episodes["seed"].isin(seeds)]) for one in chosen]
     for one, other in itertools.combinations(chosen, 2):
         for metric, higher in metrics.items():
@@ -174,11 +174,12 @@ def compare_all(
 
 def common_seeds(chosen: Sequence[Contender]) -> list[int]:
     """Those that all have."""
-    return sorted(set.intersection(*(_seeds(one) for one in chosen)))
+    return sorted(set.intersection(*(seeds_of(one) for one in chosen)))
 
 
-def _seeds(contender: Contender) -> set[int]:
-    return {result["seed"] for result in contender.results}
+def seeds_of(contender: Contender) -> set[int]:
+    """A contender's."""
+    return set(map(int, contender.episodes["seed"].unique()))
 
 
 def apart(chosen: Sequence[Contender], metrics: Collection[str], shots: int | None, steps: int | None) -> str:
@@ -205,7 +206,7 @@ def _grid(contender: Contender) -> str:
     for size, frame in contender.episodes.groupby("shots"):
         by_steps.setdefault(",".join(map(str, sorted(set(frame["steps"])))), []).append(int(cast(int, size)))
     places = " and ".join(f"{','.join(map(str, sizes))} shots x {steps} steps" for steps, sizes in by_steps.items())
-    return f"{contender.name}: {places}, seed {','.join(map(str, sorted(_seeds(contender))))}"
+    return f"{contender.name}: {places}, seed {','.join(map(str, sorted(seeds_of(contender))))}"
 
 
 def _shots(contender: Contender) -> set[int]:
@@ -302,11 +303,11 @@ def seeds_note(chosen: Sequence[Contender], lines: Sequence[Line]) -> str:
     from benchmark.results.leaderboard_rules import MIN_SEEDS
 
     common, notes = set(common_seeds(chosen)), []
-    if left := [f"{one.name}'s {_listed(more)}" for one in chosen if (more := _seeds(one) - common)]:
+    if left := [f"{one.name}'s {listed(more)}" for one in chosen if (more := seeds_of(one) - common)]:
         notes.append(f"Left out, for not all have them: {', '.join(left)}.")
     fewest, most = (pick(line.found.seeds for line in lines) for pick in (min, max))
     if fewest < MIN_SEEDS:
-        where = _listed(common) if fewest == most == len(common) else f"{counted(fewest, 'seed')} in places"
+        where = listed(common) if fewest == most == len(common) else f"{counted(fewest, 'seed')} in places"
         notes.append(f"Compared on {where}: preliminary, for another pretraining may say otherwise.")
     return " ".join(notes)
 
@@ -337,7 +338,8 @@ def _asked(contender: Contender, shots: int | None, steps: int | None) -> pd.Dat
     return here
 
 
-def _listed(seeds: Collection[int]) -> str:
+def listed(seeds: Collection[int]) -> str:
+    """Seeds in words, "seeds 0,1,2"."""
     return f"seed{'s' * (len(seeds) > 1)} {','.join(map(str, sorted(seeds)))}"
 
 

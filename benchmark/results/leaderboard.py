@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-import shutil
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -26,7 +26,6 @@ PROVENANCE = (
 )  # fmt: skip
 RUNS = "runs"
 """Beside the tables: a folder for each run behind their rows, with the files that the rows are computed from."""
-_KEPT = ("result.json", EPISODES_FILE, COSTS_FILE)
 _COUNTS = ("shots", "steps", "seeds", "speakers", "episodes")
 KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
 
@@ -62,10 +61,9 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
             results = [found[folder] for folder in folders]
         new = compute_rows(folders, results)
         keys = {_key(row) for row in new}
-        kept = [row for row in old if _key(row) not in keys]
-        rows = sorted(kept + new, key=order)
+        rows = sorted([row for row in old if _key(row) not in keys] + new, key=order)
         if not local:
-            _refuse_rows(folders[0], results, new, old, rows, path)
+            _refuse_rows(folders[0], results, new, old, path)
             _keep(folders, path.parent / RUNS)
         names = [*dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE), *COSTS, *PROVENANCE]
         buffer = io.StringIO()
@@ -73,50 +71,36 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
         writer.writeheader()
         writer.writerows(rows)
         write_text(path, buffer.getvalue())
-        if not local:
-            for folder in idle_runs(path, _runs_behind(old)):
-                shutil.rmtree(folder, ignore_errors=True)
     return new
 
 
 def _refuse_rows(
-    folder: Path, results: Sequence[dict[str, Any]], new: Sequence[dict[str, str]], old: Sequence[dict[str, str]],
-    rows: Sequence[dict[str, str]], path: Path,
-) -> None:  # fmt: skip
+    folder: Path, results: Sequence[dict[str, Any]], new: Sequence[dict[str, str]], old: Sequence[dict[str, str]], path: Path
+) -> None:
     """Refuse rows that can't stand in this table, or would take others' place with less than those have."""
-    for row in old:
-        if what := conflict(row, new[0]):
+    keys = set(map(_key, new))
+    kept, replaced = ([row for row in old if (_key(row) in keys) == gone] for gone in (False, True))
+    first = new[0]
+    for row in kept:
+        if what := conflict(row, first):
             raise BenchmarkError(
                 f"{folder.name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}; "
-                "make it again, or name a table of its own with --table."
+                "make the older of them again, in a table of its own (--table) until all are."
             )
-    first = new[0]
-    if first["status"] == "ok" and first["algorithm"] not in REFERENCES and (lacking := lacking_references(rows, first)):
+    if first["status"] == "ok" and first["algorithm"] not in REFERENCES and (lacking := lacking_references(kept, first)):
         raise BenchmarkError(
             f"{path} lacks {', '.join(lacking)} with {MIN_SEEDS} seeds (preset {first['preset']}), without which the rows of "
             f"{first['algorithm']} have no scale; add those toplines and floors first."
         )
     seeds = {result["seed"] for result in results}
-    for name in sorted(_runs_behind(row for row in old if _key(row) in set(map(_key, new)))):
-        if (seed := _seed(run_folder(path, name))) is not None and seed not in seeds:
-            raise BenchmarkError(f"{path} has {first['algorithm']} with seed {seed} too ({name}); name a run of that seed as well.")
-
-
-def _seed(folder: Path | None) -> int | None:
-    """A run's; None if it is gone, or damaged, which is no loss."""
-    from benchmark.results.result import read_result
-
-    with suppress(BenchmarkError):
-        return int(read_result(folder)["seed"]) if folder else None
-    return None
+    for name in dict.fromkeys(name for row in replaced for name in row["run_ids"].split()):
+        had = re.search(r"-s(\d+)-[0-9a-f]+$", name)
+        if had and int(had[1]) not in seeds:
+            raise BenchmarkError(f"{path} has {first['algorithm']} with seed {had[1]} too ({name}); name a run of that seed as well.")
 
 
 def _key(row: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(row[name] for name in KEY)
-
-
-def _runs_behind(rows: Iterable[Mapping[str, str]]) -> set[str]:
-    return {name for row in rows for name in row["run_ids"].split()}
 
 
 def training_tflops(results: Sequence[Mapping[str, Any]]) -> float:
@@ -156,19 +140,9 @@ def order(row: dict[str, str]) -> tuple[object, ...]:
     return row["status"] != "ok", row["algorithm"], row["options"], row["preset"], int(row["shots"]), int(row["steps"])
 
 
-def idle_runs(path: Path, names: Iterable[str]) -> list[Path]:
-    """Of the runs kept beside a table, those of these names that neither it nor another table there names.
-
-    A run's own folder, with its checkpoints, is not meant, wherever the table stands.
-    """
-    tables = "".join(table.read_text(encoding="utf-8", errors="replace") for table in sorted(path.parent.glob("*.csv")))
-    folders = [path.parent / RUNS / name for name in sorted(names) if name not in tables]
-    return [folder for folder in folders if folder.is_dir() and all(file.name in _KEPT for file in folder.iterdir())]
-
-
 def _keep(folders: Sequence[Path], place: Path) -> None:
     for folder in folders:
-        for name in _KEPT:
+        for name in ("result.json", EPISODES_FILE, COSTS_FILE):
             target = place / folder.name / name
             if target.resolve() != (folder / name).resolve():
                 write_text(target, (folder / name).read_text(encoding="utf-8"))

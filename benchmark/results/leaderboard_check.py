@@ -15,16 +15,16 @@ from benchmark.results.leaderboard import (
     PROVENANCE,
     RUNS,
     compute_rows,
-    idle_runs,
     metrics_in,
     order,
     read,
     run_folder,
 )
-from benchmark.results.leaderboard_rules import MIN_SEEDS, REFERENCES, conflict, lacking_references, refuse
+from benchmark.results.leaderboard_rules import MIN_SEEDS, REFERENCES, SETTING, conflict, lacking_references, refuse
 
 TOLERANCE = 6e-4
 """Relative or absolute: other versions of NumPy may round a bootstrap's fourth decimal the other way."""
+CONFIGURATION = tuple(name for name in KEY if name not in ("shots", "steps"))
 LAST_DIGIT = 1.01e-4
 """The same for costs, which are plain means."""
 
@@ -63,7 +63,7 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Repor
     _check_form(path, rows, report, local)
     if not local:
         _check_scale(path, rows, report)
-        _check_runs(path, rows, report)
+        _check_runs(path, report)
     groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault(row["run_ids"], []).append(row)
@@ -77,7 +77,7 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Repor
                 report.problems.append(f"{path} names the run {lost}, which is not in {path.parent / RUNS}; restore one of them.")
             continue
         try:
-            _recompute(path, members, found, report, local)
+            _recompute(path, rows, members, found, report, local)
         except BenchmarkError as error:
             report.problems.append(str(error))
     return report
@@ -115,31 +115,37 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Report, local: b
 
 def _check_scale(path: Path, rows: list[dict[str, str]], report: Report) -> None:
     """Rows that may be cited need toplines and floors."""
-    for row in {row["algorithm"]: row for row in rows if row["status"] == "ok" and row["algorithm"] not in REFERENCES}.values():
+    methods = [row for row in rows if row["status"] == "ok" and row["algorithm"] not in REFERENCES]
+    for row in {tuple(row[name] for name in ("algorithm", *SETTING)): row for row in methods}.values():
         if lacking := lacking_references(rows, row):
-            report.problems.append(f"{path}: {row['algorithm']} may be cited, but has no three seeds of {', '.join(lacking)} for scale.")
+            who = f"{row['algorithm']}, preset {row['preset']}"
+            report.problems.append(f"{path}: {who}, may be cited, but has no three seeds of {', '.join(lacking)} for scale.")
 
 
-def _check_runs(path: Path, rows: list[dict[str, str]], report: Report) -> None:
-    """Every run kept for these tables has its rows: deleted ones leave it behind."""
-    datasets = {name.partition("-")[0] for row in rows for name in row["run_ids"].split()}
-    every = {folder.name for folder in (path.parent / RUNS).glob("*") if folder.name.partition("-")[0] in datasets}
-    for folder in idle_runs(path, every):
-        report.problems.append(f"{path} has no row of {folder.name}, which is kept in {folder.parent}; restore its rows, or delete it.")
+def _check_runs(path: Path, report: Report) -> None:
+    """Every run kept for the tables of a folder has rows in one of them: deleted rows leave it behind."""
+    tables = "".join(table.read_text(encoding="utf-8", errors="replace") for table in sorted(path.parent.glob("*.csv")))
+    idle = sorted(folder.name for folder in (path.parent / RUNS).glob("*") if folder.name not in tables)
+    if mine := [name for name in idle if name.startswith(f"{path.stem}-")]:
+        more = f" and {len(mine) - 1} more" * (len(mine) > 1)
+        report.problems.append(f"{path} has no row of {mine[0]}{more}, kept in {path.parent / RUNS}; restore the rows, or delete the runs.")
 
 
 def _number(cell: str) -> float:
     return float(cell) if cell else math.nan
 
 
-def _recompute(path: Path, members: list[dict[str, str]], folders: list[Path], report: Report, local: bool) -> None:
+def _recompute(
+    path: Path, rows: list[dict[str, str]], members: list[dict[str, str]], folders: list[Path], report: Report, local: bool
+) -> None:
     from benchmark.results.result import read_result
 
     results = [read_result(folder) for folder in folders]
     refuse(folders, results, preliminary=True, local=local)
     again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results)}
     inexact = {name for metric in metrics_in(members) for name in (metric, f"{metric}_lo", f"{metric}_hi")}
-    there = {(row["shots"], row["steps"]) for row in members}
+    # Some of the places may have been measured again since, by runs of another grid.
+    there = {(row["shots"], row["steps"]) for row in rows if all(row[name] == members[0][name] for name in CONFIGURATION)}
     report.problems += [
         f"{path} lacks the row of {members[0]['algorithm']} at {shots} shots and {steps} steps, which its runs have."
         for shots, steps in again.keys() - there

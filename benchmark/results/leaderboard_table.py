@@ -201,8 +201,10 @@ def _commits(path: Path, runs: Sequence[str]) -> str:
     """The code that the runs were made with, where they are at hand."""
     from benchmark.results.result import read_result
 
-    folders = [folder for run_id in runs if (folder := run_folder(path, run_id)) is not None]
-    commits = dict.fromkeys(str(read_result(folder)["git_commit"])[:12] for folder in folders)
+    commits: dict[str, None] = {}
+    for folder in filter(None, (run_folder(path, run_id) for run_id in runs)):
+        with suppress(BenchmarkError):  # damage is for verify to tell
+            commits[str(read_result(folder)["git_commit"])[:12]] = None
     return f", code {', '.join(commits)}" * bool(commits)
 
 
