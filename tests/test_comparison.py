@@ -205,7 +205,7 @@ def test_what_failed_is_counted_beside_the_verdict(tmp_path: Path, capsys: pytes
     runs = [make_run(tmp_path, "one", 0.1), make_run(tmp_path, "floor", 0.0, shots=0, steps=(0,)), make_run(tmp_path, "lost", float("nan"))]
     assert main(["compare", *map(str, runs)]) == 0
     printed = capsys.readouterr().out
-    assert "Not scored, and left out on both sides: gap_closed of lost 20 of 30 (no voice found)." in printed
+    assert "Not scored, and left out on both sides: gap_closed of lost 20 of 30, at 5,20 steps (no voice found)." in printed
     assert main(["compare", *map(str, runs[:2])]) == 0 and "Not scored" not in capsys.readouterr().out
     assert "--metrics names no column" in refused(["compare", *map(str, runs), "--metrics", " ,"], 2, capsys)
 

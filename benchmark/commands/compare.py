@@ -121,7 +121,8 @@ def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics:
             print(f"{metric}, {comparison.place(here[0])}: {' > '.join(' ~ '.join(names) for names in groups)}")
             shown = True
     if shown:
-        print("~: no difference shown from the first of its group, which is not to say that there is none.")
+        print("~: no difference shown from the first of its group, which is not to say that there is none. >: a difference is shown")
+        print("from the first of the group before; of other pairs the lines above speak.")
 
 
 def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> list[Path]:

@@ -84,7 +84,7 @@ def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
         report = check(path, places, local=path.resolve().parent not in _committed())
         problems += len(report.problems)
         print("\n".join(report.problems), end="\n" if report.problems else "")
-        unknown = f", {report.unknown} not (their runs are not here)" if report.unknown else ""
+        unknown = f", {report.unknown} could not be checked (their runs are not here)" if report.unknown else ""
         print(f"{path}: {report.recomputed} rows came out the same{unknown}, {len(report.problems)} problem(s).")
     return 1 if problems else 0
 

@@ -275,7 +275,7 @@ def power_note(lines: Sequence[Line]) -> str:
     least = least_p(lines)
     if least <= SIGNIFICANT or all(line.found.difference.mean == 0 for line in lines):
         return ""
-    more = "--shots and --steps name fewer places, or take" if tests > 1 else "take"
+    more = "--shots and --steps, chosen before looking, name fewer places, or take" if tests > 1 else "take"
     where = f"{most} speaker(s) in {max(tests, 1)} place(s)"
     return f"{where} give p {least:.2g} at least, so no difference could be shown: {more} more speakers."
 
@@ -324,7 +324,8 @@ def failures_note(chosen: Sequence[Contender], metrics: Collection[str], shots: 
             lost = here[here[metric].isna()]
             if len(lost):
                 why = commonest_failure(lost, [metric]) or "no reason is given"
-                notes.append(f"{metric} of {one.name} {len(lost)} of {len(here)} ({why})")
+                where = ",".join(map(str, sorted(set(lost["steps"]))))
+                notes.append(f"{metric} of {one.name} {len(lost)} of {len(here)}, at {where} steps ({why})")
     return f"Not scored, and left out on both sides: {'; '.join(notes)}." if notes else ""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
+from benchmark.progress import progress
 from benchmark.results.leaderboard import (
     COSTS,
     IDENTITY,
@@ -67,20 +68,30 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Repor
     groups: dict[str, list[dict[str, str]]] = {}
     for row in rows:
         groups.setdefault(row["run_ids"], []).append(row)
-    for run_ids, members in groups.items():
-        folders = [run_folder(path, name, places) for name in run_ids.split()]
-        found = [folder for folder in folders if folder is not None]
-        if len(found) < len(folders):
-            report.unknown += len(members)
-            if (path.parent / RUNS).is_dir():  # where 'add' keeps them all
-                lost = run_ids.split()[folders.index(None)]
-                report.problems.append(f"{path} names the run {lost}, which is not in {path.parent / RUNS}; restore one of them.")
-            continue
-        try:
-            _recompute(path, rows, members, found, report, local)
-        except BenchmarkError as error:
-            report.problems.append(str(error))
+    with progress(f"Computing {path.stem} again", len(groups)) as show:
+        for number, (run_ids, members) in enumerate(groups.items()):
+            show(number)
+            _check_group(path, rows, run_ids.split(), members, places, report, local)
     return report
+
+
+def _check_group(
+    path: Path, rows: list[dict[str, str]], run_ids: list[str], members: list[dict[str, str]], places: Sequence[Path],
+    report: Report, local: bool,
+) -> None:  # fmt: skip
+    """The rows of the same runs."""
+    folders = [run_folder(path, name, places) for name in run_ids]
+    found = [folder for folder in folders if folder is not None]
+    if len(found) < len(folders):
+        report.unknown += len(members)
+        if (path.parent / RUNS).is_dir():  # where 'add' keeps them all
+            lost = run_ids[folders.index(None)]
+            report.problems.append(f"{path} names the run {lost}, which is not in {path.parent / RUNS}; restore one of them.")
+        return
+    try:
+        _recompute(path, rows, members, found, report, local)
+    except BenchmarkError as error:
+        report.problems.append(str(error))
 
 
 def _check_form(path: Path, rows: list[dict[str, str]], report: Report, local: bool) -> None:
