@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
     if args.action == "cite":
         path = table_files(args.table)[0]
-        print(leaderboard_table.cite(path, normalise(args.algorithm), args.shots, args.steps, path.resolve().parent in _committed()))
+        print(leaderboard_table.cite(path, normalise(args.algorithm), args.shots, args.steps, _is_committed(path)))
         return 0
 
     if args.action == "verify":
@@ -81,7 +81,7 @@ def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
 
     problems = 0
     for path in paths:
-        report = check(path, places, local=path.resolve().parent not in _committed())
+        report = check(path, places, local=not _is_committed(path))
         problems += len(report.problems)
         print("\n".join(report.problems), end="\n" if report.problems else "")
         unknown = f", {report.unknown} could not be checked (their runs are not here)" if report.unknown else ""
@@ -99,6 +99,10 @@ def _committed() -> list[Path]:
     import benchmark
 
     return list(dict.fromkeys([folder().resolve(), *(Path(root, "leaderboards").resolve() for root in benchmark.__path__)]))
+
+
+def _is_committed(path: Path) -> bool:
+    return path.resolve().parent in _committed()
 
 
 def table_files(wanted: str | None) -> list[Path]:

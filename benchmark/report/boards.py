@@ -14,7 +14,7 @@ from benchmark import registry
 from benchmark import workers as processes
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.progress import progress
-from benchmark.results.comparison import Contender, counted, pooled, seeds_of
+from benchmark.results.comparison import Contender, counted, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, metric_columns, read_costs
 from benchmark.results.leaderboard import compute_rows, metrics_in
 from benchmark.results.leaderboard_rules import FACTS, differing_fact, facts_of
@@ -66,7 +66,7 @@ class Board:
 
     def fewer_seeds(self, name: str) -> str:
         """How many seeds a contender has, "1 seed", where others have more; "" elsewhere."""
-        counts = {one.name: len(seeds_of(one)) for one in self.contenders}
+        counts = {each: max(int(row["seeds"]) for row in rows) for each, rows in self.rows.items()}
         return counted(counts[name], "seed") if counts[name] < max(counts.values()) else ""
 
     def unlike(self) -> dict[str, str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from benchmark.errors import UsageError
 from benchmark.report.boards import Board
 from benchmark.report.words import digits, interval
-from benchmark.results.comparison import compare_all, least_p, listed, ranking, seeds_of
+from benchmark.results.comparison import compare_all, least_p, ranking, seeds_in_words, seeds_of
 from benchmark.results.leaderboard_rules import MIN_SEEDS
 from benchmark.results.statistics import SIGNIFICANT
 
@@ -63,13 +63,12 @@ def findings(board: Board) -> Findings | None:
             for name, rows in board.rows.items() if any(int(row["shots"]) in (0, shots) for row in rows)}  # fmt: skip
     last = {name: row for name, row in last.items() if row.get(metric)}
     places = digits(last.values(), metric)
-    seeds = {one.name: listed(seeds_of(one)) for one in board.contenders}
 
     def scores(names: Sequence[str]) -> list[Score]:
         every = [(name, last[name]) for name in names]
         return [
             Score(name, f"{float(row[metric]):.{places}f}", interval(row, metric, places), int(row["steps"]),
-                  int(row[f"{metric}_failed"]), seeds[name])
+                  int(row[f"{metric}_failed"]), seeds_in_words(seeds[name]))
             for name, row in every
         ]  # fmt: skip
 
@@ -81,10 +80,10 @@ def findings(board: Board) -> Findings | None:
     if not chosen:
         return None
     # The most methods of one set of seeds, sets of enough for a row first.
-    seeds |= {one.name: listed(seeds_of(one)) for one in chosen}
-    sets = Counter(frozenset(seeds_of(one)) for one in chosen)
+    seeds = {one.name: seeds_of(one) for one in (*board.contenders, *chosen)}  # of the methods, those at this place
+    sets = Counter(frozenset(seeds[one.name]) for one in chosen)
     ranked = max(sets, key=lambda own: (min(len(own), MIN_SEEDS), sets[own], len(own), -min(own)))
-    others = [one.name for one in chosen if seeds_of(one) != ranked]
+    others = [one.name for one in chosen if seeds[one.name] != ranked]
     chosen = [one for one in chosen if one.name not in others]
     try:
         lines = compare_all(chosen, {metric: higher}) if len(chosen) > 1 else []
@@ -104,4 +103,4 @@ def findings(board: Board) -> Findings | None:
     scale = by_value(name for name in last if not board.uses_support(name))
     named = {*others, *(one.name for one in chosen)}
     absent = [one.name for one in board.contenders if board.uses_support(one.name) and one.name not in named]
-    return Findings(metric, shots, [scores(names) for names in groups], scale, listed(ranked), by_value(others), powerless, absent)
+    return Findings(metric, shots, [scores(names) for names in groups], scale, seeds_in_words(ranked), by_value(others), powerless, absent)

@@ -69,16 +69,17 @@ class Part:
         because = {"preliminary": "they rest on fewer than three seeds, and an interval of one leaves out what another pretraining changes",
                    "limited": "they do not cover all test speakers"}  # fmt: skip
         synthetic = "These are synthetic voices: nothing here says anything about speech, and none of it may be cited so."
+        presets = sorted({result["preset"] for result in results})
         said = {
             synthetic: any(result["synthetic"] for result in results),
             **{f"{alike} {status}: {why}. Don't cite them.": status in statuses for status, why in because.items()},
             "Some runs were made from uncommitted or unknown code.": any(result["git_dirty"] is not False for result in results),
             "Some runs used plugins from outside the benchmark's repository.": any(result.get("outside_plugins") for result in results),
+            f"These runs are of several presets, {listed(presets)}: models may differ in size, and budgets.": len(presets) > 1,
+            budget_note(self.board.contenders): True,
         }  # fmt: skip
         unlike = [_unlike(self.board, plugin, what) for plugin, what in self.board.unlike().items()]
-        presets = {result["preset"] for result in results}
-        said[f"These runs are of several presets, {listed(sorted(presets))}: models may differ in size, and budgets."] = len(presets) > 1
-        return [sentence for sentence, holds in said.items() if holds] + [*filter(None, [budget_note(self.board.contenders)])] + unlike
+        return [sentence for sentence, holds in said.items() if holds and sentence] + unlike
 
 
 def _unlike(board: Board, plugin: str, what: str) -> str:

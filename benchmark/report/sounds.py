@@ -6,7 +6,7 @@ import base64
 import io
 import struct
 import zlib
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -102,8 +102,8 @@ def sentences(
         BenchmarkError: an audio file can't be read.
     """
     # Of one seed, that of which most was kept; each one's best where none is common.
-    every = [{one.name: _kept(one, seeds) for one in board.contenders} for seeds in ([seed] for seed in common_seeds(board.contenders))]
-    files = max(every, key=lambda files: sum(map(len, files.values())), default={one.name: _kept(one, ()) for one in board.contenders})
+    seeds: Sequence[int | None] = common_seeds(board.contenders) or [None]
+    files = max(({one.name: _kept(one, seed) for one in board.contenders} for seed in seeds), key=lambda each: sum(map(len, each.values())))
     speakers = sorted({speaker for own in files.values() for speaker, *_ in own})
     found: list[Sentence] = []
     size = 0
@@ -121,11 +121,11 @@ _Files = dict[tuple[str, int, int], tuple[str, Path]]
 """(speaker, shots, steps) to (utterance, file)."""
 
 
-def _kept(contender: Contender, seeds: Collection[int]) -> _Files:
-    """The first query of each speaker's first episode, from the contender's run that kept most speech; of these seeds, if any are given."""
+def _kept(contender: Contender, seed: int | None) -> _Files:
+    """The first query of each speaker's first episode, from the contender's run (of that seed, if any is given) that kept most speech."""
     every: list[_Files] = [{}]
     for folder, result in zip(contender.folders, contender.results, strict=True):
-        if seeds and result["seed"] not in seeds:
+        if seed not in (None, result["seed"]):
             continue
         # Listed, and not made from speakers' names: a name can't lead out of the folder.
         names = {path.name: path for path in (folder / "audio").glob("*.wav")}

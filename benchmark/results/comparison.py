@@ -144,9 +144,9 @@ def compare_all(
     from benchmark.results.statistics import SIGNIFICANT, compare, holm
 
     lines: list[tuple[str, str, str, int, int, Comparison]] = []
-    if not (seeds := common_seeds(chosen)):
-        raise UsageError(f"No seed is common to all: {'; '.join(f'{one.name} has {listed(seeds_of(one))}' for one in chosen)}.")
-    chosen = [replace(one, episodes=one.episodes[one.episodes["seed"].isin(seeds)]) for one in chosen]
+    if not common_seeds(chosen):
+        raise UsageError(f"No seed is common to all: {'; '.join(f'{one.name} has {seeds_in_words(seeds_of(one))}' for one in chosen)}.")
+    chosen = _on_common_seeds(chosen)
     for one, other in itertools.combinations(chosen, 2):
         for metric, higher in metrics.items():
             for contender in (one, other):
@@ -178,8 +178,13 @@ def common_seeds(chosen: Sequence[Contender]) -> list[int]:
 
 
 def seeds_of(contender: Contender) -> set[int]:
-    """A contender's."""
+    """A contender's seeds."""
     return set(map(int, contender.episodes["seed"].unique()))
+
+
+def _on_common_seeds(chosen: Sequence[Contender]) -> list[Contender]:
+    seeds = common_seeds(chosen)
+    return [replace(one, episodes=one.episodes[one.episodes["seed"].isin(seeds)]) for one in chosen]
 
 
 def apart(chosen: Sequence[Contender], metrics: Collection[str], shots: int | None, steps: int | None) -> str:
@@ -303,11 +308,11 @@ def seeds_note(chosen: Sequence[Contender], lines: Sequence[Line]) -> str:
     from benchmark.results.leaderboard_rules import MIN_SEEDS
 
     common, notes = set(common_seeds(chosen)), []
-    if left := [f"{one.name}'s {listed(more)}" for one in chosen if (more := seeds_of(one) - common)]:
+    if left := [f"{one.name}'s {seeds_in_words(more)}" for one in chosen if (more := seeds_of(one) - common)]:
         notes.append(f"Left out, for not all have them: {', '.join(left)}.")
     fewest, most = (pick(line.found.seeds for line in lines) for pick in (min, max))
     if fewest < MIN_SEEDS:
-        where = listed(common) if fewest == most == len(common) else f"{counted(fewest, 'seed')} in places"
+        where = seeds_in_words(common) if fewest == most == len(common) else f"{counted(fewest, 'seed')} in places"
         notes.append(f"Compared on {where}: preliminary, for another pretraining may say otherwise.")
     return " ".join(notes)
 
@@ -316,10 +321,9 @@ def failures_note(chosen: Sequence[Contender], metrics: Collection[str], shots: 
     """Says how many utterances could not be scored, and why most; "" if all could. Arguments as of :func:`compare_all`."""
     from benchmark.results.episode_tables import commonest_failure
 
-    seeds, notes = common_seeds(chosen), []
-    for one in chosen:
+    notes = []
+    for one in _on_common_seeds(chosen):
         here = _asked(one, shots, steps)
-        here = here[here["seed"].isin(seeds)]
         for metric in metrics:
             lost = here[here[metric].isna()]
             if len(lost):
@@ -339,7 +343,7 @@ def _asked(contender: Contender, shots: int | None, steps: int | None) -> pd.Dat
     return here
 
 
-def listed(seeds: Collection[int]) -> str:
+def seeds_in_words(seeds: Collection[int]) -> str:
     """Seeds in words, "seeds 0,1,2"."""
     return f"seed{'s' * (len(seeds) > 1)} {','.join(map(str, sorted(seeds)))}"
 

@@ -61,9 +61,10 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
             results = [found[folder] for folder in folders]
         new = compute_rows(folders, results)
         keys = {_key(row) for row in new}
-        rows = sorted([row for row in old if _key(row) not in keys] + new, key=order)
+        kept, replaced = ([row for row in old if (_key(row) in keys) == gone] for gone in (False, True))
+        rows = sorted(kept + new, key=order)
         if not local:
-            _refuse_rows(folders[0], results, new, old, path)
+            _refuse_rows(folders[0], results, new[0], kept, replaced, path)
             _keep(folders, path.parent / RUNS)
         names = [*dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE), *COSTS, *PROVENANCE]
         buffer = io.StringIO()
@@ -75,12 +76,10 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
 
 
 def _refuse_rows(
-    folder: Path, results: Sequence[dict[str, Any]], new: Sequence[dict[str, str]], old: Sequence[dict[str, str]], path: Path
-) -> None:
-    """Refuse rows that can't stand in this table, or would take others' place with less than those have."""
-    keys = set(map(_key, new))
-    kept, replaced = ([row for row in old if (_key(row) in keys) == gone] for gone in (False, True))
-    first = new[0]
+    folder: Path, results: Sequence[dict[str, Any]], first: dict[str, str], kept: Sequence[dict[str, str]],
+    replaced: Sequence[dict[str, str]], path: Path,
+) -> None:  # fmt: skip
+    """Refuse rows (``first`` and its like) that can't stand beside those kept, or have less than those they would replace."""
     for row in kept:
         if what := conflict(row, first):
             raise BenchmarkError(

@@ -25,9 +25,9 @@ from benchmark.results.leaderboard_rules import MIN_SEEDS, REFERENCES, SETTING, 
 
 TOLERANCE = 6e-4
 """Relative or absolute: other versions of NumPy may round a bootstrap's fourth decimal the other way."""
-CONFIGURATION = tuple(name for name in KEY if name not in ("shots", "steps"))
 LAST_DIGIT = 1.01e-4
 """The same for costs, which are plain means."""
+CONFIGURATION = tuple(name for name in KEY if name not in ("shots", "steps"))
 
 
 @dataclass
@@ -159,7 +159,7 @@ def _recompute(
     there = {(row["shots"], row["steps"]) for row in rows if all(row[name] == members[0][name] for name in CONFIGURATION)}
     report.problems += [
         f"{path} lacks the row of {members[0]['algorithm']} at {shots} shots and {steps} steps, which its runs have."
-        for shots, steps in again.keys() - there
+        for shots, steps in sorted(again.keys() - there)
     ]
     for row in members:
         name = f"{path}, the row of {row['algorithm']} at {row['shots']} shots and {row['steps']} steps"

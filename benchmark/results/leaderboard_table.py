@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmark.config import said
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.results.leaderboard import is_number, metrics_in, read, run_folder
+from benchmark.results.leaderboard_rules import SETTING
 
 HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""
@@ -135,7 +136,7 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str]) -> list[str]
     if "per" in metrics:
         lines.append("per: its recogniser errs on real speech too; read it against the row of ground_truth.")
     lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if any(row["status"] == status for row in rows)]
-    for name in ("preset", "backbone", "vocoder"):
+    for name in SETTING:
         kinds: dict[str, dict[str, None]] = {}
         for row in rows:
             kinds.setdefault(row[name], {})[row["algorithm"]] = None
@@ -233,7 +234,7 @@ def configurations(rows: Sequence[dict[str, str]]) -> list[str]:
     """What tells an algorithm's configurations apart, a line for each, where there are several; of one, what its user chose."""
     kinds: dict[str, dict[tuple[str, ...], set[str]]] = {}
     for row in rows:
-        pairs = {*row["settings"].split(" "), *(f"{name}={row[name]}" for name in ("preset", "backbone", "vocoder"))} - {""}
+        pairs = {*row["settings"].split(" "), *(f"{name}={row[name]}" for name in SETTING)} - {""}
         kinds.setdefault(row["algorithm"], {})[_who(row)] = pairs
     lines = []
     for algorithm, settings in kinds.items():
