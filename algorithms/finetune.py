@@ -14,9 +14,9 @@ from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, UsageError
-from benchmark.inner_loop import Parameters, both_halves, joint_step, select, sizes
 from benchmark.learning import lora
 from benchmark.learning.augmentation import AUGMENTATIONS, augment
+from benchmark.learning.inner_loop import Parameters, both_halves, joint_step, select, sizes
 from benchmark.learning.lora import LoRAVoice
 
 UNFREEZING = ("output", "decoder", "variance", "embedding", "all")
@@ -110,7 +110,7 @@ class FineTune(Algorithm):
             raise UsageError("The backbone has no buffers mel_mean and mel_std, so its normalisation can't be adapted.")
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
-        """See :func:`benchmark.inner_loop.joint_step`."""
+        """See :func:`benchmark.learning.inner_loop.joint_step`."""
         return joint_step(self.backbone, both_halves(tasks))
 
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:

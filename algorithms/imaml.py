@@ -12,7 +12,7 @@ from torch import Tensor
 
 from benchmark.backbone import call
 from benchmark.batch import Batch
-from benchmark.inner_loop import OptimizerFactory, descend, gradients
+from benchmark.learning.inner_loop import OptimizerFactory, descend, gradients
 from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
 
 

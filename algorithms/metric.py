@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from benchmark.algorithm import AdaptedVoice, Task, Voice, pinned
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
-from benchmark.inner_loop import descend, select, sizes
+from benchmark.learning.inner_loop import descend, select, sizes
 from benchmark.learning.metric_losses import contrastive, ge2e, prototypical, triplet
 from benchmark.learning.speaker_conditioning import Boosted, SpeakerConditioned
 from benchmark.learning.speaker_encoders import ENCODERS, SpeakerEncoder

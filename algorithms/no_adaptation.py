@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice
 from benchmark.batch import Batch
-from benchmark.inner_loop import both_halves, joint_step
+from benchmark.learning.inner_loop import both_halves, joint_step
 
 
 class NoAdaptation(Algorithm):
@@ -16,7 +16,7 @@ class NoAdaptation(Algorithm):
     max_steps = 0
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
-        """See :func:`benchmark.inner_loop.joint_step`."""
+        """See :func:`benchmark.learning.inner_loop.joint_step`."""
         return joint_step(self.backbone, both_halves(tasks))
 
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:

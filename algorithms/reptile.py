@@ -12,7 +12,7 @@ import torch
 from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
-from benchmark.inner_loop import OptimizerFactory, add_gradients, descend, select, sizes
+from benchmark.learning.inner_loop import OptimizerFactory, add_gradients, descend, select, sizes
 
 
 class Reptile(Algorithm):

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
-from benchmark import registry
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.plugins import registry
 
 PROGRAM = "python -m benchmark"
 COMMANDS = Path(__file__).resolve().parent / "commands"
@@ -110,7 +110,7 @@ def _run(module: ModuleType, name: str, arguments: list[str], known: argparse.Na
     _add_common(parser.add_argument_group("common options"))
     takes_settings = hasattr(module, "settings")
     if takes_settings and not {"-h", "--help"}.isdisjoint(arguments):
-        from benchmark.config_help import settings_help
+        from benchmark.settings.help import settings_help
 
         print(parser.format_help())
         print(settings_help(module.settings(), arguments, known.plugin))

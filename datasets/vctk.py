@@ -23,7 +23,7 @@ class VCTK(Dataset):
     Test speakers are YourTTS's eleven; eight of the others validate. Everybody reads the same first 24 sentences; those
     never become queries.
 
-    The committed episodes were drawn by :func:`benchmark.episodes.make_manifest` from 45 or 46 utterances of each held-out
+    The committed episodes were drawn by :func:`benchmark.running.episodes.make_manifest` from 45 or 46 utterances of each held-out
     speaker, of at least six words, that two public lists of the corpus hold: version 0.92's speech onsets and ends
     (nii-yamagishilab/vctk-silence-labels) and VITS's transcripts. Their names are in ``tests/golden/vctk_0.92.txt``.
     """

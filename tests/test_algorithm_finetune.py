@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark import conformance, registry
 from benchmark.algorithm import AdaptedVoice, Algorithm, Voice
 from benchmark.backbone import call
 from benchmark.batch import Batch
 from benchmark.cli import main
-from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.errors import AdaptationFailed, UsageError
-from benchmark.inner_loop import descend, select
+from benchmark.learning.inner_loop import descend, select
+from benchmark.plugins import conformance, registry
+from benchmark.plugins.conformance import tiny_backbone, tiny_batch
 
 
 def make(**options: Any) -> Algorithm:

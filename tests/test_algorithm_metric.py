@@ -12,14 +12,14 @@ import scipy.stats
 import torch
 from torch.nn import functional as F
 
-from benchmark import conformance, registry
 from benchmark.algorithm import Algorithm, Sentence, Task
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import AdaptationFailed, BenchmarkError, UsageError
-from benchmark.inner_loop import sizes
+from benchmark.learning.inner_loop import sizes
 from benchmark.learning.speaker_encoders import SpeakerEncoder, windows
+from benchmark.plugins import conformance, registry
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 from benchmark.scoring.verification import equal_error_rate, verification_trials
-from benchmark.tiny import tiny_backbone, tiny_batch
 
 LOSSES, ENCODERS = ("siamese", "triplet", "prototypical", "ge2e"), ("xvector", "ecapa")
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmark import registry
 from benchmark.data.aligner import Aligner
 from benchmark.data.alignment_error import load, main, measure, plot
 from benchmark.dataset import SPLITS, Segment
+from benchmark.plugins import registry
 
 
 def timing(*words: tuple[float, ...]) -> list[list[Segment]]:

@@ -9,9 +9,9 @@ import torch
 import torchaudio
 
 from benchmark.batch import Batch
-from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.learning.augmentation import AUGMENTATIONS, PITCH, augment, retimed, warped
 from benchmark.mel import MelSpec, log_mel
+from benchmark.plugins.conformance import tiny_backbone, tiny_batch
 
 SPEC = tiny_backbone().spec
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import pytest
 import yaml
 
-from benchmark import config
-from benchmark.config import Plugin, from_dict, parse, plugin, plugins, to_dict, to_yaml
-from benchmark.config_help import settings_help
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.settings import RunSettings
+from benchmark.settings import config
+from benchmark.settings.config import Plugin, from_dict, parse, plugin, plugins, to_dict, to_yaml
+from benchmark.settings.help import settings_help
+from benchmark.settings.schema import RunSettings
 
 VOCODER = '''
 from __future__ import annotations

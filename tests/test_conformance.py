@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import conformance, registry
+from benchmark.plugins import conformance, registry
 
 ALL = [info for kind in registry.KINDS for info in registry.find(kind).values()]
 
@@ -52,7 +52,7 @@ CARELESS = '''
 from functools import partial
 import torch
 from benchmark.algorithm import AdaptedVoice, Algorithm
-from benchmark.inner_loop import sizes
+from benchmark.learning.inner_loop import sizes
 
 class Careless(Algorithm):
     """Learns from padding, adds tasks up, and stores a mean over padding."""

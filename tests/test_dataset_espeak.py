@@ -16,8 +16,8 @@ from benchmark.data.audio import standardise
 from benchmark.data.espeak import VOICELESS_STOPS, VoiceSettings, speak
 from benchmark.data.phonemes import phonemise
 from benchmark.dataset import SPLITS, Dataset, Segment, Utterance
-from benchmark.episodes import normalised
 from benchmark.errors import BenchmarkError
+from benchmark.running.episodes import normalised
 
 plugin = importlib.import_module("benchmark.datasets.espeak")
 Espeak = plugin.Espeak

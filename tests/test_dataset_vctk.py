@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from benchmark.data.corpora import open_corpus, open_manifest
 from benchmark.dataset import SPLITS
-from benchmark.episodes import Manifest, check_manifest, make_manifest, normalised
 from benchmark.errors import BenchmarkError
-from benchmark.settings import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS
+from benchmark.running.episodes import Manifest, check_manifest, make_manifest, normalised
+from benchmark.running.preparation import open_corpus, open_manifest
+from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS
 from tests.dataset_helpers import SENTENCES, numbered, vctk
 
 plugin = importlib.import_module("benchmark.datasets.vctk")

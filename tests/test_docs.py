@@ -7,12 +7,12 @@ import re
 import shlex
 from pathlib import Path
 
-from benchmark import registry
 from benchmark.cli import commands
 from benchmark.commands import compare
-from benchmark.episodes import PROTOCOL_VERSION
+from benchmark.plugins import registry
 from benchmark.results.leaderboard import COSTS, IDENTITY, PROVENANCE
 from benchmark.results.statistics import RESAMPLES
+from benchmark.running.episodes import PROTOCOL_VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = (ROOT / "leaderboards" / "README.md").read_text(encoding="utf-8")

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from benchmark.episodes import Episode, Manifest, TaskSampler, check_manifest, check_tasks, first, make_manifest, normalised
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.settings import MetaSettings
+from benchmark.running.episodes import Episode, Manifest, TaskSampler, check_manifest, check_tasks, first, make_manifest, normalised
+from benchmark.settings.schema import MetaSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 

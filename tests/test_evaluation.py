@@ -11,8 +11,8 @@ import torch
 
 from benchmark.cli import main
 from benchmark.errors import SpeechFailed
-from benchmark.files import digest_of
-from benchmark.tiny import tiny_backbone
+from benchmark.plugins.conformance.tiny import tiny_backbone
+from benchmark.plumbing.files import digest_of
 
 RUN = ["run", "--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd,stoi"]
 RUNAWAY = '''
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import torch
 from benchmark.algorithm import AdaptedVoice, Algorithm
 from benchmark.errors import SpeechFailed
-from benchmark.files import digest_of
+from benchmark.plumbing.files import digest_of
 from benchmark.vocoder import Vocoder
 
 

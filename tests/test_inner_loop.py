@@ -7,9 +7,9 @@ from functools import partial
 import pytest
 import torch
 
-from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.errors import AdaptationFailed, UsageError
-from benchmark.inner_loop import descend, select
+from benchmark.learning.inner_loop import descend, select
+from benchmark.plugins.conformance import tiny_backbone, tiny_batch
 
 
 def test_descend_equals_torch_training_and_leaves_the_model_alone() -> None:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmark import registry
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric
+from benchmark.plugins import registry
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, read
 from benchmark.results.leaderboard_check import check

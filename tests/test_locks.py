@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import locks
-from benchmark.locks import locked
+from benchmark.plumbing import locks
+from benchmark.plumbing.locks import locked
 
-HOLD = "import sys, time; from pathlib import Path; from benchmark.locks import locked\n"
+HOLD = "import sys, time; from pathlib import Path; from benchmark.plumbing.locks import locked\n"
 HOLD += "with locked(Path(sys.argv[1]), ''): print('held', flush=True); time.sleep(60)"
 
 

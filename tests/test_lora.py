@@ -8,10 +8,10 @@ from torch.nn import functional as F
 
 from benchmark.algorithm import AdaptedVoice, Sentence
 from benchmark.backbone import call
-from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.errors import UsageError
-from benchmark.inner_loop import select
 from benchmark.learning import lora
+from benchmark.learning.inner_loop import select
+from benchmark.plugins.conformance import tiny_backbone, tiny_batch
 
 LAYER = "decoder.blocks.0.project"
 NAME = f"{LAYER}.weight"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from benchmark.meter import Meter
+from benchmark.running.meter import Meter
 
 MEGABYTE = 1_000_000
 

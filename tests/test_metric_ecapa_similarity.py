@@ -22,9 +22,9 @@ from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import Audio, MetricContext
 from benchmark.metrics import ecapa_similarity
 from benchmark.metrics.ecapa_similarity import FILES, HUB, REVISION, EcapaSimilarity, fetch
-from benchmark.run import check_encoders
+from benchmark.running.run import check_encoders
 from benchmark.scoring.verification import Floats, equal_error_rate
-from benchmark.settings import RunSettings
+from benchmark.settings.schema import RunSettings
 from tests.metric_helpers import sample, say, unusable_audio, write_corpus
 
 speechbrain = pytest.importorskip("speechbrain")
@@ -298,8 +298,8 @@ PLUGIN = Cheat
 
 
 def test_it_ranks_an_algorithm_that_trains_such_an_encoder_but_not_one_that_conditions_on_this_one(tmp_path: Path) -> None:
-    from benchmark.config import Plugin
-    from benchmark.registry import load
+    from benchmark.plugins.registry import load
+    from benchmark.settings.config import Plugin
 
     cheat = tmp_path / "cheat.py"
     cheat.write_text(CHEAT)

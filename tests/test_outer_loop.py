@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark import registry
 from benchmark.algorithm import AdaptedVoice, Algorithm, Task
 from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.errors import AdaptationFailed
-from benchmark.inner_loop import select
+from benchmark.learning.inner_loop import select
 from benchmark.learning.outer_loop import RATE_SPEED
+from benchmark.plugins import registry
+from benchmark.plugins.conformance import tiny_backbone, tiny_batch
 from tests.toy_backbones import Linear, Quadratic, points
 
 ALPHA, LAMBDA = 0.1, 0.7

@@ -20,7 +20,6 @@ import torch
 from benchmark import cli
 from benchmark.data.aligner import AlignmentItem, mfcc
 from benchmark.data.audio import Unusable, standardise
-from benchmark.data.corpora import open_corpus, open_dataset
 from benchmark.data.corpus import BOUNDARY, SILENCE, Corpus, token_symbols
 from benchmark.data.drafts import Chunk, Draft, Drafts, draft
 from benchmark.data.phonemes import phonemise
@@ -28,9 +27,10 @@ from benchmark.data.prepare import prepare
 from benchmark.data.shards import SHARD_SPEAKERS, durations, group
 from benchmark.dataset import SPLITS, Dataset, Segment
 from benchmark.errors import BenchmarkError
-from benchmark.files import digest_of_file
 from benchmark.mel import log_mel
+from benchmark.plumbing.files import digest_of_file
 from benchmark.results.leaderboard import COSTS, IDENTITY, PROVENANCE
+from benchmark.running.preparation import open_corpus, open_dataset
 from tests.cli_helpers import full_disk, refused
 from tests.dataset_helpers import SENTENCES, speech, speechocean
 from tests.process_helpers import ended, workers_of

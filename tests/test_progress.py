@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from benchmark import progress
+from benchmark.plumbing import progress
 
 
 def test_more_than_all_is_all(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

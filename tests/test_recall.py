@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmark import registry
 from benchmark.algorithm import Sentence, Task
 from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.errors import AdaptationFailed
 from benchmark.learning.recall import SPEED, PhoneAcoustics, QuickLinear, RecallLearner
+from benchmark.plugins import registry
+from benchmark.plugins.conformance import tiny_backbone, tiny_batch
 
 LEARNERS = ("memory", "fast_weights")
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import registry, source
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.plugins import registry, source
 
 PLUGIN = '''
 """A file's docstring."""
@@ -109,7 +109,7 @@ def test_objects_of_a_plugin_file_can_be_unpickled_in_a_fresh_process(tmp_path: 
         "metric, config = pickle.load(open(sys.argv[2], 'rb')); print(type(metric).__name__, config.gain)"
     )
     command = [sys.executable, "-c", code, str(path), str(tmp_path / "metric.pickle")]
-    root = Path(registry.__file__).parent.parent
+    root = Path(registry.__file__).parent.parent.parent
     done = subprocess.run(command, capture_output=True, text=True, cwd=root)
     assert done.stdout.split() == ["Loudness", "1.0"], done.stderr
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from benchmark import registry
 from benchmark.cli import main
+from benchmark.plugins import registry
 from benchmark.report import tables, words
 from benchmark.report.boards import boards
 from benchmark.report.findings import findings

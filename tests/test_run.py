@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from benchmark import checkpoint
 from benchmark.cli import main
+from benchmark.plumbing import checkpoint
 from tests.cli_helpers import full_disk, refused
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.run_check import is_sound
+from benchmark.running.resume import is_sound
 from tests.report_helpers import make_run
 
 

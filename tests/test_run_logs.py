@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from benchmark import run as runs
-from benchmark import run_logs
 from benchmark.cli import main
-from benchmark.evaluation import Block, Evaluator, Job
+from benchmark.running import loggers as run_logs
+from benchmark.running import run as runs
+from benchmark.running.evaluation import Block, Evaluator, Job
 
 COMMON = [
     "--algo", "reptile", "--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd",
@@ -154,5 +154,5 @@ def test_missing_library_is_one_sentence_before_any_work(
 
 
 def test_wandb_is_imported_only_when_asked_for(repository: Path) -> None:
-    code = "import sys, benchmark.run; assert 'wandb' not in sys.modules and 'tensorboard' not in sys.modules"
+    code = "import sys, benchmark.running.run; assert 'wandb' not in sys.modules and 'tensorboard' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], cwd=repository).returncode == 0

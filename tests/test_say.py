@@ -13,16 +13,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark import registry, say
 from benchmark.cli import main
 from benchmark.data import recordings
 from benchmark.data.aligner import Aligner
-from benchmark.data.corpora import open_corpus
 from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.mel import MelSpec
 from benchmark.metric import MetricContext
 from benchmark.metrics.duration_error import DurationError
-from benchmark.tiny import tiny_backbone
+from benchmark.plugins import registry
+from benchmark.plugins.conformance.tiny import tiny_backbone
+from benchmark.running import say
+from benchmark.running.preparation import open_corpus
 from tests.cli_helpers import full_disk, refused
 from tests.dataset_helpers import SENTENCES, speech
 from tests.metric_helpers import write_corpus

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark import registry
 from benchmark.algorithm import AdaptedVoice, Algorithm, Task
 from benchmark.backbone import call
 from benchmark.batch import Batch
+from benchmark.plugins import registry
 from tests.toy_backbones import Copies, points
 
 TASKS = 25

@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmark import config
-from benchmark.settings import RunSettings
+from benchmark.settings import config
+from benchmark.settings.schema import RunSettings
 
 
 def test_every_default_metric_is_timed(repository: Path) -> None:
-    command = [sys.executable, "-m", "benchmarks.metric_throughput", "--utterances=2", "--sample=1", "--workers=2"]
+    command = [sys.executable, "-m", "tools.metric_throughput", "--utterances=2", "--sample=1", "--workers=2"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
     assert done.returncode == 0, done.stderr
     names = [metric.name for metric in config.parse(RunSettings, ["--algo=finetune", "--dataset=espeak"]).metrics]

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark import checkpoint, registry
 from benchmark.algorithm import Task
 from benchmark.batch import Batch
-from benchmark.conformance import tiny_backbone, tiny_batch
 from benchmark.errors import BenchmarkError
-from benchmark.pretraining import Pretraining
-from benchmark.training import Budget, fit
+from benchmark.plugins import registry
+from benchmark.plugins.conformance import tiny_backbone, tiny_batch
+from benchmark.plumbing import checkpoint
+from benchmark.running.pretraining import Pretraining
+from benchmark.running.training import Budget, fit
 
 
 def item(step: int) -> Batch:

@@ -15,13 +15,14 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmark import run as runs
-from benchmark import search, tuning
 from benchmark.cli import main
 from benchmark.errors import TrainingDiverged, UsageError
-from benchmark.evaluation import Block, Evaluator, Job
-from benchmark.search import Trial, propose
-from benchmark.settings import RunSettings
+from benchmark.running import run as runs
+from benchmark.running import tuning as search
+from benchmark.running.evaluation import Block, Evaluator, Job
+from benchmark.running.tuning import Trial, propose
+from benchmark.settings import tuned_values as tuning
+from benchmark.settings.schema import RunSettings
 
 TINY = [
     "--dataset", "espeak", "--preset", "smoke", "--workers", "1", "--pretrain.steps", "4", "--pretrain.batch_size", "4", "--steps", "0,2",

@@ -16,14 +16,14 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info
 
-from benchmark import workers
 from benchmark.errors import BenchmarkError
+from benchmark.plumbing import workers
 from tests.process_helpers import ended, workers_of
 
 SLOW = """
 import sys, time
 from pathlib import Path
-from benchmark.evaluation import evaluate
+from benchmark.running.evaluation import evaluate
 
 class Slow:
     def run(self, job):

@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print each requirement and whether it is met."""
-    from benchmark import conformance, registry
+    from benchmark.plugins import conformance, registry
 
     info = registry.resolve(args.target, args.plugin)
     plugin = registry.load_info(info)

@@ -157,7 +157,7 @@ def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
     """Where to look for algorithms: the table of that path, or the committed tables and those of one's own runs."""
     from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
-    from benchmark.registry import normalise, suggest
+    from benchmark.plugins.registry import normalise, suggest
 
     if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
         return [Path(wanted)]
@@ -175,7 +175,7 @@ def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
 def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path, Rows]]:
     """Each name's rows, and their table: one that has all the names, or else a committed one and that of one's own runs."""
     from benchmark.errors import BenchmarkError, UsageError
-    from benchmark.registry import suggest
+    from benchmark.plugins.registry import suggest
     from benchmark.results import leaderboard
 
     boards: dict[Path, Rows] = {}
@@ -206,7 +206,7 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
 
 def _rows(rows: Rows, name: str) -> Rows:
     """Those of an algorithm, ``reptile``, or of one of its configurations, ``reptile:d37ca7c2``."""
-    from benchmark.registry import normalise
+    from benchmark.plugins.registry import normalise
 
     algorithm, _, options = name.partition(":")
     return [row for row in rows if row["algorithm"] == normalise(algorithm) and row["options"].startswith(options)]
@@ -228,8 +228,8 @@ def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]
 
 def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[str]) -> tuple[dict[str, bool], set[str]]:
     """Whether higher is better, for each wanted column of the runs' metrics; and the plugins that score them."""
-    from benchmark import registry
     from benchmark.errors import BenchmarkError, UsageError
+    from benchmark.plugins import registry
     from benchmark.results.leaderboard_rules import FACTS
     from benchmark.results.result import read_result
 

@@ -11,7 +11,7 @@ import json
 import shutil
 import textwrap
 
-from benchmark import registry
+from benchmark.plugins import registry
 
 OPTION_PREFIX = {"algorithm": "algo", "metric": "metrics.{name}"}
 """What the command line calls a plugin's options, where that is not the kind's own name."""

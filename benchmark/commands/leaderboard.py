@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Do it."""
     from benchmark.errors import UsageError
-    from benchmark.registry import normalise
+    from benchmark.plugins.registry import normalise
     from benchmark.results import leaderboard, leaderboard_table
 
     if args.action == "show":
@@ -112,7 +112,7 @@ def table_files(wanted: str | None) -> list[Path]:
         UsageError: there is none.
     """
     from benchmark.errors import UsageError
-    from benchmark.registry import normalise, suggest
+    from benchmark.plugins.registry import normalise, suggest
 
     if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
         return [Path(wanted)]

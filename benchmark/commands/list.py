@@ -10,7 +10,7 @@ import json
 import shutil
 import textwrap
 
-from benchmark import registry
+from benchmark.plugins import registry
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

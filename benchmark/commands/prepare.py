@@ -22,11 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, and print the report."""
-    from benchmark import registry
     from benchmark.data.aligner import default_workers
-    from benchmark.data.corpora import cache_folder, open_corpus
     from benchmark.data.prepare import describe
-    from benchmark.episodes import make_manifest
+    from benchmark.plugins import registry
+    from benchmark.running.episodes import make_manifest
+    from benchmark.running.preparation import cache_folder, open_corpus
 
     name = registry.get("dataset", args.dataset, args.plugin).name
     workers = args.workers or default_workers()

@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Write the page, and say where and how large it is."""
     from benchmark.data.aligner import default_workers
-    from benchmark.data.corpora import cache_folder
-    from benchmark.files import write_text
+    from benchmark.plumbing.files import write_text
     from benchmark.report import boards, page
+    from benchmark.running.preparation import cache_folder
 
     folders = [run_folder(name, args.output) for name in args.runs]
     if not folders:

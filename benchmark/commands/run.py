@@ -13,7 +13,7 @@ from benchmark.commands._options import add_places, positive
 
 def settings() -> type:
     """What else can be set, in YAML and on the command line."""
-    from benchmark.settings import RunSettings
+    from benchmark.settings.schema import RunSettings
 
     return RunSettings
 
@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     """Run each seed, then show them together."""
     from dataclasses import replace
 
-    from benchmark import config, tuning
+    from benchmark.settings import config
+    from benchmark.settings import tuned_values as tuning
 
     given = list(args.settings)
     if args.fast_dev_run and not any(word.partition("=")[0] == "--preset" for word in given):
@@ -47,13 +48,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"As tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
 
     # Torch and Lightning take seconds; a mistyped option should not have to wait for them.
-    from benchmark import run as runs
-    from benchmark import run_logs
     from benchmark.data.aligner import default_workers
-    from benchmark.data.corpora import cache_folder
     from benchmark.results.episode_tables import failures_in
     from benchmark.results.leaderboard import add
     from benchmark.results.leaderboard_table import show
+    from benchmark.running import loggers as run_logs
+    from benchmark.running import run as runs
+    from benchmark.running.preparation import cache_folder
 
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed)

@@ -29,12 +29,12 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     import soundfile
 
-    from benchmark import say
     from benchmark.data import recordings
-    from benchmark.data.corpora import cache_folder
     from benchmark.errors import CannotScore, UsageError
-    from benchmark.files import write_atomic
     from benchmark.metric import SAMPLE_RATE
+    from benchmark.plumbing.files import write_atomic
+    from benchmark.running import say
+    from benchmark.running.preparation import cache_folder
 
     if args.steps is not None and args.steps < 0:
         raise UsageError(f"--steps must be at least 0, not {args.steps}.")

@@ -1,7 +1,7 @@
 """Choose an algorithm's options on validation speakers; the same number of trials is fair to every algorithm.
 
 The table of trials is complete after each one: the same command goes on where a stopped one was. Ends with that table and with
-the chosen values in benchmark/tuned/, where `run` finds them. What is searched is what the algorithm declares.
+the chosen values in benchmark/settings/tuned/, where `run` finds them. What is searched is what the algorithm declares.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from benchmark.commands._options import add_places, positive
 
 def settings() -> type:
     """What else can be set, in YAML and on the command line."""
-    from benchmark.settings import RunSettings
+    from benchmark.settings.schema import RunSettings
 
     return RunSettings
 
@@ -22,7 +22,8 @@ def settings() -> type:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that can't change a trial."""
     parser.add_argument("--trials", type=positive, default=8, metavar="N", help="combinations to try, the defaults among them (default: 8)")
-    parser.add_argument("--output", type=Path, default=Path("tuning"), metavar="DIR", help="tables of trials go here (default: tuning)")
+    parser.add_argument("--output", type=Path, default=Path("leaderboards/tuning"), metavar="DIR",
+                        help="tables of trials go here (default: leaderboards/tuning)")  # fmt: skip
     add_places(parser)
 
 
@@ -30,14 +31,14 @@ def run(args: argparse.Namespace) -> int:
     """Do the trials that are not done, show all, and keep the best one's values."""
     from importlib.util import find_spec
 
-    from benchmark import config
     from benchmark.data.aligner import default_workers
-    from benchmark.data.corpora import cache_folder
     from benchmark.errors import BenchmarkError, UsageError
-    from benchmark.run import Places
-    from benchmark.search import Search, summary
-    from benchmark.settings import RunSettings
-    from benchmark.tuning import tuned_file, write_tuned
+    from benchmark.running.preparation import cache_folder
+    from benchmark.running.run import Places
+    from benchmark.running.tuning import Search, summary
+    from benchmark.settings import config
+    from benchmark.settings.schema import RunSettings
+    from benchmark.settings.tuned_values import tuned_file, write_tuned
 
     if find_spec("optuna") is None:
         raise BenchmarkError("tune needs Optuna, which is not installed: pip install 'few-shot-tts-benchmark[tune]'.")

@@ -22,9 +22,9 @@ import numpy.typing as npt
 import torch
 import torchaudio
 
-from benchmark import checkpoint
 from benchmark.data.corpus import SILENCE, Words
 from benchmark.dataset import Segment
+from benchmark.plumbing import checkpoint
 
 HOP_SECONDS = 0.005
 STATES = 5

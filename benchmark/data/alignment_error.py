@@ -19,17 +19,18 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from benchmark import registry, workers
 from benchmark.cli import INTERRUPTED, INTERRUPTION, Parser
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, default_workers, mfcc
 from benchmark.data.audio import SAMPLE_RATE, Unusable, standardise
-from benchmark.data.corpora import open_dataset
 from benchmark.data.phonemes import phonemise
 from benchmark.dataset import SPLITS, Dataset, Segment
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.files import write_atomic
 from benchmark.mel import MelSpec, log_mel
-from benchmark.progress import progress
+from benchmark.plugins import registry
+from benchmark.plumbing import workers
+from benchmark.plumbing.files import write_atomic
+from benchmark.plumbing.progress import progress
+from benchmark.running.preparation import open_dataset
 
 WITHIN_MS = (10, 25, 50)
 PAUSE_SECONDS = 0.1

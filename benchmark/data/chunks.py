@@ -15,7 +15,7 @@ from benchmark.data.aligner import default_workers
 from benchmark.data.drafts import Chunk
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
-from benchmark.files import digest_of, digest_of_file
+from benchmark.plumbing.files import digest_of, digest_of_file
 
 
 def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chunk]:

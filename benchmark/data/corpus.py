@@ -23,8 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.errors import BenchmarkError
-from benchmark.files import digest_of_file, read_json
 from benchmark.mel import MelSpec
+from benchmark.plumbing.files import digest_of_file, read_json
 
 PAD, SILENCE, BOUNDARY = "<pad>", "<sil>", "|"
 SPECIAL_SYMBOLS = (PAD, SILENCE, BOUNDARY)

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark import checkpoint
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError
-from benchmark.files import digest_of
 from benchmark.metrics import spread
-from benchmark.progress import progress
+from benchmark.plumbing import checkpoint
+from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.progress import progress
 
 ALIGNER_FORMAT = 1
 UTTERANCES = 1000

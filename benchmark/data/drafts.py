@@ -12,13 +12,13 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from benchmark import checkpoint
 from benchmark.data import textgrids
 from benchmark.data.audio import Unusable, is_cut_short, standardise
 from benchmark.data.corpus import Words
 from benchmark.data.phonemes import phonemise
 from benchmark.dataset import Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
+from benchmark.plumbing import checkpoint
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,6 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmark import checkpoint
-from benchmark import workers as processes
 from benchmark.data import shards
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.data.audio import SAMPLE_RATE
@@ -32,10 +30,12 @@ from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, SPECIAL_SYMBOLS, Corpus
 from benchmark.data.drafts import Chunk, Draft, Drafts, as_segments, draft
 from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import BenchmarkError
-from benchmark.files import digest_of, digest_of_file, write_json, write_text
-from benchmark.locks import locked
 from benchmark.mel import MelSpec
-from benchmark.progress import progress
+from benchmark.plumbing import checkpoint
+from benchmark.plumbing import workers as processes
+from benchmark.plumbing.files import digest_of, digest_of_file, write_json, write_text
+from benchmark.plumbing.locks import locked
+from benchmark.plumbing.progress import progress
 
 PREPARE_VERSION = 2
 ALIGNER_UTTERANCES = 4000

@@ -17,8 +17,8 @@ from benchmark.data.audio import Unusable
 from benchmark.data.corpus import ARRAYS, token_symbols
 from benchmark.data.drafts import Chunk, Draft
 from benchmark.dataset import Segment
-from benchmark.files import digest_of_file, read_json, write_atomic, write_json
 from benchmark.mel import MelSpec, log_mel
+from benchmark.plumbing.files import digest_of_file, read_json, write_atomic, write_json
 
 SHARD_SPEAKERS = 64
 SHARD_HOURS = 6.0

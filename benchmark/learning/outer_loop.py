@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
-from benchmark.inner_loop import add_gradients, descend, gradients, select, sizes
+from benchmark.learning.inner_loop import add_gradients, descend, gradients, select, sizes
 
 RATE_SPEED = 30.0
 """How far learned inner rates, relative to the initial one, move for each unit that the outer optimiser moves their parameters.
@@ -127,7 +127,7 @@ class InnerLoopAlgorithm(Algorithm):
         return sizes(self.backbone, self.names)
 
     def stepper(self) -> partial[_Stepper]:
-        """:meth:`update` as the optimiser that :func:`benchmark.inner_loop.descend` asks for."""
+        """:meth:`update` as the optimiser that :func:`benchmark.learning.inner_loop.descend` asks for."""
         return partial(_Stepper, self)
 
 

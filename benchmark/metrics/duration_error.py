@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from benchmark.data.corpus import Words
 from benchmark.errors import BenchmarkError, CannotScore
-from benchmark.files import digest_of
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
 from benchmark.metrics import require_speech, spread
-from benchmark.progress import progress
+from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.progress import progress
 
 if TYPE_CHECKING:
     from benchmark.data.aligner import Aligner
@@ -47,8 +47,8 @@ class DurationError(Metric):
         Raises:
             BenchmarkError: it can't be trained.
         """
-        from benchmark import checkpoint
         from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+        from benchmark.plumbing import checkpoint
 
         corpus = context.corpus
         names = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 
 from benchmark.errors import BenchmarkError, CannotScore
-from benchmark.files import digest_of_file
 from benchmark.metric import Audio, MetricContext
 from benchmark.metrics import require_speech
+from benchmark.plumbing.files import digest_of_file
 from benchmark.scoring.verification import Floats
 from benchmark.scoring.voice_similarity import VoiceSimilarity
 

@@ -12,10 +12,10 @@ import numpy as np
 
 from benchmark.data.corpus import SPECIAL_SYMBOLS, Corpus, PreparedUtterance
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
-from benchmark.files import digest_of, write_json
 from benchmark.metric import Audio, Metric, MetricContext, Sample
 from benchmark.metrics import require_speech, spread
-from benchmark.progress import progress
+from benchmark.plumbing.files import digest_of, write_json
+from benchmark.plumbing.progress import progress
 
 if TYPE_CHECKING:
     from benchmark.scoring.recogniser import Example, Recogniser
@@ -120,7 +120,7 @@ class PER(Metric):
         return float(edit_distance(heard, list(phones))) / len(phones)
 
     def _recogniser(self, corpus: Corpus, path: Path, seed: int) -> Recogniser:
-        from benchmark.checkpoint import load, save
+        from benchmark.plumbing.checkpoint import load, save
         from benchmark.scoring.recogniser import MEL, Recogniser, Training, train
 
         config = self.config

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from benchmark import registry
-from benchmark import workers as processes
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.progress import progress
+from benchmark.plugins import registry
+from benchmark.plumbing import workers as processes
+from benchmark.plumbing.progress import progress
 from benchmark.results.comparison import Contender, counted, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, metric_columns, read_costs
 from benchmark.results.leaderboard import compute_rows, metrics_in

@@ -13,8 +13,8 @@ from markupsafe import Markup
 
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError
-from benchmark.files import read_json
-from benchmark.progress import progress
+from benchmark.plumbing.files import read_json
+from benchmark.plumbing.progress import progress
 from benchmark.report import charts, figures, sounds, tables
 from benchmark.report.boards import Board
 from benchmark.report.findings import Findings, findings

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.config import said
 from benchmark.report.boards import Board, Row
 from benchmark.report.words import PLAIN, SECONDS, UNITS, digits, facts, interval, label, number, ranged
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns, reasons
 from benchmark.results.leaderboard_rules import facts_of
 from benchmark.results.leaderboard_table import HEADLINE
+from benchmark.settings.config import said
 
 COSTS = {
     "seconds_to_adapt": ("adaptation", "s"),

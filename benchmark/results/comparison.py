@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.files import digest_of
+from benchmark.plumbing.files import digest_of
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
-from benchmark.files import write_atomic
+from benchmark.plumbing.files import write_atomic
 from benchmark.results.episode_tables import (
     COST_COLUMNS,
     COST_HEADER,
@@ -71,7 +71,7 @@ class CostRow:
     Attributes:
         speaker, episode, shots, steps: as in :class:`EpisodeRow`.
         seconds_to_adapt: wall time from the support set to the adapted model.
-        peak_memory_bytes: most memory in use at once while adapting, beyond what was in use before (:mod:`benchmark.meter`).
+        peak_memory_bytes: most memory in use at once while adapting, beyond what was in use before (:mod:`benchmark.running.meter`).
         real_time_factor: seconds of computing per second of speech synthesised.
     """
 

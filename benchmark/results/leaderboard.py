@@ -12,12 +12,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmark.config import said
 from benchmark.errors import BenchmarkError
-from benchmark.files import write_text
-from benchmark.locks import locked
+from benchmark.plumbing.files import write_text
+from benchmark.plumbing.locks import locked
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
 from benchmark.results.leaderboard_rules import MIN_SEEDS, REFERENCES, conflict, differing, facts_of, lacking_references, options, refuse
+from benchmark.settings.config import said
 
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
 COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
-from benchmark.progress import progress
+from benchmark.plumbing.progress import progress
 from benchmark.results.leaderboard import (
     COSTS,
     IDENTITY,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
-from benchmark.files import digest_of
+from benchmark.plumbing.files import digest_of
 
 MIN_SEEDS = 3
 REFERENCES = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")

@@ -10,10 +10,10 @@ from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from benchmark.config import said
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.results.leaderboard import is_number, metrics_in, read, run_folder
 from benchmark.results.leaderboard_rules import SETTING
+from benchmark.settings.config import said
 
 HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
 """The metrics that fit a terminal's width; the file holds all."""
@@ -115,7 +115,7 @@ def _escaped(text: str) -> str:
 
 def _senses(rows: Sequence[dict[str, str]]) -> dict[str, bool]:
     """Whether higher is better, for each metric of which it is known; read from source, for importing metrics takes seconds."""
-    from benchmark import registry
+    from benchmark.plugins import registry
 
     senses: dict[str, bool] = {}
     strange = False
@@ -163,7 +163,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         UsageError: it has no such rows, or only ones that must not be cited.
     """
     from benchmark import RELEASED, __version__
-    from benchmark.registry import suggest
+    from benchmark.plugins.registry import suggest
 
     rows = read(path)
     algorithm, _, digest = algorithm.partition(":")
@@ -248,7 +248,7 @@ def configurations(rows: Sequence[dict[str, str]]) -> list[str]:
 
 def _own_choice(row: dict[str, str]) -> list[str]:
     """A row's settings that are neither the algorithm's defaults nor tuned; none where the algorithm is not to be found."""
-    from benchmark import registry
+    from benchmark.plugins import registry
 
     try:
         fields = registry.describe(registry.get("algorithm", row["algorithm"])).fields

@@ -15,7 +15,7 @@ from typing import Any, cast
 import pandas as pd
 
 from benchmark.errors import BenchmarkError
-from benchmark.files import digest_of, read_json, write_json
+from benchmark.plumbing.files import digest_of, read_json, write_json
 from benchmark.results.episode_tables import EPISODES_FILE, REPAIR, adapted, metric_columns, read_costs, read_episodes
 from benchmark.results.statistics import summarise
 

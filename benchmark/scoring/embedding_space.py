@@ -13,7 +13,7 @@ from torch import Tensor
 
 from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
-from benchmark.files import write_atomic, write_text
+from benchmark.plumbing.files import write_atomic, write_text
 from benchmark.scoring.verification import Floats, equal_error_rate, verification_trials
 
 BATCH = 16

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from benchmark.checkpoint import load, save
 from benchmark.mel import MelSpec
+from benchmark.plumbing.checkpoint import load, save
 
 BLANK = 0
 """CTC's blank; phone p of the phone table is class p + 1."""

@@ -20,9 +20,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import checkpoint
 from benchmark.errors import AdaptationFailed, TrainingDiverged
-from benchmark.run_logs import log_step
+from benchmark.plumbing import checkpoint
+from benchmark.running.loggers import log_step
 
 COUNT_EVERY = 10
 """FLOPs are counted on every so many steps and taken as the mean of those in between: counting slows a step down."""

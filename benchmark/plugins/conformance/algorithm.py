@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from torch.nn.functional import pad
 
-from benchmark import registry
 from benchmark.algorithm import Algorithm, Sentence, Task
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.data.corpus import PreparedUtterance
 from benchmark.errors import AdaptationFailed
 from benchmark.mel import MelSpec
-from benchmark.tiny import tiny_backbone, tiny_batch
+from benchmark.plugins import registry
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 
 
 def require(condition: object, problem: str) -> None:

@@ -25,14 +25,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmark import config, registry
 from benchmark.algorithm import Algorithm
-from benchmark.data.corpora import open_corpus, open_manifest
 from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
-from benchmark.files import digest_of, write_text
+from benchmark.plugins import registry
+from benchmark.plumbing.files import digest_of, write_text
 from benchmark.results.episode_tables import EPISODES_FILE, read_episodes
-from benchmark.run import Places, identify, run
-from benchmark.settings import RunSettings
+from benchmark.running.preparation import open_corpus, open_manifest
+from benchmark.running.run import Places, identify, run
+from benchmark.settings import config
+from benchmark.settings.schema import RunSettings
 
 START = 3
 """Trials before TPE has anything to go by: the given options and two random ones. On made-up response surfaces over a grid of

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from pytorch_lightning.loggers import Logger
 
-from benchmark import checkpoint
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
-from benchmark.files import digest_of
-from benchmark.inner_loop import joint_step
-from benchmark.locks import locked
-from benchmark.progress import progress
-from benchmark.settings import PretrainSettings
-from benchmark.training import Budget, fit
+from benchmark.learning.inner_loop import joint_step
+from benchmark.plumbing import checkpoint
+from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.locks import locked
+from benchmark.plumbing.progress import progress
+from benchmark.running.training import Budget, fit
+from benchmark.settings.schema import PretrainSettings
 
 
 class Pretraining(torch.nn.Module):
@@ -32,7 +32,7 @@ class Pretraining(torch.nn.Module):
         self.backbone = backbone
 
     def meta_step(self, batch: Batch) -> dict[str, float]:
-        """See :func:`benchmark.inner_loop.joint_step`."""
+        """See :func:`benchmark.learning.inner_loop.joint_step`."""
         return joint_step(self.backbone, [batch])
 
 

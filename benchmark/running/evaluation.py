@@ -15,17 +15,17 @@ import soundfile
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark import workers as processes
 from benchmark.algorithm import Algorithm, Sentence, Voice
 from benchmark.batch import collate
 from benchmark.data.corpus import Corpus, PreparedUtterance
-from benchmark.episodes import Episode
 from benchmark.errors import AdaptationFailed, CannotScore, SpeechFailed
-from benchmark.files import digest_of, write_atomic
-from benchmark.meter import Meter
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, Sample
+from benchmark.plumbing import workers as processes
+from benchmark.plumbing.files import digest_of, write_atomic
 from benchmark.results.episode_log import CostRow, EpisodeRow
 from benchmark.results.episode_tables import Block as BlockKey
+from benchmark.running.episodes import Episode
+from benchmark.running.meter import Meter
 from benchmark.vocoder import Vocoder
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import checkpoint, config, registry
 from benchmark.algorithm import Algorithm, Sentence
 from benchmark.batch import Batch
 from benchmark.data.corpus import Corpus, token_symbols
@@ -24,9 +23,12 @@ from benchmark.data.phonemes import phonemise
 from benchmark.data.recordings import LeftOut, NeedsTranscripts, Recording, mels_only, told, transcribed, unknown
 from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, SpeechFailed, UsageError
 from benchmark.metric import Audio
-from benchmark.pretraining import build
+from benchmark.plugins import registry
+from benchmark.plumbing import checkpoint
 from benchmark.results.result import read_result
-from benchmark.settings import RunSettings
+from benchmark.running.pretraining import build
+from benchmark.settings import config
+from benchmark.settings.schema import RunSettings
 from benchmark.vocoder import Vocoder
 
 

@@ -12,29 +12,32 @@ from pathlib import Path
 import torch
 from pytorch_lightning.loggers import Logger
 
-from benchmark import checkpoint, config, registry, run_logs
 from benchmark.algorithm import Algorithm
-from benchmark.data.corpora import open_corpus, open_manifest
 from benchmark.data.corpus import Corpus
-from benchmark.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, check_tasks, first
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.evaluation import Evaluator, evaluate
-from benchmark.files import digest_of, write_text
-from benchmark.locks import locked
 from benchmark.metric import Metric, MetricContext
-from benchmark.pretraining import build, pretrained, speaker_index
-from benchmark.progress import progress
+from benchmark.plugins import registry
+from benchmark.plugins.source import harness_file
+from benchmark.plumbing import checkpoint
+from benchmark.plumbing.files import digest_of, write_text
+from benchmark.plumbing.locks import locked
+from benchmark.plumbing.progress import progress
 from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import RunIdentity, git_state, run_id, write_result
-from benchmark.run_check import is_sound
+from benchmark.running import loggers as run_logs
+from benchmark.running.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, check_tasks, first
+from benchmark.running.evaluation import Evaluator, evaluate
+from benchmark.running.preparation import open_corpus, open_manifest
+from benchmark.running.pretraining import build, pretrained, speaker_index
+from benchmark.running.resume import is_sound
+from benchmark.running.training import Budget, fit
 from benchmark.scoring.embedding_space import embedding_space
-from benchmark.settings import RunSettings
-from benchmark.source import harness_file
-from benchmark.training import Budget, fit
-from benchmark.tuning import tuned_values
+from benchmark.settings import config
+from benchmark.settings.schema import RunSettings
+from benchmark.settings.tuned_values import tuned_values
 
-TRAINING = ("batch", "inner_loop", "pretraining", "training")
-HARNESS = (*TRAINING, "episodes", "evaluation")
+TRAINING = ("batch", "learning.inner_loop", "running.pretraining", "running.training")
+HARNESS = (*TRAINING, "running.episodes", "running.evaluation")
 """Modules that make a run's numbers, beside its plugins."""
 METRIC_THREADS = 1
 """That metrics prepare themselves with; what they train is shared by runs of any ``threads``."""

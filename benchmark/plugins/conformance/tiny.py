@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from benchmark import registry
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import Batch
 from benchmark.data.corpus import Statistics
 from benchmark.mel import MelSpec
+from benchmark.plugins import registry
 
 
 def tiny_batch(speaker: int, utterances: int = 2, seed: int = 0, tokens: int = 6) -> Batch:

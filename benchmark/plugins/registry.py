@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import benchmark
-from benchmark import source
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.source import ConfigField
+from benchmark.plugins import source
+from benchmark.plugins.source import ConfigField
 
 
 class Kind(NamedTuple):
@@ -34,7 +34,7 @@ class Kind(NamedTuple):
     package: str
 
 
-PLUMBING = ("benchmark", "benchmark.checkpoint", "benchmark.errors", "benchmark.files", "benchmark.progress")
+PLUMBING = ("benchmark", "benchmark.plumbing.checkpoint", "benchmark.errors", "benchmark.plumbing.files", "benchmark.plumbing.progress")
 """Modules that can't change a number, whatever is done to them."""
 KINDS = {
     "algorithm": Kind("benchmark.algorithm", "Algorithm", "benchmark.algorithms"),
@@ -230,7 +230,7 @@ def code_digest(files: Iterable[Path]) -> str:
 def register(plugins: Plugins) -> None:
     """Import the ``--plugin`` files, so that what refers to their classes can be unpickled.
 
-    A process that receives a plugin's objects calls this first (:mod:`benchmark.workers` does).
+    A process that receives a plugin's objects calls this first (:mod:`benchmark.plumbing.workers` does).
     """
     for info in _files(plugins):
         load_info(info)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark import registry, source
-from benchmark.config import presets
+from benchmark.plugins import registry, source
+from benchmark.settings.config import presets
 
 
 def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registry.Plugins = ()) -> str:

@@ -11,15 +11,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark import conformance_algorithm, registry
 from benchmark.backbone import Backbone, call
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.conformance_algorithm import require
 from benchmark.dataset import SPLITS
 from benchmark.errors import CannotScore
 from benchmark.mel import MelSpec
 from benchmark.metric import Sample
-from benchmark.tiny import tiny_backbone, tiny_batch
+from benchmark.plugins import registry
+from benchmark.plugins.conformance import algorithm as conformance_algorithm
+from benchmark.plugins.conformance.algorithm import require
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 
 
 @dataclass(frozen=True)

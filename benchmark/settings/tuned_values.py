@@ -9,10 +9,11 @@ from typing import Any
 import yaml
 from filelock import FileLock
 
-from benchmark import config, registry
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.files import write_text
-from benchmark.settings import RunSettings
+from benchmark.plugins import registry
+from benchmark.plumbing.files import write_text
+from benchmark.settings import config
+from benchmark.settings.schema import RunSettings
 
 FOLDER = Path(__file__).resolve().parent / "tuned"
 HEADER = "# Chosen on validation speakers and written by `python -m benchmark tune`; `run` lays them over the preset.\n"

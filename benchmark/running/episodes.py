@@ -15,8 +15,8 @@ from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.files import digest_of, read_json, write_json
-from benchmark.settings import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings
+from benchmark.plumbing.files import digest_of, read_json, write_json
+from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings
 
 PROTOCOL_VERSION = "1"
 

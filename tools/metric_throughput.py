@@ -1,6 +1,6 @@
 """How quickly the metrics score: on worker processes as in a run, and against what their libraries need by themselves.
 
-    python -m benchmarks.metric_throughput --utterances 1000 --workers 4    # from the repository's root
+    python -m tools.metric_throughput --utterances 1000 --workers 4    # from the repository's root
 
 Scores two-second utterances with every metric that runs score by default, at its defaults. An espeak voice says a sentence (the
 reference); the same voice at another pitch is the aligned synthesis, another voice the free-running one. Every pair is new, so that
@@ -36,11 +36,12 @@ import torch
 from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
-from benchmark import registry, workers
-from benchmark.data.corpora import open_corpus
 from benchmark.data.corpus import Corpus
 from benchmark.data.espeak import VoiceSettings, speak
 from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
+from benchmark.plugins import registry
+from benchmark.plumbing import workers
+from benchmark.running.preparation import open_corpus
 
 METRICS = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
 """In the order that a run scores them in; not those that a run has to be asked for."""

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import Any
 
-from benchmark import registry
 from benchmark.data.corpus import Corpus
 from benchmark.data.prepare import prepare
 from benchmark.dataset import Dataset
-from benchmark.episodes import Manifest, check_manifest, make_manifest
 from benchmark.errors import UsageError
+from benchmark.plugins import registry
+from benchmark.running.episodes import Manifest, check_manifest, make_manifest
 
 
 def cache_folder(given: Path | None) -> Path:

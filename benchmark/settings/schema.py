@@ -1,11 +1,11 @@
-"""The settings of a run that do not belong to a plugin; presets fill them from ``benchmark/presets/*.yaml``."""
+"""The settings of a run that do not belong to a plugin; presets fill them from ``benchmark/settings/presets/*.yaml``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from benchmark.config import Plugin, plugin, plugins
 from benchmark.dataset import SPLITS
+from benchmark.settings.config import Plugin, plugin, plugins
 
 MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
 """What a manifest holds for each held-out speaker; runs take the first so many of each."""
@@ -128,7 +128,7 @@ class RunSettings:
         # The order says nothing; another one must not make another run.
         object.__setattr__(self, "shots", tuple(sorted(set(self.shots))))
         object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))
-        # An episode's support set holds so many utterances; see benchmark.episodes.
+        # An episode's support set holds so many utterances; see benchmark.running.episodes.
         if max(self.shots) > MAX_SHOTS:
             raise ValueError(f"shots must be at most {MAX_SHOTS}, as many as an episode's support set holds, not {max(self.shots)}")
         if self.evaluation.queries > MAX_QUERIES:

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import torch
 from threadpoolctl import threadpool_limits
 
-from benchmark import registry
 from benchmark.errors import BenchmarkError
+from benchmark.plugins import registry
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from benchmark.files import write_atomic
+from benchmark.plumbing.files import write_atomic
 
 _DIGEST_BYTES = 32
 

@@ -1,4 +1,4 @@
-"""From layers of nested values to typed settings: the inside of :mod:`benchmark.config`."""
+"""From layers of nested values to typed settings: the inside of :mod:`benchmark.settings.config`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from pathlib import PurePath
 from types import NoneType
 from typing import Any
 
-from benchmark import registry
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.plugins import registry
 
 if typing.TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace

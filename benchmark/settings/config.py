@@ -32,9 +32,9 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any, TypeVar, cast
 
-from benchmark import registry
-from benchmark.config_reader import Plugin, Reader
 from benchmark.errors import UsageError
+from benchmark.plugins import registry
+from benchmark.settings.reader import Plugin, Reader
 
 __all__ = ["Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_yaml", "said", "to_dict", "to_yaml"]
 

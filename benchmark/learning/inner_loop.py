@@ -1,0 +1,136 @@
+"""The parts that adaptation is made of: choosing parameters, gradients on them, descent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.algorithm import Task, pinned
+from benchmark.backbone import Backbone, call
+from benchmark.batch import NEW_SPEAKER, Batch
+from benchmark.errors import AdaptationFailed, UsageError
+
+NEW_SPEAKER_SHARE = 0.1
+
+Parameters = dict[str, Tensor]
+
+
+class Stepper(Protocol):
+    """What moves parameters by their ``.grad``: a ``torch.optim`` optimiser, or a rule of one's own."""
+
+    def step(self) -> object: ...
+
+
+OptimizerFactory = Callable[[list[Tensor]], Stepper]
+
+
+def select(backbone: Backbone, groups: Sequence[str]) -> tuple[str, ...]:
+    """The names of the parameters in ``groups``, each once, in the model's order.
+
+    Raises:
+        UsageError: the backbone has no such group, or none is given.
+    """
+    available = backbone.adaptable_groups()
+    if not groups:
+        raise UsageError(f"There must be at least one group to adapt; the backbone has {', '.join(available)}.")
+    for group in groups:
+        if group not in available:
+            raise UsageError(f"The backbone has no group {group!r} to adapt; it has {', '.join(available)}.")
+    chosen = {name for group in groups for name in available[group]}
+    return tuple(name for name, _ in backbone.named_parameters() if name in chosen)
+
+
+def sizes(backbone: Backbone, names: Sequence[str]) -> dict[str, int]:
+    """How many numbers each named parameter holds."""
+    parameters = dict(backbone.named_parameters())
+    return {name: parameters[name].numel() for name in names}
+
+
+def gradients(
+    backbone: Backbone, parameters: Mapping[str, Tensor], batch: Batch, create_graph: bool = False
+) -> tuple[Tensor, list[Tensor]]:
+    """Loss on ``batch`` with ``parameters`` in place, and its gradients with respect to them, in their order.
+
+    A parameter that the loss does not reach has a zero gradient.
+
+    Raises:
+        AdaptationFailed: the loss is not finite.
+    """
+    # Without second derivatives nothing flows into what is not adapted: no graph is built through it.
+    frozen = {} if create_graph else {n: p.detach() for n, p in backbone.named_parameters() if n not in parameters}
+    loss = call(backbone, {**frozen, **parameters}, "loss", batch)["loss"]
+    if not torch.isfinite(loss):
+        raise AdaptationFailed("the loss in the inner loop is not finite")
+    grads = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, materialize_grads=True)
+    return loss, list(grads)
+
+
+def descend(
+    backbone: Backbone,
+    names: Sequence[str],
+    batch: Batch | Sequence[Batch],
+    optimizer: OptimizerFactory,
+    steps: Sequence[int],
+) -> Iterator[tuple[int, Parameters]]:
+    """Minimise the loss over the named parameters, starting from the backbone's own.
+
+    Works on copies with dropout off; the backbone is left as it was. Several batches are taken in turn, one a step.
+
+    Yields:
+        ``(step, parameters)`` at each of ``steps``; the parameters are detached copies.
+
+    Raises:
+        AdaptationFailed: the loss, or a parameter to be yielded, is not finite.
+    """
+    own = dict(backbone.named_parameters())
+    parameters = {name: own[name].detach().clone().requires_grad_() for name in names}
+    update = optimizer(list(parameters.values()))
+    batches = [batch] if isinstance(batch, Batch) else batch
+    done = 0
+    for target in sorted(set(steps)):
+        with torch.enable_grad(), pinned(backbone, training=False):
+            for step in range(done, target):
+                _, grads = gradients(backbone, parameters, batches[step % len(batches)])
+                for parameter, grad in zip(parameters.values(), grads, strict=True):
+                    parameter.grad = grad
+                update.step()
+        done = target
+        if not all(torch.isfinite(parameter).all() for parameter in parameters.values()):
+            raise AdaptationFailed(f"the parameters are not finite after {done} steps")
+        yield target, {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+
+def joint_step(backbone: Backbone, batches: Sequence[Batch]) -> dict[str, float]:
+    """Conventional multi-speaker training: every utterance with its own speaker's vector, dropout on; leaves gradients.
+
+    A tenth of the utterances are given to the new speaker instead, so that its starting point, near the mean of all
+    speakers, is a voice too. What fine-tuning baselines do with the compute that meta-learners spend on episodes.
+    """
+    total = sum(len(batch) for batch in batches)
+    logs: dict[str, float] = {}
+    with pinned(backbone, training=True):
+        for batch in batches:
+            hidden = torch.rand(len(batch), device=batch.speakers.device) < NEW_SPEAKER_SHARE
+            losses = backbone.loss(replace(batch, speakers=batch.speakers.masked_fill(hidden, NEW_SPEAKER)))
+            share = len(batch) / total
+            (losses["loss"] * share).backward()  # type: ignore[no-untyped-call]
+            for name, value in losses.items():
+                logs[name] = logs.get(name, 0.0) + share * float(value.detach())
+    return logs
+
+
+def both_halves(tasks: Sequence[Task]) -> list[Batch]:
+    """Support and query batches of all tasks, for algorithms that make no difference between them."""
+    return [batch for task in tasks for batch in (task.support, task.query)]
+
+
+def add_gradients(module: nn.Module, grads: Mapping[str, Tensor]) -> None:
+    """Add to the ``.grad`` of the module's named parameters."""
+    parameters = dict(module.named_parameters())
+    for name, grad in grads.items():
+        parameter = parameters[name]
+        parameter.grad = grad.detach().clone() if parameter.grad is None else parameter.grad + grad.detach()

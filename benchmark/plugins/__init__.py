@@ -1,0 +1,1 @@
+"""Plugins: finding them, reading their source, checking that they fit."""
