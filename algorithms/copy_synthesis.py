@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmark.data.corpus import PreparedUtterance
 from benchmark.learning.topline import Topline
+from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
 
 

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
-from benchmark.data.corpus import PreparedUtterance
+from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
 
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.batch import Batch
-from benchmark.data.corpus import Statistics
 from benchmark.mel import MelSpec
+from benchmark.utterance import Statistics
 
 
 @dataclass(frozen=True)

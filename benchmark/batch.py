@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from benchmark.data.corpus import Corpus, PreparedUtterance, Statistics
+from benchmark.data.corpus import Corpus
+from benchmark.utterance import PreparedUtterance, Statistics
 
 NEW_SPEAKER = -1
 """Speaker index of somebody outside the training speakers."""

@@ -8,6 +8,8 @@ from functools import lru_cache
 import torch
 import torchaudio
 
+from benchmark.audio import SAMPLE_RATE
+
 LOG_FLOOR = 1e-5
 """Mel magnitudes below this are raised to it before the logarithm (ln 1e-5 = -11.5)."""
 
@@ -16,7 +18,7 @@ LOG_FLOOR = 1e-5
 class MelSpec:
     """What a mel spectrogram means. A backbone and a vocoder that disagree on it are refused."""
 
-    sample_rate: int = 16_000
+    sample_rate: int = SAMPLE_RATE
     n_fft: int = 1024
     win_length: int = 1024
     hop_length: int = 256

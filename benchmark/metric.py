@@ -8,15 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-import numpy as np
-import numpy.typing as npt
-
-from benchmark.data.corpus import Corpus, Words
-
-SAMPLE_RATE = 16_000
-"""All scoring happens at this rate, in Hz."""
-
-Audio = npt.NDArray[np.float32]
+from benchmark.audio import Audio
+from benchmark.data.corpus import Corpus
+from benchmark.utterance import Words
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,12 @@ import numpy as np
 import torch
 from scipy.signal import lfilter
 
-from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, SPECIAL_SYMBOLS, Corpus, token_symbols
+from benchmark.audio import SAMPLE_RATE, Audio
+from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, Corpus
 from benchmark.mel import MelSpec, log_mel
-from benchmark.metric import SAMPLE_RATE, Audio, Sample
+from benchmark.metric import Sample
 from benchmark.plumbing.files import digest_of_file
+from benchmark.utterance import SPECIAL_SYMBOLS, token_symbols
 
 FORMANTS = {"a": (750, 1200, 2600), "i": (290, 2250, 3000), "u": (320, 800, 2300), "e": (520, 1850, 2550)}
 PHONES = (*FORMANTS, "s")

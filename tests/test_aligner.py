@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.data.aligner import HOP_SECONDS, STATES, Aligner, AlignmentItem, CannotAlign, mfcc
-from benchmark.data.corpus import Words
+from benchmark.utterance import Words
 
 PHONES = ("a", "i", "m", "s", "t")
 Truth = list[list[tuple[int, int]]]

@@ -10,7 +10,8 @@ import pyloudnorm
 import pytest
 import soundfile
 
-from benchmark.data.audio import LOUDNESS, SAMPLE_RATE, Unusable, is_cut_short, speech_bounds, standardise
+from benchmark.audio import SAMPLE_RATE
+from benchmark.data.audio import LOUDNESS, Unusable, is_cut_short, speech_bounds, standardise
 from tests.dataset_helpers import SENTENCES, speech
 
 Audio = npt.NDArray[np.float32]

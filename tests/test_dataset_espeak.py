@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from benchmark.audio import from_int16
 from benchmark.data.audio import standardise
 from benchmark.data.espeak import VOICELESS_STOPS, VoiceSettings, speak
 from benchmark.data.phonemes import phonemise
@@ -116,7 +117,7 @@ def test_a_speaker_encoder_tells_the_voices_apart() -> None:
     for split in SPLITS:
         for speaker in dataset.speakers(split):
             some = [standardise(*dataset.load(utterance))[0] for utterance in dataset.utterances(speaker)[:3]]
-            vectors.append([encoder.embed_utterance(audio.astype(np.float32) / 32768) for audio in some])
+            vectors.append([encoder.embed_utterance(from_int16(audio)) for audio in some])
     similarity = np.einsum("iad,jbd->iajb", vectors, vectors)
     people, takes = similarity.shape[:2]
     same = np.array([similarity[i, a, i, b] for i in range(people) for a in range(takes) for b in range(a)])

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmark.audio import Audio
 from benchmark.cli import main
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, CannotScore
-from benchmark.metric import Audio, MetricContext
+from benchmark.metric import MetricContext
 from benchmark.metrics import ecapa_similarity
 from benchmark.metrics.ecapa_similarity import FILES, HUB, REVISION, EcapaSimilarity, fetch
 from benchmark.running.run import check_encoders

@@ -12,7 +12,7 @@ import torch
 import torchaudio
 
 from benchmark import mel as mels
-from benchmark.metric import Audio
+from benchmark.audio import Audio
 from benchmark.metrics.mcd import MCD
 from benchmark.metrics.pesq import PESQ
 from benchmark.metrics.speaker_similarity import embed

@@ -18,9 +18,10 @@ import soundfile
 import torch
 
 from benchmark import cli
+from benchmark.audio import from_int16
 from benchmark.data.aligner import AlignmentItem, mfcc
 from benchmark.data.audio import Unusable, standardise
-from benchmark.data.corpus import BOUNDARY, SILENCE, Corpus, token_symbols
+from benchmark.data.corpus import Corpus
 from benchmark.data.drafts import Chunk, Draft, Drafts, draft
 from benchmark.data.phonemes import phonemise
 from benchmark.data.prepare import prepare
@@ -31,6 +32,7 @@ from benchmark.mel import log_mel
 from benchmark.plumbing.files import digest_of_file
 from benchmark.results.leaderboard import COSTS, IDENTITY, PROVENANCE
 from benchmark.running.preparation import open_corpus, open_dataset
+from benchmark.utterance import BOUNDARY, SILENCE, token_symbols
 from tests.cli_helpers import full_disk, refused
 from tests.dataset_helpers import SENTENCES, speech, speechocean
 from tests.process_helpers import ended, workers_of
@@ -134,7 +136,7 @@ def test_killed_anywhere_it_goes_on_and_ends_the_same(
 
     def heard(each: Draft) -> AlignmentItem:
         listened.append(each.id)
-        return AlignmentItem(each.id, mfcc(each.audio.astype(np.float32) / np.float32(32768), 16_000), each.words)
+        return AlignmentItem(each.id, mfcc(from_int16(each.audio), 16_000), each.words)
 
     monkeypatch.setattr(module, "_item", heard)
     assert contents(prepared(data, tmp_path)) == contents(corpus)

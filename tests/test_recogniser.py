@@ -11,7 +11,7 @@ import torch
 from torchaudio.functional import edit_distance
 
 from benchmark.scoring import recogniser
-from benchmark.scoring.recogniser import STRIDE, Example, Recogniser, Training, augment, normalise, train, transcribe
+from benchmark.scoring.recogniser import STRIDE, Example, Recogniser, TrainingPlan, augment, normalise, train, transcribe
 
 SIZES = {"n_mels": 80, "phones": 3, "channels": 32, "blocks": 2, "hidden": 24}
 
@@ -47,7 +47,7 @@ def same_weights(a: Recogniser, b: Recogniser) -> bool:
 
 
 def test_it_learns_to_write_down_what_it_hears(tmp_path: Path) -> None:
-    model = train(SIZES, examples(64), Training(epochs=25, batch=8, learning_rate=5e-3), tmp_path / "c")
+    model = train(SIZES, examples(64), TrainingPlan(epochs=25, batch=8, learning_rate=5e-3), tmp_path / "c")
     unseen = examples(20, seed=1)
     heard = [transcribe(model, torch.from_numpy(e.mel)) for e in unseen]
     wrong = sum(edit_distance(h, list(e.phones)) for h, e in zip(heard, unseen, strict=True))
@@ -57,7 +57,7 @@ def test_it_learns_to_write_down_what_it_hears(tmp_path: Path) -> None:
 
 
 def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    training = Training(epochs=4, batch=4)
+    training = TrainingPlan(epochs=4, batch=4)
     undisturbed = train(SIZES, examples(16), training, tmp_path / "a")
     monkeypatch.setattr(recogniser, "CHECKPOINT_SECONDS", 0.0)
 
@@ -78,7 +78,7 @@ def test_an_interrupted_training_ends_with_the_weights_of_an_undisturbed_one(tmp
 def test_the_seed_decides_and_the_callers_randomness_is_left_alone(tmp_path: Path) -> None:
     torch.manual_seed(5)
     before = torch.get_rng_state()
-    first, second, other = (train(SIZES, examples(8), Training(epochs=1, batch=4, seed=seed), tmp_path / "c") for seed in (1, 1, 2))
+    first, second, other = (train(SIZES, examples(8), TrainingPlan(epochs=1, batch=4, seed=seed), tmp_path / "c") for seed in (1, 1, 2))
     assert same_weights(first, second)
     assert not same_weights(first, other)
     assert torch.equal(before, torch.get_rng_state())
@@ -86,21 +86,21 @@ def test_the_seed_decides_and_the_callers_randomness_is_left_alone(tmp_path: Pat
 
 def test_it_trains_without_an_alignment(tmp_path: Path) -> None:
     losses: list[float] = []
-    train(SIZES, examples(32, aligned=False), Training(epochs=8, batch=8), tmp_path / "c", lambda *a: losses.append(a[2]))
+    train(SIZES, examples(32, aligned=False), TrainingPlan(epochs=8, batch=8), tmp_path / "c", lambda *a: losses.append(a[2]))
     assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
 
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path: Path) -> None:
     checkpoint = tmp_path / "c"
-    training = Training(epochs=1, batch=4)
+    training = TrainingPlan(epochs=1, batch=4)
     undisturbed = train(SIZES, examples(4), training, checkpoint)
     checkpoint.write_bytes(b"not a checkpoint")
     assert same_weights(undisturbed, train(SIZES, examples(4), training, checkpoint))
 
 
 def test_no_more_steps_than_allowed() -> None:
-    assert Training(epochs=3, batch=8).steps(20) == 9
-    assert Training(epochs=3, batch=8, max_steps=5).steps(20) == 5
+    assert TrainingPlan(epochs=3, batch=8).steps(20) == 9
+    assert TrainingPlan(epochs=3, batch=8, max_steps=5).steps(20) == 5
 
 
 def test_padding_does_not_change_what_is_heard() -> None:

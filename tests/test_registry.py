@@ -105,7 +105,7 @@ def test_objects_of_a_plugin_file_can_be_unpickled_in_a_fresh_process(tmp_path: 
     metric = registry.load("metric", "loudness", [path])()
     (tmp_path / "metric.pickle").write_bytes(pickle.dumps((metric, metric.config)))
     code = (
-        "import pickle, sys; from benchmark import registry; registry.register([sys.argv[1]]);"
+        "import pickle, sys; from benchmark.plugins import registry; registry.register([sys.argv[1]]);"
         "metric, config = pickle.load(open(sys.argv[2], 'rb')); print(type(metric).__name__, config.gain)"
     )
     command = [sys.executable, "-c", code, str(path), str(tmp_path / "metric.pickle")]

@@ -18,7 +18,7 @@ import pytest
 from benchmark.cli import main
 from benchmark.running import loggers as run_logs
 from benchmark.running import run as runs
-from benchmark.running.evaluation import Block, Evaluator, Job
+from benchmark.running.evaluation import Evaluator, Job, Scores
 
 COMMON = [
     "--algo", "reptile", "--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd",
@@ -31,7 +31,7 @@ def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Scoring starts no process, which takes longer than all of the run; wandb leaves nothing in the home folder."""
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))
 
-    def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Block]:
+    def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Scores]:
         return map(evaluator.run, jobs)
 
     monkeypatch.setattr(runs, "evaluate", evaluate)

@@ -15,18 +15,14 @@ import soundfile
 
 from benchmark.cli import main
 from benchmark.data import recordings
-from benchmark.data.aligner import Aligner
 from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.mel import MelSpec
-from benchmark.metric import MetricContext
-from benchmark.metrics.duration_error import DurationError
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone
 from benchmark.running import say
-from benchmark.running.preparation import open_corpus
+from benchmark.running.preparation import metrics_folder, open_corpus
 from tests.cli_helpers import full_disk, refused
 from tests.dataset_helpers import SENTENCES, speech
-from tests.metric_helpers import write_corpus
 
 TEXT = "Two tall boys read a book."
 LISTENER = '''
@@ -123,7 +119,7 @@ def test_the_support_set_is_what_preparation_makes_of_the_same_recordings(folder
     soundfile.write(tmp_path / "a.wav", original.audio, 16_000)
     (tmp_path / "a.txt").write_text(original.text)
     found, left_out = recordings.read(tmp_path)
-    batch, skipped = recordings.transcribed(found, corpus, corpus_aligner(corpus, cache))
+    batch, skipped = recordings.transcribed(found, corpus, corpus_aligner(corpus, metrics_folder(cache, corpus)))
     assert batch is not None and not left_out and not skipped
     # The dataset's phones are the synthesiser's, ours phonemizer's: nearly the same.
     assert abs(batch.tokens.shape[1] - len(original.tokens)) <= 3
@@ -174,13 +170,6 @@ def test_mp3_is_a_recording(
     assert main(arguments) == 0
     monkeypatch.setattr(soundfile, "available_formats", lambda: {"WAV": ""})
     assert ".mp3 can't be decoded here, convert it to wav (0.mp3, 1.mp3, 2.mp3)" in refused(arguments, 2, capsys)
-
-
-def test_aligner_is_the_one_that_duration_error_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    corpus = write_corpus(tmp_path / "corpus", {"train": ["a", "b"]}, 3)
-    DurationError().prepare(MetricContext(corpus, tmp_path / "metrics" / f"{corpus.name}-{corpus.version}", ()))
-    monkeypatch.setattr(Aligner, "fit", None)
-    assert "a" in corpus_aligner(corpus, tmp_path).phones
 
 
 def test_bad_voices_are_one_sentence(

@@ -19,7 +19,7 @@ from benchmark.cli import main
 from benchmark.errors import TrainingDiverged, UsageError
 from benchmark.running import run as runs
 from benchmark.running import tuning as search
-from benchmark.running.evaluation import Block, Evaluator, Job
+from benchmark.running.evaluation import Evaluator, Job, Scores
 from benchmark.running.tuning import Trial, propose
 from benchmark.settings import tuned_values as tuning
 from benchmark.settings.schema import RunSettings
@@ -34,7 +34,7 @@ TINY = [
 def places(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Where to write; scoring happens in this process, for starting another one takes longer than all of a trial."""
 
-    def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Block]:
+    def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Scores]:
         return map(evaluator.run, jobs)
 
     monkeypatch.setattr(runs, "evaluate", evaluate)

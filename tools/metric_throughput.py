@@ -36,9 +36,10 @@ import torch
 from tabulate import tabulate
 from threadpoolctl import threadpool_limits
 
+from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.data.corpus import Corpus
 from benchmark.data.espeak import VoiceSettings, speak
-from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
+from benchmark.metric import Metric, MetricContext, Sample
 from benchmark.plugins import registry
 from benchmark.plumbing import workers
 from benchmark.running.preparation import open_corpus

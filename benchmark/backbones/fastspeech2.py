@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.data.corpus import SPECIAL_SYMBOLS
 from benchmark.errors import SpeechFailed
+from benchmark.utterance import SPECIAL_SYMBOLS
 
 MOST_FRAMES = 200
 """That a symbol may last, on average over a sentence; in speech it is about ten. A model gone wrong would ask for terabytes."""

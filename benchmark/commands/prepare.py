@@ -22,9 +22,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, and print the report."""
-    from benchmark.data.aligner import default_workers
     from benchmark.data.prepare import describe
     from benchmark.plugins import registry
+    from benchmark.plumbing.workers import default_workers
     from benchmark.running.episodes import make_manifest
     from benchmark.running.preparation import cache_folder, open_corpus
 

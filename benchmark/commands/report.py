@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the page, and say where and how large it is."""
-    from benchmark.data.aligner import default_workers
     from benchmark.plumbing.files import write_text
+    from benchmark.plumbing.workers import default_workers
     from benchmark.report import boards, page
     from benchmark.running.preparation import cache_folder
 

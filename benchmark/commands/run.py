@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"As tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
 
     # Torch and Lightning take seconds; a mistyped option should not have to wait for them.
-    from benchmark.data.aligner import default_workers
+    from benchmark.plumbing.workers import default_workers
     from benchmark.results.episode_tables import failures_in
     from benchmark.results.leaderboard import add
     from benchmark.results.leaderboard_table import show

@@ -29,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     import numpy as np
     import soundfile
 
+    from benchmark.audio import SAMPLE_RATE
     from benchmark.data import recordings
     from benchmark.errors import CannotScore, UsageError
-    from benchmark.metric import SAMPLE_RATE
     from benchmark.plumbing.files import write_atomic
     from benchmark.running import say
     from benchmark.running.preparation import cache_folder

@@ -31,8 +31,8 @@ def run(args: argparse.Namespace) -> int:
     """Do the trials that are not done, show all, and keep the best one's values."""
     from importlib.util import find_spec
 
-    from benchmark.data.aligner import default_workers
     from benchmark.errors import BenchmarkError, UsageError
+    from benchmark.plumbing.workers import default_workers
     from benchmark.running.preparation import cache_folder
     from benchmark.running.run import Places
     from benchmark.running.tuning import Search, summary

@@ -2,13 +2,12 @@
 
 Five left-to-right states a phone, one diagonal Gaussian each over 39 MFCCs; optional silence at both ends
 and between words; Viterbi training (Rabiner, "A Tutorial on Hidden Markov Models", 1989, section VI) from an equal split.
-How far its boundaries lie from true ones: ``python -m benchmark.data.alignment_error``.
+How far its boundaries lie from true ones: ``python -m tools.alignment_error``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,9 +21,9 @@ import numpy.typing as npt
 import torch
 import torchaudio
 
-from benchmark.data.corpus import SILENCE, Words
 from benchmark.dataset import Segment
 from benchmark.plumbing import checkpoint
+from benchmark.utterance import SILENCE, Words
 
 HOP_SECONDS = 0.005
 STATES = 5
@@ -288,8 +287,3 @@ def _equal_split(item: AlignmentItem, phones: dict[str, int]) -> tuple[Ints, Int
     middle = inner[np.arange(frames - 2 * edge) * len(inner) // (frames - 2 * edge)]
     ends = np.arange(edge) * STATES // max(edge, 1)
     return np.concatenate([states[:STATES][ends], middle, states[-STATES:][ends]]), states
-
-
-def default_workers() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

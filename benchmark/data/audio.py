@@ -10,7 +10,8 @@ import pyloudnorm
 import soundfile
 import soxr
 
-SAMPLE_RATE = 16_000
+from benchmark.audio import SAMPLE_RATE, Audio
+
 LOUDNESS = -23.0
 """Integrated loudness after normalisation, LUFS (ITU-R BS.1770, EBU R 128's target)."""
 MIN_SECONDS = 0.45
@@ -20,8 +21,6 @@ OGG_PAGE = 65_307
 """Bytes of an Ogg page at most."""
 MP3_FRAME = 1152
 """Samples of an MPEG audio frame at most."""
-
-Audio = npt.NDArray[np.float32]
 
 
 class Unusable(Exception):

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.data import textgrids
-from benchmark.data.aligner import default_workers
 from benchmark.data.drafts import Chunk
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import digest_of, digest_of_file
+from benchmark.plumbing.workers import default_workers
 
 
 def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chunk]:

@@ -13,8 +13,7 @@ Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,80 +24,10 @@ import numpy.typing as npt
 from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec
 from benchmark.plumbing.files import digest_of_file, read_json
-
-PAD, SILENCE, BOUNDARY = "<pad>", "<sil>", "|"
-SPECIAL_SYMBOLS = (PAD, SILENCE, BOUNDARY)
-"""The first symbols of every corpus. A token sequence is: silence, words joined by boundaries, silence.
-A boundary lasts 0 frames where the speaker made no pause; a phone lasts at least 1."""
+from benchmark.utterance import PreparedUtterance, Statistics
 
 ARRAYS = ("audio", "mel", "pitch", "energy", "tokens", "durations")
 CORPUS_FORMAT = 1
-
-Words = tuple[tuple[str, ...], ...]
-"""An utterance's phones, word by word."""
-
-
-@dataclass(frozen=True)
-class PreparedUtterance:
-    """One utterance, ready to train on.
-
-    Attributes:
-        id: unique in the corpus.
-        speaker: who speaks.
-        text: what is said, as the dataset writes it.
-        words: phones, word by word, without silences.
-        tokens: shape (T,), int64 indices into the corpus's symbols.
-        durations: shape (T,), int64 frames per token, summing to F.
-        mel: shape (F, n_mels), float32 natural-log magnitude.
-        pitch: shape (F,), float32 F0 in Hz, 0 where unvoiced.
-        energy: shape (F,), float32 natural log of the frame's root mean square.
-        audio: shape (samples,), int16 at the mel definition's rate, silence-trimmed and loudness-normalised.
-    """
-
-    id: str
-    speaker: str
-    text: str
-    words: Words
-    tokens: npt.NDArray[np.int64]
-    durations: npt.NDArray[np.int64]
-    mel: npt.NDArray[np.float32]
-    pitch: npt.NDArray[np.float32]
-    energy: npt.NDArray[np.float32]
-    audio: npt.NDArray[np.int16]
-
-    @property
-    def waveform(self) -> npt.NDArray[np.float32]:
-        """The audio as float32 in [-1, 1)."""
-        return self.audio.astype(np.float32) / 32768.0
-
-    @property
-    def phones(self) -> tuple[str, ...]:
-        """All phones in order, without silences or boundaries."""
-        return tuple(phone for word in self.words for phone in word)
-
-
-@dataclass(frozen=True)
-class Statistics:
-    """Means and standard deviations over the training split.
-
-    ``mel_*`` are per mel bin; ``pitch_*`` describe ln F0 (Hz) of voiced frames; ``energy_*`` the frame log energy.
-    """
-
-    mel_mean: tuple[float, ...]
-    mel_std: tuple[float, ...]
-    pitch_mean: float
-    pitch_std: float
-    energy_mean: float
-    energy_std: float
-
-
-def token_symbols(words: Sequence[Sequence[str]]) -> list[str]:
-    """The token sequence of an utterance: silence, words joined by boundaries, silence."""
-    symbols = [SILENCE]
-    for index, word in enumerate(words):
-        symbols += [BOUNDARY, *word] if index else word
-    return [*symbols, SILENCE]
-
 
 class Corpus:
     """A prepared corpus. Opening one reads its index; audio and features are memory-mapped when asked for.

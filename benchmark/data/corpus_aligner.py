@@ -1,7 +1,4 @@
-"""The aligner of a prepared corpus, trained once on its training speakers and kept in the cache.
-
-It is the one that ``duration_error`` trains and keeps, under the same name: a run that was scored with it has it ready.
-"""
+"""The aligner of a prepared corpus, trained once on its training speakers and cached: ``duration_error`` and ``say`` share it."""
 
 from __future__ import annotations
 
@@ -10,14 +7,15 @@ from pathlib import Path
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError
-from benchmark.metrics import spread
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
+from benchmark.scoring.checks import spread
 
 ALIGNER_FORMAT = 1
+"""Raised when the aligner or its training changes, so that no cached one of before is used."""
 UTTERANCES = 1000
-"""A test holds both to be those of ``duration_error``."""
+"""Of the training split, to train the aligner on."""
 
 
 def corpus_aligner(corpus: Corpus, cache: Path) -> Aligner:
@@ -25,13 +23,13 @@ def corpus_aligner(corpus: Corpus, cache: Path) -> Aligner:
 
     Args:
         corpus: prepared.
-        cache: ``--cache``.
+        cache: the folder for what is computed once for this corpus.
 
     Raises:
         BenchmarkError: it can't be trained.
     """
     key = digest_of([ALIGNER_FORMAT, corpus.version, UTTERANCES], 24)
-    path = cache / "metrics" / f"{corpus.name}-{corpus.version}" / f"aligner-{key}.pt"
+    path = cache / f"aligner-{key}.pt"
     if (state := checkpoint.load(path)) is not None:
         return Aligner.from_state(state)
     names = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]

@@ -14,11 +14,11 @@ import torch
 
 from benchmark.data import textgrids
 from benchmark.data.audio import Unusable, is_cut_short, standardise
-from benchmark.data.corpus import Words
 from benchmark.data.phonemes import phonemise
 from benchmark.dataset import Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
+from benchmark.utterance import Words
 
 
 @dataclass(frozen=True)

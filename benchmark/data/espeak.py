@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.audio import from_int16
 from benchmark.dataset import Segment
 from benchmark.errors import BenchmarkError
 
@@ -97,7 +98,7 @@ def speak(text: str, voice: VoiceSettings) -> Spoken:
         content = text.encode()
         if library.espeak_Synth(content, len(content) + 1, 0, 0, 0, _UTF8, None, None) != 0 or library.espeak_Synchronize() != 0:
             raise BenchmarkError(f"espeak-ng could not speak {text!r} as {voice.name}.")
-    samples = np.frombuffer(b"".join(got.blocks), np.int16).astype(np.float32) / np.float32(32768)
+    samples = from_int16(np.frombuffer(b"".join(got.blocks), np.int16))
     return samples, rate, _segments(got.events, samples, rate)
 
 

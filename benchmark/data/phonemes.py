@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-from benchmark.data.corpus import Words
+from benchmark.utterance import Words
 
 
 @lru_cache(maxsize=4)

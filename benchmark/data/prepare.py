@@ -18,15 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from threadpoolctl import threadpool_limits
 
+from benchmark.audio import SAMPLE_RATE, from_int16
 from benchmark.data import shards
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
-from benchmark.data.audio import SAMPLE_RATE
 from benchmark.data.chunks import make_chunks
-from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, SPECIAL_SYMBOLS, Corpus
+from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, Corpus
 from benchmark.data.drafts import Chunk, Draft, Drafts, as_segments, draft
 from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import BenchmarkError
@@ -36,6 +35,7 @@ from benchmark.plumbing import workers as processes
 from benchmark.plumbing.files import digest_of, digest_of_file, write_json, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
+from benchmark.utterance import SPECIAL_SYMBOLS
 
 PREPARE_VERSION = 2
 ALIGNER_UTTERANCES = 4000
@@ -180,7 +180,7 @@ def _items(chunk: Chunk, work: Path) -> list[AlignmentItem]:
 
 
 def _item(each: Draft) -> AlignmentItem:
-    return AlignmentItem(each.id, mfcc(each.audio.astype(np.float32) / np.float32(32768), SAMPLE_RATE), each.words)
+    return AlignmentItem(each.id, mfcc(from_int16(each.audio), SAMPLE_RATE), each.words)
 
 
 def _second(chunk: Chunk, aligner: Aligner | None, work: Path) -> None:

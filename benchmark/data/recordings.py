@@ -14,15 +14,17 @@ import soundfile
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
+from benchmark.audio import from_int16
 from benchmark.batch import NEW_SPEAKER, Batch, collate
 from benchmark.data import shards
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.data.audio import Unusable
-from benchmark.data.corpus import Corpus, PreparedUtterance, Words
+from benchmark.data.corpus import Corpus
 from benchmark.data.drafts import Draft, decode
 from benchmark.data.phonemes import phonemise
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec, log_mel
+from benchmark.utterance import PreparedUtterance, Words
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma")
 """What is taken for a recording; what can't be decoded is then left out with a reason, not passed over in silence."""
@@ -50,7 +52,7 @@ class Recording:
     @property
     def waveform(self) -> npt.NDArray[np.float32]:
         """The audio as float32 in [-1, 1)."""
-        return self.audio.astype(np.float32) / np.float32(32768)
+        return from_int16(self.audio)
 
 
 class NeedsTranscripts(Exception):

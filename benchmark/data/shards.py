@@ -12,13 +12,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from benchmark.audio import from_int16
 from benchmark.data import features
 from benchmark.data.audio import Unusable
-from benchmark.data.corpus import ARRAYS, token_symbols
+from benchmark.data.corpus import ARRAYS
 from benchmark.data.drafts import Chunk, Draft
 from benchmark.dataset import Segment
 from benchmark.mel import MelSpec, log_mel
 from benchmark.plumbing.files import digest_of_file, read_json, write_atomic, write_json
+from benchmark.utterance import token_symbols
 
 SHARD_SPEAKERS = 64
 SHARD_HOURS = 6.0
@@ -105,7 +107,7 @@ def finish(drafts: Sequence[Draft], mel: MelSpec, symbol_ids: dict[str, int]) ->
     """Features and durations of a chunk's aligned utterances."""
     done, skipped = [], []
     for draft in drafts:
-        wave = draft.audio.astype(np.float32) / np.float32(32768)
+        wave = from_int16(draft.audio)
         assert draft.segments is not None
         try:
             lengths = durations(draft.segments, mel.frames(len(wave)), mel)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from benchmark.data.corpus import Words
 from benchmark.dataset import Segment
+from benchmark.utterance import Words
 
 PHONE_TIERS = ("phones", "phone", "phonemes")
 SILENCES = frozenset({"", "sil", "sp", "spn", "silence", "<eps>", "<sil>"})

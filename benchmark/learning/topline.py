@@ -10,7 +10,7 @@ from torch import Tensor
 
 from benchmark.algorithm import Algorithm, Sentence, Voice
 from benchmark.batch import Batch
-from benchmark.data.corpus import PreparedUtterance
+from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
 
 

@@ -8,20 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data.corpus import Words
-from benchmark.errors import BenchmarkError, CannotScore
-from benchmark.metric import SAMPLE_RATE, Audio, Metric, MetricContext, Sample
-from benchmark.metrics import require_speech, spread
-from benchmark.plumbing.files import digest_of
-from benchmark.plumbing.progress import progress
+from benchmark.audio import SAMPLE_RATE, Audio
+from benchmark.errors import CannotScore
+from benchmark.metric import Metric, MetricContext, Sample
+from benchmark.scoring.checks import require_speech
+from benchmark.utterance import Words
 
 if TYPE_CHECKING:
     from benchmark.data.aligner import Aligner
-
-ALIGNER_FORMAT = 1
-"""Raised when the aligner or its training changes, so that no cached one of before is used."""
-UTTERANCES = 1000
-"""Of the training split, to train the aligner on."""
 
 
 class DurationError(Metric):
@@ -47,23 +41,9 @@ class DurationError(Metric):
         Raises:
             BenchmarkError: it can't be trained.
         """
-        from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
-        from benchmark.plumbing import checkpoint
+        from benchmark.data.corpus_aligner import corpus_aligner
 
-        corpus = context.corpus
-        names = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
-        path = context.cache / f"aligner-{digest_of([ALIGNER_FORMAT, corpus.version, UTTERANCES], 24)}.pt"
-        if (state := checkpoint.load(path)) is not None:
-            self._aligner = Aligner.from_state(state)
-            return
-        chosen = corpus.many(spread(names, UTTERANCES))
-        items = [AlignmentItem(one.id, mfcc(one.waveform, SAMPLE_RATE), one.words) for one in chosen]
-        try:
-            with progress("Training the aligner of duration_error", 1) as show:
-                self._aligner = Aligner.fit(items, progress=lambda done, total: show(done / total))
-        except CannotAlign as error:
-            raise BenchmarkError(f"duration_error can't be prepared: {error}; leave this metric out.") from error
-        checkpoint.save(path, self._aligner.state())
+        self._aligner = corpus_aligner(context.corpus, context.cache)
 
     def score(self, sample: Sample) -> dict[str, float]:
         """The mean difference in ms.

@@ -14,10 +14,11 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
+from benchmark.audio import Audio
 from benchmark.errors import BenchmarkError, CannotScore
-from benchmark.metric import Audio, MetricContext
-from benchmark.metrics import require_speech
+from benchmark.metric import MetricContext
 from benchmark.plumbing.files import digest_of_file
+from benchmark.scoring.checks import require_speech
 from benchmark.scoring.verification import Floats
 from benchmark.scoring.voice_similarity import VoiceSimilarity
 

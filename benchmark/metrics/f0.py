@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmark.errors import CannotScore
 from benchmark.metric import Metric, Sample
-from benchmark.metrics import require_speech
+from benchmark.scoring.checks import require_speech
 
 
 class F0(Metric):

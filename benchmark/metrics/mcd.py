@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark.metric import Metric, Sample
-from benchmark.metrics import require_speech
+from benchmark.scoring.checks import require_speech
 
 DECIBEL = 10.0 * np.sqrt(2.0) / np.log(10.0)
 

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchmark.data.corpus import SPECIAL_SYMBOLS, Corpus, PreparedUtterance
+from benchmark.audio import Audio
+from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
-from benchmark.metric import Audio, Metric, MetricContext, Sample
-from benchmark.metrics import require_speech, spread
+from benchmark.metric import Metric, MetricContext, Sample
 from benchmark.plumbing.files import digest_of, write_json
 from benchmark.plumbing.progress import progress
+from benchmark.scoring.checks import require_speech, spread
+from benchmark.utterance import SPECIAL_SYMBOLS, PreparedUtterance
 
 if TYPE_CHECKING:
     from benchmark.scoring.recogniser import Example, Recogniser
@@ -121,7 +123,7 @@ class PER(Metric):
 
     def _recogniser(self, corpus: Corpus, path: Path, seed: int) -> Recogniser:
         from benchmark.plumbing.checkpoint import load, save
-        from benchmark.scoring.recogniser import MEL, Recogniser, Training, train
+        from benchmark.scoring.recogniser import MEL, Recogniser, TrainingPlan, train
 
         config = self.config
         sizes = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
@@ -130,7 +132,7 @@ class PER(Metric):
             model = Recogniser(**sizes)
             model.load_state_dict(weights)
             return model.eval()
-        training = Training(config.epochs, config.max_steps, config.batch, config.learning_rate, seed=seed)
+        training = TrainingPlan(config.epochs, config.max_steps, config.batch, config.learning_rate, seed=seed)
         examples = _examples(corpus, self._phones, training.max_steps * training.batch // config.epochs)
         checkpoint = path.with_suffix(".checkpoint")
         with progress("Training the phoneme recogniser", training.steps(len(examples))) as show:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from benchmark.audio import SAMPLE_RATE
 from benchmark.errors import CannotScore
-from benchmark.metric import SAMPLE_RATE, Metric, Sample
-from benchmark.metrics import aligned_pair
+from benchmark.metric import Metric, Sample
+from benchmark.scoring.checks import aligned_pair
 
 
 class PESQ(Metric):

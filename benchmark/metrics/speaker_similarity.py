@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.errors import CannotScore, UsageError
-from benchmark.metric import SAMPLE_RATE, Audio
-from benchmark.metrics import require_speech
+from benchmark.scoring.checks import require_speech
 from benchmark.scoring.verification import Floats
 from benchmark.scoring.voice_similarity import VoiceSimilarity
 

@@ -10,9 +10,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.errors import CannotScore
-from benchmark.metric import SAMPLE_RATE, Audio, Metric, Sample
-from benchmark.metrics import aligned_pair
+from benchmark.metric import Metric, Sample
+from benchmark.scoring.checks import aligned_pair
 
 
 class STOI(Metric):

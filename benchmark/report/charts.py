@@ -56,7 +56,7 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Line:
+class ChartLine:
     """A drawn series."""
 
     number: int
@@ -82,7 +82,7 @@ class Chart:
     title: str
     x: Axis
     y: Axis
-    lines: list[Line]
+    lines: list[ChartLine]
     levels: list[Level] = field(default_factory=list)
     beyond: list[str] = field(default_factory=list)
     width: int = WIDTH
@@ -122,7 +122,7 @@ def chart(title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequenc
             low, high = (None if math.isnan(bound) else round(y.place(bound), 1) for bound in (value.low, value.high))
             marks.append(Mark(round(x.place(value.x) + aside, 1), round(y.place(value.y), 1), low, high, shape(curve.number), value.text))
         path = "M" + "L".join(f"{mark.x},{mark.y}" for mark in marks) if marks else ""
-        lines.append(Line(curve.number, look(curve.number), path, marks))
+        lines.append(ChartLine(curve.number, look(curve.number), path, marks))
     placed = [(name, role, round(y.place(value), 1)) for name, role, value in levels if _shown(y.place(value))]
     beyond = [f"{name} {value:.2f}" for name, _, value in levels if not math.isnan(value) and not _shown(y.place(value))]
     texts = spread([height for *_, height in placed], LABEL, TOP + LABEL / 2, HEIGHT - BOTTOM)

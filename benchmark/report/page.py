@@ -41,7 +41,7 @@ class Part:
     curves: list[figures.CurveSet]
     costs: list[charts.Chart]
     spaces: list[figures.Space]
-    sentences: list[sounds.Sentence]
+    sentences: list[sounds.SpokenSentence]
     speaking: int
     speakers: list[tuple[str, tables.Table]]
     failures: tables.Table

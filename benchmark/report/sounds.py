@@ -55,7 +55,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Sentence:
+class SpokenSentence:
     """One sentence of one speaker, by everybody.
 
     Attributes:
@@ -85,7 +85,7 @@ class Sentence:
 
 def sentences(
     board: Board, text: Callable[[str], str | None], limit: int, pictured: int, show: Callable[[float], None]
-) -> tuple[list[Sentence], int]:
+) -> tuple[list[SpokenSentence], int]:
     """The sentences that runs kept the speech of, one a speaker, until they are large enough together.
 
     Args:
@@ -105,7 +105,7 @@ def sentences(
     seeds: Sequence[int | None] = common_seeds(board.contenders) or [None]
     files = max(({one.name: _kept(one, seed) for one in board.contenders} for seed in seeds), key=lambda each: sum(map(len, each.values())))
     speakers = sorted({speaker for own in files.values() for speaker, *_ in own})
-    found: list[Sentence] = []
+    found: list[SpokenSentence] = []
     size = 0
     for speaker in speakers:
         sentence = _sentence(board, speaker, files, text, len(found) < pictured)
@@ -141,7 +141,7 @@ def _kept(contender: Contender, seed: int | None) -> _Files:
 
 def _sentence(
     board: Board, speaker: str, files: dict[str, _Files], text: Callable[[str], str | None], pictured: bool
-) -> Sentence:  # fmt: skip
+) -> SpokenSentence:  # fmt: skip
     own = {name: {(shots, steps): kept for (who, shots, steps), kept in all_.items() if who == speaker} for name, all_ in files.items()}
     # Runs of other settings may have had another first sentence: only the same one can be compared.
     utterance = next(kept[0] for by_place in own.values() for kept in by_place.values())
@@ -167,7 +167,7 @@ def _sentence(
     # On one scale, so that algorithms can be compared too.
     drawn = iter(_pictures([audio for _, row in rows for audio in row]))
     spectrograms = [(name, [next(drawn) for _ in row]) for name, row in rows]
-    return Sentence(
+    return SpokenSentence(
         speaker, utterance, text(utterance), [(name, _clip(path)) for name, path in references], [title for title, _ in columns],
         [(name, [_clip(paths[name][at[name]], said(*at[name])) if name in at else None for _, at in columns]) for name in adapting],
         spectrograms,

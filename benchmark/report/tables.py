@@ -31,7 +31,7 @@ BRIEF = ("seconds_to_adapt", "stored_parameters")
 
 
 @dataclass(frozen=True)
-class Cell:
+class TableCell:
     """What a table shows and what it sorts by (NaN: last)."""
 
     text: str
@@ -64,8 +64,8 @@ class Column:
 class Entry:
     """A row: its heading, the rest, its algorithm's role, and what it is filtered by (``most``: the most steps at these shots)."""
 
-    head: Cell
-    cells: list[Cell]
+    head: TableCell
+    cells: list[TableCell]
     role: str = ""
     shots: str = ""
     steps: str = ""
@@ -102,12 +102,12 @@ def leaderboard(board: Board) -> Table:
     for contender in board.contenders:
         role = board.role(contender.name)
         for row in board.rows[contender.name]:
-            head = Cell(contender.name, contender.name, row["status"] if mixed and row["status"] != "ok" else "")
+            head = TableCell(contender.name, contender.name, row["status"] if mixed and row["status"] != "ok" else "")
             failed = max((int(row.get(f"{metric}_failed") or 0) for metric in board.metrics), default=0)
-            cells = [Cell(row[name], int(row[name])) for name in ("shots", "steps")]
+            cells = [TableCell(row[name], int(row[name])) for name in ("shots", "steps")]
             cells += [_score(row, metric, places[metric]) for metric in board.metrics]
-            cells += [Cell(str(failed), failed), Cell(row["seeds"], int(row["seeds"]))]
-            cells += [*(Cell(_short(number(row[cost])), number(row[cost])) for cost in COSTS)]
+            cells += [TableCell(str(failed), failed), TableCell(row["seeds"], int(row["seeds"]))]
+            cells += [*(TableCell(_short(number(row[cost])), number(row[cost])) for cost in COSTS)]
             most = max(int(other["steps"]) for other in board.rows[contender.name] if other["shots"] == row["shots"])
             entries.append(Entry(head, cells, role, row["shots"], row["steps"], int(row["steps"]) == most))
     return Table(columns, entries)
@@ -121,10 +121,10 @@ def meanings(board: Board) -> dict[str, str]:
     return {label(metric): text for metric, text in scores.items()} | failed | costs
 
 
-def _score(row: Row, metric: str, places: int) -> Cell:
+def _score(row: Row, metric: str, places: int) -> TableCell:
     if not row.get(metric):
-        return Cell("–", math.nan)
-    return Cell(f"{float(row[metric]):.{places}f}", float(row[metric]), interval(row, metric, places) or "no interval")
+        return TableCell("–", math.nan)
+    return TableCell(f"{float(row[metric]):.{places}f}", float(row[metric]), interval(row, metric, places) or "no interval")
 
 
 def _short(value: float) -> str:
@@ -146,7 +146,7 @@ def speakers(board: Board) -> list[tuple[str, Table]]:
         places = digits((row for rows in board.rows.values() for row in rows), metric)
         names = sorted({speaker for own in means.values() for speaker in own})
         entries = [
-            Entry(Cell(speaker, speaker), [_mean(own.get(speaker, math.nan), places) for own in means.values()]) for speaker in names
+            Entry(TableCell(speaker, speaker), [_mean(own.get(speaker, math.nan), places) for own in means.values()]) for speaker in names
         ]
         columns = [Column(name, board.role(name) or board.fewer_seeds(name), arrow(board, metric)) for name in means]
         tables.append((metric, Table([Column("speaker"), *columns], entries)))
@@ -162,8 +162,8 @@ def _means(board: Board, contender: Contender, metric: str) -> dict[str, float]:
     return {str(speaker): float(value) for speaker, value in means.items()}
 
 
-def _mean(value: float, places: int) -> Cell:
-    return Cell("–" if math.isnan(value) else f"{value:.{places}f}", value)
+def _mean(value: float, places: int) -> TableCell:
+    return TableCell("–" if math.isnan(value) else f"{value:.{places}f}", value)
 
 
 def failures(board: Board) -> Table:
@@ -182,7 +182,10 @@ def failures(board: Board) -> Table:
         total = len(contender.episodes)
         found = [(metric, ranged(those), len(those)) for (metric, *_), those in kinds.items()]
         entries += [
-            Entry(Cell(contender.name, contender.name), [Cell(metric, metric), Cell(f"{count} of {total}", count), Cell(reason, reason)])
+            Entry(
+                TableCell(contender.name, contender.name),
+                [TableCell(metric, metric), TableCell(f"{count} of {total}", count), TableCell(reason, reason)],
+            )
             for metric, reason, count in sorted(found, key=lambda each: -each[2])
         ]
     heads = [Column("algorithm"), Column("metrics", words=True), Column("utterances", arrow="↓"), Column("reason", words=True)]

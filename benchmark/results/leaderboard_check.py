@@ -31,7 +31,7 @@ CONFIGURATION = tuple(name for name in KEY if name not in ("shots", "steps"))
 
 
 @dataclass
-class Report:
+class Verification:
     """What was found.
 
     Attributes:
@@ -45,7 +45,7 @@ class Report:
     unknown: int = 0
 
 
-def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Report:
+def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Verification:
     """Check one table.
 
     Args:
@@ -56,7 +56,7 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Repor
     Raises:
         BenchmarkError: it can't be read as a leaderboard at all.
     """
-    report = Report()
+    report = Verification()
     rows = read(path)
     if not rows:
         report.problems.append(f"{path} has no rows.")
@@ -77,7 +77,7 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Repor
 
 def _check_group(
     path: Path, rows: list[dict[str, str]], run_ids: list[str], members: list[dict[str, str]], places: Sequence[Path],
-    report: Report, local: bool,
+    report: Verification, local: bool,
 ) -> None:  # fmt: skip
     """The rows of the same runs."""
     folders = [run_folder(path, name, places) for name in run_ids]
@@ -94,7 +94,7 @@ def _check_group(
         report.problems.append(str(error))
 
 
-def _check_form(path: Path, rows: list[dict[str, str]], report: Report, local: bool) -> None:
+def _check_form(path: Path, rows: list[dict[str, str]], report: Verification, local: bool) -> None:
     keys = [tuple(row[name] for name in KEY) for row in rows]
     metrics = metrics_in(rows)
     header = [*IDENTITY, *(f"{metric}{end}" for metric in metrics for end in ("", "_lo", "_hi", "_failed")), *COSTS, *PROVENANCE]
@@ -124,7 +124,7 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Report, local: b
                 report.problems.append(f"{where}: {metric} is outside its interval.")
 
 
-def _check_scale(path: Path, rows: list[dict[str, str]], report: Report) -> None:
+def _check_scale(path: Path, rows: list[dict[str, str]], report: Verification) -> None:
     """Rows that may be cited need toplines and floors."""
     methods = [row for row in rows if row["status"] == "ok" and row["algorithm"] not in REFERENCES]
     for row in {tuple(row[name] for name in ("algorithm", *SETTING)): row for row in methods}.values():
@@ -133,7 +133,7 @@ def _check_scale(path: Path, rows: list[dict[str, str]], report: Report) -> None
             report.problems.append(f"{path}: {who}, may be cited, but has no three seeds of {', '.join(lacking)} for scale.")
 
 
-def _check_runs(path: Path, report: Report) -> None:
+def _check_runs(path: Path, report: Verification) -> None:
     """Every run kept for the tables of a folder has rows in one of them: deleted rows leave it behind."""
     tables = "".join(table.read_text(encoding="utf-8", errors="replace") for table in sorted(path.parent.glob("*.csv")))
     idle = sorted(folder.name for folder in (path.parent / RUNS).glob("*") if folder.name not in tables)
@@ -147,7 +147,7 @@ def _number(cell: str) -> float:
 
 
 def _recompute(
-    path: Path, rows: list[dict[str, str]], members: list[dict[str, str]], folders: list[Path], report: Report, local: bool
+    path: Path, rows: list[dict[str, str]], members: list[dict[str, str]], folders: list[Path], report: Verification, local: bool
 ) -> None:
     from benchmark.results.result import read_result
 

@@ -16,16 +16,18 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.algorithm import Algorithm, Sentence, Voice
+from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.batch import collate
-from benchmark.data.corpus import Corpus, PreparedUtterance
+from benchmark.data.corpus import Corpus
 from benchmark.errors import AdaptationFailed, CannotScore, SpeechFailed
-from benchmark.metric import SAMPLE_RATE, Audio, Metric, Sample
+from benchmark.metric import Metric, Sample
 from benchmark.plumbing import workers as processes
 from benchmark.plumbing.files import digest_of, write_atomic
 from benchmark.results.episode_log import CostRow, EpisodeRow
-from benchmark.results.episode_tables import Block as BlockKey
+from benchmark.results.episode_tables import Block
 from benchmark.running.episodes import Episode
 from benchmark.running.meter import Meter
+from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
 
 
@@ -37,13 +39,13 @@ class Job:
     shots: int
 
     @property
-    def block(self) -> BlockKey:
+    def block(self) -> Block:
         """What its rows have in common."""
         return self.episode.speaker, self.episode.index, self.shots
 
 
 @dataclass(frozen=True)
-class Block:
+class Scores:
     """What a job gives."""
 
     rows: list[EpisodeRow]
@@ -89,7 +91,7 @@ class Evaluator:
         most = self.algorithm.max_steps
         return sorted({step if most is None else min(step, most) for step in self.steps})
 
-    def run(self, job: Job) -> Block:
+    def run(self, job: Job) -> Scores:
         """Adapt, speak and score."""
         episode = job.episode
         support = collate(self.corpus.many(episode.support[: job.shots or None]), self.corpus, {})
@@ -125,7 +127,7 @@ class Evaluator:
                 if step not in done
                 for name in episode.query[: self.queries]
             ]
-        return Block(rows, costs)
+        return Scores(rows, costs)
 
     def _flops(self, support: object) -> tuple[int, int]:
         """Operations to adapt by 0 steps and by 1."""
@@ -188,11 +190,11 @@ def _load(path: Path) -> None:
     _evaluator = torch.load(path, weights_only=False)
 
 
-def _run(job: Job) -> Block:
+def _run(job: Job) -> Scores:
     return _evaluator.run(job)
 
 
-def evaluate(evaluator: Evaluator, jobs: Sequence[Job], workers: int, plugins: Sequence[str], folder: Path) -> Iterator[Block]:
+def evaluate(evaluator: Evaluator, jobs: Sequence[Job], workers: int, plugins: Sequence[str], folder: Path) -> Iterator[Scores]:
     """Blocks of ``jobs``, in order, as they are ready. One thread a worker makes the numbers independent of their count."""
     shared = folder / ".evaluator.pt"
     write_atomic(shared, partial(torch.save, evaluator))

@@ -19,6 +19,11 @@ def cache_folder(given: Path | None) -> Path:
     return given or Path(os.environ.get("BENCHMARK_CACHE") or Path.home() / ".cache" / "few-shot-tts-benchmark")
 
 
+def metrics_folder(cache: Path, corpus: Corpus) -> Path:
+    """What metrics compute once for a corpus is kept here (``MetricContext.cache``)."""
+    return cache / "metrics" / f"{corpus.name}-{corpus.version}"
+
+
 def open_dataset(name: str, config: Any, data_root: Path | None, plugins: registry.Plugins, download: bool = False) -> Dataset:
     """The dataset plugin on its data root: ``--data-root``, or $BENCHMARK_DATA/NAME.
 

@@ -27,7 +27,7 @@ from benchmark.results.result import RunIdentity, git_state, run_id, write_resul
 from benchmark.running import loggers as run_logs
 from benchmark.running.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, check_tasks, first
 from benchmark.running.evaluation import Evaluator, evaluate
-from benchmark.running.preparation import open_corpus, open_manifest
+from benchmark.running.preparation import metrics_folder, open_corpus, open_manifest
 from benchmark.running.pretraining import build, pretrained, speaker_index
 from benchmark.running.resume import is_sound
 from benchmark.running.training import Budget, fit
@@ -223,7 +223,7 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
     plugins = tuple(str(path) for path in places.plugins)
     speakers = tuple(corpus.speakers(settings.evaluation.split))
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
-    context = MetricContext(corpus, places.cache / "metrics" / f"{corpus.name}-{corpus.version}", speakers, enrolment=enrolment)
+    context = MetricContext(corpus, metrics_folder(places.cache, corpus), speakers, enrolment=enrolment)
     metrics = []
     for chosen in settings.metrics:
         metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)

@@ -16,19 +16,21 @@ import numpy as np
 import torch
 
 from benchmark.algorithm import Algorithm, Sentence
+from benchmark.audio import Audio
 from benchmark.batch import Batch
-from benchmark.data.corpus import Corpus, token_symbols
+from benchmark.data.corpus import Corpus
 from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.data.phonemes import phonemise
 from benchmark.data.recordings import LeftOut, NeedsTranscripts, Recording, mels_only, told, transcribed, unknown
 from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, SpeechFailed, UsageError
-from benchmark.metric import Audio
 from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
 from benchmark.results.result import read_result
+from benchmark.running.preparation import metrics_folder
 from benchmark.running.pretraining import build
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
+from benchmark.utterance import token_symbols
 from benchmark.vocoder import Vocoder
 
 
@@ -151,7 +153,7 @@ def say(sentence: torch.Tensor, speaker: Speaker, recordings: list[Recording], s
         pass
     if not any(each.text for each in recordings):
         raise UsageError(f"{name} learns from what is said: put transcripts beside the recordings, as {Path(recordings[0].name).stem}.txt.")
-    support, left_out = transcribed(recordings, corpus, corpus_aligner(corpus, cache))
+    support, left_out = transcribed(recordings, corpus, corpus_aligner(corpus, metrics_folder(cache, corpus)))
     if support is None:
         raise UsageError(f"{name} learns from what is said, and no transcript can be used: {told(left_out)}.")
     return _attempt(sentence, speaker, support, steps, left_out)

@@ -112,7 +112,7 @@ def normalise(mel: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainingPlan:
     """How a recogniser is trained.
 
     Attributes:
@@ -215,7 +215,7 @@ def _loss(model: Recogniser, batch: Sequence[Example], frame_weight: float, gene
 def train(
     model_args: dict[str, int],
     examples: Sequence[Example],
-    training: Training,
+    training: TrainingPlan,
     checkpoint: Path,
     progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> Recogniser:

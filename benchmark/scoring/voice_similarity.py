@@ -10,13 +10,14 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from benchmark.audio import Audio
 from benchmark.data.corpus import Corpus
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, CannotScore
-from benchmark.metric import Audio, Metric, MetricContext, Sample
-from benchmark.metrics import spread
+from benchmark.metric import Metric, MetricContext, Sample
 from benchmark.plumbing.files import digest_of, write_atomic
 from benchmark.plumbing.progress import progress
+from benchmark.scoring.checks import spread
 from benchmark.scoring.verification import Floats, centroid, equal_error_rate, normalised, verification_trials
 
 EMBEDDING_FORMAT = 2

@@ -8,7 +8,7 @@ from functools import cache, lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.metric import SAMPLE_RATE, Audio
+from benchmark.audio import SAMPLE_RATE, Audio
 
 ORDER = 24
 ALPHA = 0.41

@@ -14,11 +14,11 @@ from torch.nn.functional import pad
 
 from benchmark.algorithm import Algorithm, Sentence, Task
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.data.corpus import PreparedUtterance
 from benchmark.errors import AdaptationFailed
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
+from benchmark.utterance import PreparedUtterance
 
 
 def require(condition: object, problem: str) -> None:

@@ -8,9 +8,9 @@ import torch
 
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import Batch
-from benchmark.data.corpus import Statistics
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
+from benchmark.utterance import Statistics
 
 
 def tiny_batch(speaker: int, utterances: int = 2, seed: int = 0, tokens: int = 6) -> Batch:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmark.data.aligner import Aligner
-from benchmark.data.alignment_error import load, main, measure, plot
 from benchmark.dataset import SPLITS, Segment
 from benchmark.plugins import registry
+from tools.alignment_error import load, main, measure, plot
 
 
 def timing(*words: tuple[float, ...]) -> list[list[Segment]]:

@@ -1,4 +1,4 @@
-"""How far the built-in aligner's boundaries lie from the true ones: ``python -m benchmark.data.alignment_error --dataset espeak``.
+"""How far the built-in aligner's boundaries lie from the true ones: ``python -m tools.alignment_error --dataset espeak``.
 
 Trains the aligner on the training speakers, as preparation does, aligns everybody, and compares with the boundaries
 that the dataset knows. With ``--plot DIR``, any dataset's boundaries are drawn over mel spectrograms, to be looked at.
@@ -19,9 +19,10 @@ import numpy.typing as npt
 import soundfile
 import torch
 
+from benchmark.audio import SAMPLE_RATE, from_int16
 from benchmark.cli import INTERRUPTED, INTERRUPTION, Parser
-from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, default_workers, mfcc
-from benchmark.data.audio import SAMPLE_RATE, Unusable, standardise
+from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+from benchmark.data.audio import Unusable, standardise
 from benchmark.data.phonemes import phonemise
 from benchmark.dataset import SPLITS, Dataset, Segment
 from benchmark.errors import BenchmarkError, UsageError
@@ -30,6 +31,7 @@ from benchmark.plugins import registry
 from benchmark.plumbing import workers
 from benchmark.plumbing.files import write_atomic
 from benchmark.plumbing.progress import progress
+from benchmark.plumbing.workers import default_workers
 from benchmark.running.preparation import open_dataset
 
 WITHIN_MS = (10, 25, 50)
@@ -41,7 +43,7 @@ Timing = Sequence[Sequence[Segment]]
 
 
 @dataclass(frozen=True)
-class Sample:
+class Aligned:
     """An utterance to align; ``truth`` is None where the dataset does not know."""
 
     id: str
@@ -52,7 +54,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Report:
+class BoundaryReport:
     """What was measured.
 
     Attributes:
@@ -79,7 +81,7 @@ class Report:
         ]
 
 
-def measure(pairs: Sequence[tuple[Timing, Timing]]) -> Report:
+def measure(pairs: Sequence[tuple[Timing, Timing]]) -> BoundaryReport:
     """Compare alignments, word by word and phone by phone.
 
     A boundary is the start of a phone, or the end of a word that a true pause or the end of the utterance follows.
@@ -105,10 +107,10 @@ def measure(pairs: Sequence[tuple[Timing, Timing]]) -> Report:
             if gap >= PAUSE_SECONDS:
                 counts["pauses"] += 1
                 counts["pauses_found"] += found_gap >= gap / 2
-    return Report(1000 * np.array(errors), *(counts[name] for name in ("pauses", "pauses_found", "joins", "joins_kept")))
+    return BoundaryReport(1000 * np.array(errors), *(counts[name] for name in ("pauses", "pauses_found", "joins", "joins_kept")))
 
 
-def load(speaker: tuple[str, str], dataset: Dataset) -> tuple[list[Sample], list[str]]:
+def load(speaker: tuple[str, str], dataset: Dataset) -> tuple[list[Aligned], list[str]]:
     """A (split, speaker)'s utterances, standardised as preparation does it, and why others were left out."""
     split, name = speaker
     utterances = dataset.utterances(name)
@@ -125,12 +127,12 @@ def load(speaker: tuple[str, str], dataset: Dataset) -> tuple[list[Sample], list
         if not words:
             skipped.append("text without phonemes")
             continue
-        item = AlignmentItem(utterance.id, mfcc(audio.astype(np.float32) / 32768, SAMPLE_RATE), words)
-        samples.append(Sample(utterance.id, split, audio, item, truth))
+        item = AlignmentItem(utterance.id, mfcc(from_int16(audio), SAMPLE_RATE), words)
+        samples.append(Aligned(utterance.id, split, audio, item, truth))
     return samples, skipped
 
 
-def plot(path: Path, sample: Sample, found: Timing) -> None:
+def plot(path: Path, sample: Aligned, found: Timing) -> None:
     """Mel spectrogram with the found boundaries below it and, where known, the true ones above.
 
     Raises:
@@ -142,7 +144,7 @@ def plot(path: Path, sample: Sample, found: Timing) -> None:
     except ImportError as error:
         raise BenchmarkError("--plot needs matplotlib; install it with: pip install matplotlib") from error
     spec = MelSpec()
-    mel = log_mel(torch.from_numpy(sample.audio.astype(np.float32) / 32768), spec).numpy()
+    mel = log_mel(torch.from_numpy(from_int16(sample.audio)), spec).numpy()
     seconds = len(sample.audio) / spec.sample_rate
     figure = Figure(figsize=(max(8.0, 4.5 * seconds), 4.5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -167,7 +169,7 @@ def run(args: argparse.Namespace) -> None:
     name = registry.get("dataset", args.dataset, args.plugin).name
     dataset = open_dataset(name, None, args.data_root, args.plugin)
     people = [(split, speaker) for split in SPLITS for speaker in dataset.speakers(split)]
-    samples: list[Sample] = []
+    samples: list[Aligned] = []
     skipped: Counter[str] = Counter()
     with (
         workers.pool(args.workers, args.plugin) as pool,
@@ -181,7 +183,7 @@ def run(args: argparse.Namespace) -> None:
         aligner = Aligner.fit(
             [sample.item for sample in samples if sample.split == "train"], args.workers, None, lambda done, total: show(done / total)
         )
-    aligned: list[tuple[Sample, list[list[Segment]]]] = []
+    aligned: list[tuple[Aligned, list[list[Segment]]]] = []
     for sample in samples:
         try:
             aligned.append((sample, aligner.align(sample.item)))
@@ -207,7 +209,7 @@ def run(args: argparse.Namespace) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Parse, run, and turn errors into one sentence; returns the exit status."""
     parser = Parser(
-        prog="python -m benchmark.data.alignment_error", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m tools.alignment_error", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", required=True, metavar="NAME", help="espeak, or any dataset with --plot")
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
