@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.backbone import Backbone
+from benchmark.backbone import SynthesisBackbone
 from benchmark.learning.recall import Cell, RecallLearner
 
 RULES = ("sum", "delta")
@@ -109,7 +109,7 @@ class FastWeightMemory(RecallLearner):
             if not 0 < self.decay < 1:
                 raise ValueError(f"decay must be above 0 and below 1, not {self.decay}")
 
-    def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
+    def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         c = config or self.Config()
         super().__init__(backbone, c, FastWeights(c.rule, c.key_dim, c.value_dim, c.decay))
 

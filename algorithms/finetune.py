@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
+from benchmark.algorithm import Adapted, AdaptedModel, Algorithm, pinned
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning import lora
 from benchmark.learning.augmentation import AUGMENTATIONS, augment
 from benchmark.learning.inner_loop import Parameters, both_halves, joint_step, select, sizes
-from benchmark.learning.lora import LoRAVoice
+from benchmark.learning.lora import LoRAModel
+from benchmark.task import Task
 
 UNFREEZING = ("output", "decoder", "variance", "embedding", "all")
 """The order in which groups thaw: from the output towards the input; "all" brings what no other group has."""
@@ -113,13 +114,13 @@ class FineTune(Algorithm):
         """See :func:`benchmark.learning.inner_loop.joint_step`."""
         return joint_step(self.backbone, both_halves(tasks))
 
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
         c: FineTune.Config = self.config
         fixed = _mel_statistics(support) if c.normalisation == "adapted" else {}
         held = None
         if c.early_stopping and len(support) >= LEAST_SHOTS:
-            support, held = _rows(support, slice(None, -1)), _rows(support, slice(-1, None))
+            support, held = support.rows(slice(None, -1)), support.rows(slice(-1, None))
         values = self._initial()
         optimizer = self._optimizer(list(values.values()))
         best, least = _copied(values), math.inf
@@ -133,7 +134,7 @@ class FineTune(Algorithm):
             if step in steps:
                 stored = {**fixed, **(_copied(values) if held is None else best)}
                 adapters = bool(self.ranks)
-                yield step, LoRAVoice(self.backbone, stored, alpha=c.lora_alpha) if adapters else AdaptedVoice(self.backbone, stored)
+                yield step, LoRAModel(self.backbone, stored, alpha=c.lora_alpha) if adapters else AdaptedModel(self.backbone, stored)
             if step < last:
                 with torch.enable_grad():
                     self._descend(step, values, fixed, support, optimizer)
@@ -200,11 +201,6 @@ def _mel_statistics(batch: Batch) -> Parameters:
     """Mean and standard deviation of each mel band over all frames, shape (n_mels,) each."""
     frames = torch.cat([mel[:length] for mel, length in zip(batch.mels, batch.mel_lengths, strict=True)])
     return {"mel_mean": frames.mean(0), "mel_std": frames.std(0).clamp_min(LEAST_STD)}
-
-
-def _rows(batch: Batch, rows: slice) -> Batch:
-    """Some of the utterances."""
-    return Batch(**{field.name: getattr(batch, field.name)[rows] for field in fields(batch)})
 
 
 def _copied(values: Parameters) -> Parameters:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from benchmark.algorithm import Task
 from benchmark.backbone import Backbone
-from benchmark.learning.outer_loop import RATE_SPEED, InnerLoopAlgorithm, InnerLoopConfig
+from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
+from benchmark.task import Task
 
 
 class MAMLPlusPlus(InnerLoopAlgorithm):
@@ -18,7 +18,7 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
 
     * Multi-step loss (equation 3): the query loss after each of the K inner steps counts 1/K at first; all but the last
       fall linearly to 0 over ``annealing_steps`` outer steps, the last one's weight taking up the rest.
-    * Per-layer per-step rates: each parameter tensor has a rate for each step, inner_lr * exp(RATE_SPEED * s), s = 0 at first.
+    * Per-layer per-step rates: each parameter tensor has a rate for each step, inner_lr * exp(s), s = 0 at first.
       Steps beyond the K-th, at test time, repeat the K-th's rates. They are shared by all speakers: none are stored for each.
     * Derivative-order annealing: first derivatives in the first ``first_order_steps`` outer steps, second ones after.
 
@@ -55,10 +55,14 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
         self.register_buffer("outer_steps", torch.zeros((), dtype=torch.long))
         self.columns = {name: column for column, name in enumerate(self.names)}
 
+    def learned_rates(self) -> list[nn.Parameter]:
+        """See :meth:`InnerLoopAlgorithm.learned_rates`."""
+        return [self.log_rates]
+
     def rate(self, step: int, name: str) -> Tensor:
         """See :meth:`InnerLoopAlgorithm.rate`."""
         row = min(step, self.config.inner_steps - 1)
-        rate: Tensor = self.config.inner_lr * torch.exp(RATE_SPEED * self.log_rates[row, self.columns[name]])
+        rate: Tensor = self.config.inner_lr * torch.exp(self.log_rates[row, self.columns[name]])
         return rate
 
     def step_weights(self) -> Sequence[float]:

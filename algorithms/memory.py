@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.backbone import Backbone
+from benchmark.backbone import SynthesisBackbone
 from benchmark.learning.recall import Cell, RecallLearner
 
 
@@ -164,7 +164,7 @@ class Memory(RecallLearner):
             if not 0 <= self.usage_decay < 1:
                 raise ValueError(f"usage_decay must be from 0 to below 1, not {self.usage_decay}")
 
-    def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
+    def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         c = config or self.Config()
         super().__init__(backbone, c, SlotMemory(c.slots, c.key_dim, c.value_dim, c.usage_decay))
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
-from benchmark.learning.outer_loop import RATE_SPEED, InnerLoopAlgorithm
+from benchmark.learning.outer_loop import InnerLoopAlgorithm
 
 
 class MetaSGD(InnerLoopAlgorithm):
@@ -16,9 +16,9 @@ class MetaSGD(InnerLoopAlgorithm):
 
     Inner loop: theta_k = theta_(k-1) - alpha * grad L_support(theta_(k-1)), elementwise; the outer loop learns theta and alpha.
     The paper takes one step; here the same rates serve all ``inner_steps``. Learned are multiples of the initial rate,
-    alpha = inner_lr * (1 + RATE_SPEED * s) with s = 0 at first, and weight decay draws towards it. A rate may become negative,
-    and its parameter climb: good for the steps it was trained for, without end beyond them, so there such parameters stay
-    where they are. The rates are shared by all speakers: none are stored for each.
+    alpha = inner_lr * s with s = 1 at first. A rate may become negative, and its
+    parameter climb: good for the steps it was trained for, without end beyond them, so there such parameters stay where they are.
+    The rates are shared by all speakers: none are stored for each.
     """
 
     @dataclass(frozen=True)
@@ -40,11 +40,15 @@ class MetaSGD(InnerLoopAlgorithm):
         super().__init__(backbone, config)
         self.scales = nn.ParameterDict()
         for name in self.names:
-            self.scales[_key(name)] = nn.Parameter(torch.zeros_like(backbone.get_parameter(name)))
+            self.scales[_key(name)] = nn.Parameter(torch.ones_like(backbone.get_parameter(name)))
+
+    def learned_rates(self) -> list[nn.Parameter]:
+        """See :meth:`InnerLoopAlgorithm.learned_rates`."""
+        return list(self.scales.parameters())
 
     def rate(self, step: int, name: str) -> Tensor:
         """See :meth:`InnerLoopAlgorithm.rate`; the same in every step, but not negative beyond ``inner_steps``."""
-        rate: Tensor = self.config.inner_lr * (1 + RATE_SPEED * self.scales[_key(name)])
+        rate: Tensor = self.config.inner_lr * self.scales[_key(name)]
         return rate if step < self.config.inner_steps else rate.clamp_min(0.0)
 
 

@@ -11,13 +11,14 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from benchmark.algorithm import AdaptedVoice, Task, Voice, pinned
-from benchmark.backbone import Backbone
+from benchmark.algorithm import Adapted, AdaptedModel, pinned
+from benchmark.backbone import SynthesisBackbone
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import descend, select, sizes
 from benchmark.learning.metric_losses import contrastive, ge2e, prototypical, triplet
-from benchmark.learning.speaker_conditioning import Boosted, SpeakerConditioned
+from benchmark.learning.speaker_conditioning import SpeakerConditioned
 from benchmark.learning.speaker_encoders import ENCODERS, SpeakerEncoder
+from benchmark.task import Task
 
 LOSSES = ("siamese", "triplet", "prototypical", "ge2e")
 
@@ -34,6 +35,7 @@ class MetricLearning(SpeakerConditioned):
     """
 
     pools_tasks = True
+    embeds = True
     search_space: ClassVar = {
         "loss": LOSSES,
         "encoder": ENCODERS,
@@ -79,15 +81,20 @@ class MetricLearning(SpeakerConditioned):
                 if getattr(self, name) <= 0:
                     raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
 
-    def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
+    def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)
         c: MetricLearning.Config = self.config
         self.names = select(backbone, c.fine_tune_groups) if c.fine_tune_groups else ()
         self.max_steps = None if self.names else 0
-        self.encoder = Boosted(SpeakerEncoder(c.encoder, backbone.spec.mel.n_mels, c.embedding_dim), c.encoder_boost)
-        self.project = Boosted(nn.Linear(c.embedding_dim, backbone.speaker_dim), c.encoder_boost)
+        self.needs = ("mels", "speaker_vector", *(("transcripts",) if self.names else ()))
+        self.encoder = SpeakerEncoder(c.encoder, backbone.spec.mel.n_mels, c.embedding_dim)
+        self.project = nn.Linear(c.embedding_dim, backbone.speaker_dim)
         # GE2E's w, from the paper's 10; kept as a logarithm, for it must stay above 0.
         self.log_w = nn.Parameter(torch.tensor(10.0).log())
+
+    def new_modules(self) -> Sequence[nn.Module]:
+        """See :meth:`SpeakerConditioned.new_modules`."""
+        return [self.encoder, self.project]
 
     def code(self, batch: Batch) -> Tensor:
         """See :meth:`SpeakerConditioned.code`."""
@@ -113,7 +120,7 @@ class MetricLearning(SpeakerConditioned):
             loss.backward()  # type: ignore[no-untyped-call]
         return {"loss": float(loss.detach()), **{name: float(value.detach()) for name, value in losses.items()}}
 
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
         if not self.names:
             yield from super().adapt(support, steps)
@@ -125,7 +132,7 @@ class MetricLearning(SpeakerConditioned):
         fixed = {"new_speaker": start.new_speaker.detach().clone()}
         optimizer = partial(torch.optim.Adam, lr=self.config.fine_tune_rate)
         for step, parameters in descend(start, self.names, support, optimizer, steps):
-            yield step, AdaptedVoice(self.backbone, fixed | parameters)
+            yield step, AdaptedModel(self.backbone, fixed | parameters)
 
     def adapted_parameters(self) -> dict[str, int]:
         """See :meth:`Algorithm.adapted_parameters`."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice
+from benchmark.algorithm import Adapted, AdaptedModel, Algorithm
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import both_halves, joint_step
+from benchmark.task import Task
 
 
 class NoAdaptation(Algorithm):
     """Fine-tuning's model before its first step: what adaptation has to beat."""
 
+    needs = ()
     uses_support = False
     max_steps = 0
 
@@ -19,10 +21,10 @@ class NoAdaptation(Algorithm):
         """See :func:`benchmark.learning.inner_loop.joint_step`."""
         return joint_step(self.backbone, both_halves(tasks))
 
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
         for step in steps:
-            yield step, AdaptedVoice(self.backbone)
+            yield step, AdaptedModel(self.backbone)
 
     def adapted_parameters(self) -> dict[str, int]:
         """Nothing is stored."""

@@ -9,10 +9,11 @@ from typing import ClassVar
 
 import torch
 
-from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
+from benchmark.algorithm import Adapted, AdaptedModel, Algorithm, pinned
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import OptimizerFactory, add_gradients, descend, select, sizes
+from benchmark.task import Task
 
 
 class Reptile(Algorithm):
@@ -68,10 +69,10 @@ class Reptile(Algorithm):
             add_gradients(self.backbone, {name: (start[name].detach() - end[name]) * scale for name in self.names})
         return {"loss": total}
 
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
         for step, parameters in descend(self.backbone, self.names, support, self._optimizer(), steps):
-            yield step, AdaptedVoice(self.backbone, parameters)
+            yield step, AdaptedModel(self.backbone, parameters)
 
     def adapted_parameters(self) -> dict[str, int]:
         """See :meth:`Algorithm.adapted_parameters`."""

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.algorithm import Task, pinned
-from benchmark.backbone import Backbone
+from benchmark.algorithm import pinned
+from benchmark.backbone import SynthesisBackbone
 from benchmark.batch import Batch
-from benchmark.learning.speaker_conditioning import Boosted, SpeakerConditioned
+from benchmark.learning.speaker_conditioning import SpeakerConditioned
+from benchmark.task import Task
 
 
 class GatedConv(nn.Module):
@@ -65,6 +66,7 @@ class Style(SpeakerConditioned):
     several support utterances are averaged, the paper has one.
     """
 
+    embeds = True
     search_space: ClassVar = {
         "table_weight": (0.0, 0.1, 1.0),
         "encoder_boost": (3.0, 10.0, 30.0),
@@ -101,11 +103,14 @@ class Style(SpeakerConditioned):
             if self.encoder_boost <= 0:
                 raise ValueError(f"encoder_boost must be above 0, not {self.encoder_boost}")
 
-    def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
+    def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)
         c: Style.Config = self.config
-        encoder = MelEncoder(backbone.spec.mel.n_mels, c.width, c.heads, backbone.speaker_dim, c.dropout)
-        self.encoder = Boosted(encoder, c.encoder_boost)
+        self.encoder = MelEncoder(backbone.spec.mel.n_mels, c.width, c.heads, backbone.speaker_dim, c.dropout)
+
+    def new_modules(self) -> Sequence[nn.Module]:
+        """See :meth:`SpeakerConditioned.new_modules`."""
+        return [self.encoder]
 
     def code(self, batch: Batch) -> Tensor:
         """See :meth:`SpeakerConditioned.code`."""

@@ -6,23 +6,26 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from benchmark.algorithm import AdaptedVoice, Algorithm, Voice
+from benchmark.algorithm import Adapted, AdaptedModel, Algorithm
+from benchmark.backbone import SynthesisBackbone
 from benchmark.batch import Batch
 
 
 class WrongSpeaker(Algorithm):
     """The shared pretraining alone, with one training speaker's vector, drawn anew for each episode."""
 
+    backbone: SynthesisBackbone
     trains = False
+    needs = ("speaker_vector",)
     uses_support = False
     max_steps = 0
 
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
         vectors = self.backbone.speaker_vectors().detach()
         vector = vectors[int(torch.randint(len(vectors), ()))]
         for step in steps:
-            yield step, AdaptedVoice(self.backbone, speaker=vector)
+            yield step, AdaptedModel(self.backbone, speaker=vector)
 
     def adapted_parameters(self) -> dict[str, int]:
         """Nothing is stored."""

@@ -12,7 +12,7 @@ The smallest one is a file of about 30 lines::
             names = select(self.backbone, ("decoder",))
             optimizer = partial(torch.optim.Adam, lr=1e-3)
             for step, parameters in descend(self.backbone, names, support, optimizer, steps):
-                yield step, AdaptedVoice(self.backbone, parameters)
+                yield step, AdaptedModel(self.backbone, parameters)
 
     PLUGIN = MyAlgorithm
 """
@@ -20,7 +20,7 @@ The smallest one is a file of about 30 lines::
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -29,87 +29,92 @@ from torch import Tensor, nn
 
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
+from benchmark.parameters import ParameterGroup
+from benchmark.task import Task
 from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
 
-
-@dataclass(frozen=True)
-class Task:
-    """One training episode: what one speaker said, in two parts that share no utterance."""
-
-    support: Batch
-    query: Batch
-
-    def to(self, device: torch.device | str, **_: Any) -> Task:
-        """The same task on another device (Lightning calls this)."""
-        return Task(self.support.to(device), self.query.to(device))
+__all__ = ["Adapted", "AdaptedModel", "AdaptedVoice", "Algorithm", "Oracle", "ParameterGroup", "Task", "pinned"]
 
 
 @dataclass(frozen=True)
-class Sentence:
-    """What a voice is asked to say.
+class AdaptedModel:
+    """The backbone as adapted to one target: some parameters replaced and, optionally, a computed speaker vector.
+
+    A problem makes it speak or listen. Subclasses may compute what they use from what they store.
 
     Attributes:
-        tokens: (T,) int64.
-        durations: (T,) frames of the reference in aligned mode; None in free-running mode.
-        recording: the reference itself, for oracles (toplines) only.
-    """
-
-    tokens: Tensor
-    durations: Tensor | None = None
-    recording: PreparedUtterance | None = None
-
-
-class Voice(ABC):
-    """A speaker as an algorithm keeps them.
-
-    Attributes:
-        stored: the tensors that have to be kept for this speaker, by name.
-    """
-
-    stored: Mapping[str, Tensor]
-
-    @abstractmethod
-    def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
-        """The waveform, shape (samples,), float32 at the vocoder's rate.
-
-        Raises:
-            SpeechFailed: it can't say this sentence.
-        """
-
-
-@dataclass(frozen=True)
-class AdaptedVoice(Voice):
-    """The backbone with some parameters replaced and, optionally, a computed speaker vector.
-
-    Attributes:
-        backbone: shared by all speakers.
-        stored: parameters of the backbone to replace, by name, and under "speaker" a vector of shape (speaker_dim,)
-            computed for this speaker. Kept as given: hand over detached copies (``descend`` yields such).
-        speaker: a vector that is not this speaker's own and so need not be stored (floors).
+        backbone: shared by all targets.
+        stored: what has to be kept for this target: parameters and buffers of the backbone to replace, by name, and
+            under "speaker" a vector of shape (speaker_dim,). Kept as given: hand over detached copies (``descend``
+            yields such).
+        speaker: a vector that is not this target's own and so need not be stored (floors).
     """
 
     backbone: Backbone
     stored: Mapping[str, Tensor] = field(default_factory=dict)
     speaker: Tensor | None = None
 
+    @property
+    def device(self) -> torch.device:
+        """Where the backbone computes."""
+        return next(self.backbone.parameters()).device
+
     def replaced(self) -> dict[str, Tensor]:
-        """What takes the place of the backbone's own parameters and buffers; subclasses may compute it from ``stored``."""
+        """What takes the place of the backbone's own parameters and buffers."""
         return {name: value for name, value in self.stored.items() if name != "speaker"}
 
-    def mel(self, sentence: Sentence) -> Tensor:
-        """The log-mel, shape (F, n_mels)."""
-        speaker = self.stored.get("speaker", self.speaker)
-        with pinned(self.backbone, training=False), torch.no_grad():
-            return call(self.backbone, self.replaced(), "synthesize", sentence.tokens, sentence.durations, speaker)
+    def speaker_vector(self, tokens: Tensor) -> Tensor | None:
+        """The vector to speak a sentence with, shape (speaker_dim,); None for the backbone's own new speaker.
 
-    def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
-        """See :meth:`Voice.speak`."""
-        return vocoder.decode(self.mel(sentence))
+        Args:
+            tokens: (T,) int64; most targets have one vector for all sentences.
+        """
+        return self.stored.get("speaker", self.speaker)
+
+    def run(self, method: str, *args: Any, **options: Any) -> Any:
+        """Call a method of the backbone with what was adapted in place: no gradients, dropout off."""
+        with pinned(self.backbone, training=False), torch.no_grad():
+            return call(self.backbone, self.replaced(), method, *args, **options)
+
+    def mel(self, tokens: Tensor, durations: Tensor | None = None) -> Tensor:
+        """The log-mel of a sentence, shape (F, n_mels); arguments as of :meth:`benchmark.backbone.SynthesisBackbone.synthesize`."""
+        tokens = tokens.to(self.device)
+        options = {} if durations is None else {"durations": durations.to(self.device)}
+        vector = self.speaker_vector(tokens)
+        return self.run("synthesize", tokens, **options, **({} if vector is None else {"speaker": vector}))  # type: ignore[no-any-return]
+
+    def transcript(self, mel: Tensor) -> str:
+        """What is said in a log-mel of shape (F, n_mels)."""
+        return str(self.run("transcribe", mel.to(self.device)))
+
+
+AdaptedVoice = AdaptedModel
+"""Its name in the first edition, for plugins that import it."""
+
+
+class Oracle(ABC):
+    """What a topline yields in place of a model: it is shown the recording that the others are scored against.
+
+    Attributes:
+        stored: nothing.
+    """
+
+    stored: Mapping[str, Tensor] = {}
+
+    @abstractmethod
+    def heard(self, recording: PreparedUtterance, vocoder: Vocoder) -> Tensor:
+        """The waveform that takes the place of synthesis, shape (samples,), float32."""
+
+
+Adapted = AdaptedModel | Oracle
 
 
 class Algorithm(nn.Module, ABC):
     """Base of every algorithm plugin; a file in ``algorithms/`` that ends in ``PLUGIN = YourClass``.
+
+    It learns from tasks and adapts to a target's support set; whether the backbone then speaks or transcribes is the
+    problem's affair (:mod:`benchmark.problem`).
 
     ``backbone`` arrives pretrained on the training speakers. The harness draws the tasks, owns the outer optimiser
     and stops training when the compute budget, the same for every algorithm, is spent. All randomness must come from
@@ -117,7 +122,10 @@ class Algorithm(nn.Module, ABC):
 
     Attributes:
         trains: False for what has nothing to learn beyond the pretrained backbone (``meta_step`` is never called).
-        uses_support: False where adaptation ignores the support set (evaluated once, as 0 shots).
+        needs: what it can't do without, of "mels" (the support's sound), "transcripts" (what is said there, and when),
+            "speaker_vector" (a backbone that takes one: ``Backbone.supports``) and "synthesis" (it makes speech itself).
+            An instance may set it, where it depends on the configuration. What does not fit is refused before a run starts.
+        uses_support: False where adaptation ignores the support set: it is handed None and evaluated once, as 0 shots.
         max_steps: the most adaptation steps that make sense; 0 where there are none (evaluated at 0 steps only). May
             depend on the configuration: an instance may set it.
         oracle: True for toplines, which are shown the reference recording.
@@ -128,12 +136,12 @@ class Algorithm(nn.Module, ABC):
             another (metric learning), or takes statistics over all of them.
         conditions_on: name of the pretrained speaker encoder it conditions on ("ge2e"), if any; metrics that rank with
             the same one are refused.
-
-    One that embeds speech may define ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and
-    leaves ``self`` as it was; a run then measures the embedding space (:mod:`benchmark.scoring.embedding_space`).
+        embeds: True where it defines ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and
+            leaves ``self`` as it was; a run then measures the embedding space (:mod:`benchmark.scoring.embedding_space`).
     """
 
     trains: ClassVar[bool] = True
+    needs: Sequence[str] = ("mels", "transcripts")
     uses_support: ClassVar[bool] = True
     max_steps: int | None = None
     oracle: ClassVar[bool] = False
@@ -141,6 +149,8 @@ class Algorithm(nn.Module, ABC):
     adaptation_only: ClassVar[Sequence[str]] = ()
     pools_tasks: ClassVar[bool] = False
     conditions_on: ClassVar[str | None] = None
+    embeds: ClassVar[bool] = False
+    embed: Callable[[Batch], Tensor]
 
     @dataclass(frozen=True)
     class Config:
@@ -153,8 +163,12 @@ class Algorithm(nn.Module, ABC):
 
     @property
     def phase(self) -> int:
-        """A number that changes when the cost of a training step does (second derivatives begin, say): it is counted anew then."""
+        """A number that changes when the cost of a training step does (second derivatives begin, say): it is counted again then."""
         return 0
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The parameters that the outer optimiser moves, by rate; all at the run's rate unless overridden."""
+        return [ParameterGroup(list(self.parameters()))]
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """Leave gradients on the parameters for the outer optimiser, and return scalars for the logs.
@@ -164,18 +178,19 @@ class Algorithm(nn.Module, ABC):
         raise NotImplementedError(f"{type(self).__name__} trains, so it must override meta_step()")
 
     @abstractmethod
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
-        """Adapt to the support set's speaker and yield ``(step, voice)`` at each of ``steps``, in rising order.
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
+        """Adapt to the support set's target and yield ``(step, model)`` at each of ``steps``, in rising order.
 
-        Leaves ``self`` exactly as it was. Speakers in ``support`` are ``NEW_SPEAKER``.
+        Leaves ``self`` exactly as it was. Speakers in ``support`` are ``NEW_SPEAKER``. Without ``uses_support``,
+        ``support`` is None; without "transcripts" in ``needs``, all it has may be mels and their lengths.
 
         Raises:
-            AdaptationFailed: no voice can be given (a loss that is not finite).
+            AdaptationFailed: no model can be given (a loss that is not finite).
         """
 
     @abstractmethod
     def adapted_parameters(self) -> dict[str, int]:
-        """What is stored per speaker: the count of numbers by name, as in ``Voice.stored`` after a step."""
+        """What is stored per target: the count of numbers by name, as in ``AdaptedModel.stored`` after a step."""
 
 
 class pinned:

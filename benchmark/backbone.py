@@ -1,11 +1,11 @@
-"""What a backbone plugin is: the text-to-mel model that every algorithm adapts."""
+"""What a backbone plugin is: the model that every algorithm adapts, from text to mel or from mel to text."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -22,31 +22,33 @@ class BackboneSpec:
     Attributes:
         symbols: size of the symbol table (index 0 is padding).
         train_speakers: number of training speakers.
-        mel: the mel definition to predict.
+        mel: the mel definition to predict or to read.
         statistics: of the training split, for normalisation.
+        characters: of the training transcripts as recognition spells them, sorted.
     """
 
     symbols: int
     train_speakers: int
     mel: MelSpec
     statistics: Statistics
+    characters: tuple[str, ...] = ()
 
 
 class Backbone(nn.Module, ABC):
-    """Base of every backbone plugin; a file in ``benchmark/backbones/`` that ends in ``PLUGIN = YourClass``.
+    """What the backbones of all problems have in common; plugins derive from one of the two below.
 
-    A plain module, run through :func:`torch.func.functional_call`, so ``forward`` must use only its own parameters.
-    Speakers are indices in ``batch.speakers``: a training speaker's own vector, or, for ``NEW_SPEAKER``, the mean of
-    the training speakers' vectors plus the learnable offset ``new_speaker``. ``speaker`` overrides
-    both with given vectors, for algorithms that compute an embedding instead of learning one.
+    A plugin is a file in ``benchmark/backbones/`` that ends in ``PLUGIN = YourClass``: a plain module, run through
+    :func:`torch.func.functional_call`, so ``forward`` must use only its own parameters. Algorithms differentiate twice
+    through ``loss``. No layer may train for free: what :mod:`benchmark.running.flops` can't count is refused.
 
     Attributes:
-        speaker_dim: length of a speaker vector.
-        new_speaker: the parameter of shape (speaker_dim,) above.
+        problem: "synthesis" or "recognition".
+        supports: what algorithms and metrics may count on: "durations" (speech can be made with given ones, so it can be
+            scored frame by frame), "speaker_vector" (``loss`` and ``synthesize`` take one).
     """
 
-    speaker_dim: int
-    new_speaker: nn.Parameter
+    problem: ClassVar[str]
+    supports: ClassVar[Sequence[str]] = ()
 
     @dataclass(frozen=True)
     class Config:
@@ -57,9 +59,49 @@ class Backbone(nn.Module, ABC):
         self.spec = spec
         self.config: Any = config if config is not None else self.Config()
 
+    @classmethod
+    def tiny(cls) -> Any:
+        """A configuration small enough to try anything on in milliseconds; the default one unless overridden."""
+        return cls.Config()
+
+    @abstractmethod
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """Training losses, scalars; the one called "loss" is what is minimised, the others are for logs.
+
+        Padding changes none of them.
+        """
+
+    @abstractmethod
+    def adaptable_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """Parameter names by group, for algorithms that adapt a part of the model; "all" is the only one that must be there.
+
+        A group never holds what means nothing to a new target (the training speakers' vectors).
+        """
+
+    def forward(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method by name: ``functional_call`` only reaches ``forward``."""
+        return getattr(self, method)(*args, **kwargs)
+
+
+class SynthesisBackbone(Backbone):
+    """Base of text-to-mel models.
+
+    One that ``supports`` "speaker_vector" tells speakers apart by a vector: ``batch.speakers`` holds indices, a training
+    speaker's own vector or, for ``NEW_SPEAKER``, the mean of the training speakers' vectors plus the learnable offset
+    ``new_speaker``. ``speaker`` overrides both with given vectors, for algorithms that compute an embedding.
+
+    Attributes:
+        speaker_dim: length of a speaker vector.
+        new_speaker: the parameter of shape (speaker_dim,) above.
+    """
+
+    problem = "synthesis"
+    speaker_dim: int
+    new_speaker: nn.Parameter
+
     @abstractmethod
     def loss(self, batch: Batch, speaker: Tensor | None = None) -> dict[str, Tensor]:
-        """Training losses, scalars; the one called "loss" is what is minimised, the others are for logs.
+        """See :meth:`Backbone.loss`.
 
         Args:
             batch: utterances with their reference durations, pitch and energy.
@@ -72,27 +114,33 @@ class Backbone(nn.Module, ABC):
 
         Args:
             tokens: (T,) int64 symbol indices.
-            durations: (T,) frames per token; None lets the model choose (every phone at least one frame).
-            speaker: None for the new speaker, or a vector of shape (speaker_dim,).
+            durations: (T,) frames per token, where it supports "durations"; None lets the model choose.
+            speaker: None for the new speaker, or a vector of shape (speaker_dim,), where it supports "speaker_vector".
 
         Raises:
-            SpeechFailed: there is nothing to be said: its durations are out of all bounds.
+            PredictionFailed: there is nothing to be said: its durations are out of all bounds, it does not stop.
         """
 
-    @abstractmethod
     def speaker_vectors(self) -> Tensor:
         """The training speakers' vectors, shape (train_speakers, speaker_dim)."""
+        raise NotImplementedError(f"{type(self).__name__} has no speaker vectors")
+
+
+class RecognitionBackbone(Backbone):
+    """Base of mel-to-text models; they spell with ``spec.characters``."""
+
+    problem = "recognition"
 
     @abstractmethod
-    def adaptable_groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Parameter names by group: at least "embedding", "variance", "decoder", "output" and "all".
+    def transcribe(self, mel: Tensor) -> str:
+        """What is said, in the characters of the training transcripts.
 
-        A group never holds the training speakers' vectors: they mean nothing to a new speaker.
+        Args:
+            mel: (F, n_mels) log-mel of one utterance.
+
+        Raises:
+            PredictionFailed: it is too short to be heard.
         """
-
-    def forward(self, method: str, *args: Any, **kwargs: Any) -> Any:
-        """Call ``loss`` or ``synthesize`` by name: ``functional_call`` only reaches ``forward``."""
-        return getattr(self, method)(*args, **kwargs)
 
 
 def call(backbone: Backbone, parameters: Mapping[str, Tensor], method: str, *args: Any, **kwargs: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from benchmark.data.corpus import Corpus
-from benchmark.utterance import PreparedUtterance, Statistics
+from benchmark.utterance import PreparedUtterance, Statistics, spelled
 
 NEW_SPEAKER = -1
 """Speaker index of somebody outside the training speakers."""
@@ -32,6 +31,7 @@ class Batch:
         pitch: (B, T) float32, mean normalised ln F0 of each token's voiced frames, 0 where there are none.
         energy: (B, T) float32, mean normalised log energy of each token's frames, 0 where there are none.
         speakers: (B,) int64 indices of training speakers, or ``NEW_SPEAKER``.
+        characters: (B, C) int64 code points of the transcript as recognition spells it, 0 where padded.
     """
 
     tokens: Tensor
@@ -42,6 +42,7 @@ class Batch:
     pitch: Tensor
     energy: Tensor
     speakers: Tensor
+    characters: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -50,9 +51,25 @@ class Batch:
         """The same batch on another device (Lightning calls this, with options that don't matter here)."""
         return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
+    def rows(self, rows: slice) -> Batch:
+        """Some of the utterances."""
+        return Batch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
+
     def as_new_speaker(self) -> Batch:
         """The same utterances with their speakers' identity withheld."""
         return replace(self, speakers=torch.full_like(self.speakers, NEW_SPEAKER))
+
+
+def sound_only(mels: Tensor, lengths: Tensor) -> Batch:
+    """A support set of a new speaker's without transcripts, for algorithms that don't need them.
+
+    Args:
+        mels: (B, F, n_mels).
+        lengths: (B,) frames.
+    """
+    nothing = torch.zeros(len(mels), 0)
+    none, new = nothing.long(), torch.full_like(lengths, NEW_SPEAKER)
+    return Batch(none, torch.zeros_like(lengths), none, mels, lengths, nothing, nothing, new, none)
 
 
 def token_means(
@@ -81,9 +98,9 @@ def _prosody(utterance: PreparedUtterance, statistics: Statistics) -> tuple[Tens
     return torch.from_numpy(pitch), torch.from_numpy(token_means(energy, np.ones_like(energy), utterance.durations))
 
 
-def collate(utterances: Sequence[PreparedUtterance], corpus: Corpus, speaker_index: Mapping[str, int]) -> Batch:
+def collate(utterances: Sequence[PreparedUtterance], statistics: Statistics, speaker_index: Mapping[str, int]) -> Batch:
     """Pad utterances into a batch; speakers missing from ``speaker_index`` become ``NEW_SPEAKER``."""
-    prosody = [_prosody(utterance, corpus.statistics) for utterance in utterances]
+    prosody = [_prosody(utterance, statistics) for utterance in utterances]
 
     def padded(tensors: list[Tensor]) -> Tensor:
         return pad_sequence(tensors, batch_first=True)
@@ -97,4 +114,5 @@ def collate(utterances: Sequence[PreparedUtterance], corpus: Corpus, speaker_ind
         pitch=padded([p for p, _ in prosody]),
         energy=padded([e for _, e in prosody]),
         speakers=torch.tensor([speaker_index.get(u.speaker, NEW_SPEAKER) for u in utterances]),
+        characters=padded([torch.tensor([ord(each) for each in spelled(u.text)], dtype=torch.int64) for u in utterances]),
     )

@@ -7,8 +7,8 @@ are the harness's work (:mod:`benchmark.data.prepare`), and so is sampling, so t
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -28,13 +28,12 @@ class DatasetCard:
         title: the name people know it by.
         version: of the corpus or, for a rendered one, of its recipe.
         licence: SPDX identifier or the licence's name.
-        language: espeak-ng voice that turns its text into phonemes ("en-us").
+        language: espeak-ng voice that turns its text into phonemes ("en-us"), where an utterance names none.
         sample_rate: of the audio as published, Hz.
         citation: what to cite.
         how_to_get: one sentence.
         layout: the files expected under the data root, for the error when they are not there.
         synthetic: rendered by a machine; its rows are never evidence about speech.
-        task: what one few-shot task is.
     """
 
     title: str
@@ -46,17 +45,29 @@ class DatasetCard:
     how_to_get: str
     layout: str
     synthetic: bool = False
-    task: str = "speaker"
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance as the dataset has it. ``audio`` is None where the dataset renders it (override ``load``)."""
+    """One utterance as the dataset has it.
+
+    Attributes:
+        id: unique in the dataset.
+        speaker: who speaks.
+        text: what is said; "" where there is no transcript.
+        audio: the file; None where the dataset renders it (override ``load``).
+        language: the espeak-ng voice that turns the text into phonemes ("de"); "" for the card's.
+        style: how it is spoken ("whisper", "happy"); "" where the dataset does not say.
+        labels: whatever else is known of it ("room": "office").
+    """
 
     id: str
     speaker: str
     text: str
     audio: Path | None = None
+    language: str = ""
+    style: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,12 @@ class Segment:
 class Dataset(ABC):
     """Base of every dataset plugin; a file in ``datasets/`` that ends in ``PLUGIN = YourClass``.
 
+    Attributes:
+        card: what a reader must know.
+        needs_root: False for a dataset that makes its own speech.
+        tasks: what its utterances can be grouped by, of ``benchmark.task.TASK_KINDS``: "language" where utterances name
+            theirs and no language is in two splits, "style" where they name a style.
+
     Set ``card``, and implement ``speakers`` and ``utterances``. Override ``load`` if the audio is not one file an
     utterance, ``alignment`` if phone boundaries are known, ``download`` if the corpus can be fetched.
 
@@ -84,6 +101,7 @@ class Dataset(ABC):
 
     card: ClassVar[DatasetCard]
     needs_root: ClassVar[bool] = True
+    tasks: ClassVar[Sequence[str]] = ("speaker",)
 
     @dataclass(frozen=True)
     class Config:

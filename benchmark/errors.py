@@ -27,5 +27,9 @@ class AdaptationFailed(Exception):
     """An algorithm could not adapt on one episode (a NaN loss, say); the episode is recorded as failed and counted."""
 
 
-class SpeechFailed(Exception):
-    """A voice can't say one sentence (its durations grew out of all bounds, say); recorded for each metric and counted."""
+class PredictionFailed(Exception):
+    """A model has no answer to one query (its durations grew out of all bounds, say); recorded for each metric and counted."""
+
+
+SpeechFailed = PredictionFailed
+"""Its name in the first edition, for plugins that raise it."""

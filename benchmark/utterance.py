@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from benchmark.audio import from_int16
+from benchmark.mel import MelSpec
 
 PAD, SILENCE, BOUNDARY = "<pad>", "<sil>", "|"
 SPECIAL_SYMBOLS = (PAD, SILENCE, BOUNDARY)
 """The first symbols of every corpus. A token sequence is: silence, words joined by boundaries, silence.
 A boundary lasts 0 frames where the speaker made no pause; a phone lasts at least 1."""
-
 
 Words = tuple[tuple[str, ...], ...]
 """An utterance's phones, word by word."""
@@ -35,6 +37,9 @@ class PreparedUtterance:
         pitch: shape (F,), float32 F0 in Hz, 0 where unvoiced.
         energy: shape (F,), float32 natural log of the frame's root mean square.
         audio: shape (samples,), int16 at the mel definition's rate, silence-trimmed and loudness-normalised.
+        language: what it is spoken in, an espeak-ng voice ("en-us"); "" where nobody knows.
+        style: how it is spoken ("whisper"); "" where the dataset does not say.
+        labels: whatever else the dataset says.
     """
 
     id: str
@@ -47,6 +52,9 @@ class PreparedUtterance:
     pitch: npt.NDArray[np.float32]
     energy: npt.NDArray[np.float32]
     audio: npt.NDArray[np.int16]
+    language: str = ""
+    style: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def waveform(self) -> npt.NDArray[np.float32]:
@@ -82,3 +90,49 @@ def token_symbols(words: Sequence[Sequence[str]]) -> list[str]:
     return [*symbols, SILENCE]
 
 
+def spelled(text: str) -> str:
+    """A text as recognition writes and scores it: case folded, letters, digits and apostrophes, one space between words."""
+    return " ".join(re.findall(r"[\w']+", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("_", " ")))
+
+
+class PreparedCorpus(Protocol):
+    """A corpus, prepared, as the contracts see it (:class:`benchmark.data.corpus.Corpus` is one).
+
+    Attributes:
+        name: of the dataset.
+        version: digest of the content.
+        symbols: what tokens are indices into; index 0 is padding.
+        mel: the mel definition.
+        statistics: of the training split.
+        meta: the card, the report and the rest of ``corpus.json``.
+    """
+
+    name: str
+    version: str
+    symbols: tuple[str, ...]
+    mel: MelSpec
+    statistics: Statistics
+    meta: dict[str, Any]
+
+    def __getitem__(self, utterance_id: str) -> PreparedUtterance: ...
+
+    def many(self, utterance_ids: Iterable[str]) -> list[PreparedUtterance]:
+        """Several utterances, in the order asked."""
+
+    def speakers(self, split: str) -> list[str]:
+        """Speakers of "train", "validation" or "test", sorted."""
+
+    def utterance_ids(self, speaker: str) -> list[str]:
+        """A speaker's utterances, sorted."""
+
+    def targets(self, split: str) -> list[str]:
+        """What tasks of the split adapt to (speakers, unless the run's task is another), sorted."""
+
+    def utterances_of(self, target: str) -> list[str]:
+        """A target's utterances, sorted."""
+
+    def frames(self, utterance_id: str) -> int:
+        """An utterance's length in mel frames."""
+
+    def text(self, utterance_id: str) -> str:
+        """What is said."""

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.backbone import Backbone, BackboneSpec
+from benchmark.backbone import BackboneSpec, SynthesisBackbone
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.errors import SpeechFailed
+from benchmark.errors import PredictionFailed
 from benchmark.utterance import SPECIAL_SYMBOLS
 
 MOST_FRAMES = 200
@@ -92,13 +92,14 @@ def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum() / mask.sum().clamp_min(1.0)
 
 
-class FastSpeech2(Backbone):
+class FastSpeech2(SynthesisBackbone):
     """Compact multi-speaker FastSpeech 2.
 
     Adaptable groups: "embedding" (the speaker vector), "variance" (the predictors), "decoder" (with the prosody and position inputs),
     "output" (the last layer), "all".
     """
 
+    supports = ("durations", "speaker_vector")
     mel_mean: Tensor
     mel_std: Tensor
 
@@ -136,6 +137,13 @@ class FastSpeech2(Backbone):
             if not 0 <= self.dropout < 1:
                 raise ValueError("dropout must be from 0 to below 1")
 
+    @classmethod
+    def tiny(cls) -> FastSpeech2.Config:
+        """See :meth:`Backbone.tiny`."""
+        return cls.Config(
+            hidden=8, encoder_blocks=1, decoder_blocks=1, encoder_kernel=3, decoder_kernel=3, predictor_hidden=4, speaker_dim=4
+        )
+
     def __init__(self, spec: BackboneSpec, config: Config | None = None) -> None:
         super().__init__(spec, config)
         c: FastSpeech2.Config = self.config
@@ -159,7 +167,7 @@ class FastSpeech2(Backbone):
         self.register_buffer("mel_std", torch.tensor(spec.statistics.mel_std))
 
     def speaker_vectors(self) -> Tensor:
-        """See :meth:`Backbone.speaker_vectors`."""
+        """See :meth:`SynthesisBackbone.speaker_vectors`."""
         return self.speaker_table.weight
 
     def adaptable_groups(self) -> Mapping[str, tuple[str, ...]]:
@@ -196,7 +204,7 @@ class FastSpeech2(Backbone):
         return {"loss": losses["mel"] + 0.3 * losses["duration"] + 0.1 * (losses["pitch"] + losses["energy"]), **losses}
 
     def synthesize(self, tokens: Tensor, durations: Tensor | None = None, speaker: Tensor | None = None) -> Tensor:
-        """See :meth:`Backbone.synthesize`; pitch and energy are always the model's own."""
+        """See :meth:`SynthesisBackbone.synthesize`; pitch and energy are always the model's own."""
         tokens = tokens.unsqueeze(0)
         vector = self._speaker(tokens.new_full((1,), NEW_SPEAKER), speaker)
         mask = torch.ones(1, tokens.shape[1], 1, device=tokens.device)
@@ -206,7 +214,7 @@ class FastSpeech2(Backbone):
             least = (tokens >= len(SPECIAL_SYMBOLS)).long()
             frames = self._predict("duration", hidden, vector, mask).expm1()
             if not float(frames.sum()) <= MOST_FRAMES * tokens.shape[1]:
-                raise SpeechFailed("the durations that the model predicts are out of all bounds")
+                raise PredictionFailed("the durations that the model predicts are out of all bounds")
             durations = torch.maximum(frames.round().long(), least)
         else:
             durations = durations.unsqueeze(0)

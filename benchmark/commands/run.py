@@ -56,6 +56,9 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running import run as runs
     from benchmark.running.preparation import cache_folder
 
+    parsed, left_out = runs.with_metrics(parsed, args.plugin)
+    if left_out:
+        print(left_out, flush=True)
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed)
     logs = tuple(kind for kind in run_logs.KINDS if getattr(args, kind))

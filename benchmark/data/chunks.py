@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.data import textgrids
-from benchmark.data.drafts import Chunk
+from benchmark.data.drafts import Chunk, said_of
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import digest_of, digest_of_file
@@ -57,7 +57,10 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
     for speaker, split in sorted(speakers):
         some = utterances[speaker]
         own = {utterance.id: found[utterance.id] for utterance in some if utterance.id in found}
-        content = [[u.id, u.text, audio[u.id], *([digest_of_file(own[u.id])] if u.id in own else [])] for u in some]
+        content = [
+            [u.id, u.text, audio[u.id], *([digest_of_file(own[u.id])] if u.id in own else []), *([said] if (said := said_of(u)) else [])]
+            for u in some
+        ]
         if some and some[0].audio is None:
             content.append(["first as rendered", _rendered(dataset, some[0])])
         digest = digest_of([version, dataset.card.version, asdict(dataset.config), split, speaker, content], 24)

@@ -24,7 +24,8 @@ import numpy.typing as npt
 from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec
 from benchmark.plumbing.files import digest_of_file, read_json
-from benchmark.utterance import PreparedUtterance, Statistics
+from benchmark.task import TASK_KINDS
+from benchmark.utterance import PreparedUtterance, Statistics, spelled
 
 ARRAYS = ("audio", "mel", "pitch", "energy", "tokens", "durations")
 CORPUS_FORMAT = 1
@@ -32,12 +33,16 @@ CORPUS_FORMAT = 1
 class Corpus:
     """A prepared corpus. Opening one reads its index; audio and features are memory-mapped when asked for.
 
+    Args:
+        folder: written by :mod:`benchmark.data.prepare`.
+        task: what its utterances are grouped by, a name in :data:`benchmark.task.TASK_KINDS`.
+
     Raises:
         BenchmarkError: the folder holds no corpus, an unreadable one, or one of another format.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, task: str = "speaker") -> None:
+        self.folder, self.task = folder, TASK_KINDS[task]
         self.meta: dict[str, Any] = read_json(folder / "corpus.json", "prepared corpus")
         if self.meta.get("format") != CORPUS_FORMAT:
             raise BenchmarkError(f"The prepared corpus at {folder} is of another format; delete it and prepare again.")
@@ -55,8 +60,11 @@ class Corpus:
         except (OSError, ValueError, KeyError) as error:
             raise BenchmarkError(f"The prepared corpus at {folder} is damaged ({error}); delete it and prepare again.") from error
         self._by_speaker: dict[str, list[str]] = {}
+        self._by_target: dict[str, list[str]] = {}
         for row in self._index.values():
             self._by_speaker.setdefault(row["speaker"], []).append(row["id"])
+            if target := self._target(row):
+                self._by_target.setdefault(target, []).append(row["id"])
         self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
 
     def __contains__(self, utterance_id: object) -> bool:
@@ -78,6 +86,7 @@ class Corpus:
             id=row["id"], speaker=row["speaker"], text=row["text"], words=tuple(map(tuple, row["words"])),
             tokens=maps["tokens"][tokens], durations=maps["durations"][tokens], mel=maps["mel"][frames],
             pitch=maps["pitch"][frames], energy=maps["energy"][frames], audio=maps["audio"][samples],
+            language=self._language(row), style=row.get("style", ""), labels=row.get("labels", {}),
         )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
@@ -96,6 +105,20 @@ class Corpus:
         """The utterances of a speaker, sorted."""
         return sorted(self._by_speaker[speaker])
 
+    def targets(self, split: str) -> list[str]:
+        """What tasks of the split adapt to, sorted: its speakers, or what else the corpus was opened to group by."""
+        return sorted({target for row in self._index.values() if row["split"] == split and (target := self._target(row))})
+
+    def utterances_of(self, target: str) -> list[str]:
+        """The utterances of a target, sorted."""
+        return sorted(self._by_target[target])
+
+    def _language(self, row: dict[str, Any]) -> str:
+        return str(row.get("language") or self.meta["card"]["language"])
+
+    def _target(self, row: dict[str, Any]) -> str:
+        return self.task.target(row["speaker"], self._language(row), row.get("style", ""))
+
     def frames(self, utterance_id: str) -> int:
         """An utterance's length in mel frames, without touching its arrays."""
         return int(self._index[utterance_id]["frames"])
@@ -108,6 +131,11 @@ class Corpus:
     def symbol_ids(self) -> dict[str, int]:
         """Index of each symbol."""
         return {symbol: index for index, symbol in enumerate(self.symbols)}
+
+    @cached_property
+    def characters(self) -> tuple[str, ...]:
+        """Of the training transcripts as recognition spells them, sorted."""
+        return tuple(sorted({each for row in self._index.values() if row["split"] == "train" for each in spelled(row["text"])}))
 
     def check(self) -> None:
         """Compare every shard with its recorded digest.

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
-from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.scoring.checks import spread
+from benchmark.utterance import PreparedCorpus
 
 ALIGNER_FORMAT = 1
 """Raised when the aligner or its training changes, so that no cached one of before is used."""
@@ -18,7 +18,7 @@ UTTERANCES = 1000
 """Of the training split, to train the aligner on."""
 
 
-def corpus_aligner(corpus: Corpus, cache: Path) -> Aligner:
+def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
     """The corpus's aligner, from the cache if it is there and whole.
 
     Args:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,7 @@ class Draft:
 
     Attributes:
         source: where the segments come from: "TextGrid", "dataset", "aligner", or "" as long as there are none.
+        said_of_it: its language, style and labels, as far as the dataset gives any.
     """
 
     id: str
@@ -46,6 +48,7 @@ class Draft:
     words: Words
     segments: list[list[Segment]] | None = None
     source: str = ""
+    said_of_it: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -95,6 +98,12 @@ def draft(chunk: Chunk, dataset: Dataset) -> Drafts:
     return result
 
 
+def said_of(utterance: Utterance) -> dict[str, Any]:
+    """Language, style and labels of an utterance; what is not given is left out, so that it changes no digest."""
+    known = {"language": utterance.language, "style": utterance.style, "labels": dict(utterance.labels)}
+    return {name: value for name, value in known.items() if value}
+
+
 def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], int]]) -> tuple[npt.NDArray[np.int16], float]:
     """Standardised audio and the seconds cut at its start, as of :func:`benchmark.data.audio.standardise`.
 
@@ -135,4 +144,4 @@ def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | No
             refused.append((utterance.id, str(reason)))
     if found is not None:
         found = [[Segment(s.phone, s.start - cut, s.end - cut) for s in word] for word in found if word]
-    return Draft(utterance.id, utterance.text, audio, words, found, source)
+    return Draft(utterance.id, utterance.text, audio, words, found, source, said_of(utterance))

@@ -45,7 +45,7 @@ EXAMPLES = 5
 
 def prepare(
     name: str, dataset: Dataset, cache: Path, workers: int, plugins: Sequence[str] = (), mel: MelSpec | None = None,
-    textgrids: Path | None = None,
+    textgrids: Path | None = None, task: str = "speaker",
 ) -> Corpus:  # fmt: skip
     """The prepared corpus of a dataset, from the cache if it is there and whole.
 
@@ -57,6 +57,7 @@ def prepare(
         plugins: ``--plugin`` files, for the workers.
         mel: the mel definition; the default one if None.
         textgrids: folder of TextGrids to take boundaries from; a folder ``textgrids`` in the data root if None.
+        task: what the corpus is opened for; preparation does not depend on it.
 
     Raises:
         BenchmarkError: nothing usable was found, or fewer than two training speakers; the cache can't be written.
@@ -65,7 +66,7 @@ def prepare(
     chunks = make_chunks(dataset, textgrids, PREPARE_VERSION)
     key = digest_of([name, dataset.card.version, PREPARE_VERSION, asdict(mel), [c.digest for c in chunks]], 12)
     folder = cache / f"{name}-{key}"
-    corpus = _opened(folder)
+    corpus = _opened(folder, task)
     if corpus:
         return corpus
     work = cache / f".{name}-{key}.partial"
@@ -75,7 +76,7 @@ def prepare(
         raise BenchmarkError(f"The cache folder {cache} can't be written to ({error.strerror}); choose another with --cache.") from error
     with locked(cache / f".{name}-{key}.lock", f"Waiting for another process that prepares {name}."):
         # It may be done.
-        corpus = _opened(folder)
+        corpus = _opened(folder, task)
         if corpus:
             shutil.rmtree(work, ignore_errors=True)
             return corpus
@@ -88,15 +89,15 @@ def prepare(
             for leftover in work.glob(pattern):
                 leftover.unlink()
         work.rename(folder)
-    return Corpus(folder)
+    return Corpus(folder, task)
 
 
-def _opened(folder: Path) -> Corpus | None:
+def _opened(folder: Path, task: str) -> Corpus | None:
     """The corpus, if it is there and whole."""
     if not folder.exists():
         return None
     try:
-        corpus = Corpus(folder)
+        corpus = Corpus(folder, task)
         corpus.check()
     except (BenchmarkError, KeyError, TypeError) as error:
         print(f"Preparing again, for the cache is damaged: {error}", file=sys.stderr)

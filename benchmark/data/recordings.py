@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmark.audio import from_int16
-from benchmark.batch import NEW_SPEAKER, Batch, collate
+from benchmark.batch import Batch, collate, sound_only
 from benchmark.data import shards
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.data.audio import Unusable
@@ -53,35 +53,6 @@ class Recording:
     def waveform(self) -> npt.NDArray[np.float32]:
         """The audio as float32 in [-1, 1)."""
         return from_int16(self.audio)
-
-
-class NeedsTranscripts(Exception):
-    """Something was asked of a support set that only a transcript could tell."""
-
-
-class MelsOnly(Batch):
-    """A support set without transcripts: it has mels, their lengths and speakers, and refuses to be asked for more.
-
-    So an algorithm need not declare whether it reads transcripts: it does if it asks for what comes from them.
-    """
-
-    _REFUSED = frozenset({"tokens", "token_lengths", "durations", "pitch", "energy"})
-
-    def __getattribute__(self, name: str) -> Any:
-        if name in MelsOnly._REFUSED:
-            raise NeedsTranscripts(name)
-        return super().__getattribute__(name)
-
-    def __len__(self) -> int:
-        return self.mels.shape[0]
-
-    def to(self, device: torch.device | str, **_: Any) -> MelsOnly:
-        """See :meth:`Batch.to`."""
-        return _mels_only(self.mels.to(device), self.mel_lengths.to(device))
-
-    def as_new_speaker(self) -> MelsOnly:
-        """Itself: its speaker is new."""
-        return self
 
 
 def read(folder: Path) -> tuple[list[Recording], LeftOut]:
@@ -132,16 +103,10 @@ def _recording(path: Path) -> Recording:
     return Recording(path.name, audio, " ".join(text.split()))
 
 
-def mels_only(recordings: Sequence[Recording], mel: MelSpec) -> MelsOnly:
-    """The support set of all recordings, whether they have transcripts or not."""
+def sound_of(recordings: Sequence[Recording], mel: MelSpec) -> Batch:
+    """The support set of all recordings, whether they have transcripts or not, for algorithms that need only their sound."""
     mels = [log_mel(torch.from_numpy(each.waveform), mel) for each in recordings]
-    return _mels_only(pad_sequence(mels, batch_first=True), torch.tensor([len(each) for each in mels]))
-
-
-def _mels_only(mels: torch.Tensor, lengths: torch.Tensor) -> MelsOnly:
-    nothing = torch.zeros(0)
-    speakers = torch.full_like(lengths, NEW_SPEAKER)
-    return MelsOnly(nothing, nothing, nothing, mels, lengths, nothing, nothing, speakers)
+    return sound_only(pad_sequence(mels, batch_first=True), torch.tensor([len(each) for each in mels]))
 
 
 def transcribed(recordings: Sequence[Recording], corpus: Corpus, aligner: Aligner) -> tuple[Batch | None, LeftOut]:
@@ -160,7 +125,7 @@ def transcribed(recordings: Sequence[Recording], corpus: Corpus, aligner: Aligne
             ready.append(_prepared(each, some, corpus, aligner))
         except Unusable as reason:
             left_out.append((each.name, str(reason)))
-    return collate(ready, corpus, {}) if ready else None, left_out
+    return collate(ready, corpus.statistics, {}) if ready else None, left_out
 
 
 def _prepared(recording: Recording, words: Words, corpus: Corpus, aligner: Aligner) -> PreparedUtterance:
@@ -178,7 +143,7 @@ def _prepared(recording: Recording, words: Words, corpus: Corpus, aligner: Align
     done, skipped = shards.finish([draft], corpus.mel, corpus.symbol_ids)
     if skipped:
         raise Unusable(skipped[0][1])
-    return PreparedUtterance(draft.id, "", draft.text, words, **done[0][1])
+    return PreparedUtterance(draft.id, "", draft.text, words, **cast(Any, done[0][1]))
 
 
 def unknown(words: Words, corpus: Corpus) -> list[str]:

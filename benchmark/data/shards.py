@@ -79,6 +79,7 @@ def write(
             rows.append({
                 "id": draft.id, "speaker": chunk.speaker, "split": chunk.split, "text": draft.text, "words": draft.words,
                 "shard": number, **offsets, **sizes,
+                **draft.said_of_it,
             })  # fmt: skip
             sources[draft.source] = sources.get(draft.source, 0) + 1
             for unit in offsets:

@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from benchmark.algorithm import Task, pinned
+from benchmark.algorithm import pinned
 from benchmark.backbone import Backbone, call
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import AdaptationFailed, UsageError
+from benchmark.task import Task
 
 NEW_SPEAKER_SHARE = 0.1
 
 Parameters = dict[str, Tensor]
+
+
+@contextmanager
+def second_order() -> Iterator[None]:
+    """Kernels that can be differentiated twice: the fused ones of attention and of cuDNN's recurrent layers can't."""
+    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+        yield
 
 
 class Stepper(Protocol):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from benchmark.algorithm import AdaptedVoice
+from benchmark.algorithm import AdaptedModel
 from benchmark.backbone import Backbone
 from benchmark.errors import UsageError
 
@@ -79,8 +79,8 @@ def merged(backbone: Backbone, values: Mapping[str, Tensor], alpha: float) -> di
 
 
 @dataclass(frozen=True)
-class LoRAVoice(AdaptedVoice):
-    """A voice that is stored as adapters.
+class LoRAModel(AdaptedModel):
+    """A model that is stored as adapters.
 
     Attributes:
         alpha: see :func:`merged`.
@@ -89,5 +89,5 @@ class LoRAVoice(AdaptedVoice):
     alpha: float = 1.0
 
     def replaced(self) -> dict[str, Tensor]:
-        """See :meth:`AdaptedVoice.replaced`."""
+        """See :meth:`AdaptedModel.replaced`."""
         return merged(self.backbone, super().replaced(), self.alpha)

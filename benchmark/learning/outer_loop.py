@@ -8,19 +8,18 @@ from functools import partial
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
+from benchmark.algorithm import Adapted, AdaptedModel, Algorithm, pinned
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import add_gradients, descend, gradients, select, sizes
+from benchmark.parameters import ParameterGroup
+from benchmark.task import Task
 
 RATE_SPEED = 30.0
-"""How far learned inner rates, relative to the initial one, move for each unit that the outer optimiser moves their parameters.
-
-One optimiser serves weights and rates. A hundred of Adam's steps at 3e-4 move a parameter by up to .02 or .03: with this
-factor, a rate by about its own size.
-"""
+"""Learned inner rates, kept relative to the initial one, learn this many times faster than weights: a hundred of Adam's steps
+at 3e-4 move a weight by up to .02 or .03, and a rate should be able to move by about its own size."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +86,17 @@ class InnerLoopAlgorithm(Algorithm):
         """Whether the outer gradient passes through the inner gradients."""
         return not self.config.first_order
 
+    def learned_rates(self) -> list[nn.Parameter]:
+        """Inner rates that the outer loop learns, relative to the initial one."""
+        return []
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """See :meth:`Algorithm.parameter_groups`: learned rates at ``RATE_SPEED`` times the rate of weights, drawn nowhere."""
+        rates = self.learned_rates()
+        ours = {id(rate) for rate in rates}
+        weights = ParameterGroup([p for p in self.parameters() if id(p) not in ours])
+        return [weights, ParameterGroup(rates, RATE_SPEED, weight_decay=0.0)] if rates else [weights]
+
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """See :meth:`Algorithm.meta_step`; the loss logged is the query's after the inner loop."""
         learned = {name: p for name, p in self.named_parameters() if p.requires_grad}
@@ -117,10 +127,10 @@ class InnerLoopAlgorithm(Algorithm):
                 losses.append(weight * loss)
         return loss, torch.autograd.grad(torch.stack(losses).sum(), list(learned.values()), materialize_grads=True)
 
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
         for step, parameters in descend(self.backbone, self.names, support, self.stepper(), steps):
-            yield step, AdaptedVoice(self.backbone, parameters)
+            yield step, AdaptedModel(self.backbone, parameters)
 
     def adapted_parameters(self) -> dict[str, int]:
         """See :meth:`Algorithm.adapted_parameters`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,32 +12,17 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from benchmark.algorithm import Algorithm, Sentence, Task, Voice, pinned
-from benchmark.backbone import Backbone, BackboneSpec
+from benchmark.algorithm import Adapted, AdaptedModel, Algorithm, pinned
+from benchmark.backbone import BackboneSpec, SynthesisBackbone
 from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed
-from benchmark.vocoder import Vocoder
+from benchmark.parameters import ParameterGroup
+from benchmark.task import Task
 
 STATISTICS_DECAY = 0.99
 """What a training step leaves of the statistics of phones before it."""
 SPEED = 10.0
-"""New modules learn this many times faster than the pretrained backbone, with which they share one optimiser."""
-
-
-class QuickLinear(nn.Linear):
-    """A linear layer that Adam moves ``SPEED`` times faster: y = SPEED * (W x + b), with W that much smaller.
-
-    Adam's steps do not depend on the gradient's scale (Karras et al. 2018, section 4.1, use this to even rates out).
-    """
-
-    def __init__(self, inputs: int, outputs: int, std: float | None = None) -> None:
-        super().__init__(inputs, outputs)
-        nn.init.normal_(self.weight, std=(inputs**-0.5 if std is None else std) / SPEED)
-        nn.init.zeros_(self.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(..., inputs) to (..., outputs)."""
-        return SPEED * super().forward(x)
+"""New linear layers learn this many times faster than the pretrained backbone, which must not go far."""
 
 
 class PhoneAcoustics(nn.Module):
@@ -120,7 +105,7 @@ class Cell(nn.Module, ABC):
 
 
 @dataclass(frozen=True)
-class RecalledVoice(Voice):
+class RecalledModel(AdaptedModel):
     """What a learner remembers of a speaker; each sentence reads the speaker vector that suits it.
 
     Attributes:
@@ -128,18 +113,17 @@ class RecalledVoice(Voice):
         stored: the memory, under "memory".
     """
 
-    learner: RecallLearner
-    stored: Mapping[str, Tensor]
+    learner: RecallLearner | None = None
 
-    def mel(self, sentence: Sentence) -> Tensor:
-        """The log-mel, shape (F, n_mels)."""
+    def replaced(self) -> dict[str, Tensor]:
+        """The backbone is as it was trained."""
+        return {}
+
+    def speaker_vector(self, tokens: Tensor) -> Tensor:
+        """See :meth:`AdaptedModel.speaker_vector`: what the memory holds for this sentence's phones."""
+        assert self.learner is not None
         with pinned(self.learner, training=False), torch.no_grad():
-            vector = self.learner.recall(self.stored["memory"], sentence.tokens.unsqueeze(0))[0]
-            return self.learner.backbone.synthesize(sentence.tokens, sentence.durations, vector)
-
-    def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
-        """See :meth:`Voice.speak`."""
-        return vocoder.decode(self.mel(sentence))
+            return self.learner.recall(self.stored["memory"], tokens.unsqueeze(0))[0]
 
 
 class RecallLearner(Algorithm, ABC):
@@ -154,10 +138,12 @@ class RecallLearner(Algorithm, ABC):
         cell: the memory.
     """
 
+    backbone: SynthesisBackbone
+    needs = ("mels", "transcripts", "speaker_vector")
     max_steps = 0
     pools_tasks = True  # PhoneAcoustics
 
-    def __init__(self, backbone: Backbone, config: Any, cell: Cell) -> None:
+    def __init__(self, backbone: SynthesisBackbone, config: Any, cell: Cell) -> None:
         super().__init__(backbone, config)
         self.cell = cell
         self.acoustics = PhoneAcoustics(backbone.spec)
@@ -166,8 +152,14 @@ class RecallLearner(Algorithm, ABC):
         nn.init.normal_(self.keys.weight, mean=0.3)
         width = self.acoustics.width
         inner = 2 * cell.value_dim
-        self.values = nn.Sequential(QuickLinear(width + cell.key_dim, inner), nn.GELU(), QuickLinear(inner, cell.value_dim))
-        self.project = QuickLinear(cell.value_dim, backbone.speaker_dim, std=0.0)
+        self.values = nn.Sequential(_linear(width + cell.key_dim, inner), nn.GELU(), _linear(inner, cell.value_dim))
+        self.project = _linear(cell.value_dim, backbone.speaker_dim, std=0.0)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """See :meth:`Algorithm.parameter_groups`: the new linear layers at ``SPEED`` times the rate."""
+        quick = [*self.values.parameters(), *self.project.parameters()]
+        ours = {id(parameter) for parameter in quick}
+        return [ParameterGroup([p for p in self.parameters() if id(p) not in ours]), ParameterGroup(quick, SPEED)]
 
     def remember(self, supports: Sequence[Batch]) -> Tensor:
         """The memories of several speakers, shape (len(supports), *cell.shape)."""
@@ -206,15 +198,23 @@ class RecallLearner(Algorithm, ABC):
             loss.backward()  # type: ignore[no-untyped-call]
         return {"loss": float(loss.detach())}
 
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
         with pinned(self, training=False), torch.no_grad():
             memory = self.remember([support])[0]
         if not torch.isfinite(memory).all():
             raise AdaptationFailed("what was written into the memory is not finite")
         for step in sorted(set(steps)):
-            yield step, RecalledVoice(self, {"memory": memory})
+            yield step, RecalledModel(self.backbone, {"memory": memory}, learner=self)
 
     def adapted_parameters(self) -> dict[str, int]:
         """See :meth:`Algorithm.adapted_parameters`."""
         return {"memory": self.cell.shape[0] * self.cell.shape[1]}
+
+
+def _linear(inputs: int, outputs: int, std: float | None = None) -> nn.Linear:
+    """A linear layer with weights of deviation ``std``, or one that keeps the scale of what passes."""
+    layer = nn.Linear(inputs, outputs)
+    nn.init.normal_(layer.weight, std=inputs**-0.5 if std is None else std)
+    nn.init.zeros_(layer.bias)
+    return layer

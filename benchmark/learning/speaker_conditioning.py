@@ -9,29 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.algorithm import AdaptedVoice, Algorithm, Task, Voice, pinned
-from benchmark.backbone import Backbone
+from benchmark.algorithm import Adapted, AdaptedModel, Algorithm, pinned
+from benchmark.backbone import SynthesisBackbone
 from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed
-
-
-class Boosted(nn.Module):
-    """A module that an optimiser like Adam, whose step sizes do not depend on a parameter's size, trains ``boost`` times as fast.
-
-    It keeps its parameters divided by ``boost`` and runs with them multiplied: what is new has far to go while the
-    pretrained backbone, under the same optimiser and rate, must not go far.
-    """
-
-    def __init__(self, module: nn.Module, boost: float) -> None:
-        super().__init__()
-        self.module, self.boost = module, boost
-        with torch.no_grad():
-            for parameter in module.parameters():
-                parameter.div_(boost)
-
-    def forward(self, *args: Any) -> Any:
-        """Call the module."""
-        return torch.func.functional_call(self.module, {n: p * self.boost for n, p in self.module.named_parameters()}, args)
+from benchmark.parameters import ParameterGroup
+from benchmark.task import Task
 
 
 class SpeakerConditioned(Algorithm):
@@ -41,14 +24,26 @@ class SpeakerConditioned(Algorithm):
     mean + std * z, so that 0 is the mean speaker and the pretrained table has codes of mean 0 and variance 1.
     """
 
+    backbone: SynthesisBackbone
+    needs: Sequence[str] = ("mels", "speaker_vector")
     max_steps: int | None = 0
     mel_mean: Tensor
     mel_std: Tensor
 
-    def __init__(self, backbone: Backbone, config: Any = None) -> None:
+    def __init__(self, backbone: SynthesisBackbone, config: Any = None) -> None:
         super().__init__(backbone, config)
         self.register_buffer("mel_mean", torch.tensor(backbone.spec.statistics.mel_mean))
         self.register_buffer("mel_std", torch.tensor(backbone.spec.statistics.mel_std))
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """See :meth:`Algorithm.parameter_groups`: what is new at ``encoder_boost`` times the backbone's rate, for it has far to go."""
+        new = [p for module in self.new_modules() for p in module.parameters()]
+        ours = {id(parameter) for parameter in new}
+        return [ParameterGroup([p for p in self.parameters() if id(p) not in ours]), ParameterGroup(new, self.config.encoder_boost)]
+
+    @abstractmethod
+    def new_modules(self) -> Sequence[nn.Module]:
+        """The modules that start from random weights, beside the pretrained backbone."""
 
     @abstractmethod
     def code(self, batch: Batch) -> Tensor:
@@ -86,11 +81,11 @@ class SpeakerConditioned(Algorithm):
             raise AdaptationFailed("the computed speaker vector is not finite")
         return vector
 
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
         vector = self.speaker(support)
         for step in steps:
-            yield step, AdaptedVoice(self.backbone, {"speaker": vector})
+            yield step, AdaptedModel(self.backbone, {"speaker": vector})
 
     def adapted_parameters(self) -> dict[str, int]:
         """See :meth:`Algorithm.adapted_parameters`."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from benchmark.algorithm import Algorithm, Sentence, Voice
+from benchmark.algorithm import Adapted, Algorithm, Oracle
 from benchmark.batch import Batch
 from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
@@ -18,6 +17,7 @@ class Topline(Algorithm):
     """An upper bound: adapts to nobody, and is shown the recording that others are scored against."""
 
     trains = False
+    needs = ("synthesis",)
     uses_support = False
     max_steps = 0
     oracle = True
@@ -27,7 +27,7 @@ class Topline(Algorithm):
     def heard(recording: PreparedUtterance, vocoder: Vocoder) -> Tensor:
         """The waveform for a recording, shape (samples,), float32."""
 
-    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Voice]]:
+    def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
         for step in steps:
             yield step, _Heard(type(self))
@@ -37,11 +37,9 @@ class Topline(Algorithm):
         return {}
 
 
-@dataclass(frozen=True)
-class _Heard(Voice):
-    topline: type[Topline]
-    stored: Mapping[str, Tensor] = field(default_factory=dict)
+class _Heard(Oracle):
+    def __init__(self, topline: type[Topline]) -> None:
+        self.topline = topline
 
-    def speak(self, sentence: Sentence, vocoder: Vocoder) -> Tensor:
-        assert sentence.recording is not None, "the harness shows oracles the recording"
-        return self.topline.heard(sentence.recording, vocoder)
+    def heard(self, recording: PreparedUtterance, vocoder: Vocoder) -> Tensor:
+        return self.topline.heard(recording, vocoder)

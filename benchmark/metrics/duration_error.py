@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.errors import CannotScore
-from benchmark.metric import Metric, MetricContext, Sample
+from benchmark.metric import Column, Metric, MetricContext, Sample
 from benchmark.scoring.checks import require_speech
 from benchmark.utterance import Words
 
@@ -27,9 +27,14 @@ class DurationError(Metric):
     """
 
     version = "1"
-    columns = ("duration_error",)
-    higher_is_better: ClassVar = {"duration_error": False}
-    mode = "free"
+    columns: ClassVar = {
+        "duration_error": Column(
+            unit="ms",
+            meaning="how far the phonemes' durations are from the recording's",
+            higher_is_better=False, low=0.0,
+        ),
+    }
+    needs = ("speech", "reference", "transcript")
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)

@@ -16,7 +16,7 @@ import torch
 
 from benchmark.audio import Audio
 from benchmark.errors import BenchmarkError, CannotScore
-from benchmark.metric import MetricContext
+from benchmark.metric import Column, MetricContext
 from benchmark.plumbing.files import digest_of_file
 from benchmark.scoring.checks import require_speech
 from benchmark.scoring.verification import Floats
@@ -50,8 +50,30 @@ class EcapaSimilarity(VoiceSimilarity):
     """
 
     version = "1"
-    columns = ("ecapa_similarity", "ecapa_gap_closed")
-    higher_is_better: ClassVar = {"ecapa_similarity": True, "ecapa_gap_closed": True}
+    columns: ClassVar = {
+        "ecapa_similarity": Column(
+            unit="cosine",
+            meaning="how much the voice sounds like the speaker's, to another speaker encoder, ECAPA-TDNN",
+            higher_is_better=True, low=-1.0, high=1.0,
+        ),
+        "ecapa_gap_closed": Column(
+            unit="fraction",
+            meaning="how far the voice gets from other speakers' (0) to the speaker's own (1), to ECAPA-TDNN",
+            higher_is_better=True,
+        ),
+    }
+    rates: ClassVar = {
+        "ecapa_eer": Column(
+            unit="fraction",
+            meaning="how often a verifier with ECAPA-TDNN takes the speech for another speaker's, or another speaker for this one",
+            higher_is_better=False, low=0.0, high=1.0,
+        ),
+    }
+    constants: ClassVar = {
+        "ecapa_same": "similarity of a recording to its own speaker's others, by ECAPA-TDNN",
+        "ecapa_different": "similarity of a recording to other speakers', by ECAPA-TDNN",
+        "ecapa_eer_real": "equal error rate on recordings, by ECAPA-TDNN",
+    }
     prefix = "ecapa_"
 
     @dataclass(frozen=True)

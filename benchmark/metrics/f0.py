@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmark.errors import CannotScore
-from benchmark.metric import Metric, Sample
+from benchmark.metric import Column, Metric, Sample
 from benchmark.scoring.checks import require_speech
 
 
@@ -20,9 +20,19 @@ class F0(Metric):
     """
 
     version = "1"
-    columns = ("f0_rmse", "vuv_error")
-    higher_is_better: ClassVar = {"f0_rmse": False, "vuv_error": False}
-    mode = "free"
+    columns: ClassVar = {
+        "f0_rmse": Column(
+            unit="cents",
+            meaning="how far the pitch is from the recording's",
+            higher_is_better=False, low=0.0,
+        ),
+        "vuv_error": Column(
+            unit="%",
+            meaning="how often voicing is not the recording's",
+            higher_is_better=False, low=0.0, high=100.0,
+        ),
+    }
+    needs = ("speech", "reference")
 
     def score(self, sample: Sample) -> dict[str, float]:
         """Cents and percent.

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from benchmark.metric import Metric, Sample
+from benchmark.metric import Column, Metric, Sample
 from benchmark.scoring.checks import require_speech
 
 DECIBEL = 10.0 * np.sqrt(2.0) / np.log(10.0)
@@ -22,9 +22,14 @@ class MCD(Metric):
     """
 
     version = "1"
-    columns = ("mcd",)
-    higher_is_better: ClassVar = {"mcd": False}
-    mode = "free"
+    columns: ClassVar = {
+        "mcd": Column(
+            unit="dB",
+            meaning="how far the spectral envelope is from the recording's",
+            higher_is_better=False, low=0.0,
+        ),
+    }
+    needs = ("speech", "reference")
 
     def score(self, sample: Sample) -> dict[str, float]:
         """The distortion in dB.

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchmark.audio import Audio
-from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
-from benchmark.metric import Metric, MetricContext, Sample
+from benchmark.metric import Column, Metric, MetricContext, Sample
 from benchmark.plumbing.files import digest_of, write_json
 from benchmark.plumbing.progress import progress
 from benchmark.scoring.checks import require_speech, spread
-from benchmark.utterance import SPECIAL_SYMBOLS, PreparedUtterance
+from benchmark.utterance import SPECIAL_SYMBOLS, PreparedCorpus, PreparedUtterance
 
 if TYPE_CHECKING:
     from benchmark.scoring.recogniser import Example, Recogniser
@@ -39,9 +38,17 @@ class PER(Metric):
     """
 
     version = "1"
-    columns = ("per",)
-    higher_is_better: ClassVar = {"per": False}
-    mode = "free"
+    columns: ClassVar = {
+        "per": Column(
+            unit="fraction",
+            meaning="share of phonemes that a recogniser, which errs on recordings too, gets wrong",
+            higher_is_better=False, low=0.0,
+        ),
+    }
+    constants: ClassVar = {
+        "per_real": "recogniser's phoneme error rate on recordings",
+    }
+    needs = ("speech", "transcript")
 
     @dataclass(frozen=True)
     class Config:
@@ -121,7 +128,7 @@ class PER(Metric):
         heard = self.transcribe(require_speech(audio, "synthesised audio", seconds=0.1))
         return float(edit_distance(heard, list(phones))) / len(phones)
 
-    def _recogniser(self, corpus: Corpus, path: Path, seed: int) -> Recogniser:
+    def _recogniser(self, corpus: PreparedCorpus, path: Path, seed: int) -> Recogniser:
         from benchmark.plumbing.checkpoint import load, save
         from benchmark.scoring.recogniser import MEL, Recogniser, TrainingPlan, train
 
@@ -142,14 +149,14 @@ class PER(Metric):
         return model
 
     def _error_on_real_speech(self, context: MetricContext, key: str) -> float:
-        path = context.cache / f"recogniser-{key}-{digest_of(sorted(context.speakers), 12)}.json"
+        path = context.cache / f"recogniser-{key}-{digest_of(sorted(context.targets), 12)}.json"
         try:
             return float(json.loads(path.read_text(encoding="utf-8"))["per_real"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
         errors = []
-        for speaker in sorted(context.speakers):
-            for utterance in context.corpus.many(spread(context.corpus.utterance_ids(speaker), HELD_OUT_UTTERANCES)):
+        for speaker in sorted(context.targets):
+            for utterance in context.corpus.many(spread(context.corpus.utterances_of(speaker), HELD_OUT_UTTERANCES)):
                 try:
                     errors.append(self._error(utterance.waveform, utterance.phones))
                 except CannotScore:
@@ -160,7 +167,7 @@ class PER(Metric):
         return float(np.mean(errors))
 
 
-def _examples(corpus: Corpus, phones: dict[str, int], count: int) -> list[Example]:
+def _examples(corpus: PreparedCorpus, phones: dict[str, int], count: int) -> list[Example]:
     """At most ``count`` utterances of the training split, as evenly spread over its speakers as it has them."""
     speakers = corpus.speakers("train")
     share = max(1, count // len(speakers))
@@ -168,7 +175,7 @@ def _examples(corpus: Corpus, phones: dict[str, int], count: int) -> list[Exampl
     return [example_of(utterance, corpus, phones) for utterance in corpus.many(names) if utterance.phones]
 
 
-def example_of(utterance: PreparedUtterance, corpus: Corpus, phones: dict[str, int]) -> Example:
+def example_of(utterance: PreparedUtterance, corpus: PreparedCorpus, phones: dict[str, int]) -> Example:
     """What the recogniser learns from one utterance: its log-mel, its phones and each frame's phone."""
     import torch
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from benchmark.audio import SAMPLE_RATE
 from benchmark.errors import CannotScore
-from benchmark.metric import Metric, Sample
+from benchmark.metric import Column, Metric, Sample
 from benchmark.scoring.checks import aligned_pair
 
 
@@ -21,9 +21,14 @@ class PESQ(Metric):
     """
 
     version = "1"
-    columns = ("pesq",)
-    higher_is_better: ClassVar = {"pesq": True}
-    mode = "aligned"
+    columns: ClassVar = {
+        "pesq": Column(
+            unit="MOS-LQO",
+            meaning="quality against the recording, predicted by a standard for telephone speech",
+            higher_is_better=True, low=1.0, high=4.65,
+        ),
+    }
+    needs = ("aligned", "reference")
 
     def score(self, sample: Sample) -> dict[str, float]:
         """The MOS-LQO.

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-import numpy as np
-
-from benchmark.audio import SAMPLE_RATE, Audio
-from benchmark.errors import CannotScore, UsageError
-from benchmark.scoring.checks import require_speech
+from benchmark.audio import Audio
+from benchmark.errors import UsageError
+from benchmark.metric import Column
+from benchmark.scoring.ge2e import embed
 from benchmark.scoring.verification import Floats
 from benchmark.scoring.voice_similarity import VoiceSimilarity
-
-LEAST_VOICE = 0.5
-"""Seconds of voice that must be left when long silences are cut out."""
-LEVEL = 10 ** (-26 / 20)
-"""Root mean square that all audio is brought to: loudness is not voice, and both encoder and detector notice it."""
 
 
 class SpeakerSimilarity(VoiceSimilarity):
@@ -42,8 +35,30 @@ class SpeakerSimilarity(VoiceSimilarity):
     """
 
     version = "2"
-    columns = ("speaker_similarity", "gap_closed")
-    higher_is_better: ClassVar = {"speaker_similarity": True, "gap_closed": True}
+    columns: ClassVar = {
+        "speaker_similarity": Column(
+            unit="cosine",
+            meaning="how much the voice sounds like the speaker's, to a speaker encoder",
+            higher_is_better=True, low=-1.0, high=1.0,
+        ),
+        "gap_closed": Column(
+            unit="fraction",
+            meaning="how far the voice gets from other speakers' (0) to the speaker's own (1)",
+            higher_is_better=True,
+        ),
+    }
+    rates: ClassVar = {
+        "eer": Column(
+            unit="fraction",
+            meaning="how often a verifier takes the speech for another speaker's, or another speaker for this one",
+            higher_is_better=False, low=0.0, high=1.0,
+        ),
+    }
+    constants: ClassVar = {
+        "same": "similarity of a recording to its own speaker's others",
+        "different": "similarity of a recording to other speakers'",
+        "eer_real": "equal error rate on recordings",
+    }
     prefix = ""
 
     @dataclass(frozen=True)
@@ -68,48 +83,11 @@ class SpeakerSimilarity(VoiceSimilarity):
     config: Config
 
     encoder = "ge2e"
+    ranks_with = "ge2e"
 
     def embed(self, audio: Audio) -> Floats:
         """See :func:`embed`."""
         return embed(audio)
-
-
-@cache
-def _encoder() -> Any:
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy's and pkg_resources' deprecations: not the user's to mend
-        from resemblyzer import VoiceEncoder
-
-    return VoiceEncoder("cpu", verbose=False).eval()
-
-
-def embed(audio: Audio) -> Floats:
-    """The d-vector of one utterance.
-
-    Args:
-        audio: shape (samples,), at 16 kHz.
-
-    Returns:
-        shape (256,), of length 1, no value negative.
-
-    Raises:
-        CannotScore: it is not finite, silent, or has less than ``LEAST_VOICE`` of voice in it.
-    """
-    encoder = _encoder()
-    from resemblyzer import preprocess_wav
-
-    audio = require_speech(audio, "audio", LEAST_VOICE)
-    audio = audio * np.float32(LEVEL / np.sqrt(np.mean(np.square(audio, dtype=np.float64))))
-    # The package packs 16-bit integers without a check and wraps what exceeds them.
-    voice = preprocess_wav(np.clip(audio, -1.0, 1.0))
-    if len(voice) < LEAST_VOICE * SAMPLE_RATE:
-        raise CannotScore(f"{len(voice) / SAMPLE_RATE:.2f} s of voice found, at least {LEAST_VOICE} s needed")
-    embedding: Floats = encoder.embed_utterance(voice)
-    if not np.isfinite(embedding).all():
-        raise CannotScore("the speaker encoder gives no finite embedding")
-    return embedding
 
 
 PLUGIN = SpeakerSimilarity

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.errors import CannotScore
-from benchmark.metric import Metric, Sample
+from benchmark.metric import Column, Metric, Sample
 from benchmark.scoring.checks import aligned_pair
 
 
@@ -29,9 +29,19 @@ class STOI(Metric):
     """
 
     version = "2"
-    columns = ("stoi", "estoi")
-    higher_is_better: ClassVar = {"stoi": True, "estoi": True}
-    mode = "aligned"
+    columns: ClassVar = {
+        "stoi": Column(
+            unit="0 to 1",
+            meaning="intelligibility against the recording, predicted",
+            higher_is_better=True, low=-1.0, high=1.0,
+        ),
+        "estoi": Column(
+            unit="0 to 1",
+            meaning="intelligibility against the recording, predicted, rewarding modulation",
+            higher_is_better=True, low=-1.0, high=1.0,
+        ),
+    }
+    needs = ("aligned", "reference")
 
     def score(self, sample: Sample) -> dict[str, float]:
         """The mean correlations.

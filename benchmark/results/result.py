@@ -7,7 +7,7 @@ import platform
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
@@ -69,11 +69,28 @@ class RunIdentity:
     protocol_version: str
     synthetic: bool
     limited: bool
+    problem: str = "synthesis"
+    task: str = "speaker"
+    device: str = "cpu"
+    precision: str = "32-true"
+
+
+LATER: Mapping[str, Any] = {
+    name: each.default for name, each in RunIdentity.__dataclass_fields__.items() if each.default is not MISSING
+}
+"""Fields that the first edition did not know, and what they were then."""
 
 
 def run_id(identity: RunIdentity) -> str:
     """A readable name that no other run has."""
-    return f"{identity.dataset}-{identity.algorithm}-{identity.preset}-s{identity.seed}-{digest_of(asdict(identity), 10)}"
+    return _name(asdict(identity))
+
+
+def _name(identity: Mapping[str, Any]) -> str:
+    kind = "" if identity.get("problem", "synthesis") == "synthesis" else f"-{identity['problem']}"
+    task = "" if identity.get("task", "speaker") == "speaker" else f"-{identity['task']}"
+    start = f"{identity['dataset']}{kind}{task}-{identity['algorithm']}-{identity['preset']}-s{identity['seed']}"
+    return f"{start}-{digest_of(dict(identity), 10)}"
 
 
 def _number(value: float) -> float | None:
@@ -175,9 +192,11 @@ def read_result(folder: Path) -> dict[str, Any]:
     result = read_json(path, "run result")
     if not isinstance(result, dict) or result.get("schema") != SCHEMA_VERSION or result.get("status") != "complete":
         raise BenchmarkError(f"{folder / 'result.json'} is not a complete result of schema {SCHEMA_VERSION}; run the same command again.")
-    identity: dict[str, Any] = {name: result.get(name) for name in RunIdentity.__dataclass_fields__}
+    # Results of the first edition lack the later fields: they were of what those are by default.
+    identity = {name: result.get(name) for name in RunIdentity.__dataclass_fields__ if name in result or name not in LATER}
+    result = {**LATER, **result}
     try:
-        belongs = run_id(RunIdentity(**identity)) == folder.name
+        belongs = _name(identity) == folder.name
     except ValueError:  # NaN or infinity, which are no JSON and which no run writes
         belongs = False
     if not belongs:

@@ -1,4 +1,4 @@
-"""Adapt on held-out speakers, let them speak, score: in parallel over episodes, one thread each, in a fixed order."""
+"""Adapt to held-out targets, let the models speak or listen, score: in parallel over episodes, one thread each, in a fixed order."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ import soundfile
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmark.algorithm import Algorithm, Sentence, Voice
-from benchmark.audio import SAMPLE_RATE, Audio
-from benchmark.batch import collate
+from benchmark.algorithm import Adapted, Algorithm
+from benchmark.audio import SAMPLE_RATE
+from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
-from benchmark.errors import AdaptationFailed, CannotScore, SpeechFailed
+from benchmark.errors import AdaptationFailed, CannotScore, PredictionFailed
 from benchmark.metric import Metric, Sample
 from benchmark.plumbing import workers as processes
 from benchmark.plumbing.files import digest_of, write_atomic
+from benchmark.problem import Prediction, Problem
 from benchmark.results.episode_log import CostRow, EpisodeRow
 from benchmark.results.episode_tables import Block
 from benchmark.running.episodes import Episode
@@ -41,7 +42,7 @@ class Job:
     @property
     def block(self) -> Block:
         """What its rows have in common."""
-        return self.episode.speaker, self.episode.index, self.shots
+        return self.episode.target, self.episode.index, self.shots
 
 
 @dataclass(frozen=True)
@@ -58,16 +59,19 @@ class Evaluator:
 
     Attributes:
         algorithm: trained.
-        vocoder: of the backbone's mel definition.
+        problem: what is predicted.
+        vocoder: prepared.
         metrics: prepared.
         corpus: prepared.
         steps: adaptation steps to score at.
         queries: sentences an episode.
         seed: of the run.
         audio: folder for some of the speech, to listen to.
+        device: where adaptation and prediction compute.
     """
 
     algorithm: Algorithm
+    problem: Problem
     vocoder: Vocoder
     metrics: tuple[Metric, ...]
     corpus: Corpus
@@ -75,6 +79,7 @@ class Evaluator:
     queries: int
     seed: int
     audio: Path
+    device: str = "cpu"
 
     @property
     def columns(self) -> list[str]:
@@ -92,10 +97,12 @@ class Evaluator:
         return sorted({step if most is None else min(step, most) for step in self.steps})
 
     def run(self, job: Job) -> Scores:
-        """Adapt, speak and score."""
+        """Adapt, predict and score."""
         episode = job.episode
-        support = collate(self.corpus.many(episode.support[: job.shots or None]), self.corpus, {})
-        seed = int(digest_of([self.seed, episode.speaker, episode.index, job.shots], 8), 16)
+        support = None
+        if self.algorithm.uses_support:
+            support = collate(self.corpus.many(episode.support[: job.shots]), self.corpus.statistics, {}).to(self.device)
+        seed = int(digest_of([self.seed, episode.target, episode.index, job.shots], 8), 16)
         torch.manual_seed(seed)
         flops = self._flops(support)
         torch.manual_seed(seed)
@@ -104,32 +111,36 @@ class Evaluator:
         remaining = self.scored_steps()
         meter = Meter()
         try:
-            for step, voice in meter.over(iter(self.algorithm.adapt(support, remaining))):
-                stored = sum(tensor.numel() for tensor in voice.stored.values())
+            for step, model in meter.over(iter(self._adapt(support, remaining))):
+                stored = sum(tensor.numel() for tensor in model.stored.values())
                 factors = []
                 for number, name in enumerate(episode.query[: self.queries]):
                     # What scoring draws (an encoder that is built when first asked for) must not move the adaptation.
                     with torch.random.fork_rng(devices=[]):
-                        metrics, failures, trials, factor = self._score(voice, self.corpus[name], episode, job.shots, step, number)
+                        metrics, failures, trials, factor = self._score(model, self.corpus[name], episode, job.shots, step, number)
                     factors += [factor] if math.isfinite(factor) else []
                     rows.append(EpisodeRow(
-                        episode.speaker, episode.index, job.shots, step, name, metrics, failures, trials,
+                        episode.target, episode.index, job.shots, step, name, metrics, failures, trials,
                         flops=flops[0] + step * (flops[1] - flops[0]), stored_parameters=stored,
                     ))  # fmt: skip
                 factor = float(np.mean(factors)) if factors else math.nan
-                costs.append(CostRow(episode.speaker, episode.index, job.shots, step, meter.seconds, meter.peak_bytes, factor))
+                costs.append(CostRow(episode.target, episode.index, job.shots, step, meter.seconds, meter.peak_bytes, factor))
         except AdaptationFailed as error:
             done = {row.steps for row in rows}
             nothing = dict.fromkeys(self.columns, math.nan)
             rows += [
-                EpisodeRow(episode.speaker, episode.index, job.shots, step, name, nothing, {"all": f"adaptation failed: {error}"})
+                EpisodeRow(episode.target, episode.index, job.shots, step, name, nothing, {"all": f"adaptation failed: {error}"})
                 for step in remaining
                 if step not in done
                 for name in episode.query[: self.queries]
             ]
         return Scores(rows, costs)
 
-    def _flops(self, support: object) -> tuple[int, int]:
+    def _adapt(self, support: Batch | None, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
+        # None is what an algorithm without uses_support is promised.
+        return self.algorithm.adapt(support, steps)  # type: ignore[arg-type]
+
+    def _flops(self, support: Batch | None) -> tuple[int, int]:
         """Operations to adapt by 0 steps and by 1."""
         counts: list[int] = []
         for step in (0, 1):
@@ -137,7 +148,7 @@ class Evaluator:
                 return counts[0], counts[0]
             with FlopCounterMode(display=False) as counter:
                 try:
-                    for _ in self.algorithm.adapt(support, [step]):  # type: ignore[arg-type]
+                    for _ in self._adapt(support, [step]):
                         pass
                 except AdaptationFailed:
                     pass
@@ -145,36 +156,38 @@ class Evaluator:
         return counts[0], counts[1]
 
     def _score(
-        self, voice: Voice, query: PreparedUtterance, episode: Episode, shots: int, step: int, number: int
+        self, model: Adapted, query: PreparedUtterance, episode: Episode, shots: int, step: int, number: int
     ) -> tuple[dict[str, float], dict[str, str], dict[str, list[float]], float]:
-        """Metric values, reasons for those that are NaN, verification trials, and the real-time factor of free-running synthesis."""
+        """Metric values, reasons for those that are NaN, verification trials, and the real-time factor of free-running prediction."""
         values: dict[str, float] = dict.fromkeys(self.columns, math.nan)
         failures: dict[str, str] = {}
         trials: dict[str, list[float]] = {}
-        spoken: dict[str, Audio] = {}
+        found: dict[bool, Prediction] = {}
         factor = math.nan
-        for mode in sorted({"free", *(metric.mode for metric in self.metrics)}):
-            durations = torch.tensor(query.durations) if mode == "aligned" else None
-            recording = query if self.algorithm.oracle else None
+        for aligned in sorted({False, *("aligned" in metric.needs for metric in self.metrics)}, reverse=True):
             started = time.perf_counter()
             try:
-                wave = voice.speak(Sentence(torch.tensor(query.tokens), durations, recording), self.vocoder)
-            except SpeechFailed as error:
-                failures.update({column: str(error) for metric in self.metrics if metric.mode == mode for column in metric.columns})
+                found[aligned] = self.problem.predict(model, query, aligned, self.vocoder)
+            except PredictionFailed as error:
+                those = (metric for metric in self.metrics if ("aligned" in metric.needs) == aligned)
+                failures.update({column: str(error) for metric in those for column in metric.columns})
                 continue
-            spoken[mode] = wave.detach().cpu().float().numpy()
-            if mode == "free" and len(wave):
-                factor = (time.perf_counter() - started) * SAMPLE_RATE / len(wave)
+            if not aligned and found[aligned].seconds:
+                factor = (time.perf_counter() - started) / found[aligned].seconds
         enrolment = episode.enrolment(self.corpus)
-        for metric in (metric for metric in self.metrics if metric.mode in spoken):
-            sample = Sample(spoken[metric.mode], query.waveform, query.words, episode.speaker, enrolment)
+        for metric in self.metrics:
+            if (prediction := found.get("aligned" in metric.needs)) is None:
+                continue
+            sample = Sample(
+                prediction.audio, query.waveform, query.words, episode.target, enrolment, query.text, prediction.text
+            )  # fmt: skip
             try:
                 values.update(metric.score(sample))
                 trials.update(metric.trials(sample))
             except CannotScore as error:
                 failures.update(dict.fromkeys(metric.columns, str(error)))
-        if episode.index == 0 and number == 0 and "free" in spoken:
-            self._keep(spoken["free"], f"{episode.speaker}_{shots}shot_{step:04d}steps.wav")
+        if episode.index == 0 and number == 0 and False in found and len(found[False].audio):
+            self._keep(found[False].audio, f"{episode.target}_{shots}shot_{step:04d}steps.wav")
         return values, failures, trials, factor
 
     def _keep(self, wave: npt.NDArray[np.float32], name: str) -> None:

@@ -10,6 +10,7 @@ from benchmark.data.corpus import Corpus
 from benchmark.data.prepare import prepare
 from benchmark.dataset import Dataset
 from benchmark.errors import UsageError
+from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.running.episodes import Manifest, check_manifest, make_manifest
 
@@ -52,17 +53,27 @@ def open_dataset(name: str, config: Any, data_root: Path | None, plugins: regist
 
 
 def open_corpus(
-    name: str, config: Any, data_root: Path | None, cache: Path, workers: int, plugins: registry.Plugins, download: bool = False
-) -> Corpus:
-    """The prepared corpus of a dataset."""
+    name: str, config: Any, data_root: Path | None, cache: Path, workers: int, plugins: registry.Plugins, download: bool = False,
+    mel: MelSpec | None = None, task: str = "speaker",
+) -> Corpus:  # fmt: skip
+    """The prepared corpus of a dataset.
+
+    Args:
+        name, config: of the dataset plugin.
+        data_root, cache, workers, plugins: as of a run.
+        download: fetch it first.
+        mel: the vocoder's mel definition; the default one if None.
+        task: what its utterances are grouped by.
+    """
     dataset = open_dataset(name, config, data_root, plugins, download)
-    return prepare(name, dataset, cache / "corpora", workers, [str(path) for path in plugins])
+    return prepare(name, dataset, cache / "corpora", workers, [str(path) for path in plugins], mel, task=task)
 
 
-def manifest_path(name: str, plugins: registry.Plugins) -> Path | None:
+def manifest_path(name: str, plugins: registry.Plugins, task: str = "speaker") -> Path | None:
     """The committed manifest beside the dataset's file, if there is one."""
     path = registry.get("dataset", name, plugins).path
-    found = path.parent / "manifests" / f"{name}.json" if path else None
+    suffix = "" if task == "speaker" else f"-{task}"
+    found = path.parent / "manifests" / f"{name}{suffix}.json" if path else None
     return found if found is not None and found.is_file() else None
 
 
@@ -72,7 +83,7 @@ def open_manifest(corpus: Corpus, plugins: registry.Plugins) -> Manifest:
     Raises:
         BenchmarkError: it leaks, or the corpus can't serve it.
     """
-    path = manifest_path(corpus.name, plugins)
+    path = manifest_path(corpus.name, plugins, corpus.task.name)
     manifest = Manifest.load(path) if path else make_manifest(corpus)
     check_manifest(manifest, corpus)
     return manifest

@@ -16,10 +16,12 @@ from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
 from benchmark.learning.inner_loop import joint_step
+from benchmark.parameters import ParameterGroup
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
+from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
 from benchmark.settings.schema import PretrainSettings
 
@@ -30,6 +32,10 @@ class Pretraining(torch.nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
         self.backbone = backbone
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """All parameters, at one rate."""
+        return [ParameterGroup(list(self.parameters()))]
 
     def meta_step(self, batch: Batch) -> dict[str, float]:
         """See :func:`benchmark.learning.inner_loop.joint_step`."""
@@ -54,7 +60,7 @@ class BatchSampler:
         window = min(len(names), 4 * self.size)
         start = int(generator.integers(0, len(names) - window + 1))
         picked = generator.choice(window, min(self.size, window), replace=False)
-        return collate(self.corpus.many(names[start + i] for i in sorted(picked)), self.corpus, speaker_index(self.corpus))
+        return collate(self.corpus.many(names[start + i] for i in sorted(picked)), self.corpus.statistics, speaker_index(self.corpus))
 
 
 def speaker_index(corpus: Corpus) -> dict[str, int]:
@@ -65,12 +71,13 @@ def speaker_index(corpus: Corpus) -> dict[str, int]:
 def build(backbone: type[Backbone], config: Any, corpus: Corpus, seed: int) -> Backbone:
     """A fresh backbone for a corpus, its weights drawn from ``seed``."""
     torch.manual_seed(seed)
-    return backbone(BackboneSpec(len(corpus.symbols), len(corpus.speakers("train")), corpus.mel, corpus.statistics), config)
+    spec = BackboneSpec(len(corpus.symbols), len(corpus.speakers("train")), corpus.mel, corpus.statistics, corpus.characters)
+    return backbone(spec, config)
 
 
 def pretrained(
     backbone: type[Backbone], config: Any, source: str, corpus: Corpus, settings: PretrainSettings, seed: int, cache: Path,
-    loggers: Sequence[Logger] = (),
+    loggers: Sequence[Logger] = (), hardware: Hardware = Hardware(),
 ) -> tuple[Backbone, str]:  # fmt: skip
     """The pretrained backbone, from the cache if it is there and whole, and the digest that names it.
 
@@ -83,20 +90,23 @@ def pretrained(
         seed: of weights and batches.
         cache: where pretrained backbones and unfinished pretrainings are kept.
         loggers: for its curves, if it is done now.
+        hardware: to train on.
     """
     model = build(backbone, config, corpus, seed)
-    key = digest_of([corpus.version, source, asdict(config), asdict(settings), seed, torch.get_num_threads()], 16)
+    parts = [corpus.version, source, asdict(config), asdict(settings), seed, torch.get_num_threads()]
+    key = digest_of([*parts, hardware.device, hardware.precision], 16)
     done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
     state = checkpoint.load(done, quiet=True)
     if state is None:
         with locked(done.with_suffix(".lock"), "Waiting for another run's pretraining."):
-            state = checkpoint.load(done) or _train(model, done, corpus, settings, seed, loggers)
+            state = checkpoint.load(done) or _train(model, done, corpus, settings, seed, loggers, hardware)
     model.load_state_dict(state)
     return model, key
 
 
 def _train(
-    model: Backbone, done: Path, corpus: Corpus, settings: PretrainSettings, seed: int, loggers: Sequence[Logger]
+    model: Backbone, done: Path, corpus: Corpus, settings: PretrainSettings, seed: int, loggers: Sequence[Logger],
+    hardware: Hardware,
 ) -> dict[str, torch.Tensor]:
     """Pretrain, and keep the weights in ``done``."""
     unfinished = done.with_suffix(".training")
@@ -106,7 +116,7 @@ def _train(
         learner = Pretraining(model)
         fit(
             learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps),
-            loggers=loggers, stage="pretraining",
+            loggers=loggers, stage="pretraining", hardware=hardware,
         )  # fmt: skip
     state = model.state_dict()
     checkpoint.save(done, state)

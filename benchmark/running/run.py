@@ -5,18 +5,19 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cache, partial
+from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
 from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
+from benchmark.audio import SAMPLE_RATE
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
-from benchmark.plugins import registry
+from benchmark.plugins import fit, registry
 from benchmark.plugins.source import harness_file
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of, write_text
@@ -25,16 +26,20 @@ from benchmark.plumbing.progress import progress
 from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import RunIdentity, git_state, run_id, write_result
 from benchmark.running import loggers as run_logs
+from benchmark.running import vocoding
 from benchmark.running.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, check_tasks, first
 from benchmark.running.evaluation import Evaluator, evaluate
+from benchmark.running.hardware import Hardware
 from benchmark.running.preparation import metrics_folder, open_corpus, open_manifest
 from benchmark.running.pretraining import build, pretrained, speaker_index
 from benchmark.running.resume import is_sound
-from benchmark.running.training import Budget, fit
+from benchmark.running.training import Budget
+from benchmark.running.training import fit as train
 from benchmark.scoring.embedding_space import embedding_space
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
+from benchmark.vocoder import Vocoder
 
 TRAINING = ("batch", "learning.inner_loop", "running.pretraining", "running.training")
 HARNESS = (*TRAINING, "running.episodes", "running.evaluation")
@@ -45,7 +50,7 @@ METRIC_THREADS = 1
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run reads and writes, and with how many processes: nothing that may change a number.
+    """Where a run reads, writes and computes, and with how many processes.
 
     Attributes:
         output: holds a folder for each run.
@@ -54,6 +59,7 @@ class Places:
         workers: processes.
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
+        hardware: what is computed on. Its device's type and precision do change numbers, and are part of the run's identity.
     """
 
     output: Path
@@ -62,9 +68,12 @@ class Places:
     workers: int
     plugins: tuple[Path, ...] = ()
     logs: tuple[str, ...] = ()
+    hardware: Hardware = field(default_factory=Hardware)
 
 
-def identify(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins) -> RunIdentity:
+def identify(
+    settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins, hardware: Hardware = Hardware()
+) -> RunIdentity:
     """Everything that makes one run's numbers differ from another's."""
     chosen = {"algorithm": settings.algo, "dataset": settings.dataset, "backbone": settings.backbone, "vocoder": settings.vocoder}
     sources = {kind: plugin_digest(kind, plugin.name, tuple(plugins)) for kind, plugin in chosen.items()}
@@ -88,7 +97,11 @@ def identify(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins:
         manifest_hash=manifest.digest,
         protocol_version=PROTOCOL_VERSION,
         synthetic=bool(corpus.meta["card"]["synthetic"]),
-        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.speakers["test"]),
+        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.targets["test"]),
+        problem=fit.problem_of(settings.backbone.name, plugins).name,
+        task=settings.task,
+        device=hardware.device,
+        precision=hardware.precision,
     )
 
 
@@ -123,15 +136,15 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         training: checkpoint of the algorithm's training, for runs that share one; None for the run's own.
 
     Raises:
-        UsageError: a metric ranks with the encoder that conditions the algorithm.
+        UsageError: algorithm, backbone, task, dataset and metrics don't go together (:mod:`benchmark.plugins.fit`).
         BenchmarkError: bad data, leaking episodes, a diverging training, a folder that can't be written to.
     """
     plugins = tuple(str(path) for path in places.plugins)
-    check_encoders(settings, plugins)
+    check_fit(settings, plugins)
     started = time.monotonic()
-    corpus = open_corpus(settings.dataset.name, settings.dataset.config, places.data_root, places.cache, places.workers, plugins)
+    corpus = corpus_of(settings, places)
     manifest = open_manifest(corpus, plugins)
-    identity = identify(settings, corpus, manifest, plugins)
+    identity = identify(settings, corpus, manifest, plugins, places.hardware)
     check_options(settings, corpus, plugins)
     folder = places.output / run_id(identity)
     with locked(places.output / f".{folder.name}.lock", f"Waiting for another process that does the same run, {folder}."):
@@ -166,11 +179,12 @@ def _stages(
         algorithm, spent = trained(settings, corpus, places, folder, training, loggers)
         torch.set_num_threads(METRIC_THREADS)
         metrics = prepared_metrics(settings, corpus, manifest, places)
+        vocoder = prepared_vocoder(settings, corpus, places, loggers)
     finally:
         torch.set_num_threads(threads)
     evaluator = Evaluator(
-        algorithm.eval(), registry.load("vocoder", settings.vocoder.name, plugins)(corpus.mel, settings.vocoder.config), metrics,
-        corpus, settings.steps, settings.evaluation.queries, settings.seed, folder / "audio",
+        algorithm.eval(), fit.problem_of(settings.backbone.name, plugins), vocoder, metrics,
+        corpus, settings.steps, settings.evaluation.queries, settings.seed, folder / "audio", places.hardware.device,
     )  # fmt: skip
     chosen = settings.evaluation
     jobs = evaluator.jobs(first(manifest.episodes[chosen.split], chosen.episodes, chosen.speakers), settings.shots)
@@ -182,9 +196,8 @@ def _stages(
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
-    embed = getattr(type(algorithm), "embed", None)  # of the class: an instance may have a layer of that name
-    if embed is not None:
-        facts |= embedding_space(partial(embed, algorithm), corpus, corpus.speakers(chosen.split), folder)
+    if algorithm.embeds:
+        facts |= embedding_space(algorithm.embed, corpus, corpus.targets(chosen.split), folder)
     return facts, spent
 
 
@@ -197,8 +210,9 @@ def trained(
     backbone_type = registry.load("backbone", settings.backbone.name, plugins)
     source = digest_of([plugin_digest("backbone", settings.backbone.name, plugins), code_digest(TRAINING)])
     backbone, _ = pretrained(
-        backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers
-    )
+        backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers,
+        places.hardware,
+    )  # fmt: skip
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
     kept = folder / "checkpoints" / "algorithm.pt"
@@ -209,21 +223,46 @@ def trained(
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
     with progress(f"Training {settings.algo.name}", 1.0) as show:
-        spent = fit(
+        spent = train(
             algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed,
             training or folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
-            loggers=loggers,
+            loggers=loggers, hardware=places.hardware,
         )  # fmt: skip
     checkpoint.save(kept, algorithm.state_dict())
     return algorithm, {**spent, "budget_flops": budget}
 
 
+def corpus_of(settings: RunSettings, places: Places) -> Corpus:
+    """The prepared corpus of a run, its mels as the vocoder inverts them."""
+    plugins = tuple(str(path) for path in places.plugins)
+    chosen, vocoder = settings.dataset, registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
+    if vocoder.mel.sample_rate != SAMPLE_RATE:
+        raise UsageError(f"The vocoder {settings.vocoder.name} is for {vocoder.mel.sample_rate} Hz; speech here is at {SAMPLE_RATE} Hz.")
+    return open_corpus(
+        chosen.name, chosen.config, places.data_root, places.cache, places.workers, plugins, mel=vocoder.mel, task=settings.task
+    )
+
+
+def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, loggers: Sequence[Logger] = ()) -> Vocoder:
+    """The vocoder, trained or loaded."""
+    plugins, chosen = tuple(str(path) for path in places.plugins), settings.vocoder
+    source = digest_of([plugin_digest("vocoder", chosen.name, plugins), code_digest(TRAINING)])
+    torch.manual_seed(settings.seed)
+    # What it computes when it is made, a pseudo-inverse say, must not depend on the machine's cores.
+    torch.set_num_threads(METRIC_THREADS)
+    vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
+    torch.set_num_threads(settings.threads)
+    return vocoding.prepared(
+        vocoder, chosen.name, source, corpus, settings.vocoder_training, settings.seed, places.cache, places.hardware, loggers
+    )
+
+
 def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:
     """The metrics, with what they compute once per corpus done."""
     plugins = tuple(str(path) for path in places.plugins)
-    speakers = tuple(corpus.speakers(settings.evaluation.split))
+    targets = tuple(corpus.targets(settings.evaluation.split))
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
-    context = MetricContext(corpus, metrics_folder(places.cache, corpus), speakers, enrolment=enrolment)
+    context = MetricContext(corpus, metrics_folder(places.cache, corpus), targets, enrolment=enrolment)
     metrics = []
     for chosen in settings.metrics:
         metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
@@ -255,7 +294,7 @@ def fast_dev_run(settings: RunSettings) -> RunSettings:
 
 
 def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugins) -> None:
-    """Refuse what the backbone or the corpus can't serve now, not after an hour of pretraining.
+    """Refuse now what the backbone or the corpus can't serve, not after an hour of pretraining.
 
     Raises:
         UsageError: the algorithm does, given a fresh backbone; or training tasks are larger than training speakers.
@@ -265,21 +304,42 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
         registry.load("metric", chosen.name, plugins)(chosen.config).require()
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
-    plugin(backbone, settings.algo.config)
+    algorithm = plugin(backbone, settings.algo.config)
+    if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):
+        raise UsageError(reason)
     if plugin.trains:
         check_tasks(corpus, settings.meta)
 
 
-def check_encoders(settings: RunSettings, plugins: registry.Plugins) -> None:
-    """Refuse to rank an algorithm by the pretrained encoder that conditions it.
+def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
+    """Refuse what does not go together.
 
     Raises:
-        UsageError: a metric would.
+        UsageError: one sentence says what.
     """
-    encoder = registry.load("algorithm", settings.algo.name, plugins).conditions_on
-    for chosen in settings.metrics:
-        if encoder is not None and registry.load("metric", chosen.name, plugins)(chosen.config).ranks_with == encoder:
-            raise UsageError(
-                f"{settings.algo.name} conditions on the encoder {encoder}, and {chosen.name} ranks with the same one, so it would be "
-                f"scored by what it was told: leave {chosen.name} out of --metrics; metrics that rank with other encoders may stay."
-            )
+    fit.check_task(settings.task, settings.dataset.name, plugins)
+    if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
+        raise UsageError(reason)
+    names = [metric.name for metric in settings.metrics]
+    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins)
+    if kept != names:
+        raise UsageError(left)
+    ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
+    fit.check_encoders(settings.algo.name, ranked, plugins)
+
+
+def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
+    """The settings with metrics that fit: the problem's own if none is named; and a sentence about those left out, or "".
+
+    Raises:
+        UsageError: nothing is left to score with.
+    """
+    chosen = settings.metrics
+    if not chosen:
+        there = registry.find("metric", plugins)
+        names = [name for name in fit.problem_of(settings.backbone.name, plugins).metrics if name in there]
+        chosen = tuple(config.Plugin(name, registry.load("metric", name, plugins).Config()) for name in names)
+    kept, left = fit.fitting_metrics([each.name for each in chosen], settings.backbone.name, plugins)
+    if not kept:
+        raise UsageError("There is no metric to score with; name some with --metrics.")
+    return replace(settings, metrics=tuple(each for each in chosen if each.name in kept)), left

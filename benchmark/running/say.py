@@ -15,19 +15,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmark.algorithm import Algorithm, Sentence
+from benchmark.algorithm import Algorithm, Oracle
 from benchmark.audio import Audio
 from benchmark.batch import Batch
 from benchmark.data.corpus import Corpus
 from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.data.phonemes import phonemise
-from benchmark.data.recordings import LeftOut, NeedsTranscripts, Recording, mels_only, told, transcribed, unknown
-from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, SpeechFailed, UsageError
-from benchmark.plugins import registry
+from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transcribed, unknown
+from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, PredictionFailed, UsageError
+from benchmark.plugins import fit, registry
 from benchmark.plumbing import checkpoint
 from benchmark.results.result import read_result
 from benchmark.running.preparation import metrics_folder
 from benchmark.running.pretraining import build
+from benchmark.running.run import Places, prepared_vocoder
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.utterance import token_symbols
@@ -92,7 +93,11 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     for kind, name in (("algorithm", settings.algo.name), ("backbone", settings.backbone.name), ("vocoder", settings.vocoder.name)):
         if registry.source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
             print(f"Note: the code of {kind} {name} has changed since the run.", file=sys.stderr)
-    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(corpus.mel, settings.vocoder.config)
+    problem = fit.problem_of(settings.backbone.name, plugins)
+    if problem.name != "synthesis":
+        raise UsageError(f"{folder.name} is a run of {problem.name}, which does not speak; choose one of synthesis.")
+    places = Places(folder.parent, cache, None, 1, tuple(map(Path, plugins)))
+    vocoder = prepared_vocoder(settings, corpus, places)
     return Speaker(settings, corpus, algorithm.eval(), vocoder)
 
 
@@ -146,11 +151,9 @@ def say(sentence: torch.Tensor, speaker: Speaker, recordings: list[Recording], s
     most = speaker.algorithm.max_steps
     steps = max(speaker.settings.steps) if steps is None else steps
     steps = steps if most is None else min(steps, most)
-    try:
-        # Whoever hears enough in the sound alone is given all recordings, and nothing has to be aligned.
-        return _attempt(sentence, speaker, mels_only(recordings, corpus.mel), steps, [])
-    except NeedsTranscripts:
-        pass
+    if "transcripts" not in speaker.algorithm.needs:
+        # All recordings serve, and nothing has to be aligned.
+        return _attempt(sentence, speaker, sound_of(recordings, corpus.mel), steps, [])
     if not any(each.text for each in recordings):
         raise UsageError(f"{name} learns from what is said: put transcripts beside the recordings, as {Path(recordings[0].name).stem}.txt.")
     support, left_out = transcribed(recordings, corpus, corpus_aligner(corpus, metrics_folder(cache, corpus)))
@@ -166,13 +169,15 @@ def _attempt(sentence: torch.Tensor, speaker: Speaker, support: Batch, steps: in
     torch.manual_seed(speaker.settings.seed)
     started = time.perf_counter()
     try:
-        ((_, voice),) = speaker.algorithm.adapt(support, [steps])
+        ((_, model),) = speaker.algorithm.adapt(support, [steps])
     except AdaptationFailed as error:
         raise BenchmarkError(f"{name} could not adapt to this voice: {error}; try fewer --steps or other recordings.") from error
     adapted = time.perf_counter()
     try:
-        audio = voice.speak(Sentence(sentence), speaker.vocoder).detach().cpu().float().numpy()
-    except SpeechFailed as error:
+        assert not isinstance(model, Oracle)  # open_run() refuses toplines
+        with torch.no_grad():
+            audio = speaker.vocoder.decode(model.mel(sentence)).detach().cpu().float().numpy()
+    except PredictionFailed as error:
         raise BenchmarkError(f"{name} lost its voice: {error}; try fewer --steps or other recordings.") from error
     if not len(audio) or not np.isfinite(audio).all():
         raise BenchmarkError(f"{name} lost its voice: what it says is empty or not finite; try fewer --steps or other recordings.")
@@ -185,8 +190,7 @@ def similarity(audio: Audio, recordings: list[Recording]) -> tuple[float, float 
     Raises:
         CannotScore: too little voice in the speech, or in all recordings.
     """
-    # The encoder belongs to the metric; its constants need a corpus, its embedding does not.
-    from benchmark.metrics.speaker_similarity import embed
+    from benchmark.scoring.ge2e import embed
     from benchmark.scoring.verification import normalised
 
     known: list[Any] = []

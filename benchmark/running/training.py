@@ -21,20 +21,25 @@ from torch.utils.data import DataLoader, IterableDataset
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.errors import AdaptationFailed, TrainingDiverged
+from benchmark.parameters import ParameterGroup
 from benchmark.plumbing import checkpoint
+from benchmark.running.hardware import Hardware
 from benchmark.running.loggers import log_step
 
 COUNT_EVERY = 10
 """FLOPs are counted on every so many steps and taken as the mean of those in between: counting slows a step down."""
 CHECKPOINT_SECONDS = 60.0
+WEIGHT_DECAY = 1e-3
 WARM_UP = 0.03
 """Fraction of the budget over which the learning rate rises; it falls to a tenth along a half cosine after."""
 
 
 class Learner(Protocol):
-    """A module whose ``meta_step(item)`` leaves gradients and returns logs: an algorithm, or the pretraining."""
+    """A module whose ``meta_step(item)`` leaves gradients and returns logs: an algorithm, a pretraining, a vocoder's training."""
 
     def meta_step(self, item: Any) -> dict[str, float]: ...
+
+    def parameter_groups(self) -> list[ParameterGroup]: ...
 
 
 @dataclass(frozen=True)
@@ -63,8 +68,15 @@ class Training(pl.LightningModule):
         self.step, self.flops, self.seconds, self.counted, self.phase = 0, 0.0, 0.0, [0.0, 0.0], 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW, as is usual for text-to-speech; betas (0.9, 0.98) after FastSpeech 2."""
-        return torch.optim.AdamW(self.learner.parameters(), lr=self.learning_rate, betas=(0.9, 0.98), weight_decay=1e-3)
+        """AdamW, as is usual for text-to-speech; betas (0.9, 0.98) after FastSpeech 2. Groups have rates of their own."""
+        groups = self.learner.parameter_groups()
+        self.rates = [self.learning_rate * group.rate for group in groups]
+        decays = [WEIGHT_DECAY if group.weight_decay is None else group.weight_decay for group in groups]
+        settings = [
+            {"params": group.parameters, "lr": rate, "weight_decay": decay}
+            for group, rate, decay in zip(groups, self.rates, decays, strict=True)
+        ]
+        return torch.optim.AdamW(settings, betas=(0.9, 0.98))
 
     def training_step(self, item: Any, _: int = 0) -> None:
         """Gradients by the learner, clipped to norm 1, one optimiser step.
@@ -84,8 +96,8 @@ class Training(pl.LightningModule):
         norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
         if not math.isfinite(logs["loss"]) or not torch.isfinite(norm):
             raise self._diverged("loss or gradients are not finite")
-        for group in optimizer.param_groups:
-            group["lr"] = self.learning_rate * self._schedule()
+        for group, peak in zip(optimizer.param_groups, self.rates, strict=True):
+            group["lr"] = peak * self._schedule()
         optimizer.step()
         if not torch.isfinite(torch.nn.utils.get_total_norm(self.learner.parameters())):
             raise self._diverged("the weights are not finite after it")
@@ -182,6 +194,7 @@ def fit(
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     loggers: Sequence[Logger] = (),
     stage: str = "training",
+    hardware: Hardware = Hardware(),
 ) -> dict[str, float]:
     """Train ``learner`` in place until the budget is spent, resuming from ``path`` if a training was cut off there.
 
@@ -196,6 +209,7 @@ def fit(
         checkpoint_seconds: how often to save.
         loggers: get each step's logs.
         stage: what they call this training.
+        hardware: to train on.
 
     Returns:
         "steps", "flops" and "seconds" spent, interrupted parts included.
@@ -208,7 +222,8 @@ def fit(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = pl.Trainer(
-            accelerator="auto", devices=1, max_steps=-1, max_epochs=-1, inference_mode=False, logger=list(loggers) or False,
+            accelerator=hardware.accelerator, devices=hardware.devices, strategy=hardware.strategy, precision=hardware.precision,  # type: ignore[arg-type]
+            max_steps=-1, max_epochs=-1, inference_mode=False, logger=list(loggers) or False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             callbacks=[saver], plugins=[_Loaded(state)],
         )  # fmt: skip

@@ -53,7 +53,7 @@ def embed_all(embed: Embed, corpus: Corpus, utterances: Sequence[str]) -> Floats
     rows = []
     with torch.no_grad():
         for start in range(0, len(utterances), BATCH):
-            batch = collate(corpus.many(utterances[start : start + BATCH]), corpus, {})
+            batch = collate(corpus.many(utterances[start : start + BATCH]), corpus.statistics, {})
             rows.append(torch.nn.functional.normalize(embed(batch), dim=1).cpu().float().numpy())
     return np.concatenate(rows)
 

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from benchmark.audio import Audio
-from benchmark.data.corpus import Corpus
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import Metric, MetricContext, Sample
@@ -19,6 +18,7 @@ from benchmark.plumbing.files import digest_of, write_atomic
 from benchmark.plumbing.progress import progress
 from benchmark.scoring.checks import spread
 from benchmark.scoring.verification import Floats, centroid, equal_error_rate, normalised, verification_trials
+from benchmark.utterance import PreparedCorpus
 
 EMBEDDING_FORMAT = 2
 
@@ -44,7 +44,7 @@ class VoiceSimilarity(Metric):
         prefix: of the names of the trials' equal error rate and of the facts.
     """
 
-    mode = "free"
+    needs = ("speech", "centroid")
     prefix: ClassVar[str]
 
     def __init__(self, config: Any = None) -> None:
@@ -77,11 +77,11 @@ class VoiceSimilarity(Metric):
             BenchmarkError: fewer than two of the split's speakers have two usable utterances.
         """
         corpus = context.corpus
-        scored = set(context.speakers)
+        scored = set(context.targets)
         # The whole split, so that the constants do not depend on how many of its speakers a run is limited to.
-        splits = [corpus.speakers(split) for split in SPLITS]
+        splits = [corpus.targets(split) for split in SPLITS]
         speakers = sorted(speaker for split in splits if scored & set(split) for speaker in split)
-        names = {speaker: spread(corpus.utterance_ids(speaker), self.config.utterances) for speaker in speakers}
+        names = {speaker: spread(corpus.utterances_of(speaker), self.config.utterances) for speaker in speakers}
         encoder = self.encoder
         keys = {speaker: digest_of([EMBEDDING_FORMAT, encoder, corpus.version, speaker, names[speaker]], 24) for speaker in speakers}
         paths = {speaker: context.cache / f"speaker-embeddings-{key}.npz" for speaker, key in keys.items()}
@@ -97,7 +97,7 @@ class VoiceSimilarity(Metric):
         enough = {speaker: np.stack(vectors) for speaker, vectors in known.items() if len(vectors) >= 2}
         if len(enough) < 2:
             raise BenchmarkError(
-                f"{self.columns[0]} needs two speakers with two usable utterances each in the scored split of "
+                f"{next(iter(self.columns))} needs two speakers with two usable utterances each in the scored split of "
                 f"{corpus.name}, found {len(enough)}: prepare more speakers, or leave this metric out."
             )
         same, different = verification_trials(enough, context.enrolment)
@@ -117,12 +117,12 @@ class VoiceSimilarity(Metric):
         voice = self.embed(sample.audio)
         if not self._facts:
             raise RuntimeError("prepare() comes before score()")
-        known = self._embeddings.get(sample.speaker, {})
+        known = self._embeddings.get(sample.target, {})
         enrolled = [known[utterance] for utterance in sample.enrolment if utterance in known]
         if not enrolled:
-            raise CannotScore(f"speaker {sample.speaker} has no usable enrolment utterance")
+            raise CannotScore(f"speaker {sample.target} has no usable enrolment utterance")
         similarity = float(voice @ normalised(np.mean(enrolled, axis=0)))
-        impostors = [float(voice @ other) for speaker, other in self._centroids.items() if speaker != sample.speaker]
+        impostors = [float(voice @ other) for speaker, other in self._centroids.items() if speaker != sample.target]
         self._last = sample.audio, [similarity, *impostors]
         same, different = self._facts["same"], self._facts["different"]
         return dict(zip(self.columns, (similarity, (similarity - different) / (same - different)), strict=True))
@@ -137,7 +137,7 @@ class VoiceSimilarity(Metric):
         """``same``, ``different`` and ``eer_real`` (a share, 0 … 1) of real speech, after the prefix."""
         return {f"{self.prefix}{name}": value for name, value in self._facts.items()}
 
-    def _embed_all(self, corpus: Corpus, utterances: Sequence[str]) -> dict[str, Floats]:
+    def _embed_all(self, corpus: PreparedCorpus, utterances: Sequence[str]) -> dict[str, Floats]:
         """Embeddings of real utterances; those without an honest one are left out."""
         embeddings: dict[str, Floats] = {}
         for utterance in utterances:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from benchmark.dataset import SPLITS
 from benchmark.settings.config import Plugin, plugin, plugins
@@ -60,6 +61,28 @@ class MetaSettings:
 
 
 @dataclass(frozen=True)
+class VocoderSettings:
+    """The training of a vocoder that learns; the others pass it over.
+
+    Attributes:
+        steps: optimiser steps.
+        batch_size: pieces of speech a step.
+        frames: mel frames of a piece.
+        learning_rate: peak rate of AdamW.
+    """
+
+    steps: int = 20000
+    batch_size: int = 16
+    frames: int = 32
+    learning_rate: float = 5e-4
+
+    def __post_init__(self) -> None:
+        _at_least(1, steps=self.steps, batch_size=self.batch_size)
+        _at_least(2, frames=self.frames)
+        _at_least(1e-9, learning_rate=self.learning_rate)
+
+
+@dataclass(frozen=True)
 class EvaluationSettings:
     """What is adapted to and scored.
 
@@ -91,7 +114,9 @@ class RunSettings:
         dataset: dataset plugin.
         backbone: backbone plugin.
         vocoder: vocoder plugin.
-        metrics: metric plugins to score with.
+        metrics: metric plugins to score with; the problem's own (for synthesis mcd, f0, duration_error, pesq, stoi,
+            speaker_similarity and per) if none is named.
+        task: what is adapted to: a speaker, a language, or one style of one speaker.
         preset: smoke, small or paper: values for everything that is not given.
         shots: support sizes to adapt on.
         steps: adaptation steps after which to score.
@@ -100,14 +125,16 @@ class RunSettings:
             another run. On fewer cores the same numbers come out, later.
         pretrain: the shared pretraining.
         meta: the algorithm's own training.
-        evaluation: adaptation on held-out speakers, and scoring.
+        vocoder_training: of a vocoder that learns.
+        evaluation: adaptation to held-out targets, and scoring.
     """
 
     algo: Plugin = plugin("algorithm")
     dataset: Plugin = plugin("dataset")
     backbone: Plugin = plugin("backbone", "fastspeech2")
     vocoder: Plugin = plugin("vocoder", "griffin_lim")
-    metrics: tuple[Plugin, ...] = plugins("metric", ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per"))
+    metrics: tuple[Plugin, ...] = plugins("metric", ())
+    task: Literal["speaker", "language", "style"] = "speaker"
     preset: str = "small"
     shots: tuple[int, ...] = (5, 10)
     steps: tuple[int, ...] = (0, 5, 20, 50, 100)
@@ -115,11 +142,10 @@ class RunSettings:
     threads: int = 4
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     meta: MetaSettings = field(default_factory=MetaSettings)
+    vocoder_training: VocoderSettings = field(default_factory=VocoderSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def __post_init__(self) -> None:
-        if not self.metrics:
-            raise ValueError("metrics must name at least one metric")
         if not self.shots or not self.steps:
             raise ValueError("shots and steps need at least one number each")
         _at_least(1, shots=min(self.shots))

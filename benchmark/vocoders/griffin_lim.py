@@ -39,12 +39,14 @@ class GriffinLim(Vocoder):
             if self.sharpen <= 0:
                 raise ValueError("sharpen must be above 0")
 
-    def __init__(self, mel: MelSpec, config: Config | None = None) -> None:
-        super().__init__(mel, config)
+    def __init__(self, config: Config | None = None, mel: MelSpec | None = None) -> None:
+        super().__init__(config)
+        self.mel = mel = mel or MelSpec()
         filters = torchaudio.functional.melscale_fbanks(
             mel.n_fft // 2 + 1, mel.f_min, mel.f_max, mel.n_mels, mel.sample_rate, norm="slaney", mel_scale="slaney"
         )
-        self._inverse = torch.linalg.pinv(filters)
+        self._inverse: torch.Tensor
+        self.register_buffer("_inverse", torch.linalg.pinv(filters), persistent=False)
         # rand_init=False: the same mel always gives the same wave.
         self._griffin_lim = torchaudio.transforms.GriffinLim(
             n_fft=mel.n_fft, n_iter=self.config.iterations, win_length=mel.win_length, hop_length=mel.hop_length,
@@ -53,7 +55,7 @@ class GriffinLim(Vocoder):
 
     def decode(self, mel: torch.Tensor) -> torch.Tensor:
         """See :meth:`Vocoder.decode`."""
-        mel = mel.detach().float().cpu()
+        mel = mel.detach().float().to(self._inverse.device)
         magnitude = (mel.exp().pow(self.config.sharpen) @ self._inverse).clamp_min(0.0)
         if len(magnitude) < 2:
             return torch.zeros(0)

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import pad
 
-from benchmark.algorithm import Algorithm, Sentence, Task
-from benchmark.batch import NEW_SPEAKER, Batch
+from benchmark.algorithm import Adapted, Algorithm, Oracle
+from benchmark.backbone import Backbone
+from benchmark.batch import NEW_SPEAKER, Batch, sound_only
 from benchmark.errors import AdaptationFailed
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
-from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
+from benchmark.plugins.conformance.requirement import Requirement, require
+from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch
+from benchmark.task import Task
 from benchmark.utterance import PreparedUtterance
-
-
-def require(condition: object, problem: str) -> None:
-    """Raise AssertionError with ``problem`` unless ``condition`` holds."""
-    if not condition:
-        raise AssertionError(problem)
-
-
-def _padded(batch: Batch, tokens: int = 3, frames: int = 7) -> Batch:
-    """The same utterances, padded further."""
-    longer = {name: pad(getattr(batch, name), (0, tokens)) for name in ("tokens", "durations", "pitch", "energy")}
-    return replace(batch, **longer, mels=pad(batch.mels, (0, 0, 0, frames)))
+from benchmark.vocoder import Vocoder
 
 
 def _spoilt(batch: Batch) -> Batch:
@@ -50,8 +41,8 @@ def _tasks() -> list[Task]:
     return [Task(tiny_batch(speaker, 2, speaker), tiny_batch(speaker, 2, speaker + 10)) for speaker in (0, 1)]
 
 
-def _trained(plugin: type[Algorithm], config: Any, steps: int = 2) -> Algorithm:
-    algorithm = plugin(tiny_backbone(), config)
+def _trained(plugin: type[Algorithm], config: Any, backbone: type[Backbone], steps: int = 2) -> Algorithm:
+    algorithm = plugin(tiny_backbone(backbone), config)
     optimizer = torch.optim.SGD(algorithm.parameters(), lr=1e-3)
     for step in range(steps if plugin.trains else 0):
         torch.manual_seed(step)
@@ -87,51 +78,96 @@ def _sensible(algorithm: Algorithm, steps: tuple[int, ...]) -> list[int]:
     return sorted({step if most is None else min(step, most) for step in steps})
 
 
-def _voices(algorithm: Algorithm, steps: tuple[int, ...] = (0, 2)) -> dict[int, tuple[torch.Tensor, int]]:
-    """The waveform and the count of stored numbers at each step."""
+class _Loudness(Vocoder):
+    """Stands in for a vocoder: one sample a frame, so that speech differs where mels do."""
+
+    def decode(self, mel: torch.Tensor) -> torch.Tensor:
+        return mel.mean(1)
+
+
+def _answers(algorithm: Algorithm, steps: tuple[int, ...] = (0, 2)) -> dict[int, tuple[torch.Tensor, int]]:
+    """What the model answers, and the count of stored numbers, at each step."""
     asked = _sensible(algorithm, steps)
     recording = PreparedUtterance(
         "u", "s", "text", (("a",) * 4,), np.array([1, 3, 4, 5, 6, 1]), np.full(6, 4), np.full((24, MelSpec().n_mels), -5, np.float32),
         np.zeros(24, np.float32), np.zeros(24, np.float32), np.zeros(23 * 256, np.int16),
     )  # fmt: skip
-    sentence = Sentence(torch.tensor(recording.tokens), torch.tensor(recording.durations), recording if algorithm.oracle else None)
-    vocoder = registry.load("vocoder", "griffin_lim")(MelSpec())
     torch.manual_seed(0)
     result = {}
-    for step, voice in algorithm.adapt(tiny_batch(NEW_SPEAKER), asked):
-        result[step] = (voice.speak(sentence, vocoder), sum(value.numel() for value in voice.stored.values()))
+    for step, model in algorithm.adapt(_support(algorithm), asked):
+        result[step] = (_answer(model, recording), sum(value.numel() for value in model.stored.values()))
     require(sorted(result) == asked, f"adapt was asked for steps {asked} and yielded {sorted(result)}")
     return result
 
 
-def requirements(plugin: type[Algorithm], config: Any) -> Iterator[tuple[str, Callable[[], object]]]:
-    """Each requirement, and what to call to try it: it raises if the requirement is not met."""
+def _answer(model: Adapted, recording: PreparedUtterance) -> torch.Tensor:
+    """A tensor that differs where what is said or understood does."""
+    if isinstance(model, Oracle):
+        return model.heard(recording, _Loudness())
+    if model.backbone.problem == "recognition":
+        return torch.as_tensor(model.run("loss", tiny_batch(NEW_SPEAKER, seed=5))["loss"])
+    aligned = "durations" in model.backbone.supports
+    return model.mel(torch.tensor(recording.tokens), torch.tensor(recording.durations) if aligned else None)
+
+
+def _support(algorithm: Algorithm, batch: Batch | None = None) -> Batch:
+    """What a run hands over: nothing where no support is used; without transcripts where they are not needed."""
+    if not algorithm.uses_support:
+        return None  # type: ignore[return-value]
+    batch = tiny_batch(NEW_SPEAKER) if batch is None else batch
+    return batch if "transcripts" in algorithm.needs else sound_only(batch.mels, batch.mel_lengths)
+
+
+def requirements(plugin: type[Algorithm], config: Any) -> Iterator[Requirement]:
+    """Each requirement in turn, on every backbone that the algorithm fits."""
+    yield Requirement("names needs that there are", lambda: _known_needs(plugin))
+    fitting = [
+        (name, backbone)
+        for name in registry.find("backbone")
+        if not _lacking(plugin, backbone := registry.load("backbone", name))
+    ]
+    yield Requirement("fits a backbone", lambda: require(fitting, "no backbone has what it needs"), vital=True)
+    for name, backbone in fitting:
+        for each in _on(plugin, config, backbone):
+            yield Requirement(f"{each.name} (on {name})" if len(fitting) > 1 else each.name, each.attempt, each.vital)
+
+
+def _known_needs(plugin: type[Algorithm]) -> None:
+    unknown = set(plugin.needs) - {"mels", "transcripts", "speaker_vector", "synthesis"}
+    require(not unknown, f"needs names {', '.join(sorted(unknown))}, which nothing has")
+
+
+def _lacking(plugin: type[Algorithm], backbone: type[Backbone]) -> set[str]:
+    return set(plugin.needs) - {"mels", "transcripts", backbone.problem, *backbone.supports}
+
+
+def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Iterator[Requirement]:
 
     def equal(one: Algorithm, other: Algorithm, problem: str) -> None:
-        a, b = _voices(one), _voices(other)
+        a, b = _answers(one), _answers(other)
         require(all(torch.equal(a[step][0], b[step][0]) for step in a), problem)
 
     def pure() -> None:
-        algorithm = _trained(plugin, config)
+        algorithm = _trained(plugin, config, backbone)
         before, modes = _state(algorithm), [m.training for m in algorithm.modules()]
-        _voices(algorithm)
+        _answers(algorithm)
         require(_same(before, _state(algorithm)), "adapt changed the algorithm's own parameters or buffers")
         require(modes == [m.training for m in algorithm.modules()], "adapt left a module in another train/eval mode")
-        equal(algorithm, algorithm, "a second adapt with the same seed gives other speech")
+        equal(algorithm, algorithm, "a second adapt with the same seed gives another model")
 
     def modes() -> None:
-        algorithm = _trained(plugin, config)
-        equal(copy.deepcopy(algorithm).train(), copy.deepcopy(algorithm).eval(), "speech depends on the train/eval mode it was left in")
+        algorithm = _trained(plugin, config, backbone)
+        equal(copy.deepcopy(algorithm).train(), copy.deepcopy(algorithm).eval(), "answers depend on the train/eval mode it was left in")
 
     def checkpointed() -> None:
-        algorithm, fresh = _trained(plugin, config), plugin(tiny_backbone(seed=1), config)
+        algorithm, fresh = _trained(plugin, config, backbone), plugin(tiny_backbone(backbone, seed=1), config)
         fresh.load_state_dict(algorithm.state_dict())
-        equal(algorithm, fresh, "state_dict does not hold all that speech depends on")
+        equal(algorithm, fresh, "state_dict does not hold all that its answers depend on")
 
     def counted() -> None:
-        algorithm = _trained(plugin, config)
-        said, found = sum(algorithm.adapted_parameters().values()), max(count for _, count in _voices(algorithm).values())
-        require(said == found, f"adapted_parameters counts {said} numbers per speaker, the voice stores {found}")
+        algorithm = _trained(plugin, config, backbone)
+        said, found = sum(algorithm.adapted_parameters().values()), max(count for _, count in _answers(algorithm).values())
+        require(said == found, f"adapted_parameters counts {said} numbers per speaker, the model stores {found}")
 
     def tunable() -> None:
         names = {each.name for each in fields(plugin.Config)}
@@ -144,32 +180,32 @@ def requirements(plugin: type[Algorithm], config: Any) -> Iterator[tuple[str, Ca
                 replace(default, **{name: value})
 
     def inference() -> None:
-        algorithm = _trained(plugin, config)
+        algorithm = _trained(plugin, config, backbone)
         with torch.no_grad():
-            _voices(algorithm)
+            _answers(algorithm)
 
     uneven = [Task(tiny_batch(s, 2, s, tokens), tiny_batch(s, 2, s + 10, 13 - tokens)) for s, tokens in ((0, 5), (1, 9))]
 
     def padding() -> None:
-        algorithm = plugin(tiny_backbone(), config)
+        algorithm = plugin(tiny_backbone(backbone), config)
         if plugin.trains:
             torch.manual_seed(0)
             gradient = _gradient(algorithm, uneven)
             torch.manual_seed(0)
-            other = _gradient(algorithm, [Task(_padded(task.support), _padded(task.query, 1, 2)) for task in uneven])
+            other = _gradient(algorithm, [Task(longer(task.support), longer(task.query, 1, 2)) for task in uneven])
             require(_close(gradient, other), "padding a task's batches to a greater length changes the training gradient")
         for task in uneven:
             stored = []
-            for support in (task.support.as_new_speaker(), _padded(task.support.as_new_speaker())):
+            for support in (task.support.as_new_speaker(), longer(task.support.as_new_speaker())):
                 torch.manual_seed(0)
-                *_, (_, voice) = algorithm.adapt(support, _sensible(algorithm, (2,)))
-                stored.append(torch.cat([value.flatten() for value in voice.stored.values()] or [torch.zeros(1)]))
-            require(_close(*stored), "padding the support set to a greater length changes the voice")
+                *_, (_, model) = algorithm.adapt(_support(algorithm, support), _sensible(algorithm, (2,)))
+                stored.append(torch.cat([value.flatten() for value in model.stored.values()] or [torch.zeros(1)]))
+            require(_close(*stored), "padding the support set to a greater length changes what is adapted")
 
     def one_by_one() -> None:
         if not plugin.trains or plugin.pools_tasks:
             return
-        algorithm = plugin(tiny_backbone(), config)
+        algorithm = plugin(tiny_backbone(backbone), config)
         torch.manual_seed(0)
         together = _gradient(algorithm, uneven)
         torch.manual_seed(0)
@@ -179,26 +215,29 @@ def requirements(plugin: type[Algorithm], config: Any) -> Iterator[tuple[str, Ca
     def failed() -> None:
         if not plugin.uses_support:
             return
-        algorithm = plugin(tiny_backbone(), config)
+        algorithm = plugin(tiny_backbone(backbone), config)
         try:
-            for _ in algorithm.adapt(_spoilt(tiny_batch(NEW_SPEAKER)), _sensible(algorithm, (1,))):
+            for _ in algorithm.adapt(_support(algorithm, _spoilt(tiny_batch(NEW_SPEAKER))), _sensible(algorithm, (1,))):
                 pass
         except AdaptationFailed:
             return
-        raise AssertionError("adapting to a support set with NaN gave a voice instead of raising AdaptationFailed")
+        raise AssertionError("adapting to a support set with NaN gave a model instead of raising AdaptationFailed")
 
-    yield "two training steps with finite gradients", lambda: _trained(plugin, config)
-    yield "same seed, same numbers", lambda: equal(_trained(plugin, config), _trained(plugin, config), "two trainings with one seed differ")
-    yield "adapt is pure and repeatable", pure
-    yield "adapt pins train/eval mode", modes
-    yield "adapt works under no_grad", inference
-    yield "checkpoint round trip", checkpointed
-    yield (
+    yield Requirement("two training steps with finite gradients", lambda: _trained(plugin, config, backbone), vital=True)
+    def repeatable() -> None:
+        equal(_trained(plugin, config, backbone), _trained(plugin, config, backbone), "two trainings with one seed differ")
+
+    yield Requirement("same seed, same numbers", repeatable)
+    yield Requirement("adapt is pure and repeatable", pure)
+    yield Requirement("adapt pins train/eval mode", modes)
+    yield Requirement("adapt works under no_grad", inference)
+    yield Requirement("checkpoint round trip", checkpointed)
+    yield Requirement(
         "pickle round trip",
-        lambda: equal(a := _trained(plugin, config), pickle.loads(pickle.dumps(a)), "the pickled copy speaks differently"),
+        lambda: equal(a := _trained(plugin, config, backbone), pickle.loads(pickle.dumps(a)), "the pickled copy answers differently"),
     )
-    yield "stored parameters are counted right", counted
-    yield "search_space fits Config", tunable
-    yield "padding changes nothing", padding
-    yield "tasks of unequal length together are as one by one", one_by_one
-    yield "a loss that is not finite is a failed adaptation", failed
+    yield Requirement("stored parameters are counted right", counted)
+    yield Requirement("search_space fits Config", tunable)
+    yield Requirement("padding changes nothing", padding)
+    yield Requirement("tasks of unequal length together are as one by one", one_by_one)
+    yield Requirement("a loss that is not finite is a failed adaptation", failed)

@@ -1,16 +1,20 @@
-"""Made-up speech and a backbone small enough to try anything on in milliseconds."""
+"""Made-up speech, and backbones small enough to try anything on in milliseconds."""
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
+from torch.nn.functional import pad
 
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import Batch
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.utterance import Statistics
+
+CHARACTERS = "abc"
 
 
 def tiny_batch(speaker: int, utterances: int = 2, seed: int = 0, tokens: int = 6) -> Batch:
@@ -26,16 +30,28 @@ def tiny_batch(speaker: int, utterances: int = 2, seed: int = 0, tokens: int = 6
         torch.randint(1, 10, (utterances, tokens), generator=generator), torch.full((utterances,), tokens), durations,
         normal(utterances, frames, MelSpec().n_mels) - 5, torch.full((utterances,), frames), normal(utterances, tokens),
         normal(utterances, tokens), torch.full((utterances,), speaker),
+        torch.tensor([[ord(each) for each in CHARACTERS]] * utterances),
     )  # fmt: skip
 
 
-def tiny_backbone(plugin: type[Backbone] | None = None, config: Any = None, seed: int = 0) -> Backbone:
-    """A small backbone for made-up speech of four training speakers; the default plugin, shrunk, if none is given."""
-    if plugin is None:
-        plugin = registry.load("backbone", "fastspeech2")
-        config = plugin.Config(  # type: ignore[call-arg]
-            hidden=8, encoder_blocks=1, decoder_blocks=1, encoder_kernel=3, decoder_kernel=3, predictor_hidden=4, speaker_dim=4
-        )
-    torch.manual_seed(seed)
+def longer(batch: Batch, tokens: int = 3, frames: int = 7) -> Batch:
+    """The same utterances, padded further."""
+    more = {name: pad(getattr(batch, name), (0, tokens)) for name in ("tokens", "durations", "pitch", "energy", "characters")}
+    return replace(batch, **more, mels=pad(batch.mels, (0, 0, 0, frames)))
+
+
+def tiny_spec() -> BackboneSpec:
+    """Of the made-up speech, by four training speakers."""
     mels = MelSpec().n_mels
-    return plugin(BackboneSpec(10, 4, MelSpec(), Statistics((-5.0,) * mels, (1.0,) * mels, 5.0, 0.3, -3.0, 1.0)), config)
+    return BackboneSpec(10, 4, MelSpec(), Statistics((-5.0,) * mels, (1.0,) * mels, 5.0, 0.3, -3.0, 1.0), tuple(CHARACTERS))
+
+
+def tiny_backbone(plugin: type[Backbone] | None = None, config: Any = None, seed: int = 0) -> Backbone:
+    """A small backbone for the made-up speech: ``plugin``, or what runs take by default, as ``Backbone.tiny`` shrinks it."""
+    if plugin is None:
+        from benchmark.settings.schema import RunSettings
+
+        chosen = next(each.default for each in fields(RunSettings) if each.name == "backbone")
+        plugin = registry.load("backbone", chosen.name)  # type: ignore[union-attr]
+    torch.manual_seed(seed)
+    return plugin(tiny_spec(), config if config is not None else plugin.tiny())

@@ -1,0 +1,107 @@
+"""What a backbone must do: losses that padding does not change, two derivatives, and an answer of its problem's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from benchmark.backbone import Backbone, SynthesisBackbone, call
+from benchmark.batch import NEW_SPEAKER
+from benchmark.learning.inner_loop import second_order
+from benchmark.mel import MelSpec
+from benchmark.plugins.conformance.requirement import Requirement, require
+from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch, tiny_spec
+from benchmark.problems import PROBLEMS
+
+SUPPORTS = ("durations", "speaker_vector")
+
+
+def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
+    def groups() -> None:
+        model = tiny_backbone(plugin, config)
+        found, names = model.adaptable_groups(), {name for name, _ in model.named_parameters()}
+        require(found.get("all"), "there is no group 'all'")
+        require(all(set(group) <= names for group in found.values()), "a group names a parameter that does not exist")
+        if "speaker_vector" in plugin.supports:
+            parameters, table = dict(model.named_parameters()), _speaks(model).speaker_vectors()
+            require(all(parameters[name] is not table for name in found["all"]), "a group holds the training speakers' vectors")
+
+    def loss() -> None:
+        model = tiny_backbone(plugin, config).eval()
+        losses = model.loss(tiny_batch(NEW_SPEAKER))
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        require(all(bool(torch.isfinite(value)) for value in losses.values()), "a loss is not finite")
+        grads = [p.grad for p in model.parameters() if p.grad is not None]
+        require(all(bool(torch.isfinite(g).all()) for g in grads), "a gradient is not finite")
+
+    def padding() -> None:
+        model = tiny_backbone(plugin, config).eval()
+        short = tiny_batch(NEW_SPEAKER, 1, 1)
+        padded = longer(short, 3, 5)
+        with torch.no_grad():
+            one, other = model.loss(short)["loss"], model.loss(padded)["loss"]
+        require(torch.allclose(one, other, rtol=1e-4), f"padding changes the loss from {float(one):.6f} to {float(other):.6f}")
+
+    def declared() -> None:
+        require(plugin.problem in PROBLEMS, f"problem must be one of {', '.join(PROBLEMS)}, not {plugin.problem!r}")
+        unknown = set(plugin.supports) - set(SUPPORTS)
+        require(not unknown, f"supports names {', '.join(sorted(unknown))}; known are {', '.join(SUPPORTS)}")
+
+    def synthesis() -> None:
+        model = _speaks(tiny_backbone(plugin, config).eval())
+        tokens, durations = torch.tensor([1, 3, 4, 2, 5, 1]), torch.tensor([2, 3, 4, 0, 5, 2])
+        with torch.no_grad():
+            mel = model.synthesize(tokens)
+            require(mel.ndim == 2 and mel.shape[1] == MelSpec().n_mels and len(mel), f"speech is of shape {tuple(mel.shape)}")
+            if "durations" in plugin.supports:
+                require(model.synthesize(tokens, durations).shape == (16, MelSpec().n_mels), "given durations are not followed")
+                require(len(mel) >= 3, "a phone got no frame")
+            if "speaker_vector" in plugin.supports:
+                vectors = [torch.full((model.speaker_dim,), value) for value in (-1.0, 1.0)]
+                one, other = (model.synthesize(tokens, speaker=vector) for vector in vectors)
+                require(one.shape != other.shape or not torch.equal(one, other), "a speaker vector changes nothing")
+
+    def recognition() -> None:
+        model = tiny_backbone(plugin, config).eval()
+        with torch.no_grad():
+            text = model("transcribe", torch.randn(60, MelSpec().n_mels) - 5)
+        require(isinstance(text, str), f"transcribe gave {type(text).__name__}, not text")
+        require(set(text) <= set(tiny_spec().characters), "transcribe writes characters that the corpus does not have")
+
+    def twice() -> None:
+        model = tiny_backbone(plugin, config).eval()
+        names = [name for name in model.adaptable_groups()["all"] if model.get_parameter(name).requires_grad]
+        parameters = [model.get_parameter(name) for name in names]
+        with second_order():
+            loss = model.loss(tiny_batch(NEW_SPEAKER))["loss"]
+            grads = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
+            total = torch.stack([grad.square().sum() for grad in grads]).sum()
+            again = torch.autograd.grad(total, parameters, materialize_grads=True)
+        require(all(bool(torch.isfinite(grad).all()) for grad in again), "a second derivative is not finite")
+
+    def functional() -> None:
+        model = tiny_backbone(plugin, config).eval()
+        batch = tiny_batch(NEW_SPEAKER)
+        zeros = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
+        before = float(model.loss(batch)["loss"].detach())
+        require(float(call(model, zeros, "loss", batch)["loss"].detach()) != before, "parameters put in by functional_call are not used")
+        require(float(model.loss(batch)["loss"].detach()) == before, "functional_call changed the model")
+
+    yield Requirement("declares its problem and what it supports", declared, vital=True)
+    yield Requirement("named groups of adaptable parameters", groups)
+    yield Requirement("finite losses and gradients", loss)
+    yield Requirement("padding does not change the loss", padding)
+    if plugin.problem == "synthesis":
+        yield Requirement("makes speech", synthesis)
+    else:
+        yield Requirement("writes text", recognition)
+    yield Requirement("can be differentiated twice", twice)
+    yield Requirement("runs through functional_call", functional)
+
+
+def _speaks(model: Backbone) -> SynthesisBackbone:
+    require(isinstance(model, SynthesisBackbone), "a backbone for synthesis derives from SynthesisBackbone")
+    assert isinstance(model, SynthesisBackbone)
+    return model

@@ -1,0 +1,39 @@
+"""What a metric must do: say what its columns mean, and refuse what it can't score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmark.errors import CannotScore
+from benchmark.metric import Column, Metric, Sample
+from benchmark.plugins.conformance.requirement import Requirement, require
+from benchmark.plugins.fit import IN_WORDS
+from benchmark.problems import PROBLEMS
+
+
+def requirements(plugin: type[Metric], config: Any) -> Iterator[Requirement]:
+    """Each requirement in turn."""
+
+    def declared() -> None:
+        require(plugin.columns and plugin.version, "columns and version must not be empty")
+        for name, column in [*dict(plugin.columns).items(), *plugin.rates.items()]:
+            require(isinstance(column, Column) and column.meaning, f"{name} must be a Column with a meaning")
+        unknown = set(plugin.needs) - set(IN_WORDS)
+        require(not unknown, f"needs names {', '.join(sorted(unknown))}, which nothing provides")
+        every = [problem.provides(("durations", "speaker_vector")) for problem in PROBLEMS.values()]
+        require(any(set(plugin.needs) <= given for given in every), "no problem provides all that it needs")
+
+    def silent() -> None:
+        empty = np.zeros(0, np.float32)
+        sample = Sample(empty, empty, (), "s", (), "", "")
+        try:
+            values = plugin(config).score(sample)
+        except CannotScore:
+            return
+        raise AssertionError(f"empty audio and no text were scored {values} instead of raising CannotScore")
+
+    yield Requirement("declares columns, what they mean, needs and version", declared)
+    yield Requirement("empty audio is refused, not scored", silent)

@@ -1,0 +1,26 @@
+"""What a requirement is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Requirement(NamedTuple):
+    """Something that a plugin must do.
+
+    Attributes:
+        name: in a few words.
+        attempt: tries it, and raises if it is not met.
+        vital: without it none of the rest can be met.
+    """
+
+    name: str
+    attempt: Callable[[], object]
+    vital: bool = False
+
+
+def require(condition: object, problem: str) -> None:
+    """Raise AssertionError with ``problem`` unless ``condition`` holds."""
+    if not condition:
+        raise AssertionError(problem)

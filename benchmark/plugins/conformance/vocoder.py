@@ -1,0 +1,66 @@
+"""What a vocoder must do: the same waveform for the same mel, of about its length, trained or not."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from benchmark.errors import PredictionFailed
+from benchmark.plugins.conformance.requirement import Requirement, require
+from benchmark.vocoder import Segments, Vocoder
+
+TOLERANCE = 0.1
+"""Of the length, relative: framing and edges are a vocoder's own affair, the speaking rate is not."""
+
+
+def requirements(plugin: type[Vocoder], config: Any) -> Iterator[Requirement]:
+    """Each requirement in turn."""
+
+    def build() -> Vocoder:
+        torch.manual_seed(0)
+        return plugin(config if config is not None else plugin.tiny()).eval()
+
+    def decode() -> None:
+        vocoder = build()
+        spec = vocoder.mel
+        mel = torch.randn(40, spec.n_mels) - 4
+        with torch.no_grad():
+            wave = vocoder.decode(mel)
+            require(wave.ndim == 1, f"40 frames gave a waveform of shape {tuple(wave.shape)}")
+            expected = 39 * spec.hop_length
+            require(abs(len(wave) - expected) <= TOLERANCE * expected, f"40 frames gave {len(wave)} samples, expected about {expected}")
+            require(bool(torch.isfinite(wave).all()), "the waveform is not finite")
+            require(torch.equal(wave, vocoder.decode(mel)), "the same mel gives another waveform")
+
+    def bad_mels() -> None:
+        vocoder = build()
+        n_mels = vocoder.mel.n_mels
+        for mel in (torch.zeros(0, n_mels), torch.zeros(1, n_mels), torch.full((20, n_mels), torch.nan)):
+            try:
+                with torch.no_grad():
+                    wave = vocoder.decode(mel)
+            except PredictionFailed:
+                continue
+            require(not mel.isnan().any(), "a mel of NaN was decoded instead of raising PredictionFailed")
+            require(bool(torch.isfinite(wave).all()), "a short mel gave a waveform that is not finite")
+
+    def training() -> None:
+        if not plugin.trains:
+            return
+        vocoder = build().train()
+        spec, frames = vocoder.mel, 32
+        segments = Segments(torch.randn(2, frames, spec.n_mels) - 4, 0.1 * torch.randn(2, (frames - 1) * spec.hop_length))
+        grouped = [id(parameter) for group in vocoder.parameter_groups() for parameter in group.parameters]
+        require(sorted(grouped) == sorted(id(p) for p in vocoder.parameters()), "parameter_groups must hold each parameter once")
+        logs = vocoder.training_step(segments)
+        require("loss" in logs, "training_step must return a 'loss'")
+        grads = [p.grad for p in vocoder.parameters() if p.grad is not None]
+        require(grads and all(bool(torch.isfinite(g).all()) for g in grads), "training_step left no gradients, or some that are not finite")
+
+    yield Requirement("decodes mels to waveforms, repeatably", decode)
+    yield Requirement("refuses or survives mels that hold nothing", bad_mels)
+    yield Requirement("a training step leaves finite gradients", training)
+    yield Requirement("pickles", lambda: pickle.loads(pickle.dumps(build())))

@@ -1,0 +1,146 @@
+"""What goes with what: an algorithm with a backbone, metrics with a problem, a task with a dataset. Said before anything runs.
+
+Plugins declare it (``Algorithm.needs``, ``Backbone.supports``, ``Metric.needs``, ``Dataset.tasks``); nothing is guessed by running
+them. What is asked here of classes is read from their source, so that ``list`` answers without importing torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
+
+from benchmark import problems
+from benchmark.errors import UsageError
+from benchmark.plugins import registry
+from benchmark.problem import Problem
+
+IN_WORDS: Mapping[str, str] = {
+    "speaker_vector": "a speaker vector",
+    "synthesis": "a backbone that makes speech",
+    "durations": "durations",
+    "aligned": "aligned speech",
+    "speech": "synthesised speech",
+    "reference": "a recording to compare with",
+    "transcript": "a transcript",
+    "centroid": "real speech of the target",
+    "text": "recognised text",
+}
+SUPPORT = ("mels", "transcripts")
+"""What a support set has in every run; only ``say`` may lack transcripts."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a plugin's class says of itself, read from source or, where there is none, from the class."""
+
+    facts: Mapping[str, Any]
+
+    def words(self, name: str) -> tuple[str, ...]:
+        """A sequence of words."""
+        return tuple(self.facts.get(name) or ())
+
+
+def declared(kind: str, name: str, plugins: registry.Plugins = ()) -> Declared:
+    """What the plugin of that kind and name declares."""
+    return _declared(kind, name, tuple(str(path) for path in plugins))
+
+
+@lru_cache(maxsize=256)
+def _declared(kind: str, name: str, plugins: tuple[str, ...]) -> Declared:
+    info = registry.get(kind, name, plugins)
+    if info.path is not None:
+        return Declared(MappingProxyType(registry.describe(info).facts))
+    plugin = registry.load_info(info)
+    return Declared({key: getattr(plugin, key, None) for key in ("needs", "supports", "problem", "tasks", "columns", "conditions_on")})
+
+
+def problem_of(backbone: str, plugins: registry.Plugins = ()) -> Problem:
+    """The problem that a backbone solves."""
+    return problems.get(str(declared("backbone", backbone, plugins).facts.get("problem")))
+
+
+def lacking(needs: Iterable[str], backbone: str, plugins: registry.Plugins = ()) -> list[str]:
+    """What an algorithm needs and a backbone does not give."""
+    given = {*SUPPORT, problem_of(backbone, plugins).name, *declared("backbone", backbone, plugins).words("supports")}
+    return [need for need in needs if need not in given]
+
+
+def misfit(algorithm: str, backbone: str, plugins: registry.Plugins = (), needs: Sequence[str] | None = None) -> str:
+    """Why an algorithm can't work on a backbone, as one sentence; "" if it can.
+
+    Args:
+        algorithm, backbone: names.
+        plugins: ``--plugin`` files.
+        needs: of the algorithm as configured; None for what its class says.
+    """
+    wanting = lacking(declared("algorithm", algorithm, plugins).words("needs") if needs is None else needs, backbone, plugins)
+    if not wanting:
+        return ""
+    return f"{algorithm} needs {in_words(wanting)}, which {backbone} does not have; choose another backbone or algorithm."
+
+
+def fitting_metrics(names: Sequence[str], backbone: str, plugins: registry.Plugins = ()) -> tuple[list[str], str]:
+    """The metrics that can be scored with a backbone, and a sentence about the others; "" if there are none.
+
+    Raises:
+        UsageError: none can.
+    """
+    supports = declared("backbone", backbone, plugins).words("supports")
+    given = problem_of(backbone, plugins).provides(supports)
+    without = {name: [need for need in declared("metric", name, plugins).words("needs") if need not in given] for name in names}
+    kept = [name for name in names if not without[name]]
+    left = {name: wanting for name, wanting in without.items() if wanting}
+    if not left:
+        return kept, ""
+    wanting = list(dict.fromkeys(need for needs in left.values() for need in needs))
+    verb = "needs" if len(left) == 1 else "need"
+    said = f"{joined(list(left))}, which {verb} {in_words(wanting)}"
+    why = f"{backbone} has no durations" if wanting == ["aligned"] else f"{backbone} does {problem_of(backbone, plugins).name}"
+    if not kept:
+        raise UsageError(f"{why}, so there is nothing to score with: leave out {said}.")
+    return kept, f"{why}, so {said}, {'is' if len(left) == 1 else 'are'} left out."
+
+
+def check_task(task: str, dataset: str, plugins: registry.Plugins = ()) -> None:
+    """Refuse a task that a dataset can't pose.
+
+    Raises:
+        UsageError: it can't.
+    """
+    known = declared("dataset", dataset, plugins).words("tasks") or ("speaker",)
+    if task not in known:
+        raise UsageError(f"{dataset} has no tasks by {task}; it has tasks by {joined(known)}.")
+
+
+def check_encoders(algorithm: str, ranked_with: Mapping[str, str | None], plugins: registry.Plugins = ()) -> None:
+    """Refuse to rank an algorithm by the pretrained encoder that conditions it.
+
+    Args:
+        algorithm: its name.
+        ranked_with: metrics and the encoders that they judge by.
+        plugins: ``--plugin`` files.
+
+    Raises:
+        UsageError: a metric would.
+    """
+    encoder = declared("algorithm", algorithm, plugins).facts.get("conditions_on")
+    for metric, ranks_with in ranked_with.items():
+        if encoder is not None and ranks_with == encoder:
+            raise UsageError(
+                f"{algorithm} conditions on the encoder {encoder}, and {metric} ranks with the same one, so it would be "
+                f"scored by what it was told: leave {metric} out of --metrics; metrics that rank with other encoders may stay."
+            )
+
+
+def in_words(needs: Iterable[str]) -> str:
+    """Needs as a sentence names them."""
+    return joined([IN_WORDS.get(need, need) for need in needs])
+
+
+def joined(words: Collection[str]) -> str:
+    """"a, b and c"."""
+    every = list(words)
+    return " and ".join(filter(None, [", ".join(every[:-1]), *every[-1:]]))

@@ -1,0 +1,42 @@
+"""Recognition: the target's speech to text."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from benchmark.problem import Prediction, Problem
+
+if TYPE_CHECKING:
+    from benchmark.algorithm import Adapted
+    from benchmark.utterance import PreparedUtterance
+    from benchmark.vocoder import Vocoder
+
+
+class Recognition(Problem):
+    """The adapted backbone reads characters off a mel spectrogram."""
+
+    name = "recognition"
+    metrics = ("cer", "wer")
+    references = ("no_adaptation",)
+    objective = "cer"
+    headline = ("cer", "wer")
+
+    def provides(self, supports: Collection[str]) -> frozenset[str]:
+        """See :meth:`Problem.provides`."""
+        return frozenset({"text", "transcript"})
+
+    def gain(self, score: float) -> float:
+        """See :meth:`Problem.gain`: the share of characters that are right, below 0 where more are wrong than there are."""
+        return 1 - score
+
+    def predict(self, model: Adapted, query: PreparedUtterance, aligned: bool, vocoder: Vocoder) -> Prediction:
+        """See :meth:`Problem.predict`."""
+        import torch
+
+        from benchmark.algorithm import Oracle
+        from benchmark.audio import SAMPLE_RATE
+
+        if isinstance(model, Oracle):
+            raise TypeError("an oracle is shown recordings to play, and recognition has nothing to play")
+        return Prediction.transcript(model.transcript(torch.tensor(query.mel)), len(query.audio) / SAMPLE_RATE)

@@ -1,0 +1,44 @@
+"""Synthesis: text to speech that sounds like the target."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from benchmark.problem import Prediction, Problem
+
+if TYPE_CHECKING:
+    from benchmark.algorithm import Adapted
+    from benchmark.utterance import PreparedUtterance
+    from benchmark.vocoder import Vocoder
+
+
+class Synthesis(Problem):
+    """The adapted backbone predicts a mel spectrogram, the vocoder makes a waveform of it."""
+
+    name = "synthesis"
+    metrics = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
+    references = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
+    objective = "gap_closed"
+    headline = ("gap_closed", "mcd", "pesq", "stoi", "per")
+
+    def provides(self, supports: Collection[str]) -> frozenset[str]:
+        """See :meth:`Problem.provides`."""
+        aligned = {"aligned"} if "durations" in supports else set()
+        return frozenset({"speech", "reference", "transcript", "centroid"} | aligned)
+
+    def gain(self, score: float) -> float:
+        """See :meth:`Problem.gain`: the share of the gap that is closed."""
+        return score
+
+    def predict(self, model: Adapted, query: PreparedUtterance, aligned: bool, vocoder: Vocoder) -> Prediction:
+        """See :meth:`Problem.predict`."""
+        import torch
+
+        from benchmark.algorithm import Oracle
+
+        if isinstance(model, Oracle):
+            wave = model.heard(query, vocoder)
+        else:
+            wave = vocoder.decode(model.mel(torch.tensor(query.tokens), torch.tensor(query.durations) if aligned else None))
+        return Prediction.speech(wave.detach().cpu().float().numpy())

@@ -1,0 +1,143 @@
+"""The vocoder stage: what a vocoder learns, it learns once per corpus and seed, from training speakers only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import torch
+from pytorch_lightning.loggers import Logger
+from torch import nn
+
+from benchmark.data.corpus import Corpus
+from benchmark.errors import UsageError
+from benchmark.mel import MelSpec
+from benchmark.parameters import ParameterGroup
+from benchmark.plumbing import checkpoint
+from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.locks import locked
+from benchmark.plumbing.progress import progress
+from benchmark.running.hardware import Hardware
+from benchmark.running.training import Budget, fit
+from benchmark.settings.schema import VocoderSettings
+from benchmark.vocoder import Segments, Vocoder, VocoderContext
+
+
+class VocoderTraining(nn.Module):
+    """A learner that trains a vocoder."""
+
+    def __init__(self, vocoder: Vocoder) -> None:
+        super().__init__()
+        self.vocoder = vocoder
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """See :meth:`benchmark.vocoder.Vocoder.parameter_groups`."""
+        return self.vocoder.parameter_groups()
+
+    def meta_step(self, segments: Segments) -> dict[str, float]:
+        """See :meth:`benchmark.vocoder.Vocoder.training_step`."""
+        return self.vocoder.training_step(segments)
+
+
+class SegmentSampler:
+    """Pieces of training utterances; a function of seed and step alone.
+
+    Args:
+        corpus: prepared.
+        size: pieces a step.
+        frames: mel frames of a piece; shorter utterances are passed over.
+        seed: of the draws.
+    """
+
+    def __init__(self, corpus: Corpus, size: int, frames: int, seed: int) -> None:
+        self.corpus, self.size, self.frames, self.seed = corpus, size, frames, seed
+        every = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
+        self.names = [name for name in every if corpus.frames(name) >= frames]
+        if not self.names:
+            raise UsageError(f"No training utterance of {corpus.name} has {frames} frames; lower vocoder_training.frames.")
+
+    def __call__(self, step: int) -> Segments:
+        """The pieces of a step."""
+        generator = np.random.default_rng([self.seed, 2, step])
+        hop = self.corpus.mel.hop_length
+        mels, audio = [], []
+        for utterance in self.corpus.many(self.names[i] for i in generator.integers(0, len(self.names), self.size)):
+            start = int(generator.integers(0, len(utterance.mel) - self.frames + 1))
+            mels.append(torch.tensor(utterance.mel[start : start + self.frames]))
+            wave = torch.from_numpy(utterance.waveform[start * hop : (start + self.frames - 1) * hop])
+            audio.append(torch.nn.functional.pad(wave, (0, (self.frames - 1) * hop - len(wave))))
+        return Segments(torch.stack(mels), torch.stack(audio))
+
+
+def check_mel(vocoder: Vocoder, mel: MelSpec, what: str) -> None:
+    """Refuse a vocoder that inverts another mel spectrogram than is predicted.
+
+    Args:
+        vocoder: built.
+        mel: the definition that is predicted.
+        what: whose it is, for the error.
+
+    Raises:
+        UsageError: the sentence names the first setting that differs.
+    """
+    ours, theirs = asdict(vocoder.mel), asdict(mel)
+    for name, value in ours.items():
+        if value != theirs[name]:
+            raise UsageError(
+                f"The vocoder inverts mels of {name} {value}, {what} has {theirs[name]}; choose a vocoder of the same mel definition, "
+                "or prepare the corpus with this one."
+            )
+
+
+def prepared(
+    vocoder: Vocoder, name: str, source: str, corpus: Corpus, settings: VocoderSettings, seed: int, cache: Path,
+    hardware: Hardware = Hardware(), loggers: Sequence[Logger] = (),
+) -> Vocoder:  # fmt: skip
+    """The vocoder, ready to decode: trained, or loaded from the cache.
+
+    Args:
+        vocoder: built, with fresh weights.
+        name: of the plugin.
+        source: digest of its code and of the training's.
+        corpus: prepared with the vocoder's mel definition.
+        settings: how long and how it is trained.
+        seed: of batches.
+        cache: where trained vocoders and unfinished trainings are kept.
+        hardware: to train on.
+        loggers: for its curves, if it is trained now.
+    """
+    check_mel(vocoder, corpus.mel, f"the prepared corpus {corpus.name}")
+
+    def train(learner: Vocoder) -> None:
+        parts = [corpus.version, source, asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
+        key = digest_of([*parts, hardware.device, hardware.precision], 16)
+        done = cache / "vocoders" / f"{corpus.name}-{name}-s{seed}-{key}.pt"
+        state = checkpoint.load(done, quiet=True)
+        if state is None:
+            with locked(done.with_suffix(".lock"), f"Waiting for another run that trains the vocoder {name}."):
+                state = checkpoint.load(done)
+                if state is None:
+                    state = _train(learner, name, done, corpus, settings, seed, hardware, loggers)
+        learner.load_state_dict(state)
+
+    vocoder.prepare(VocoderContext(train))
+    return vocoder.eval()
+
+
+def _train(
+    vocoder: Vocoder, name: str, done: Path, corpus: Corpus, settings: VocoderSettings, seed: int, hardware: Hardware,
+    loggers: Sequence[Logger],
+) -> dict[str, torch.Tensor]:  # fmt: skip
+    unfinished = done.with_suffix(".training")
+    make = SegmentSampler(corpus, settings.batch_size, settings.frames, seed)
+    with progress(f"Training the vocoder {name}", settings.steps) as show:
+        fit(
+            VocoderTraining(vocoder), make, settings.learning_rate, Budget(steps=settings.steps), seed, unfinished,
+            lambda part, _: show(part * settings.steps), loggers=loggers, stage="vocoder", hardware=hardware,
+        )  # fmt: skip
+    state = vocoder.state_dict()
+    checkpoint.save(done, state)
+    unfinished.unlink(missing_ok=True)
+    return state
