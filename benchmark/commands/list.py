@@ -21,13 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a table, or JSON."""
+    from benchmark.plugins import fit
+
     # "algorithms" is what one writes first.
     asked = args.kind[:-1] if args.kind and args.kind[:-1] in registry.KINDS else args.kind
     kinds = [asked] if asked else list(registry.KINDS)
     found = [info for kind in kinds for info in registry.find(kind, args.plugin).values()]
     if args.json:
         keys = ("name", "kind", "summary", "origin")
-        rows = [{key: getattr(info, key) for key in keys} | {"path": str(info.path or "")} for info in found]
+        rows = [
+            {key: getattr(info, key) for key in keys} | {"path": str(info.path or ""), "note": fit.note(info, args.plugin)} for info in found
+        ]
         print(json.dumps(rows, indent=2))
         return 0
     width = max([len(info.name) for info in found], default=0)
@@ -36,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{kind}s:")
         for info in found:
             if info.kind == kind:
-                note = "" if info.origin == "built-in" else f" ({info.origin})"
+                notes = [*([] if info.origin == "built-in" else [info.origin]), *filter(None, [fit.note(info, args.plugin)])]
+                note = f" ({'; '.join(notes)})" if notes else ""
                 head = f"  {info.name:{width}}  "
                 indent = " " * len(head)
                 print(textwrap.fill(f"{info.summary}{note}", columns, initial_indent=head, subsequent_indent=indent))

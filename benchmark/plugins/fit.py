@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from benchmark import problems
-from benchmark.errors import UsageError
+from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.problem import Problem
 
@@ -82,6 +82,12 @@ def misfit(algorithm: str, backbone: str, plugins: registry.Plugins = (), needs:
     return f"{algorithm} needs {in_words(wanting)}, which {backbone} does not have; choose another backbone or algorithm."
 
 
+def fitting(names: Sequence[str], backbone: str, plugins: registry.Plugins = ()) -> list[str]:
+    """Those of the metrics that can be scored with a backbone."""
+    given = problem_of(backbone, plugins).provides(declared("backbone", backbone, plugins).words("supports"))
+    return [name for name in names if given.issuperset(declared("metric", name, plugins).words("needs"))]
+
+
 def fitting_metrics(names: Sequence[str], backbone: str, plugins: registry.Plugins = ()) -> tuple[list[str], str]:
     """The metrics that can be scored with a backbone, and a sentence about the others; "" if there are none.
 
@@ -133,6 +139,36 @@ def check_encoders(algorithm: str, ranked_with: Mapping[str, str | None], plugin
                 f"{algorithm} conditions on the encoder {encoder}, and {metric} ranks with the same one, so it would be "
                 f"scored by what it was told: leave {metric} out of --metrics; metrics that rank with other encoders may stay."
             )
+
+
+def note(info: registry.PluginInfo, plugins: registry.Plugins = ()) -> str:
+    """What ``list`` says of how a plugin fits the others; "" where it fits all, or where its file can't be read."""
+    try:
+        facts = declared(info.kind, info.name, plugins)
+        backbones = [name for name in registry.find("backbone", plugins) if not _broken("backbone", name, plugins)]
+        if info.kind == "algorithm":
+            out = [name for name in backbones if lacking(facts.words("needs"), name, plugins)]
+            return f"needs {in_words(_beyond(facts.words('needs')))}: not on {joined(out)}" if out else ""
+        if info.kind == "backbone":
+            supports = in_words(facts.words("supports"))
+            return f"{facts.facts.get('problem')}{f', has {supports}' if supports else ''}"
+        if info.kind == "metric":
+            out = [name for name in backbones if not fitting([info.name], name, plugins)]
+            return f"needs {in_words(facts.words('needs'))}: not on {joined(out)}" if out else ""
+        if info.kind == "dataset":
+            tasks = [task for task in facts.words("tasks") if task != "speaker"]
+            return f"tasks by speaker, {', '.join(tasks)}" if tasks else ""
+    except BenchmarkError:
+        return ""
+    return ""
+
+
+def _beyond(needs: Iterable[str]) -> list[str]:
+    return [need for need in needs if need not in SUPPORT]
+
+
+def _broken(kind: str, name: str, plugins: registry.Plugins) -> bool:
+    return registry.get(kind, name, plugins).summary.startswith("BROKEN")
 
 
 def in_words(needs: Iterable[str]) -> str:

@@ -280,11 +280,17 @@ def _built_in(kind: str) -> list[PluginInfo]:
 def _entry_points(kind: str) -> list[PluginInfo]:
     """``name = "module"`` (its ``PLUGIN``) or ``name = "module:Class"``; seen twice on the path is one."""
     found = {}
-    for entry in metadata.entry_points(group=KINDS[kind].package):
+    for entry in _every_entry_point(tuple(sys.path)).select(group=KINDS[kind].package):
         origin = f"entry point of {entry.dist.name}" if entry.dist else "entry point"
         name, attribute = normalise(entry.name), entry.attr or "PLUGIN"
         found[name, entry.value] = PluginInfo(name, kind, entry.module, attribute, _locate(entry.module), origin)
     return list(found.values())
+
+
+@lru_cache(maxsize=4)
+def _every_entry_point(_path: tuple[str, ...]) -> metadata.EntryPoints:
+    """Reading them takes most of the time of ``list``; they change when the path does."""
+    return metadata.entry_points()
 
 
 def _locate(module: str) -> Path | None:
