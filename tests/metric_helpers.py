@@ -66,7 +66,7 @@ def say(phones: str, pitch: float = 120.0, tract: float = 1.0, seed: int = 0) ->
 
 def sample(audio: Audio, reference: Audio | None = None, **values: object) -> Sample:
     """A sample; the reference is the audio itself unless given."""
-    known = {"words": (), "speaker": "", "enrolment": ()} | values
+    known = {"words": (), "target": "", "enrolment": ()} | values
     return Sample(audio=audio, reference=audio if reference is None else reference, **known)  # type: ignore[arg-type]
 
 
@@ -123,6 +123,7 @@ def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, 
     statistics: dict[str, object] = {"mel_mean": [0.0] * SPEC.n_mels, "mel_std": [1.0] * SPEC.n_mels}
     statistics |= {"pitch_mean": 5.0, "pitch_std": 0.2, "energy_mean": -4.0, "energy_std": 1.0}
     meta = {"format": CORPUS_FORMAT, "dataset": "tones", "version": f"v{seed}", "symbols": symbols, "mel": asdict(SPEC)}
+    meta |= {"card": {"language": "en-us"}}
     meta |= {"statistics": statistics, "report": {}, "files": files}
     (folder / "corpus.json").write_text(json.dumps(meta))
     (folder / "utterances.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
