@@ -147,7 +147,7 @@ class VoiceSimilarity(Metric):
 
 
 def _read(path: Path) -> dict[str, Floats] | None:
-    """Embeddings by utterance, or None where the file is absent or damaged (it is then made anew)."""
+    """Embeddings by utterance, or None where the file is absent or damaged (it is then made again)."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             return dict(zip(stored["ids"].tolist(), stored["embeddings"], strict=True))
