@@ -29,6 +29,7 @@ from torch import Tensor, nn
 
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
+from benchmark.errors import PredictionFailed
 from benchmark.parameters import ParameterGroup
 from benchmark.task import Task
 from benchmark.utterance import PreparedUtterance
@@ -78,11 +79,18 @@ class AdaptedModel:
             return call(self.backbone, self.replaced(), method, *args, **options)
 
     def mel(self, tokens: Tensor, durations: Tensor | None = None) -> Tensor:
-        """The log-mel of a sentence, shape (F, n_mels); arguments as of :meth:`benchmark.backbone.SynthesisBackbone.synthesize`."""
+        """The log-mel of a sentence, shape (F, n_mels); arguments as of :meth:`benchmark.backbone.SynthesisBackbone.synthesize`.
+
+        Raises:
+            PredictionFailed: the model has none, or one that is not finite.
+        """
         tokens = tokens.to(self.device)
         options = {} if durations is None else {"durations": durations.to(self.device)}
         vector = self.speaker_vector(tokens)
-        return self.run("synthesize", tokens, **options, **({} if vector is None else {"speaker": vector}))  # type: ignore[no-any-return]
+        mel: Tensor = self.run("synthesize", tokens, **options, **({} if vector is None else {"speaker": vector}))
+        if not torch.isfinite(mel).all():
+            raise PredictionFailed("the mel that the model predicts is not finite")
+        return mel
 
     def transcript(self, mel: Tensor) -> str:
         """What is said in a log-mel of shape (F, n_mels)."""

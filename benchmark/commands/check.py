@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print each requirement and whether it is met."""
-    from benchmark.plugins import conformance, registry
+    from benchmark.plugins import conformance, fit, registry
 
     info = registry.resolve(args.target, args.plugin)
     plugin = registry.load_info(info)
@@ -26,5 +26,7 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"  {'ok   ' if outcome.problem is None else 'WRONG'}  {outcome.requirement}{f': {outcome.problem}' if outcome.problem else ''}"
         )
+    if note := fit.note(info, [*args.plugin, *([str(info.path)] if info.origin == "file" else [])]):
+        print(f"  note   {note}")
     print(f"{failed} requirement(s) not met." if failed else "It fits.")
     return 1 if failed else 0

@@ -30,7 +30,8 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         keys = ("name", "kind", "summary", "origin")
         rows = [
-            {key: getattr(info, key) for key in keys} | {"path": str(info.path or ""), "note": fit.note(info, args.plugin)} for info in found
+            {key: getattr(info, key) for key in keys} | {"path": str(info.path or ""), "note": fit.note(info, args.plugin)}
+            for info in found
         ]
         print(json.dumps(rows, indent=2))
         return 0

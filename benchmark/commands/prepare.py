@@ -12,9 +12,15 @@ from pathlib import Path
 from benchmark.commands._options import add_places
 
 
+def settings() -> type:
+    """What the prepared corpus depends on."""
+    from benchmark.settings.schema import PrepareSettings
+
+    return PrepareSettings
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--dataset", required=True, metavar="NAME", help="see: python -m benchmark list dataset")
     add_places(parser)
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
     parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them as a manifest")
@@ -22,15 +28,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepare, and print the report."""
+    from benchmark.settings import config
+    from benchmark.settings.schema import PrepareSettings
+
+    parsed = config.parse(PrepareSettings, args.settings, plugins=args.plugin, also=args.options)
     from benchmark.data.prepare import describe
     from benchmark.plugins import registry
     from benchmark.plumbing.workers import default_workers
     from benchmark.running.episodes import make_manifest
     from benchmark.running.preparation import cache_folder, open_corpus
 
-    name = registry.get("dataset", args.dataset, args.plugin).name
+    name, mel = parsed.dataset.name, registry.load("vocoder", parsed.vocoder.name, args.plugin)(parsed.vocoder.config).mel
     workers = args.workers or default_workers()
-    corpus = open_corpus(name, None, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download)
+    corpus = open_corpus(
+        name, parsed.dataset.config, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download, mel
+    )
     print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
     for line in describe(corpus):
         print(line)

@@ -27,9 +27,9 @@ from benchmark.mel import MelSpec, log_mel
 from benchmark.utterance import PreparedUtterance, Words
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma")
-"""What is taken for a recording; what can't be decoded is then left out with a reason, not passed over in silence."""
+"""Files with these endings are recordings. Those that can't be decoded are left out with a reason."""
 MOST = 20
-"""Recordings of a voice: few-shot adaptation is for so many at most."""
+"""The most recordings of a voice that are used: few-shot adaptation needs no more."""
 
 LeftOut = list[tuple[str, str]]
 """File names and why they can't be used."""

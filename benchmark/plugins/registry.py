@@ -288,7 +288,7 @@ def _entry_points(kind: str) -> list[PluginInfo]:
 
 
 @lru_cache(maxsize=4)
-def _every_entry_point(_path: tuple[str, ...]) -> metadata.EntryPoints:
+def _every_entry_point(_path: tuple[str, ...]) -> Any:
     """Reading them takes most of the time of ``list``; they change when the path does."""
     return metadata.entry_points()
 

