@@ -329,17 +329,10 @@ def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
 
 
 def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
-    """The settings with metrics that fit: the problem's own if none is named; and a sentence about those left out, or "".
+    """The settings with those of their metrics that fit, and a sentence about those left out, or "".
 
     Raises:
         UsageError: nothing is left to score with.
     """
-    chosen = settings.metrics
-    if not chosen:
-        there = registry.find("metric", plugins)
-        names = [name for name in fit.problem_of(settings.backbone.name, plugins).metrics if name in there]
-        chosen = tuple(config.Plugin(name, registry.load("metric", name, plugins).Config()) for name in names)
-    kept, left = fit.fitting_metrics([each.name for each in chosen], settings.backbone.name, plugins)
-    if not kept:
-        raise UsageError("There is no metric to score with; name some with --metrics.")
-    return replace(settings, metrics=tuple(each for each in chosen if each.name in kept)), left
+    kept, left = fit.fitting_metrics([each.name for each in settings.metrics], settings.backbone.name, plugins)
+    return replace(settings, metrics=tuple(each for each in settings.metrics if each.name in kept)), left
