@@ -14,11 +14,12 @@ import soundfile
 import torch
 
 from benchmark.data import textgrids
-from benchmark.data.audio import Unusable, is_cut_short, standardise
+from benchmark.data.audio import Unusable, standardise
 from benchmark.data.phonemes import phonemise
 from benchmark.dataset import NOT_TEXT, Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
+from benchmark.plumbing.sound_files import is_cut_short
 from benchmark.utterance import Words
 
 
