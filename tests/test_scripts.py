@@ -11,7 +11,9 @@ from benchmark.data.scripts import is_foreign
     ("text", "language"),
     [
         ("Good morning.", "en-us"), ("Grüße aus Łódź, ¡señor!", "de"), ("Доброе утро.", "ru"), ("早上好", "cmn"),
-        ("おはよう、東京。", "ja"),         ("Καλημέρα", "el"), ("안녕하세요", "ko"), ("dobro jutro", "sr"), ("добро јутро", "sr"), ("We met Ян in Warsaw last year.", "en-gb"),
+        ("おはよう、東京。", "ja"),
+                ("Καλημέρα", "el"), ("안녕하세요", "ko"), ("dobro jutro", "sr"), ("добро јутро", "sr"), 
+        ("We met Ян in Warsaw last year.", "en-gb"),
         ("42!", "en-us"), ("", "en-us"), ("xin chào các bạn", "vi"), ("1ª vez", "pt-br"),
     ],
 )  # fmt: skip
