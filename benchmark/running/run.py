@@ -41,7 +41,7 @@ from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
 from benchmark.vocoder import Vocoder
 
-TRAINING = ("batch", "learning.inner_loop", "running.pretraining", "running.training")
+TRAINING = ("batch", "learning.inner_loop", "running.flops", "running.pretraining", "running.training")
 HARNESS = (*TRAINING, "running.episodes", "running.evaluation")
 """Modules that make a run's numbers, beside its plugins."""
 METRIC_THREADS = 1

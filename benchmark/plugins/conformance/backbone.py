@@ -74,7 +74,7 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
         model = tiny_backbone(plugin, config).eval()
         names = [name for name in model.adaptable_groups()["all"] if model.get_parameter(name).requires_grad]
         parameters = [model.get_parameter(name) for name in names]
-        with second_order():
+        with second_order(model):
             loss = model.loss(tiny_batch(NEW_SPEAKER))["loss"]
             grads = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
             total = torch.stack([grad.square().sum() for grad in grads]).sum()
