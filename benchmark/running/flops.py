@@ -10,7 +10,7 @@ always compute the gradients for weights, input and state.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from math import prod
@@ -23,8 +23,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.algorithm import pinned
-from benchmark.backbone import Backbone
-from benchmark.batch import Batch
 from benchmark.errors import BenchmarkError
 
 LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
@@ -135,32 +133,35 @@ def counted() -> Iterator[Count]:
         torch.backends.mha.set_fastpath_enabled(fast)
 
 
-def refuse_uncounted(backbone: Backbone, batch: Batch) -> None:
-    """See that each layer that multiplies by a matrix counts, forward and backward, as it is called for the loss on ``batch``.
+def refuse_uncounted(module: nn.Module, attempt: Callable[[], object]) -> None:
+    """See that each layer that multiplies by a matrix counts, forward and backward.
 
-    Leaves the backbone and the random numbers as they were.
+    Args:
+        module: a backbone, or an algorithm with its backbone; left in its mode.
+        attempt: calls its layers on a batch, by its loss or a training step. Draws no random numbers from the caller's.
 
     Raises:
-        BenchmarkError: a layer, which is named, or the whole backbone counts for nothing, so would train for free.
+        BenchmarkError: a layer, which is named, or the whole module counts for nothing, so would train for free.
     """
     calls: dict[str, Any] = {}
 
     def remember(name: str, layer: nn.Module, arguments: Any, options: Any) -> None:
         calls.setdefault(name, (layer, arguments, options))
 
-    layers = [(name, layer) for name, layer in backbone.named_modules() if isinstance(layer, LAYERS)]
+    layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, LAYERS)]
     hooks = [layer.register_forward_pre_hook(partial(remember, name), with_kwargs=True) for name, layer in layers]
-    with torch.random.fork_rng(devices=[]), pinned(backbone, training=False):
+    with torch.random.fork_rng(devices=[]), pinned(module, training=False):
         try:
-            forward, backward = _cost(backbone, ("loss", batch), {})
+            with counted() as count:
+                attempt()
         finally:
             for hook in hooks:
                 hook.remove()
-        if not (forward and backward):
-            raise BenchmarkError(_sentence(f"the backbone {type(backbone).__name__}"))
+        if not count.total:
+            raise BenchmarkError(_sentence(type(module).__name__))
         for name, (layer, arguments, options) in calls.items():
             if not all(_cost(layer, arguments, options)):
-                raise BenchmarkError(_sentence(f"the layer {name} ({type(layer).__name__}) of the backbone {type(backbone).__name__}"))
+                raise BenchmarkError(_sentence(f"{type(module).__name__}'s layer {name} ({type(layer).__name__})"))
 
 
 def _cost(module: nn.Module, arguments: Any, options: Any) -> tuple[int, int]:

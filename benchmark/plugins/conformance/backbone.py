@@ -14,6 +14,7 @@ from benchmark.mel import MelSpec
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch, tiny_spec
 from benchmark.problems import PROBLEMS
+from benchmark.running.flops import refuse_uncounted
 
 SUPPORTS = ("durations", "speaker_vector")
 
@@ -81,6 +82,10 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
             again = torch.autograd.grad(total, parameters, materialize_grads=True)
         require(all(bool(torch.isfinite(grad).all()) for grad in again), "a second derivative is not finite")
 
+    def counted() -> None:
+        model = tiny_backbone(plugin, config)
+        refuse_uncounted(model, lambda: model.loss(tiny_batch(NEW_SPEAKER)))
+
     def functional() -> None:
         model = tiny_backbone(plugin, config).eval()
         batch = tiny_batch(NEW_SPEAKER)
@@ -98,6 +103,7 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
     else:
         yield Requirement("writes text", recognition)
     yield Requirement("can be differentiated twice", twice)
+    yield Requirement("every layer's operations are counted", counted)
     yield Requirement("runs through functional_call", functional)
 
 
