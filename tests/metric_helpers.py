@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -83,7 +84,10 @@ def unusable_audio() -> dict[str, Audio]:
     }  # fmt: skip
 
 
-def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, seed: int = 0) -> Corpus:
+def write_corpus(
+    folder: Path, speakers: dict[str, list[str]], utterances: int, seed: int = 0, task: str = "speaker",
+    facts: Callable[[str, int], dict[str, str]] = lambda speaker, index: {},
+) -> Corpus:  # fmt: skip
     """Write a prepared corpus of source-filter speech; a speaker has a pitch and a vocal tract of its own.
 
     Args:
@@ -91,6 +95,8 @@ def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, 
         speakers: names by split.
         utterances: of each speaker.
         seed: of the sentences.
+        task: that the corpus is opened with.
+        facts: of a speaker's utterance, by number: its language, style.
     """
     rng = np.random.default_rng(seed)
     symbols = [*SPECIAL_SYMBOLS, *PHONES]
@@ -112,7 +118,7 @@ def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, 
             sizes = {"frame": len(mel), "token": len(tokens), "sample": len(audio)}
             row = {"id": f"{speaker}-{index:03d}", "speaker": speaker, "split": split, "text": phones, "shard": 0}
             row |= {"words": [list(phones)], **at, **{f"{key}s": size for key, size in sizes.items()}}
-            rows.append(row)
+            rows.append(row | facts(speaker, index))
             at = {key: at[key] + sizes[key] for key in at}
             for name, value in values.items():
                 arrays[name].append(value)
@@ -127,4 +133,4 @@ def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, 
     meta |= {"statistics": statistics, "report": {}, "files": files}
     (folder / "corpus.json").write_text(json.dumps(meta))
     (folder / "utterances.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Corpus(folder)
+    return Corpus(folder, task)

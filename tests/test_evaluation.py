@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.cli import main
 from benchmark.backbone import SynthesisBackbone
+from benchmark.cli import main
 from benchmark.errors import PredictionFailed
 from benchmark.plugins.conformance.tiny import tiny_backbone
 from benchmark.plumbing.files import digest_of
