@@ -26,7 +26,6 @@ from benchmark.results.leaderboard_table import cite, show
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
 
-
 REFERENCES = PROBLEMS["synthesis"].references
 
 
@@ -214,11 +213,11 @@ def test_other_problems_and_tasks_stand_in_tables_of_their_own(tmp_path: Path, m
 
 
 def test_a_recogniser_needs_the_floors_of_its_problem(tmp_path: Path) -> None:
-    table, spoken = tmp_path / "d-recognition.csv", {"problem": "recognition"}
-    method = [make_run(tmp_path / "own", seed, algorithm="maml", **spoken) for seed in range(3)]
+    table = tmp_path / "d-recognition.csv"
+    method = [make_run(tmp_path / "own", seed, algorithm="maml", problem="recognition") for seed in range(3)]
     with pytest.raises(BenchmarkError, match=r"lacks no_adaptation with 3 seeds"):
         add(method, table)
-    add([make_run(tmp_path / "own", seed, **spoken) for seed in range(3)], table)
+    add([make_run(tmp_path / "own", seed, problem="recognition") for seed in range(3)], table)
     add(method, table)
     assert check(table).problems == []
 

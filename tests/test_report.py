@@ -22,6 +22,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
 from benchmark.report.page import build, transcripts
+from benchmark.results.columns import known
 from benchmark.results.leaderboard import compute_rows
 from benchmark.results.result import read_result
 from tests.cli_helpers import full_disk, refused
@@ -330,5 +331,5 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, capsys: pytest.
 
 def test_best_of_a_board() -> None:
     rows = {"a": [("10", "0"), ("1", "100"), ("10", "20")], "t": [("0", "0")]}
-    board = Board("d", [], {name: [{"shots": s, "steps": t} for s, t in own] for name, own in rows.items()}, [], {}, {})
+    board = Board("d", [], {name: [{"shots": s, "steps": t} for s, t in own] for name, own in rows.items()}, [], [], known())
     assert (board.best("a"), board.shots, board.uses_support("a"), board.uses_support("t")) == ((10, 20), [1, 10], True, False)

@@ -18,7 +18,6 @@ from benchmark.report.findings import findings
 from benchmark.results.columns import known
 from tests.report_helpers import make_run
 
-
 OWN_METRIC = '''
 """Loudness."""
 

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="show|cite|add|verify|columns", required=True)
     show = actions.add_parser("show", help="print leaderboards")
-    show.add_argument("table", nargs="?", metavar="TABLE", help="a table's name (espeak, espeak-recognition) or a CSV file (default: all)")
+    show.add_argument("table", nargs="?", metavar="TABLE", help="a table, espeak or espeak-recognition, or a CSV file (default: all)")
     show.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
     show.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
     show.add_argument("--metrics", metavar="A,B", default="", help="columns, or all (default: those that fit a terminal)")
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--table", metavar="TABLE", help="a CSV file (default: the runs' own, in leaderboards/)")
     add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows so")
     verify = actions.add_parser("verify", help="compute rows again")
-    verify.add_argument("table", nargs="?", metavar="TABLE", help="a table's name (espeak, espeak-recognition) or a CSV file (default: all)")
+    verify.add_argument("table", nargs="?", metavar="TABLE", help="a table's name or a CSV file (default: all)")
     actions.add_parser("columns", help="print what metrics' columns mean")
     verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="where else runs lie than beside the table")
 
@@ -53,7 +53,10 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{chr(10) if number else ''}{path.stem}")
             chosen = [name.strip() for name in args.metrics.split(",") if name.strip()]
             try:
-                print(leaderboard_table.show(path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin))
+                text = leaderboard_table.show(
+                    path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin
+                )
+                print(text)
             except UsageError as error:
                 if len(tables) == 1:
                     raise

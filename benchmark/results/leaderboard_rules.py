@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
+from benchmark.plugins.registry import Plugins
 from benchmark.plumbing.files import digest_of
 from benchmark.problem import Problem
 from benchmark.problems import PROBLEMS
-from benchmark.plugins.registry import Plugins
 from benchmark.results.columns import known
 
 MIN_SEEDS = 3
