@@ -52,6 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.results.episode_tables import failures_in
     from benchmark.results.leaderboard import add
     from benchmark.results.leaderboard_table import show
+    from benchmark.results.result import read_result, table_name
     from benchmark.running import loggers as run_logs
     from benchmark.running import run as runs
     from benchmark.running.preparation import cache_folder
@@ -67,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
         args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs
     )
     folders = [runs.run(replace(parsed, seed=parsed.seed + number), places, args.overwrite) for number in range(args.seeds)]
-    table = args.output / f"{parsed.dataset.name}.csv"
+    table = args.output / f"{table_name(read_result(folders[0]))}.csv"
     add(folders, table, preliminary=True, local=True)
-    print(show(table, run_ids={folder.name for folder in folders}))
+    print(show(table, run_ids={folder.name for folder in folders}, plugins=args.plugin))
     for folder in folders:
         if lost := failures_in(folder):
             print(lost)
