@@ -39,10 +39,8 @@ def files(info: PluginInfo) -> set[Path]:
     """The files that count in a plugin's digest, its own among them."""
     start = source_file(info)
     top, *inside = info.module.split(".")
-    if info.origin == "file":
-        root = start.parent
-    else:  # package/part/plugin.py, which is package.part.plugin, lies two folders below the one of its package
-        root = start.parents[len(inside) + (start.name == "__init__.py")]
+    # package/part/plugin.py, which is package.part.plugin, lies two folders below the one that holds its package.
+    root = start.parent if info.origin == "file" else start.parents[len(inside) + (start.name == "__init__.py")]
 
     def find(module: str) -> Path | None:
         first, *rest = module.split(".")

@@ -182,11 +182,12 @@ def module_file(root: Path, parts: Sequence[str]) -> Path | None:
 
 
 def _find_origin(source: Source, origin: str) -> tuple[Source, ast.ClassDef] | None:
-    """The class with this import name in a file: "benchmark.algorithms.reptile.Reptile.Config", ".helper.Base"."""
+    """The class with this import name, in the harness or beside the file: "benchmark.algorithms.reptile.Reptile", ".helper.Base"."""
     name = origin.lstrip(".")
     parts, level = name.split("."), len(origin) - len(name)
     for cut in range(len(parts) - 1, 0, -1):
-        path = module_file(source.path.parents[level - 1], parts[:cut]) if level else harness_file(".".join(parts[:cut]))
+        beside = module_file(source.path.parents[max(level, 1) - 1], parts[:cut])
+        path = beside if level else harness_file(".".join(parts[:cut])) or beside
         if path is not None:
             return find_class(read(path), ".".join(parts[cut:]))
     return None

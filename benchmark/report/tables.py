@@ -204,7 +204,8 @@ def provenance(contender: Contender, rows: Sequence[Row]) -> dict[str, str]:
         "code": ", ".join(commits), "Python": str(first.get("python")), "libraries": _pairs(first.get("libraries")),
         "real speech, by the same metrics": _pairs(facts(facts_of(first))) or "not measured",
         "hardware": _pairs(first.get("hardware")),
-        "harness": f"training {first['training_version']}, evaluation {first['evaluation_version']}", "source digests": _pairs(first.get("sources")), "configuration": row["options"],
+        "harness": f"training {first['training_version']}, evaluation {first['evaluation_version']}",
+        "source digests": _pairs(first.get("sources")), "configuration": row["options"],
     }  # fmt: skip
 
 
