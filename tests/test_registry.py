@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.plugins import registry, source
+from benchmark.plugins import registry
 
 PLUGIN = '''
 """A file's docstring."""
@@ -242,36 +242,6 @@ def test_an_entry_point_of_a_built_in_name_is_a_duplicate(tmp_path: Path, monkey
     monkeypatch.syspath_prepend(str(tmp_path))
     with pytest.raises(UsageError, match=r"Two metrics are called 'mcd'.*nowhere_at_all\.mcd \(entry point of extras\)"):
         registry.find("metric")
-
-
-def test_the_source_digest_follows_the_code_and_what_it_builds_on_but_not_how_it_is_written(tmp_path: Path) -> None:
-    path = write(tmp_path, "loudness.py")
-    text = path.read_text()
-
-    def digest() -> str:
-        return registry.source_digest(registry.from_file(path))
-
-    first = digest()
-    path.write_text(text.replace('"""', '"""Otherwise said. ', 1) + "\n\n# changed\n")
-    assert digest() == first
-    path.write_text(text + "\nMORE = 1\n")
-    assert digest() != first
-    base = "from benchmark.algorithms.{} import X\nfrom benchmark.algorithm import Algorithm\n"
-    rest = "class A(Algorithm): ...\nPLUGIN = A\n"
-    digests = {
-        registry.source_digest(registry.from_file(write(tmp_path, "a.py", base.format(name) + rest)))
-        for name in ("reptile", "maml")
-    }
-    assert len(digests) == 2
-
-
-def test_what_an_algorithm_does_elsewhere_in_the_harness_is_in_its_digest() -> None:
-    info = registry.get("algorithm", "maml")
-    assert info.path is not None
-    names = {file.stem for file in source.harness_imports(info.path)}
-    assert {"maml", "outer_loop", "inner_loop", "backbone"} <= names
-    per = registry.get("metric", "per").path
-    assert per is not None and "recogniser" in {file.stem for file in source.harness_imports(per)}
 
 
 def test_a_file_where_a_name_belongs_is_told_how_to_say_it(tmp_path: Path) -> None:

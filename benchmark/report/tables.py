@@ -204,7 +204,9 @@ def provenance(board: Board, contender: Contender) -> dict[str, str]:
         "preset": row["preset"], "backbone": row["backbone"], "vocoder": row["vocoder"], "training": f"{row['training_tflops']} TFLOP",
         "code": ", ".join(commits), "Python": str(first.get("python")), "libraries": _pairs(first.get("libraries")),
         "real speech, by the same metrics": _pairs(_facts(board, first)) or "not measured",
-        "hardware": _pairs(first.get("hardware")), "source digests": _pairs(first.get("sources")), "configuration": row["options"],
+        "hardware": _pairs(first.get("hardware")),
+        "harness": f"training {first['training_version']}, evaluation {first['evaluation_version']}",
+        "source digests": _pairs(first.get("sources")), "configuration": row["options"],
     }  # fmt: skip
 
 

@@ -73,6 +73,8 @@ class RunIdentity:
     task: str = "speaker"
     device: str = "cpu"
     precision: str = "32-true"
+    training_version: str = "1"
+    evaluation_version: str = "1"
 
 
 LATER: Mapping[str, Any] = {

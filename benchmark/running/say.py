@@ -27,6 +27,7 @@ from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transc
 from benchmark.data.scripts import is_foreign
 from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, PredictionFailed, UsageError
 from benchmark.plugins import fit, registry
+from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
 from benchmark.results.result import read_result
 from benchmark.running.preparation import metrics_folder
@@ -99,7 +100,7 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     except RuntimeError as error:
         raise BenchmarkError(f"The checkpoint of {folder} is from other code of {settings.algo.name}; make the run again.") from error
     for kind, name in (("algorithm", settings.algo.name), ("backbone", settings.backbone.name), ("vocoder", settings.vocoder.name)):
-        if registry.source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
+        if source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
             print(f"Note: the code of {kind} {name} has changed since the run.", file=sys.stderr)
     problem = fit.problem_of(settings.backbone.name, plugins)
     if problem.name != "synthesis":

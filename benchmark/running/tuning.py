@@ -30,8 +30,9 @@ from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.files import digest_of, write_text
 from benchmark.results.episode_tables import EPISODES_FILE, read_episodes
+from benchmark.running.identity import identify
 from benchmark.running.preparation import open_corpus, open_manifest
-from benchmark.running.run import Places, identify, run
+from benchmark.running.run import Places, run
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 
