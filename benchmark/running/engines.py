@@ -20,7 +20,6 @@ from benchmark.errors import BenchmarkError
 from benchmark.plugins import registry
 from benchmark.plumbing import workers
 
-ENGINES = ("local", "ray")
 RETRIES = 3
 """How often Ray does a job again whose worker was killed; jobs give the same each time."""
 _entered = ""
@@ -43,7 +42,7 @@ def engine(
     """An executor whose ``map`` and ``submit`` work in other processes, one thread each.
 
     Args:
-        name: of ``ENGINES``.
+        name: "local" or "ray".
         count: processes on this machine; a cluster at ``RAY_ADDRESS`` has its own number.
         plugins: ``--plugin`` files.
         ready: called in each process before its first job; must be picklable.
@@ -91,7 +90,9 @@ def _connect(count: int) -> None:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
-        raise BenchmarkError(f"No Ray cluster answers at {address} ({reason}); start it, or unset RAY_ADDRESS to use this machine.") from error
+        raise BenchmarkError(
+            f"No Ray cluster answers at {address} ({reason}); start it, or unset RAY_ADDRESS to use this machine."
+        ) from error
 
 
 class _Tasks(Executor):
@@ -109,8 +110,21 @@ class _Tasks(Executor):
     def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
         """See :meth:`Executor.submit`."""
         # Pickled here: the worker knows the plugins' classes only once it has read their files.
-        future: Future[Any] = self.task.remote(self.token, [self.shared], pickle.dumps((function, args, options))).future()
-        return future
+        return _Result(self.task.remote(self.token, [self.shared], pickle.dumps((function, args, options))))
+
+
+class _Result(Future[Any]):
+    """Waits in Ray's own way, which lends the cores of a job that waits to the jobs that it waits for."""
+
+    def __init__(self, reference: Any) -> None:
+        super().__init__()
+        self.reference = reference
+
+    def result(self, timeout: float | None = None) -> Any:
+        """See :meth:`Future.result`."""
+        import ray
+
+        return ray.get(self.reference, timeout=timeout)
 
 
 def _do(token: str, shared: list[Any], job: bytes) -> Any:

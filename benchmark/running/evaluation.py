@@ -217,7 +217,7 @@ def evaluate(
     try:
         ready = partial(_load, shared.read_bytes() if engine == "ray" else shared)
         # As many workers share a GPU as work on this machine.
-        gpus = 1 / workers if evaluator.device == "cuda" else 0
+        gpus = round(1 / workers, 4) if evaluator.device == "cuda" else 0
         with engines.engine(engine, min(workers, max(1, len(jobs))), plugins, ready, gpus=gpus) as pool:
             yield from pool.map(_run, jobs)
     finally:

@@ -59,6 +59,7 @@ class Places:
         workers: processes.
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
+        engine: where evaluation jobs are done, "local" or "ray" (:mod:`benchmark.running.engines`).
         hardware: what is computed on. Its device's type and precision do change numbers, and are part of the run's identity.
     """
 
@@ -68,6 +69,7 @@ class Places:
     workers: int
     plugins: tuple[Path, ...] = ()
     logs: tuple[str, ...] = ()
+    engine: str = "local"
     hardware: Hardware = field(default_factory=Hardware)
 
 
@@ -192,7 +194,7 @@ def _stages(
     todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
-        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder), len(jobs) - len(todo) + 1):
+        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder, places.engine), len(jobs) - len(todo) + 1):
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
