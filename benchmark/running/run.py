@@ -224,10 +224,11 @@ def trained(
         return algorithm, {"steps": 0, "flops": 0.0, "seconds": 0.0, "budget_flops": 0.0}
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
-    with progress(f"Training {settings.algo.name}", 1.0) as show:
+    path = training or folder / "checkpoints" / "training.ckpt"
+    lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run that trains {settings.algo.name} alike.")
+    with lock, progress(f"Training {settings.algo.name}", 1.0) as show:
         spent = train(
-            algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed,
-            training or folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
+            algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed, path, lambda fraction, _: show(fraction),
             loggers=loggers, hardware=places.hardware,
         )  # fmt: skip
     checkpoint.save(kept, algorithm.state_dict())
