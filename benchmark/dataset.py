@@ -138,12 +138,11 @@ class Dataset(ABC):
         Raises:
             OSError, soundfile.LibsndfileError: it can't be decoded (skipped and counted).
         """
-        import soundfile
+        from benchmark.plumbing.sound_files import read
 
         if utterance.audio is None:
             raise NotImplementedError(f"{type(self).__name__} must override load(): its utterances have no audio file")
-        samples, rate = soundfile.read(utterance.audio, dtype="float32")
-        return samples, int(rate)
+        return read(utterance.audio)
 
     def alignment(self, utterance: Utterance) -> list[list[Segment]] | None:
         """Exact phone boundaries, word by word, if the dataset knows them; the phones then come from here."""

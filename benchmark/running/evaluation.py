@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.algorithm import Adapted, Algorithm
 from benchmark.audio import SAMPLE_RATE
@@ -28,6 +27,7 @@ from benchmark.results.episode_log import CostRow, EpisodeRow
 from benchmark.results.episode_tables import Block
 from benchmark.running import engines
 from benchmark.running.episodes import Episode
+from benchmark.running.flops import counted
 from benchmark.running.meter import Meter
 from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
@@ -147,13 +147,13 @@ class Evaluator:
         for step in (0, 1):
             if step and self.algorithm.max_steps == 0:
                 return counts[0], counts[0]
-            with FlopCounterMode(display=False) as counter:
+            with counted() as count:
                 try:
                     for _ in self._adapt(support, [step]):
                         pass
                 except AdaptationFailed:
                     pass
-            counts.append(counter.get_total_flops())
+            counts.append(count.total)
         return counts[0], counts[1]
 
     def _score(
@@ -184,9 +184,12 @@ class Evaluator:
             )  # fmt: skip
             try:
                 values.update(metric.score(sample))
-                trials.update(metric.trials(sample))
             except CannotScore as error:
-                failures.update(dict.fromkeys(metric.columns, str(error)))
+                values.update(error.values)
+                failures.update({column: str(error) for column in metric.columns if column not in error.values})
+                if not error.values:
+                    continue
+            trials.update(metric.trials(sample))
         if episode.index == 0 and number == 0 and False in found and len(found[False].audio):
             self._keep(found[False].audio, f"{episode.target}_{shots}shot_{step:04d}steps.wav")
         return values, failures, trials, factor

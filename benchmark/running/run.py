@@ -14,6 +14,7 @@ from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
 from benchmark.audio import SAMPLE_RATE
+from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
@@ -29,6 +30,7 @@ from benchmark.running import loggers as run_logs
 from benchmark.running import vocoding
 from benchmark.running.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, check_tasks, first
 from benchmark.running.evaluation import Evaluator, evaluate
+from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
 from benchmark.running.preparation import metrics_folder, open_corpus, open_manifest
 from benchmark.running.pretraining import build, pretrained, speaker_index
@@ -41,7 +43,7 @@ from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
 from benchmark.vocoder import Vocoder
 
-TRAINING = ("batch", "learning.inner_loop", "running.pretraining", "running.training")
+TRAINING = ("batch", "learning.inner_loop", "running.flops", "running.pretraining", "running.training")
 HARNESS = (*TRAINING, "running.episodes", "running.evaluation")
 """Modules that make a run's numbers, beside its plugins."""
 METRIC_THREADS = 1
@@ -301,7 +303,8 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
 
     Raises:
         UsageError: the algorithm does, given a fresh backbone; or training tasks are larger than training speakers.
-        BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights.
+        BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights; or the operations of one of the
+            backbone's layers can't be counted.
     """
     for chosen in settings.metrics:
         registry.load("metric", chosen.name, plugins)(chosen.config).require()
@@ -312,6 +315,9 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
         raise UsageError(reason)
     if plugin.trains:
         check_tasks(corpus, settings.meta)
+    speaker = corpus.speakers("train")[0]
+    batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
+    refuse_uncounted(backbone, lambda: backbone.loss(batch))
 
 
 def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
