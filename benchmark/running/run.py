@@ -57,6 +57,7 @@ class Places:
         workers: processes.
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
+        engine: where evaluation jobs are done, "local" or "ray" (:mod:`benchmark.running.engines`).
         hardware: what is computed on. Its device's type and precision do change numbers, and are part of the run's identity.
     """
 
@@ -66,6 +67,7 @@ class Places:
     workers: int
     plugins: tuple[Path, ...] = ()
     logs: tuple[str, ...] = ()
+    engine: str = "local"
     hardware: Hardware = field(default_factory=Hardware)
 
 
@@ -135,7 +137,7 @@ def _stages(
     todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
-        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder), len(jobs) - len(todo) + 1):
+        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder, places.engine), len(jobs) - len(todo) + 1):
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
@@ -165,10 +167,11 @@ def trained(
         return algorithm, {"steps": 0, "flops": 0.0, "seconds": 0.0, "budget_flops": 0.0}
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
-    with progress(f"Training {settings.algo.name}", 1.0) as show:
+    path = training or folder / "checkpoints" / "training.ckpt"
+    lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run that trains {settings.algo.name} alike.")
+    with lock, progress(f"Training {settings.algo.name}", 1.0) as show:
         spent = train(
-            algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed,
-            training or folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
+            algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed, path, lambda fraction, _: show(fraction),
             loggers=loggers, hardware=places.hardware,
         )  # fmt: skip
     checkpoint.save(kept, algorithm.state_dict())
