@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from benchmark.audio import SAMPLE_RATE
-from benchmark.data.audio import LOUDNESS, Unusable, is_cut_short, speech_bounds, standardise
+from benchmark.data.audio import LOUDNESS, Unusable, speech_bounds, standardise
+from benchmark.plumbing.sound_files import is_cut_short
 from tests.dataset_helpers import SENTENCES, speech
 
 Audio = npt.NDArray[np.float32]

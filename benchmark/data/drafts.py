@@ -14,11 +14,12 @@ import soundfile
 import torch
 
 from benchmark.data import textgrids
-from benchmark.data.audio import Unusable, is_cut_short, standardise
+from benchmark.data.audio import Unusable, standardise
 from benchmark.data.phonemes import phonemise
-from benchmark.dataset import Dataset, Segment, Utterance
+from benchmark.dataset import NOT_TEXT, Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
+from benchmark.plumbing.sound_files import is_cut_short
 from benchmark.utterance import Words
 
 
@@ -89,13 +90,23 @@ def as_segments(plain: Sequence[Sequence[dict[str, float]]]) -> list[list[Segmen
 def draft(chunk: Chunk, dataset: Dataset) -> Drafts:
     """Decode, standardise and phonemise a chunk's utterances; what can't be used is skipped with a reason."""
     result = Drafts([], [], [])
-    phones = phonemise([utterance.text for utterance in chunk.utterances], dataset.card.language)
-    for utterance, words in zip(chunk.utterances, phones, strict=True):
+    phones = phones_of(chunk.utterances, dataset.card.language)
+    for utterance in chunk.utterances:
         try:
-            result.kept.append(_draft(utterance, words, dataset, chunk.grids.get(utterance.id), result.refused))
+            result.kept.append(_draft(utterance, phones[utterance.id], dataset, chunk.grids.get(utterance.id), result.refused))
         except Unusable as reason:
             result.skipped.append((utterance.id, str(reason)))
     return result
+
+
+def phones_of(utterances: Sequence[Utterance], language: str) -> dict[str, Words]:
+    """Phones by utterance, each text read in its own language, or in ``language`` where it names none."""
+    found: dict[str, Words] = {}
+    for voice in sorted({utterance.language or language for utterance in utterances}):
+        some = [utterance for utterance in utterances if (utterance.language or language) == voice]
+        # A NUL would end the text early in espeak-ng; such texts are skipped.
+        found |= zip((u.id for u in some), phonemise([u.text.replace("\0", " ") for u in some], voice), strict=True)
+    return found
 
 
 def said_of(utterance: Utterance) -> dict[str, Any]:
@@ -124,6 +135,8 @@ def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], 
 
 
 def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | None, refused: list[tuple[str, str]]) -> Draft:
+    if utterance.unusable or "\0" in utterance.text:
+        raise Unusable(utterance.unusable or NOT_TEXT)
     if not utterance.text.strip():
         raise Unusable("no transcript")
     if utterance.audio is not None and not utterance.audio.is_file():

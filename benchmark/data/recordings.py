@@ -24,12 +24,13 @@ from benchmark.data.drafts import Draft, decode
 from benchmark.data.phonemes import phonemise
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec, log_mel
+from benchmark.plumbing.sound_files import read as read_sound
 from benchmark.utterance import PreparedUtterance, Words
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma")
-"""What is taken for a recording; what can't be decoded is then left out with a reason, not passed over in silence."""
+"""Files with these endings are recordings. Those that can't be decoded are left out with a reason."""
 MOST = 20
-"""Recordings of a voice: few-shot adaptation is for so many at most."""
+"""The most recordings of a voice that are used: few-shot adaptation needs no more."""
 
 LeftOut = list[tuple[str, str]]
 """File names and why they can't be used."""
@@ -93,7 +94,7 @@ def _recording(path: Path) -> Recording:
     kind = {".opus": "OGG", ".aif": "AIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
     if kind not in soundfile.available_formats():
         raise Unusable(f"{path.suffix.lower()} can't be decoded here, convert it to wav")
-    audio, _ = decode(path, partial(soundfile.read, path, dtype="float32"))
+    audio, _ = decode(path, partial(read_sound, path))
     try:
         text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
     except FileNotFoundError:

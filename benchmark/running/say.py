@@ -1,6 +1,6 @@
 """A finished run put to use: its algorithm adapts to a folder of recordings and speaks.
 
-Needed are the run's folder and the cache that it was made with: the prepared corpus there knows the symbols, the mel
+It needs the run's folder and the cache that the run was made with: the prepared corpus there knows the symbols, the mel
 definition, the statistics and the language. The corpus as published is not needed.
 """
 
