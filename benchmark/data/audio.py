@@ -14,6 +14,10 @@ LOUDNESS = -23.0
 MIN_SECONDS = 0.45
 PADDING_SECONDS = 0.05
 CLIPPED_FRACTION = 0.01
+INAUDIBLE_OFFSET = 1e-3
+"""Of full scale: a larger one lifts silence to the level of speech."""
+SOUNDING = 45.0
+"""Decibels below the loudest frame: where less than a quarter of a recording lies above that, the rest is not taken for its quiet part."""
 CANCELLED = 0.01
 """Of a channel's power: channels whose mean has less are inverted copies of each other. A silent second channel leaves a quarter."""
 
@@ -43,6 +47,9 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
         samples = samples / peak  # float files may go beyond full scale without being clipped
     elif np.mean(np.abs(samples) >= 0.999) > CLIPPED_FRACTION:
         raise Unusable("clipped audio")
+    offset = float(samples.mean(dtype=np.float64))
+    if abs(offset) > INAUDIBLE_OFFSET:
+        samples = samples - np.float32(offset)
     if rate != SAMPLE_RATE:
         samples = soxr.resample(samples, rate, SAMPLE_RATE)
     start, end = speech_bounds(samples)
@@ -60,7 +67,8 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     """First and last sample of the speech, with ``PADDING_SECONDS`` around it.
 
     A 10 ms frame is speech if it lies above both 38 dB below the loud frames (95th percentile) and 6 dB above the
-    quiet ones (5th percentile), the latter at most 20 dB below the loud frames, so that noise does not hide speech.
+    quiet ones (5th percentile), the latter at most 20 dB below the loud frames, so that noise does not hide speech. Where more than
+    three quarters of the recording are silence, the percentiles are those of the rest.
 
     Raises:
         Unusable: nothing but silence.
@@ -71,7 +79,9 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
         raise Unusable(f"shorter than {MIN_SECONDS} s of speech")
     power = np.square(samples[: frames * hop].astype(np.float64)).reshape(frames, hop).mean(1)
     level = 10 * np.log10(np.convolve(power, np.ones(3) / 3, mode="same") + 1e-12)
-    loud, quiet = np.percentile(level, 95), np.percentile(level, 5)
+    sounding = level > level.max() - SOUNDING
+    # Long silence around speech would otherwise be both the quiet and the loud part.
+    loud, quiet = np.percentile(level[sounding] if sounding.mean() < 0.25 else level, [95, 5])
     if loud < -70:
         raise Unusable("silent audio")
     active = np.flatnonzero(level > max(loud - 38, min(quiet + 6, loud - 20)))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -115,8 +115,22 @@ def said_of(utterance: Utterance) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value}
 
 
-def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], int]]) -> tuple[npt.NDArray[np.int16], float]:
-    """Standardised audio and the seconds cut at its start, as of :func:`benchmark.data.audio.standardise`.
+class Decoded(NamedTuple):
+    """A recording as :func:`benchmark.data.audio.standardise` leaves it.
+
+    Attributes:
+        audio: shape (samples,), int16 at 16 kHz.
+        cut: seconds cut at its start.
+        seconds: that the recording lasts as it is.
+    """
+
+    audio: npt.NDArray[np.int16]
+    cut: float
+    seconds: float
+
+
+def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], int]]) -> Decoded:
+    """Decode and standardise.
 
     Args:
         path: of the file; None where there is none.
@@ -131,7 +145,7 @@ def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], 
         raise Unusable("corrupt audio") from error
     if path is not None and is_cut_short(path):
         raise Unusable("truncated audio")
-    return standardise(samples, rate)
+    return Decoded(*standardise(samples, rate), len(samples) / rate)
 
 
 def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | None, refused: list[tuple[str, str]]) -> Draft:
@@ -148,11 +162,11 @@ def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | No
         words = tuple(tuple(segment.phone for segment in word) for word in known if word)
     if not words:
         raise Unusable("text without phonemes")
-    audio, cut = decode(utterance.audio, partial(dataset.load, utterance))
+    audio, cut, seconds = decode(utterance.audio, partial(dataset.load, utterance))
     found, source = known, "" if known is None else "dataset"
     if grid is not None:
         try:
-            found, source = textgrids.segments(grid, words), "TextGrid"
+            found, source = textgrids.segments(grid, words, seconds), "TextGrid"
         except textgrids.Refused as reason:
             refused.append((utterance.id, str(reason)))
     if found is not None:

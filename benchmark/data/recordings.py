@@ -94,7 +94,7 @@ def _recording(path: Path) -> Recording:
     kind = {".opus": "OGG", ".aif": "AIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
     if kind not in soundfile.available_formats():
         raise Unusable(f"{path.suffix.lower()} can't be decoded here, convert it to wav")
-    audio, _ = decode(path, partial(read_sound, path))
+    audio = decode(path, partial(read_sound, path)).audio
     try:
         text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
     except FileNotFoundError:
