@@ -1,4 +1,6 @@
-"""A dataset from a folder of recordings: a folder a speaker, a transcript beside each recording.
+"""A dataset from a folder of recordings: a folder for each speaker, a transcript beside each recording.
+
+The built-in dataset ``folder`` reads more layouts; this is the shortest that a dataset can be.
 
     DIR/anna/hello.wav      DIR/anna/hello.txt
     DIR/ben/morning.wav     DIR/ben/morning.txt

@@ -28,7 +28,8 @@ class LoudnessMetric(Metric):
     """Share of the loudness contour's variance that real speech does not explain; 0 is speech-like, 1 nothing like it.
 
     The model is the first six principal components of half a second of frame levels (dB), learned from training speakers.
-    A hum, clicks or a voice that breaks off leave more unexplained; read it against ``ground_truth``.
+    Clicks, gaps and trembling leave more unexplained, a contour smoother than speech leaves less: read it against
+    ``ground_truth``.
     """
 
     version = "1"
