@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from annotated_types import Gt, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.backbone import SynthesisBackbone
 from benchmark.learning.recall import Cell, RecallLearner
+from benchmark.settings.ranges import Checked, PositiveInt
 
 RULES = ("sum", "delta")
 
@@ -84,7 +86,7 @@ class FastWeightMemory(RecallLearner):
     search_space: ClassVar = {"rule": RULES, "key_dim": (32, 64, 128), "value_dim": (32, 64), "decay": (0.95, 0.99, 0.999)}
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Size of the matrix, how it is written, and training.
 
         Attributes:
@@ -95,19 +97,10 @@ class FastWeightMemory(RecallLearner):
                 otherwise grow with the support, about 0.95.
         """
 
-        rule: str = "delta"
-        key_dim: int = 64
-        value_dim: int = 64
-        decay: float = 0.999
-
-        def __post_init__(self) -> None:
-            if self.rule not in RULES:
-                raise ValueError(f"rule must be {' or '.join(RULES)}, not {self.rule}")
-            for name, least in (("key_dim", 1), ("value_dim", 1)):
-                if getattr(self, name) < least:
-                    raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
-            if not 0 < self.decay < 1:
-                raise ValueError(f"decay must be above 0 and below 1, not {self.decay}")
+        rule: Literal["sum", "delta"] = "delta"
+        key_dim: PositiveInt = 64
+        value_dim: PositiveInt = 64
+        decay: Annotated[float, Gt(0), Lt(1)] = 0.999
 
     def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         c = config or self.Config()

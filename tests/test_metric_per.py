@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from benchmark.data.corpus import Corpus
-from benchmark.errors import CannotScore, UsageError
+from benchmark.errors import CannotScore
 from benchmark.metric import MetricContext
 from benchmark.metrics.per import PER, example_of
 from benchmark.scoring import recogniser
@@ -123,5 +123,5 @@ def test_unusable_audio_gets_no_number(what: str, metric: PER) -> None:
 
 
 def test_bad_configuration_is_refused() -> None:
-    with pytest.raises(UsageError, match="epochs"):
+    with pytest.raises(ValueError, match="epochs must be at least 1"):
         PER.Config(epochs=0)

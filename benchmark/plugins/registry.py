@@ -34,7 +34,10 @@ class Kind(NamedTuple):
     package: str
 
 
-PLUMBING = ("benchmark", "benchmark.plumbing.checkpoint", "benchmark.errors", "benchmark.plumbing.files", "benchmark.plumbing.progress")
+PLUMBING = (
+    "benchmark", "benchmark.errors", "benchmark.plumbing.checkpoint", "benchmark.plumbing.files", "benchmark.plumbing.progress",
+    "benchmark.settings.ranges",
+)  # fmt: skip
 """Modules that can't change a number, whatever is done to them."""
 KINDS = {
     "algorithm": Kind("benchmark.algorithm", "Algorithm", "benchmark.algorithms"),
