@@ -183,9 +183,12 @@ class Evaluator:
             )  # fmt: skip
             try:
                 values.update(metric.score(sample))
-                trials.update(metric.trials(sample))
             except CannotScore as error:
-                failures.update(dict.fromkeys(metric.columns, str(error)))
+                values.update(error.values)
+                failures.update({column: str(error) for column in metric.columns if column not in error.values})
+                if not error.values:
+                    continue
+            trials.update(metric.trials(sample))
         if episode.index == 0 and number == 0 and False in found and len(found[False].audio):
             self._keep(found[False].audio, f"{episode.target}_{shots}shot_{step:04d}steps.wav")
         return values, failures, trials, factor
