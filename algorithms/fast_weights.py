@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
-from annotated_types import Gt, Lt
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.backbone import SynthesisBackbone
 from benchmark.learning.recall import Cell, RecallLearner
-from benchmark.settings.ranges import Checked, PositiveInt
+from benchmark.settings.ranges import Between0And1, Checked, PositiveInt
 
 RULES = ("sum", "delta")
 
@@ -100,7 +99,7 @@ class FastWeightMemory(RecallLearner):
         rule: Literal["sum", "delta"] = "delta"
         key_dim: PositiveInt = 64
         value_dim: PositiveInt = 64
-        decay: Annotated[float, Gt(0), Lt(1)] = 0.999
+        decay: Between0And1 = 0.999
 
     def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         c = config or self.Config()

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Sequence
-from dataclasses import is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import PurePath
 from types import NoneType
@@ -38,6 +38,8 @@ PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]
 """From 0 to below 1, as momentum and dropout are."""
+Between0And1 = Annotated[float, Gt(0), Lt(1)]
+"""Neither 0 nor 1."""
 Odd = Annotated[int, Ge(1), Predicate(odd)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
 """What NumPy takes."""
@@ -54,6 +56,7 @@ LIMITS = {
 """What pydantic calls a broken limit, and what the value must do."""
 
 
+@dataclass(frozen=True)  # jsonargparse reads groups only from classes all of whose bases are dataclasses
 class Checked:
     """Base of a settings dataclass whose annotations are checked, whoever makes it.
 
@@ -67,7 +70,8 @@ class Checked:
     def __post_init__(self) -> None:
         from pydantic import ValidationError
 
-        for name, (kind, adapter) in _adapters(type(self)).items():
+        own: Any = type(self)
+        for name, (kind, adapter) in _adapters(own).items():
             try:
                 # Frozen dataclasses have no other way to set a field.
                 object.__setattr__(self, name, adapter.validate_python(getattr(self, name)))
@@ -78,8 +82,6 @@ class Checked:
 @cache
 def _adapters(kind: Any) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
     """Type and validator of each field that is not itself a dataclass (such check themselves)."""
-    from dataclasses import fields
-
     from pydantic import ConfigDict, TypeAdapter
 
     hints = typing.get_type_hints(kind, include_extras=True)
