@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.algorithm import Adapted, Algorithm
 from benchmark.audio import SAMPLE_RATE
@@ -27,6 +26,7 @@ from benchmark.problem import Prediction, Problem
 from benchmark.results.episode_log import CostRow, EpisodeRow
 from benchmark.results.episode_tables import Block
 from benchmark.running.episodes import Episode
+from benchmark.running.flops import counted
 from benchmark.running.meter import Meter
 from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
@@ -146,13 +146,13 @@ class Evaluator:
         for step in (0, 1):
             if step and self.algorithm.max_steps == 0:
                 return counts[0], counts[0]
-            with FlopCounterMode(display=False) as counter:
+            with counted() as count:
                 try:
                     for _ in self._adapt(support, [step]):
                         pass
                 except AdaptationFailed:
                     pass
-            counts.append(counter.get_total_flops())
+            counts.append(count.total)
         return counts[0], counts[1]
 
     def _score(

@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
 from benchmark.audio import SAMPLE_RATE
+from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
@@ -27,6 +28,7 @@ from benchmark.running import loggers as run_logs
 from benchmark.running import vocoding
 from benchmark.running.episodes import Manifest, TaskSampler, check_tasks, first
 from benchmark.running.evaluation import Evaluator, evaluate
+from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
 from benchmark.running.preparation import metrics_folder, open_corpus, open_manifest
@@ -231,7 +233,8 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
 
     Raises:
         UsageError: the algorithm does, given a fresh backbone; or training tasks are larger than training speakers.
-        BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights.
+        BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights; or the operations of one of the
+            backbone's layers can't be counted.
     """
     for chosen in settings.metrics:
         registry.load("metric", chosen.name, plugins)(chosen.config).require()
@@ -242,6 +245,9 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
         raise UsageError(reason)
     if plugin.trains:
         check_tasks(corpus, settings.meta)
+    speaker = corpus.speakers("train")[0]
+    batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
+    refuse_uncounted(backbone, lambda: backbone.loss(batch))
 
 
 def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
