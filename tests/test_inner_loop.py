@@ -9,7 +9,7 @@ import torch
 
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning.inner_loop import descend, select
-from benchmark.plugins.conformance import tiny_backbone, tiny_batch
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 
 
 def test_descend_equals_torch_training_and_leaves_the_model_alone() -> None:

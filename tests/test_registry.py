@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from benchmark.metric import Metric, Sample
+from benchmark.metric import Column, Metric, Sample
 
 
 class Loudness(Metric):
@@ -29,9 +29,8 @@ class Loudness(Metric):
     """
 
     version = "3"
-    columns = ("loudness",)
-    higher_is_better = {"loudness": True}
-    mode = "free"
+    columns = {"loudness": Column(unit="", meaning="how loud it is", higher_is_better=True, low=0.0)}
+    needs = ("speech",)
 
     @dataclass(frozen=True)
     class Config:
@@ -90,7 +89,7 @@ def test_a_plugin_file_is_found_described_and_loaded(tmp_path: Path) -> None:
         ("bands", "list[int]", "list()", "none yet."),
         ("floor", "int | None", "None", "Least value."),
     ]
-    assert found.facts["version"] == "3" and found.facts["columns"] == ("loudness",)
+    assert found.facts["version"] == "3" and found.facts["columns"]["loudness"]["meaning"] == "how loud it is"
     assert registry.load("metric", "loud_ness", [path]).__name__ == "Loudness"
     assert "loud_ness" not in registry.find("vocoder", [path])
 
@@ -121,6 +120,8 @@ def test_objects_of_a_plugin_file_can_be_unpickled_in_a_fresh_process(tmp_path: 
         ("from benchmark.dataset import Dataset as D\nclass A(D): ...", "dataset"),
         ("import benchmark.vocoder\nclass A(benchmark.vocoder.Vocoder): ...", "vocoder"),
         ("import benchmark.backbone as b\nclass A(b.Backbone): ...", "backbone"),
+        ("from benchmark.backbone import SynthesisBackbone\nclass A(SynthesisBackbone): ...", "backbone"),
+        ("from benchmark.backbone import RecognitionBackbone as Base\nclass B(Base): ...\nclass A(B): ...", "backbone"),
         ("from benchmark.algorithms.reptile import Reptile\nclass A(Reptile): ...", "algorithm"),
         ("from benchmark.algorithms import reptile\nclass A(reptile.Reptile): ...", "algorithm"),
         ("from benchmark.metric import Metric\nclass Mixin: ...\nclass B(Mixin, Metric): ...\nclass A(B): ...", "metric"),

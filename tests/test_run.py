@@ -173,7 +173,7 @@ def test_an_algorithm_that_embeds_speech_has_its_embedding_space_measured(cache:
 
 CHEAT = '''
 """Conditions on the encoder that also ranks."""
-from benchmark.algorithm import AdaptedVoice, Algorithm
+from benchmark.algorithm import AdaptedModel, Algorithm
 
 class Cheat(Algorithm):
     """Cheats."""
@@ -181,7 +181,7 @@ class Cheat(Algorithm):
     conditions_on = "ge2e"
     def adapt(self, support, steps):
         for step in steps:
-            yield step, AdaptedVoice(self.backbone)
+            yield step, AdaptedModel(self.backbone)
     def adapted_parameters(self):
         return {}
 

@@ -121,8 +121,9 @@ def retimed(batch: Batch, durations: Tensor, kept: Tensor) -> Batch:
     def compact(values: Tensor) -> Tensor:
         return pad_sequence([values[row, keep] for row, keep in enumerate(kept)], batch_first=True)
 
-    return Batch(
+    return replace(
+        batch,
         tokens=compact(batch.tokens), token_lengths=kept.sum(1), durations=compact(durations),
         mels=pad_sequence(mels, batch_first=True), mel_lengths=torch.tensor([len(mel) for mel in mels], device=durations.device),
-        pitch=compact(batch.pitch), energy=compact(batch.energy), speakers=batch.speakers,
+        pitch=compact(batch.pitch), energy=compact(batch.energy),
     )  # fmt: skip

@@ -239,8 +239,8 @@ def from_file(path: str | Path) -> PluginInfo:
     if name is None:
         raise UsageError(f"Plugin file {path} does not end in 'PLUGIN = YourClass'.")
     for origin in source.origins(text, name):
-        for kind, (module, base, package) in KINDS.items():
-            if origin == f"{module}.{base}" or origin.startswith(f"{package}."):
+        for kind, (module, _, package) in KINDS.items():
+            if origin.startswith((f"{module}.", f"{package}.")):
                 return PluginInfo(normalise(file.stem), kind, _module_name(file), "PLUGIN", file, "file")
     bases = ", ".join(f"{kind.module}.{kind.base}" for kind in KINDS.values())
     raise UsageError(f"Plugin file {path}: {name} must be a class in it that derives from one of {bases}.")

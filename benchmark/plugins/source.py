@@ -149,7 +149,11 @@ def class_fields(source: Source, dotted: str) -> list[ConfigField]:
 
 
 def facts(source: Source, dotted: str) -> dict[str, Any]:
-    """Literal class attributes ("version", "columns", a dataset's card), inherited ones included."""
+    """Literal class attributes, inherited ones included.
+
+    ``version = "1"`` is {"version": "1"}; ``columns = {"mcd": Column(unit="dB")}`` is {"columns": {"mcd": {"unit": "dB"}}};
+    ``card = DatasetCard(title="VCTK")`` is {"card.title": "VCTK"}. What is no literal is given as its source text.
+    """
     result: dict[str, Any] = {}
     for _, node in reversed(list(lineage(source, dotted))):
         for statement in node.body:
@@ -208,6 +212,12 @@ def _dotted(node: ast.expr | None) -> str | None:
 
 
 def _literal(node: ast.expr) -> Any:
+    """A literal's value; a call with keywords alone, inside a dict, as a dict of them."""
+    if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
+        keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        return dict(zip(keys, map(_literal, node.values), strict=True))
+    if isinstance(node, ast.Call) and node.keywords and not node.args and all(word.arg for word in node.keywords):
+        return {word.arg: _literal(word.value) for word in node.keywords}
     try:
         return ast.literal_eval(node)
     except ValueError:

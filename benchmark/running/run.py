@@ -57,6 +57,7 @@ class Places:
         workers: processes.
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
+        engine: where evaluation jobs are done, "local" or "ray" (:mod:`benchmark.running.engines`).
         hardware: what is computed on. Its device's type and precision do change numbers, and are part of the run's identity.
     """
 
@@ -66,6 +67,7 @@ class Places:
     workers: int
     plugins: tuple[Path, ...] = ()
     logs: tuple[str, ...] = ()
+    engine: str = "local"
     hardware: Hardware = field(default_factory=Hardware)
 
 
@@ -135,7 +137,7 @@ def _stages(
     todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
-        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder), len(jobs) - len(todo) + 1):
+        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder, places.engine), len(jobs) - len(todo) + 1):
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
@@ -165,10 +167,11 @@ def trained(
         return algorithm, {"steps": 0, "flops": 0.0, "seconds": 0.0, "budget_flops": 0.0}
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
-    with progress(f"Training {settings.algo.name}", 1.0) as show:
+    path = training or folder / "checkpoints" / "training.ckpt"
+    lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run that trains {settings.algo.name} alike.")
+    with lock, progress(f"Training {settings.algo.name}", 1.0) as show:
         spent = train(
-            algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed,
-            training or folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
+            algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed, path, lambda fraction, _: show(fraction),
             loggers=loggers, hardware=places.hardware,
         )  # fmt: skip
     checkpoint.save(kept, algorithm.state_dict())
@@ -268,17 +271,10 @@ def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
 
 
 def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
-    """The settings with metrics that fit: the problem's own if none is named; and a sentence about those left out, or "".
+    """The settings with those of their metrics that fit, and a sentence about those left out, or "".
 
     Raises:
         UsageError: nothing is left to score with.
     """
-    chosen = settings.metrics
-    if not chosen:
-        there = registry.find("metric", plugins)
-        names = [name for name in fit.problem_of(settings.backbone.name, plugins).metrics if name in there]
-        chosen = tuple(config.Plugin(name, registry.load("metric", name, plugins).Config()) for name in names)
-    kept, left = fit.fitting_metrics([each.name for each in chosen], settings.backbone.name, plugins)
-    if not kept:
-        raise UsageError("There is no metric to score with; name some with --metrics.")
-    return replace(settings, metrics=tuple(each for each in chosen if each.name in kept)), left
+    kept, left = fit.fitting_metrics([each.name for each in settings.metrics], settings.backbone.name, plugins)
+    return replace(settings, metrics=tuple(each for each in settings.metrics if each.name in kept)), left

@@ -34,7 +34,7 @@ from typing import Any, TypeVar, cast
 
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
-from benchmark.settings.reader import Plugin, Reader
+from benchmark.settings.reader import DefaultNames, Plugin, Reader
 
 __all__ = ["Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_yaml", "said", "to_dict", "to_yaml"]
 
@@ -49,8 +49,15 @@ def plugin(kind: str, default: str | None = None) -> Any:
     return field(default=Plugin(default), metadata={"kind": kind, "default": (default,)})
 
 
-def plugins(kind: str, default: Sequence[str]) -> Any:
-    """A settings field that chooses any number of plugins, in the order given."""
+def plugins(kind: str, default: Sequence[str] | DefaultNames) -> Any:
+    """A settings field that chooses any number of plugins, in the order given.
+
+    Args:
+        kind: of plugin.
+        default: names, or a function that gives them: of what the other fields chose, by field, and of the plugin files.
+    """
+    if callable(default):
+        return field(default=(), metadata={"kind": kind, "default_names": default, "many": True})
     metadata = {"kind": kind, "default": tuple(default), "many": True}
     return field(default=tuple(Plugin(name) for name in default), metadata=metadata)
 

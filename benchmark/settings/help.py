@@ -31,8 +31,8 @@ def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registr
             continue
         kind, default = each.metadata["kind"], ",".join(each.metadata.get("default", ()))
         found = registry.find(kind, plugins)
-        lines += _entry(each.name, kind, default or None, ", ".join(found))
         many = bool(each.metadata.get("many"))
+        lines += _entry(each.name, kind, default or ("those of the problem" if many else None), ", ".join(found))
         chosen = _chosen(each.name, arguments) or ("" if many else default)
         for name in map(registry.normalise, chosen.split(",") if many else [chosen]):
             if name not in found:

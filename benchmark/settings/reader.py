@@ -21,6 +21,9 @@ if typing.TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
 
 
+DefaultNames = Callable[[Mapping[str, Sequence[str]], registry.Plugins], Sequence[str]]
+
+
 @dataclass(frozen=True)
 class Plugin:
     """A chosen plugin: its name and an instance of its ``Config``."""
@@ -35,6 +38,7 @@ class Choice:
     def __init__(self, each: dataclasses.Field[Any]) -> None:
         self.key, self.kind, self.many = each.name, each.metadata["kind"], bool(each.metadata.get("many"))
         self.names: list[str] = list(each.metadata.get("default", ()))
+        self.default_names: DefaultNames | None = each.metadata.get("default_names")
         self.types: dict[str, Any] = {}
 
     def choose(self, value: Any, where: str) -> dict[str, Any]:
@@ -95,6 +99,9 @@ class Reader:
         for key, value in pairs:
             if key in self.choices:
                 self.choices[key].choose(value, "")
+        for choice in self.choices.values():
+            if choice.default_names and not choice.names:
+                choice.names = list(choice.default_names({key: other.names for key, other in self.choices.items()}, self.found))
         found = {key: choice.find(self.found) for key, choice in self.choices.items()}
         for key, choice in self.choices.items():
             choice.load(found[key])

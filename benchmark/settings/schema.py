@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from benchmark.dataset import SPLITS
+from benchmark.plugins import fit, registry
 from benchmark.settings.config import Plugin, plugin, plugins
 
 MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
@@ -16,6 +18,11 @@ def _at_least(least: float, **values: float) -> None:
     for name, value in values.items():
         if value < least:
             raise ValueError(f"{name} must be at least {least}, not {value}")
+
+
+def _metrics(chosen: Mapping[str, Sequence[str]], found: registry.Plugins) -> Sequence[str]:
+    """Those of the problem that the chosen backbone solves."""
+    return fit.own_metrics(*chosen["backbone"], found)
 
 
 @dataclass(frozen=True)
@@ -146,7 +153,7 @@ class RunSettings:
     dataset: Plugin = plugin("dataset")
     backbone: Plugin = plugin("backbone", "fastspeech2")
     vocoder: Plugin = plugin("vocoder", "griffin_lim")
-    metrics: tuple[Plugin, ...] = plugins("metric", ())
+    metrics: tuple[Plugin, ...] = plugins("metric", _metrics)
     task: Literal["speaker", "language", "style"] = "speaker"
     preset: str = "small"
     shots: tuple[int, ...] = (5, 10)
