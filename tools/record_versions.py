@@ -36,7 +36,8 @@ VERSIONED = {
 """The files inside benchmark/ of each version; plugins, and what they are made of, count by digests."""
 NUMBERLESS = (
     "__init__.py", "__main__.py", "cli.py", "errors.py", "inner_loop.py",
-    "running/__init__.py", "running/identity.py", "running/loggers.py", "running/resume.py", "running/say.py", "running/tuning.py",
+    "running/__init__.py", "running/identity.py", "running/loggers.py", "running/resume.py", "running/say.py",
+    "running/engines.py", "running/sweeps.py", "running/trials.py", "running/tuning.py",
 )  # fmt: skip
 """Files beside them that can't move a number of a run."""
 
