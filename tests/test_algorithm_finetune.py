@@ -142,18 +142,18 @@ def test_adapted_normalisation_is_the_supports_own() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"groups": ()}, "groups must name"),
+        ({"groups": ()}, "groups must hold at least 1 value"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0, not -1"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
-        ({"momentum": 1.0}, "momentum must be from 0 to below 1"),
-        ({"optimizer": "lion"}, "optimizer must be adam, adamw or sgd, not lion"),
+        ({"momentum": 1.0}, "momentum must be below 1, not 1"),
+        ({"optimizer": "lion"}, "optimizer must be one of adam, adamw, sgd, not lion"),
         ({"unfreeze_every": -1}, "unfreeze_every must be at least 0"),
         ({"lora_rank": -1}, "lora_rank must be at least 0"),
         ({"lora_alpha": 0.0}, "lora_alpha must be above 0"),
         ({"early_stopping": -5}, "early_stopping must be at least 0"),
-        ({"normalisation": "off"}, "normalisation must be frozen or adapted, not off"),
-        ({"augmentation": ("reverb",)}, "augmentation must be of speed, pitch, gain, noise, mask, not reverb"),
+        ({"normalisation": "off"}, "normalisation must be one of frozen, adapted, not off"),
+        ({"augmentation": ("reverb",)}, "augmentation must be a list, each of it one of speed, pitch, gain, noise, mask, not reverb"),
     ],
 )
 def test_bad_values_are_refused(options: dict[str, Any], sentence: str) -> None:
@@ -179,7 +179,7 @@ def test_what_the_backbone_lacks_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--algo.optimizer", "lion"], "algo.optimizer must be adam, adamw or sgd, not lion"),
+        (["--algo.optimizer", "lion"], "algo.optimizer must be one of adam, adamw, sgd, not lion"),
         (["--algo.learning_rate", "-1"], "algo.learning_rate must be above 0"),
         (["--shots", "0"], "shots must be at least 1"),
         (["--steps", "-5"], "steps must be at least 0"),

@@ -169,7 +169,7 @@ def test_without_speechbrain_there_is_one_sentence(monkeypatch: pytest.MonkeyPat
         ("metric", {"fine_tune_rate": 0.0}, "fine_tune_rate must be above 0"),
         ("style", {"width": 9}, "width must be a multiple of heads"),
         ("style", {"heads": 0}, "heads must be at least 1"),
-        ("style", {"dropout": 1.0}, "dropout must be from 0"),
+        ("style", {"dropout": 1.0}, "dropout must be below 1, not 1"),
     ],
 )
 def test_bad_configuration_is_refused(name: str, options: dict[str, object], sentence: str) -> None:

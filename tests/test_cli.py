@@ -75,7 +75,7 @@ def test_list_shows_plugins_and_a_broken_one_with_what_is_wrong(
 def test_describe_shows_options_and_facts(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["describe", "reptile"]) == 0
     text = capsys.readouterr().out
-    assert "--algo.inner_lr (float, default" in text and "algorithms/reptile.py" in text
+    assert "--algo.inner_lr (PositiveFloat, default" in text and "algorithms/reptile.py" in text
     assert cli.main(["describe", "mcd", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["facts"]["columns"]) == ["mcd"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.errors import CannotScore, UsageError
+from benchmark.errors import CannotScore
 from benchmark.metric import MetricContext
 from benchmark.metrics.per import PER, example_of
 from benchmark.scoring import recogniser
@@ -122,5 +122,5 @@ def test_unusable_audio_gets_no_number(what: str, metric: PER) -> None:
 
 
 def test_bad_configuration_is_refused() -> None:
-    with pytest.raises(UsageError, match="epochs"):
+    with pytest.raises(ValueError, match="epochs must be at least 1"):
         PER.Config(epochs=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmark.data.corpus import Corpus
-from benchmark.errors import BenchmarkError, CannotScore, UsageError
+from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import MetricContext
 from benchmark.metrics import speaker_similarity
 from benchmark.metrics.speaker_similarity import SpeakerSimilarity, embed
@@ -166,7 +166,7 @@ def test_one_speaker_alone_is_refused(tmp_path: Path) -> None:
 
 
 def test_bad_configuration_is_refused() -> None:
-    with pytest.raises(UsageError, match="encoder"):
+    with pytest.raises(ValueError, match="encoder must be one of ge2e"):
         SpeakerSimilarity.Config(encoder="none")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="utterances"):
+    with pytest.raises(ValueError, match="utterances must be at least 2"):
         SpeakerSimilarity.Config(utterances=1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from itertools import product
+from pathlib import Path
 
 from benchmark.commands import run as single
 from benchmark.errors import UsageError

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Literal, get_args
 
 import librosa
 import numpy as np
@@ -34,7 +35,8 @@ from benchmark.backbone import BackboneSpec
 from benchmark.batch import Batch
 from benchmark.mel import LOG_FLOOR, MelSpec
 
-AUGMENTATIONS = ("speed", "pitch", "gain", "noise", "mask")
+Augmentation = Literal["speed", "pitch", "gain", "noise", "mask"]
+AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 SPEED = 0.1
 """Largest relative change of duration."""
 PITCH = math.log(2) / 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,7 +16,14 @@ from benchmark.errors import BenchmarkError
 
 @dataclass(frozen=True)
 class ConfigField:
-    """A field of a plugin's ``Config``; ``default`` is source text, None where a value must be given."""
+    """A field of a plugin's ``Config``.
+
+    Attributes:
+        name: of the field.
+        type: source text, limits written with ``Annotated`` left out.
+        default: source text, None where a value must be given.
+        doc: its meaning.
+    """
 
     name: str
     type: str
@@ -224,6 +232,16 @@ def _literal(node: ast.expr) -> Any:
         return ast.unparse(node)
 
 
+class _WithoutLimits(ast.NodeTransformer):
+    """``Annotated[int, Ge(2)]`` is ``int``."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self.generic_visit(node)
+        if (_dotted(node.value) or "").rpartition(".")[2] == "Annotated" and isinstance(node.slice, ast.Tuple):
+            return node.slice.elts[0]
+        return node
+
+
 def _own_fields(config: ast.ClassDef) -> Iterator[ConfigField]:
     """Annotated attributes; each field's text is the string below it, else its line under ``Attributes:``."""
     from docstring_parser import parse
@@ -232,7 +250,7 @@ def _own_fields(config: ast.ClassDef) -> Iterator[ConfigField]:
     for index, node in enumerate(config.body):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
-        kind = ast.unparse(node.annotation)
+        kind = ast.unparse(_WithoutLimits().visit(copy.deepcopy(node.annotation)))
         if "ClassVar" in kind:
             continue
         doc, default = described.get(node.target.id, ""), node.value

@@ -26,7 +26,7 @@ from benchmark.results.result import RunIdentity, read_result
 
 KINDS = ("wandb", "tensorboard", "csv")
 PROJECT = "few-shot-tts-benchmark"
-STAGES = ("pretraining", "training", "adaptation")
+STAGES = ("pretraining", "training", "vocoder", "adaptation")
 """Each has its own steps to be drawn over."""
 SPEAKERS = 3
 """Whose speech is logged."""

@@ -17,8 +17,8 @@ whose own ``Config`` fields then join the tree:
 
 In YAML that is ``algo: reptile`` or ``algo: {name: reptile, inner_lr: 0.01}``, ``metrics: [mcd, pesq]`` or
 ``metrics: {mcd: {}, per: {epochs: 3}}``. Choosing another plugin drops the options given for the one before. A value
-out of range is a ``ValueError`` from ``__post_init__`` whose message starts with the field's name ("inner_lr must be
-above 0, not -1").
+out of range is a ``ValueError`` whose message starts with the field's name ("inner_lr must be above 0, not -1"), from
+:class:`benchmark.settings.ranges.Checked` or the dataclass's own ``__post_init__``.
 
 jsonargparse reads and checks the values; what is done here is to find what it needs and to say errors in one sentence.
 """

@@ -72,7 +72,7 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
         path.parent.mkdir(parents=True, exist_ok=True)
         # Several algorithms may be tuned at once.
         with FileLock(path.with_name(f".{path.name}.lock")):
-            sections = {**_read(path), settings.algo.name: dict(section)}
+            sections = {**_read(path), settings.algo.name: {**section, "backbone": settings.backbone.name}}
             write_text(path, HEADER + yaml.safe_dump(dict(sorted(sections.items())), sort_keys=False, allow_unicode=True))
     except OSError as error:
         raise BenchmarkError(f"Could not write {path}: {error.strerror or error}; make its folder writable and run tune again.") from error
@@ -81,7 +81,9 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
 
 
 def _section(settings: RunSettings, plugins: registry.Plugins) -> dict[str, Any]:
-    return _read(tuned_file(settings, plugins)).get(settings.algo.name, {})
+    """The algorithm's section; empty where it was tuned on another backbone, of other groups and rates."""
+    section = _read(tuned_file(settings, plugins)).get(settings.algo.name, {})
+    return section if section.get("backbone", RunSettings.backbone.name) == settings.backbone.name else {}
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ import torch
 from benchmark.algorithm import Adapted, Algorithm, Oracle
 from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch, sound_only
-from benchmark.errors import AdaptationFailed
+from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.requirement import Requirement, require
@@ -125,7 +125,7 @@ def requirements(plugin: type[Algorithm], config: Any) -> Iterator[Requirement]:
     fitting = [
         (name, backbone)
         for name in registry.find("backbone")
-        if not _lacking(plugin, backbone := registry.load("backbone", name))
+        if not _lacking(plugin, backbone := registry.load("backbone", name)) and not _refuses(plugin, config, backbone)
     ]
     yield Requirement("fits a backbone", lambda: require(fitting, "no backbone has what it needs"), vital=True)
     for name, backbone in fitting:
@@ -140,6 +140,17 @@ def _known_needs(plugin: type[Algorithm]) -> None:
 
 def _lacking(plugin: type[Algorithm], backbone: type[Backbone]) -> set[str]:
     return set(plugin.needs) - {"mels", "transcripts", backbone.problem, *backbone.supports}
+
+
+def _refuses(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> bool:
+    """Whether it says that it can't work on a backbone: that lacks a group of parameters it adapts."""
+    try:
+        plugin(tiny_backbone(backbone), config)
+    except UsageError:
+        return True
+    except Exception:  # the first requirement says what is wrong
+        return False
+    return False
 
 
 def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Iterator[Requirement]:

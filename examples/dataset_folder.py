@@ -1,0 +1,82 @@
+"""A dataset from a folder of recordings: a folder for each speaker, a transcript beside each recording.
+
+The built-in dataset ``folder`` reads more layouts; this is the shortest that a dataset can be.
+
+    DIR/anna/hello.wav      DIR/anna/hello.txt
+    DIR/ben/morning.wav     DIR/ben/morning.txt
+
+    python -m benchmark check examples/dataset_folder.py
+    python -m benchmark prepare --plugin examples/dataset_folder.py --dataset dataset_folder --data-root DIR
+    python -m benchmark run --plugin examples/dataset_folder.py --dataset dataset_folder --data-root DIR --algo reptile --preset smoke
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmark.dataset import Dataset, DatasetCard, Utterance
+
+
+class DatasetFolder(Dataset):
+    """Recordings of one's own. Validation and test speakers are drawn by a seed; no speaker is in two splits."""
+
+    card = DatasetCard(
+        title="folder of recordings",
+        version="1",
+        licence="the recordings' own",
+        language="en-us",
+        sample_rate=16_000,
+        citation="none",
+        how_to_get="Record at least three speakers, 15 sentences each.",
+        layout="SPEAKER/NAME.wav and SPEAKER/NAME.txt, of at least three speakers",
+    )
+
+    @dataclass(frozen=True)
+    class Config:
+        """How speakers are split, and what they speak.
+
+        Attributes:
+            held_out: share of the speakers that validate, and that test, above 0 and at most 0.4.
+            seed: of the draw.
+            language: espeak-ng voice that turns the transcripts into phonemes.
+        """
+
+        held_out: float = 0.2
+        seed: int = 0
+        language: str = "en-us"
+
+        def __post_init__(self) -> None:
+            if not 0 < self.held_out <= 0.4:
+                raise ValueError(f"held_out must be above 0 and at most 0.4, not {self.held_out}")
+
+    def __init__(self, root: Path | None, config: Any = None) -> None:
+        super().__init__(root, config)
+        assert root is not None
+        self._folder = root
+        speakers = sorted({path.parent.name for path in root.glob("*/*.wav")})
+        if len(speakers) < 3:
+            raise self.wrong_root()
+        drawn = [speakers[i] for i in np.random.default_rng(self.config.seed).permutation(len(speakers))]
+        some = max(1, round(self.config.held_out * len(speakers)))
+        self._splits = {"validation": drawn[:some], "test": drawn[some : 2 * some], "train": drawn[2 * some :]}
+
+    def speakers(self, split: str) -> Sequence[str]:
+        """See :meth:`Dataset.speakers`."""
+        return sorted(self._splits[split])
+
+    def utterances(self, speaker: str) -> Sequence[Utterance]:
+        """See :meth:`Dataset.utterances`."""
+        return [self._utterance(speaker, path) for path in sorted((self._folder / speaker).glob("*.wav"))]
+
+    def _utterance(self, speaker: str, audio: Path) -> Utterance:
+        transcript = audio.with_suffix(".txt")
+        text = transcript.read_text(encoding="utf-8", errors="replace").strip() if transcript.is_file() else ""
+        return Utterance(f"{speaker}_{audio.stem}", speaker, text, audio, self.config.language)
+
+
+PLUGIN = DatasetFolder

@@ -1,0 +1,93 @@
+"""A vocoder that trains: once for each corpus and seed, on training speakers alone; every run after finds it in the cache.
+
+    python -m benchmark check examples/trained_vocoder.py
+    python -m benchmark run --plugin examples/trained_vocoder.py --vocoder trained_vocoder --algo copy_synthesis \\
+        --dataset espeak --preset smoke
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.errors import PredictionFailed
+from benchmark.vocoder import Segments, Vocoder
+
+RESOLUTIONS = (512, 1024, 2048)
+"""Samples in a window of the spectrograms that are compared."""
+
+
+class TrainedVocoder(Vocoder):
+    """Three convolutions from the mel to magnitude and phase of a short-time Fourier transform, which is then inverted.
+
+    After Siuzdak, "Vocos" (ICLR 2024), much smaller and without discriminators: the loss compares spectrograms of several
+    resolutions (Yamamoto, Song & Kim, "Parallel WaveGAN", ICASSP 2020, section 2.2).
+    """
+
+    trains = True
+    window: Tensor
+
+    @dataclass(frozen=True)
+    class Config:
+        """Size of the model.
+
+        Attributes:
+            hidden: width of the convolutions.
+        """
+
+        hidden: int = 256
+
+        def __post_init__(self) -> None:
+            if self.hidden < 1:
+                raise ValueError(f"hidden must be at least 1, not {self.hidden}")
+
+    @classmethod
+    def tiny(cls) -> TrainedVocoder.Config:
+        """See :meth:`Vocoder.tiny`."""
+        return cls.Config(hidden=8)
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        width, bins = self.config.hidden, self.mel.n_fft // 2 + 1
+        self.layers = nn.Sequential(
+            nn.Conv1d(self.mel.n_mels, width, 7, padding=3), nn.GELU(), nn.Conv1d(width, width, 7, padding=3), nn.GELU(),
+            nn.Conv1d(width, 2 * bins, 7, padding=3),
+        )  # fmt: skip
+        self.register_buffer("window", torch.hann_window(self.mel.win_length))
+
+    def training_step(self, segments: Segments) -> dict[str, float]:
+        """See :meth:`Vocoder.training_step`: log-magnitude error and spectral convergence."""
+        made = self._wave(segments.mels)
+        log_error, convergence = made.new_zeros(()), made.new_zeros(())
+        for size in RESOLUTIONS:
+            ours, real = _magnitude(made, size), _magnitude(segments.audio, size)
+            log_error = log_error + F.l1_loss(ours.log(), real.log()) / len(RESOLUTIONS)
+            convergence = convergence + (ours - real).norm() / real.norm() / len(RESOLUTIONS)
+        loss = log_error + convergence
+        loss.backward()  # type: ignore[no-untyped-call]
+        return {"loss": float(loss.detach()), "log_error": float(log_error.detach()), "convergence": float(convergence.detach())}
+
+    def decode(self, mel: Tensor) -> Tensor:
+        """See :meth:`Vocoder.decode`."""
+        if len(mel) < 2:
+            raise PredictionFailed("the mel is shorter than two frames")
+        with torch.no_grad():
+            return self._wave(mel[None].to(self.window.device))[0]
+
+    def _wave(self, mels: Tensor) -> Tensor:
+        """(B, (F - 1) * hop_length) from (B, F, n_mels)."""
+        magnitude, phase = self.layers((mels.transpose(1, 2) + 5) / 3).chunk(2, dim=1)
+        spectrum = torch.polar(magnitude.clamp_max(5).exp(), phase)
+        return torch.istft(spectrum, self.mel.n_fft, self.mel.hop_length, self.mel.win_length, self.window)
+
+
+def _magnitude(audio: Tensor, size: int) -> Tensor:
+    window = torch.hann_window(size, device=audio.device)
+    return torch.stft(audio, size, size // 4, window=window, return_complex=True).abs().clamp_min(1e-4)
+
+
+PLUGIN = TrainedVocoder
