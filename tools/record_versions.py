@@ -24,8 +24,8 @@ COMMAND = "python -m tools.record_versions"
 VERSIONED = {
     "training": (
         "algorithm.py", "audio.py", "backbone.py", "batch.py", "mel.py", "parameters.py", "task.py", "utterance.py", "vocoder.py",
-        "learning/inner_loop.py", "running/episodes.py", "running/hardware.py", "running/pretraining.py", "running/run.py",
-        "running/training.py", "running/vocoding.py",
+        "learning/inner_loop.py", "running/episodes.py", "running/flops.py", "running/hardware.py", "running/pretraining.py",
+        "running/run.py", "running/training.py", "running/vocoding.py",
     ),
     "evaluation": (
         "metric.py", "problem.py", "problems/*.py", "running/episodes.py", "running/evaluation.py", "running/meter.py",
@@ -36,7 +36,8 @@ VERSIONED = {
 """The files inside benchmark/ of each version; plugins, and what they are made of, count by digests."""
 NUMBERLESS = (
     "__init__.py", "__main__.py", "cli.py", "errors.py", "inner_loop.py",
-    "running/__init__.py", "running/identity.py", "running/loggers.py", "running/resume.py", "running/say.py", "running/tuning.py",
+    "running/__init__.py", "running/identity.py", "running/loggers.py", "running/resume.py", "running/say.py",
+    "running/engines.py", "running/sweeps.py", "running/trials.py", "running/tuning.py",
 )  # fmt: skip
 """Files beside them that can't move a number of a run."""
 
