@@ -36,6 +36,8 @@ class Kind(NamedTuple):
 
 PLUMBING = ("benchmark", "benchmark.plumbing.checkpoint", "benchmark.errors", "benchmark.plumbing.files", "benchmark.plumbing.progress")
 """Modules that can't change a number, whatever is done to them."""
+FILE_MODULE = "benchmark_plugin_"
+"""What the import names of ``--plugin`` files begin with."""
 KINDS = {
     "algorithm": Kind("benchmark.algorithm", "Algorithm", "benchmark.algorithms"),
     "dataset": Kind("benchmark.dataset", "Dataset", "benchmark.datasets"),
@@ -236,6 +238,11 @@ def register(plugins: Plugins) -> None:
         load_info(info)
 
 
+def imported_files() -> list[str]:
+    """The ``--plugin`` files that this process has imported, for :func:`register` in another one."""
+    return [str(module.__file__) for name, module in list(sys.modules.items()) if name.startswith(FILE_MODULE)]
+
+
 def from_file(path: str | Path) -> PluginInfo:
     """The plugin in a ``--plugin`` file; its kind is that of the base class, read from source.
 
@@ -318,7 +325,7 @@ def _files(plugins: Plugins) -> list[PluginInfo]:
 @lru_cache(maxsize=64)
 def _module_name(file: Path) -> str:
     """An import name that is the same in every process."""
-    return f"benchmark_plugin_{normalise(file.stem)}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    return f"{FILE_MODULE}{normalise(file.stem)}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
 
 
 def _import(info: PluginInfo) -> Any:
