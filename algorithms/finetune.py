@@ -36,7 +36,7 @@ class FineTune(Algorithm):
 
     Gradual unfreezing follows Howard & Ruder, "Universal Language Model Fine-tuning" (ACL 2018), section 3.3, with
     groups for layers and steps for epochs. Early stopping evaluates the loss on one held-out support utterance and gives
-    at step k the parameters with the lowest one up to k; it goes on descending, for a later one may be lower still.
+    at step k the parameters with the lowest one up to k; it goes on descending, because a later one may be lower still.
     Dropout is off.
     """
 
@@ -62,7 +62,7 @@ class FineTune(Algorithm):
             unfreeze_every: steps between one group's unfreezing and the next one's, output side first; 0: all at once.
             lora_rank: rank of the adapters in the groups' linear layers, the only thing then adapted; 0: no adapters.
             lora_alpha: scale of the adapters: weight + lora_alpha / lora_rank * B A; above 0.
-            augmentation: of the support set, anew at each step: any of speed, pitch, gain, noise, mask
+            augmentation: of the support set, drawn again at each step: any of speed, pitch, gain, noise, mask
                 (:mod:`benchmark.learning.augmentation`).
             early_stopping: evaluate the held-out utterance every so many steps; 0: none is held out. Needs 3 shots.
             normalisation: "frozen", or "adapted": the mean and deviation of each mel band, which the backbone's output is

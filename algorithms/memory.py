@@ -69,7 +69,7 @@ class SlotMemory(Cell):
         M(i)  <- M(i) * (1 - w_old(i) e) + w_old(i) * e * [k; v]       what is known is updated
         u     <- usage_decay * u + w_read + w_old + w_new
 
-    f and e are learned functions of [k; v]. Santoro's g is one learned number and its w_read the step before's, for there
+    f and e are learned functions of [k; v]. Santoro's g is one learned number and its w_read the step before's: there
     a value arrives a step after its key. Here both arrive together, and g asks whether the key is known: phones come
     back all the time, and each should have one slot.
 

@@ -89,7 +89,7 @@ class MetricLearning(SpeakerConditioned):
         self.needs = ("mels", "speaker_vector", *(("transcripts",) if self.names else ()))
         self.encoder = SpeakerEncoder(c.encoder, backbone.spec.mel.n_mels, c.embedding_dim)
         self.project = nn.Linear(c.embedding_dim, backbone.speaker_dim)
-        # GE2E's w, from the paper's 10; kept as a logarithm, for it must stay above 0.
+        # GE2E's w, from the paper's 10; kept as a logarithm, so that it stays above 0.
         self.log_w = nn.Parameter(torch.tensor(10.0).log())
 
     def new_modules(self) -> Sequence[nn.Module]:

@@ -12,7 +12,7 @@ from benchmark.batch import Batch
 
 
 class WrongSpeaker(Algorithm):
-    """The shared pretraining alone, with one training speaker's vector, drawn anew for each episode."""
+    """The shared pretraining alone, with one training speaker's vector, drawn for each episode."""
 
     backbone: SynthesisBackbone
     trains = False

@@ -6,6 +6,7 @@ are the harness's work (:mod:`benchmark.data.prepare`), and so is sampling, so t
 
 from __future__ import annotations
 
+import codecs
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import numpy.typing as npt
 from benchmark.errors import BenchmarkError, UsageError
 
 SPLITS = ("train", "validation", "test")
+NOT_TEXT = "not UTF-8 text"
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Utterance:
         language: the espeak-ng voice that turns the text into phonemes ("de"); "" for the card's.
         style: how it is spoken ("whisper", "happy"); "" where the dataset does not say.
         labels: whatever else is known of it ("room": "office").
+        unusable: why it can't be used, where the dataset knows ("not UTF-8 text"); it is then skipped, counted under that reason.
     """
 
     id: str
@@ -68,6 +71,7 @@ class Utterance:
     language: str = ""
     style: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    unusable: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,12 +138,11 @@ class Dataset(ABC):
         Raises:
             OSError, soundfile.LibsndfileError: it can't be decoded (skipped and counted).
         """
-        import soundfile
+        from benchmark.plumbing.sound_files import read
 
         if utterance.audio is None:
             raise NotImplementedError(f"{type(self).__name__} must override load(): its utterances have no audio file")
-        samples, rate = soundfile.read(utterance.audio, dtype="float32")
-        return samples, int(rate)
+        return read(utterance.audio)
 
     def alignment(self, utterance: Utterance) -> list[list[Segment]] | None:
         """Exact phone boundaries, word by word, if the dataset knows them; the phones then come from here."""
@@ -151,16 +154,32 @@ class Dataset(ABC):
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file that belongs to a corpus.
+    """The lines of a UTF-8 text file that belongs to a corpus, whatever ends them; a byte order mark is no part of them.
 
     Raises:
         OSError: it can't be read.
         BenchmarkError: it is in another encoding; the sentence names the line.
     """
     lines = []
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(), 1):
         try:
             lines.append(line.decode("utf-8"))
         except UnicodeDecodeError as error:
             raise BenchmarkError(f"{path}, line {number}, is not UTF-8 text ({error.reason}); save the file as UTF-8.") from error
     return lines
+
+
+def read_transcript(path: Path) -> tuple[str, str]:
+    """The text in a file beside a recording, its white space folded, and why it can't be used; one of the two is "".
+
+    A missing file is a missing transcript: both are "".
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return "", "" if isinstance(error, FileNotFoundError) else "transcript can't be read"
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return "", NOT_TEXT
+    return ("", NOT_TEXT) if "\0" in text else (" ".join(text.split()), "")

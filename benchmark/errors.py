@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class BenchmarkError(Exception):
     """Something failed; the message says in one sentence what is wrong, where, and what to do (exit 1)."""
@@ -20,7 +22,16 @@ class TrainingDiverged(BenchmarkError):
 
 
 class CannotScore(Exception):
-    """A metric has no value for one sample; the message is the reason, which is recorded and counted."""
+    """A metric has no value for one sample; the message is the reason, which is recorded and counted.
+
+    Args:
+        reason: why.
+        values: of the columns that do have one.
+    """
+
+    def __init__(self, reason: str, values: Mapping[str, float] | None = None) -> None:
+        super().__init__(reason)
+        self.values = dict(values or {})
 
 
 class AdaptationFailed(Exception):

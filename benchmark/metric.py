@@ -111,7 +111,7 @@ class Metric(ABC):
     def ranks_with(self) -> str | None:
         """The pretrained speaker encoder that it judges by ("ge2e"), if any.
 
-        An algorithm that ``conditions_on`` the same one is refused, for it would be scored by what it was told.
+        An algorithm that ``conditions_on`` the same one is refused: it would be scored by what it was told.
         """
         return None
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.dataset import Dataset, DatasetCard, Utterance, read_lines
+from benchmark.dataset import Dataset, DatasetCard, Utterance, read_lines, read_transcript
 from benchmark.errors import BenchmarkError
 
 TEST = ("p225", "p234", "p238", "p245", "p248", "p261", "p294", "p302", "p326", "p335", "p347")
@@ -47,7 +47,7 @@ class VCTK(Dataset):
         audio, info = self._root / "wav48_silence_trimmed", self._root / "speaker-info.txt"
         if not (audio.is_dir() and (self._root / "txt").is_dir() and info.is_file()):
             raise self.wrong_root()
-        listed = {line.split()[0] for line in read_lines(info)[1:] if line.strip()}
+        listed = {line.split()[0] for line in read_lines(info) if line.strip()}  # the header's first word, ID, is nobody's
         # Earlier copies of speaker-info.txt write the speakers without the leading p.
         listed |= {f"p{name}" for name in listed}
         present = sorted(path.name for path in audio.iterdir() if path.is_dir())
@@ -69,8 +69,8 @@ class VCTK(Dataset):
         for audio in sorted((self._root / "wav48_silence_trimmed" / speaker).glob("*_mic1.flac")):
             name = audio.name.removesuffix("_mic1.flac")
             text = self._root / "txt" / speaker / f"{name}.txt"
-            content = text.read_text(encoding="utf-8", errors="replace").strip() if text.is_file() else ""
-            result.append(Utterance(name, speaker, content, audio))
+            content, unusable = read_transcript(text)
+            result.append(Utterance(name, speaker, content, audio, unusable=unusable))
         return result
 
     def download(self, root: Path) -> None:

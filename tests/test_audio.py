@@ -10,8 +10,10 @@ import pyloudnorm
 import pytest
 import soundfile
 
-from benchmark.audio import SAMPLE_RATE
-from benchmark.data.audio import LOUDNESS, Unusable, is_cut_short, speech_bounds, standardise
+from benchmark.audio import SAMPLE_RATE, from_int16
+from benchmark.data.audio import LOUDNESS, Unusable, speech_bounds, standardise
+from benchmark.plumbing.sound_files import is_cut_short
+from benchmark.scoring.ge2e import embed
 from tests.dataset_helpers import SENTENCES, speech
 
 Audio = npt.NDArray[np.float32]
@@ -138,3 +140,23 @@ def test_an_mp3_file_of_unknown_length_and_what_only_looks_like_one_are_let_thro
     assert len(soundfile.read(path)[0]) > SAMPLE_RATE and not is_cut_short(path)
     path.write_bytes(b"\xff\xf1" + bytes(500))
     assert not is_cut_short(path)
+
+
+def test_an_offset_changes_neither_length_nor_voice() -> None:
+    spoken = speech(SENTENCES[0], "f2", SAMPLE_RATE)
+    plain, _ = standardise(spoken, SAMPLE_RATE)
+    for offset in (0.02, -0.2):
+        moved, _ = standardise(spoken + np.float32(offset), SAMPLE_RATE)
+        assert abs(len(moved) - len(plain)) <= SAMPLE_RATE // 50
+        assert embed(from_int16(moved)) @ embed(from_int16(plain)) > 0.99
+
+
+@pytest.mark.parametrize("level", [0.0, 10 ** (-70 / 20)], ids=["digital silence", "-70 dB noise"])
+@pytest.mark.parametrize("seconds", [1, 20, 60])
+def test_long_silence_around_speech_is_trimmed(level: float, seconds: int) -> None:
+    spoken = speech(SENTENCES[0], "f2", SAMPLE_RATE)
+    plain, _ = standardise(spoken, SAMPLE_RATE)
+    noise = np.random.default_rng(0).normal(0, level, (2, seconds * SAMPLE_RATE)).astype(np.float32)
+    found, cut = standardise(np.concatenate([noise[0], spoken, noise[1]]), SAMPLE_RATE)
+    assert abs(len(found) - len(plain)) <= 0.1 * SAMPLE_RATE
+    assert abs(cut - seconds) < 0.3

@@ -7,7 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from benchmark.audio import Audio
 from benchmark.errors import CannotScore
+from benchmark.metric import Sample
 from benchmark.metrics.pesq import PESQ
 from tests.metric_helpers import sample, say, unusable_audio
 
@@ -61,3 +63,23 @@ def test_a_signal_without_an_utterance_says_so() -> None:
     burst[:400] = speech[8000:8400]
     with pytest.raises(CannotScore, match="PESQ gives no value: No utterances"):
         value(speech, burst)
+
+
+def bursts(count: int, pause: float = 0.25) -> Audio:
+    """So many bursts of noise of 0.3 s, each followed by near silence."""
+    generator = np.random.default_rng(0)
+    parts = [generator.normal(0, level, round(seconds * 16_000)) for _ in range(count) for level, seconds in ((0.1, 0.3), (1e-5, pause))]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def test_more_pauses_than_the_c_code_has_room_for_are_refused_before_it_runs() -> None:
+    """60 utterances end the process, 51 to 58 give numbers from overwritten memory."""
+    for count, pause in ((51, 0.25), (55, 0.25), (60, 0.25), (120, 0.21)):
+        speech = bursts(count, pause)
+        with pytest.raises(CannotScore, match="stretches of speech"):
+            PESQ().score(Sample(0.9 * speech, speech, (), "s", ()))
+
+
+def test_forty_bursts_and_long_steady_speech_still_score() -> None:
+    for speech in (bursts(40), np.tile(bursts(2, 0.1), 40)):
+        assert 1 <= PESQ().score(Sample(0.9 * speech, speech, (), "s", ()))["pesq"] <= 4.65

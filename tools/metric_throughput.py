@@ -70,7 +70,7 @@ def render(number: int, speakers: Mapping[str, tuple[str, ...]]) -> Pair:
     voice, other = (voices[(place + turn + shift) % len(voices)] for shift in (0, len(voices) // 2))
 
     def say(voice: VoiceSettings) -> tuple[Audio, tuple[tuple[str, ...], ...]]:
-        # Said again, for the shortest ones don't last so long.
+        # The shortest sentences don't last so long, so they are repeated.
         samples, rate, segments = speak(f"{sentences[place]} {sentences[place]}", voice)
         audio = soxr.resample(samples, rate, SAMPLE_RATE)[: round(SECONDS * SAMPLE_RATE)]
         audio = np.clip(audio * (LEVEL / np.sqrt(np.mean(np.square(audio)))), -1, 1).astype(np.float32)

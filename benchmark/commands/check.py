@@ -1,16 +1,19 @@
 """Check whether a plugin fits: the suite that the tests run over every built-in one.
 
-Takes a plugin's name, KIND/NAME, or a file. Exits with 1 if a requirement is not met.
+Takes a plugin's name, KIND/NAME, or a file. With --data-root, a dataset's data are read once too: hours, speakers, what can't be
+used and why, one voice under two ids. Exits with 1 if a requirement is not met, or a run could not use the data.
 """
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("target", metavar="NAME|FILE", help="a plugin's name, KIND/NAME, or path/to/plugin.py")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="of a dataset: read its data too")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,7 +29,30 @@ def run(args: argparse.Namespace) -> int:
         print(
             f"  {'ok   ' if outcome.problem is None else 'WRONG'}  {outcome.requirement}{f': {outcome.problem}' if outcome.problem else ''}"
         )
-    if note := fit.note(info, [*args.plugin, *([str(info.path)] if info.origin == "file" else [])]):
+    plugins = [*args.plugin, *([str(info.path)] if info.origin == "file" else [])]
+    if note := fit.note(info, plugins):
         print(f"  note   {note}")
     print(f"{failed} requirement(s) not met." if failed else "It fits.")
-    return 1 if failed else 0
+    if args.data_root is None:
+        return 1 if failed else 0
+    return 1 if _data(info.kind, info.name, args.data_root, plugins) or failed else 0
+
+
+def _data(kind: str, name: str, root: Path, plugins: list[str]) -> int:
+    """Print what a dataset's data hold; the number of problems."""
+    from benchmark.errors import UsageError
+
+    if kind != "dataset":
+        raise UsageError(f"--data-root is for datasets, and {name} is of kind {kind}; leave it out.")
+    from benchmark.data.survey import survey
+    from benchmark.plumbing.progress import progress
+    from benchmark.running.preparation import open_dataset
+    from benchmark.settings.schema import MAX_QUERIES, MAX_SHOTS
+
+    dataset = open_dataset(name, None, root, plugins)
+    print(f"{dataset.card.title}: {root}")
+    with progress("Reading", 1) as show:
+        found = survey(dataset, MAX_SHOTS + MAX_QUERIES + 1, show)
+    print("\n".join([*found.lines, *(f"  PROBLEM  {problem}" for problem in found.problems)]))
+    print("A run can't use it." if found.problems else "A run can use it.")
+    return len(found.problems)

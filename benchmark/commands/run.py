@@ -6,9 +6,15 @@ Stages that are done are not done again: the same command resumes where a stoppe
 from __future__ import annotations
 
 import argparse
+import os
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_places, positive
+from benchmark.commands._options import add_hardware, add_places, hardware_of, positive
+
+if TYPE_CHECKING:
+    from benchmark.running.hardware import Hardware
 
 
 def settings() -> type:
@@ -21,6 +27,7 @@ def settings() -> type:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that can't change a number."""
     add_places(parser)
+    add_hardware(parser)
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="a folder for each run goes here (default: runs)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="so many runs, with seeds counting up (default: 1)")
     parser.add_argument("--overwrite", choices=("never", "missing", "always"), default="missing",
@@ -35,6 +42,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run each seed, then show them together."""
+    hardware = hardware_of(args)
+    if hardware.rank:
+        # Another process of the same training says it all.
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            return _run(args, hardware)
+    return _run(args, hardware)
+
+
+def _run(args: argparse.Namespace, hardware: Hardware) -> int:
     from dataclasses import replace
 
     from benchmark.settings import config
@@ -56,17 +72,21 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running import run as runs
     from benchmark.running.preparation import cache_folder
 
+    hardware.require()
     parsed, left_out = runs.with_metrics(parsed, args.plugin)
     if left_out:
         print(left_out, flush=True)
     if args.fast_dev_run:
-        parsed = runs.fast_dev_run(parsed)
+        parsed = runs.fast_dev_run(parsed, hardware.processes)
     logs = tuple(kind for kind in run_logs.KINDS if getattr(args, kind))
     run_logs.check(logs)
     places = runs.Places(
-        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs
+        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs,
+        hardware,
     )
     folders = [runs.run(replace(parsed, seed=parsed.seed + number), places, args.overwrite) for number in range(args.seeds)]
+    if hardware.rank:
+        return 0
     table = args.output / f"{parsed.dataset.name}.csv"
     add(folders, table, preliminary=True, local=True)
     print(show(table, run_ids={folder.name for folder in folders}))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.commands._options import add_places, positive
+from benchmark.commands._options import add_hardware, add_places, hardware_of, positive
 
 
 def settings() -> type:
@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("leaderboards/tuning"), metavar="DIR",
                         help="tables of trials go here (default: leaderboards/tuning)")  # fmt: skip
     add_places(parser)
+    add_hardware(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.errors import BenchmarkError, UsageError
     from benchmark.plumbing.workers import default_workers
     from benchmark.running.preparation import cache_folder
-    from benchmark.running.run import Places
+    from benchmark.running.run import Places, check_shares
     from benchmark.running.tuning import Search, summary
     from benchmark.settings import config
     from benchmark.settings.schema import RunSettings
@@ -43,8 +44,13 @@ def run(args: argparse.Namespace) -> int:
     if find_spec("optuna") is None:
         raise BenchmarkError("tune needs Optuna, which is not installed: pip install 'few-shot-tts-benchmark[tune]'.")
     parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
-    plugins = tuple(map(Path, args.plugin))
-    search = Search(parsed, Places(args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), plugins))
+    hardware, plugins = hardware_of(args), tuple(map(Path, args.plugin))
+    if hardware.repeats_program:
+        raise UsageError("tune starts the processes of a training itself: leave out --strategy ddp, torchrun and srun.")
+    hardware.require()
+    check_shares(parsed, hardware, args.plugin)
+    cache, workers = cache_folder(args.cache), args.workers or default_workers()
+    search = Search(parsed, Places(args.output, cache, args.data_root, workers, plugins, hardware=hardware))
     name = parsed.algo.name
     if args.trials > search.size:
         raise UsageError(f"The search space of {name} holds {search.size} combinations, fewer than {args.trials} trials; ask for less.")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import pyloudnorm
-import soundfile
 import soxr
 
 from benchmark.audio import SAMPLE_RATE, Audio
@@ -17,10 +14,12 @@ LOUDNESS = -23.0
 MIN_SECONDS = 0.45
 PADDING_SECONDS = 0.05
 CLIPPED_FRACTION = 0.01
-OGG_PAGE = 65_307
-"""Bytes of an Ogg page at most."""
-MP3_FRAME = 1152
-"""Samples of an MPEG audio frame at most."""
+INAUDIBLE_OFFSET = 1e-3
+"""Of full scale: a larger one lifts silence to the level of speech."""
+SOUNDING = 45.0
+"""Decibels below the loudest frame: where less than a quarter of a recording lies above that, the rest is not taken for its quiet part."""
+CANCELLED = 0.01
+"""Of a channel's power: channels whose mean has less are inverted copies of each other. A silent second channel leaves a quarter."""
 
 
 class Unusable(Exception):
@@ -39,12 +38,18 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
     """
     if samples.size == 0:
         raise Unusable("empty audio")
-    if samples.ndim == 2:
-        samples = samples.mean(axis=1)
     if not np.isfinite(samples).all():
         raise Unusable("audio holds values that are not finite")
-    if np.mean(np.abs(samples) >= 0.999) > CLIPPED_FRACTION:
+    if samples.ndim == 2:
+        samples = _mono(samples)
+    peak = float(np.abs(samples).max())
+    if peak > 1:
+        samples = samples / peak  # float files may go beyond full scale without being clipped
+    elif np.mean(np.abs(samples) >= 0.999) > CLIPPED_FRACTION:
         raise Unusable("clipped audio")
+    offset = float(samples.mean(dtype=np.float64))
+    if abs(offset) > INAUDIBLE_OFFSET:
+        samples = samples - np.float32(offset)
     if rate != SAMPLE_RATE:
         samples = soxr.resample(samples, rate, SAMPLE_RATE)
     start, end = speech_bounds(samples)
@@ -62,7 +67,8 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     """First and last sample of the speech, with ``PADDING_SECONDS`` around it.
 
     A 10 ms frame is speech if it lies above both 38 dB below the loud frames (95th percentile) and 6 dB above the
-    quiet ones (5th percentile), the latter at most 20 dB below the loud frames, so that noise does not hide speech.
+    quiet ones (5th percentile), the latter at most 20 dB below the loud frames, so that noise does not hide speech. Where more than
+    three quarters of the recording are silence, the percentiles are those of the rest.
 
     Raises:
         Unusable: nothing but silence.
@@ -73,7 +79,9 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
         raise Unusable(f"shorter than {MIN_SECONDS} s of speech")
     power = np.square(samples[: frames * hop].astype(np.float64)).reshape(frames, hop).mean(1)
     level = 10 * np.log10(np.convolve(power, np.ones(3) / 3, mode="same") + 1e-12)
-    loud, quiet = np.percentile(level, 95), np.percentile(level, 5)
+    sounding = level > level.max() - SOUNDING
+    # Long silence around speech would otherwise be both the quiet and the loud part.
+    loud, quiet = np.percentile(level[sounding] if sounding.mean() < 0.25 else level, [95, 5])
     if loud < -70:
         raise Unusable("silent audio")
     active = np.flatnonzero(level > max(loud - 38, min(quiet + 6, loud - 20)))
@@ -82,34 +90,10 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     return int(start * hop), int(end * hop)
 
 
-def is_cut_short(path: Path) -> bool:
-    """Whether a file ends before it should, where the decoder would not say so.
-
-    WAV: before its header's size. Ogg (Vorbis, Opus): before a whole page that is marked as the stream's last. MP3: more than
-    an MPEG frame before the length in its Xing or Info header; one without such a header can't be told. FLAC decoders notice
-    themselves.
-    """
-    with path.open("rb") as stream:
-        header = stream.read(12)
-        if header[:4] == b"RIFF" and header[8:] == b"WAVE":
-            size = int.from_bytes(header[4:8], "little")
-            # What writes to a pipe can't know the size and leaves 0 or the largest number there.
-            return size < 0xFFFFFF00 and size + 8 > path.stat().st_size + 1
-        if header[:4] == b"OggS":
-            stream.seek(max(0, path.stat().st_size - OGG_PAGE))
-            return not _ends_ogg(stream.read())
-    if header[:3] != b"ID3" and header[:2] < b"\xff\xe0":
-        return False
-    try:
-        with soundfile.SoundFile(path) as sound:
-            return bool(sound.format == "MP3" and len(sound.read(dtype="float32")) + MP3_FRAME < sound.frames)
-    except soundfile.LibsndfileError:
-        return False  # another format, which the dataset decodes itself
-
-
-def _ends_ogg(tail: bytes) -> bool:
-    """Whether the last page that begins in ``tail`` is whole and ends its stream (RFC 3533, section 6)."""
-    page = tail[max(0, tail.rfind(b"OggS")) :]
-    if len(page) < 27 or not page[5] & 4:
-        return False
-    return len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+def _mono(samples: Audio) -> Audio:
+    """The channels' mean; one channel alone where they cancel each other out (one of a pair is inverted)."""
+    mean: Audio = samples.mean(axis=1)
+    loudest = int(np.square(samples, dtype=np.float64).sum(0).argmax())
+    if np.square(mean, dtype=np.float64).sum() < CANCELLED * np.square(samples[:, loudest], dtype=np.float64).sum():
+        return samples[:, loudest]
+    return mean

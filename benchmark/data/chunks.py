@@ -57,10 +57,7 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
     for speaker, split in sorted(speakers):
         some = utterances[speaker]
         own = {utterance.id: found[utterance.id] for utterance in some if utterance.id in found}
-        content = [
-            [u.id, u.text, audio[u.id], *([digest_of_file(own[u.id])] if u.id in own else []), *([said] if (said := said_of(u)) else [])]
-            for u in some
-        ]
+        content = [_content(u, audio[u.id], own.get(u.id)) for u in some]
         if some and some[0].audio is None:
             content.append(["first as rendered", _rendered(dataset, some[0])])
         digest = digest_of([version, dataset.card.version, asdict(dataset.config), split, speaker, content], 24)
@@ -78,6 +75,12 @@ def _check(dataset: Dataset, speakers: Iterable[tuple[str, str]], utterances: It
         if utterance.id in seen:
             raise BenchmarkError(f"{dataset.card.title} has two utterances called {utterance.id}; ids must be unique.")
         seen.add(utterance.id)
+
+
+def _content(utterance: Utterance, audio: str, grid: Path | None) -> list[object]:
+    """What preparing an utterance depends on; what is not given is left out."""
+    more = [digest_of_file(grid) if grid else "", said_of(utterance), utterance.unusable]
+    return [utterance.id, utterance.text, audio, *filter(None, more)]
 
 
 def _digest(utterance: Utterance) -> str:

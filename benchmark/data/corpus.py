@@ -114,7 +114,7 @@ class Corpus:
         return sorted(self._by_target[target])
 
     def _language(self, row: dict[str, Any]) -> str:
-        return str(row.get("language") or self.meta["card"]["language"])
+        return str(row.get("language") or self.meta.get("card", {}).get("language", ""))
 
     def _target(self, row: dict[str, Any]) -> str:
         return self.task.target(row["speaker"], self._language(row), row.get("style", ""))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -14,11 +14,13 @@ import soundfile
 import torch
 
 from benchmark.data import textgrids
-from benchmark.data.audio import Unusable, is_cut_short, standardise
+from benchmark.data.audio import Unusable, standardise
 from benchmark.data.phonemes import phonemise
-from benchmark.dataset import Dataset, Segment, Utterance
+from benchmark.data.scripts import is_foreign
+from benchmark.dataset import NOT_TEXT, Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
+from benchmark.plumbing.sound_files import is_cut_short
 from benchmark.utterance import Words
 
 
@@ -89,13 +91,23 @@ def as_segments(plain: Sequence[Sequence[dict[str, float]]]) -> list[list[Segmen
 def draft(chunk: Chunk, dataset: Dataset) -> Drafts:
     """Decode, standardise and phonemise a chunk's utterances; what can't be used is skipped with a reason."""
     result = Drafts([], [], [])
-    phones = phonemise([utterance.text for utterance in chunk.utterances], dataset.card.language)
-    for utterance, words in zip(chunk.utterances, phones, strict=True):
+    phones = phones_of(chunk.utterances, dataset.card.language)
+    for utterance in chunk.utterances:
         try:
-            result.kept.append(_draft(utterance, words, dataset, chunk.grids.get(utterance.id), result.refused))
+            result.kept.append(_draft(utterance, phones[utterance.id], dataset, chunk.grids.get(utterance.id), result.refused))
         except Unusable as reason:
             result.skipped.append((utterance.id, str(reason)))
     return result
+
+
+def phones_of(utterances: Sequence[Utterance], language: str) -> dict[str, Words]:
+    """Phones by utterance, each text read in its own language, or in ``language`` where it names none."""
+    found: dict[str, Words] = {}
+    for voice in sorted({utterance.language or language for utterance in utterances}):
+        some = [utterance for utterance in utterances if (utterance.language or language) == voice]
+        # A NUL would end the text early in espeak-ng; such texts are skipped.
+        found |= zip((u.id for u in some), phonemise([u.text.replace("\0", " ") for u in some], voice), strict=True)
+    return found
 
 
 def said_of(utterance: Utterance) -> dict[str, Any]:
@@ -104,8 +116,22 @@ def said_of(utterance: Utterance) -> dict[str, Any]:
     return {name: value for name, value in known.items() if value}
 
 
-def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], int]]) -> tuple[npt.NDArray[np.int16], float]:
-    """Standardised audio and the seconds cut at its start, as of :func:`benchmark.data.audio.standardise`.
+class Decoded(NamedTuple):
+    """A recording as :func:`benchmark.data.audio.standardise` leaves it.
+
+    Attributes:
+        audio: shape (samples,), int16 at 16 kHz.
+        cut: seconds cut at its start.
+        seconds: that the recording lasts as it is.
+    """
+
+    audio: npt.NDArray[np.int16]
+    cut: float
+    seconds: float
+
+
+def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], int]]) -> Decoded:
+    """Decode and standardise.
 
     Args:
         path: of the file; None where there is none.
@@ -120,12 +146,16 @@ def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], 
         raise Unusable("corrupt audio") from error
     if path is not None and is_cut_short(path):
         raise Unusable("truncated audio")
-    return standardise(samples, rate)
+    return Decoded(*standardise(samples, rate), len(samples) / rate)
 
 
 def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | None, refused: list[tuple[str, str]]) -> Draft:
+    if utterance.unusable or "\0" in utterance.text:
+        raise Unusable(utterance.unusable or NOT_TEXT)
     if not utterance.text.strip():
         raise Unusable("no transcript")
+    if is_foreign(utterance.text, utterance.language or dataset.card.language):
+        raise Unusable(f"text in a script that {utterance.language or dataset.card.language} is not written in")
     if utterance.audio is not None and not utterance.audio.is_file():
         raise Unusable("audio file missing")
     if utterance.audio is not None and utterance.audio.stat().st_size == 0:
@@ -135,11 +165,11 @@ def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | No
         words = tuple(tuple(segment.phone for segment in word) for word in known if word)
     if not words:
         raise Unusable("text without phonemes")
-    audio, cut = decode(utterance.audio, partial(dataset.load, utterance))
+    audio, cut, seconds = decode(utterance.audio, partial(dataset.load, utterance))
     found, source = known, "" if known is None else "dataset"
     if grid is not None:
         try:
-            found, source = textgrids.segments(grid, words), "TextGrid"
+            found, source = textgrids.segments(grid, words, seconds), "TextGrid"
         except textgrids.Refused as reason:
             refused.append((utterance.id, str(reason)))
     if found is not None:

@@ -28,7 +28,7 @@ _STRESS = str.maketrans("", "", "ˈˌ")
 
 VOICELESS_STOPS = frozenset({"p", "t", "k", "tʃ"})
 CLOSURE_LEVEL = 0.06
-"""A closure is what lies this far below the loudest 5 ms of the phone before it (an echo may linger in it)."""
+"""A closure lies this far below the loudest 5 ms of the phone before it; an echo may linger in it."""
 _CLOSURE_STEP_SECONDS = 0.005
 _LEAST_SECONDS = 0.008
 

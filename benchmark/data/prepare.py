@@ -2,7 +2,7 @@
 
 Three stages, each parallel over cores and each kept on disk as it goes, so that a killed preparation goes on where it
 stopped: (1) decode, standardise, phonemise, speaker by speaker; (2) durations; (3) features, shard by shard. Progress counts
-five, for (2) reads the phones, trains the aligner and aligns.
+five, because (2) reads the phones, trains the aligner and aligns.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.utterance import SPECIAL_SYMBOLS
 
-PREPARE_VERSION = 2
+PREPARE_VERSION = 3
 ALIGNER_UTTERANCES = 4000
 EXAMPLES = 5
 """Ids listed for each reason in the report."""
@@ -100,7 +100,7 @@ def _opened(folder: Path, task: str) -> Corpus | None:
         corpus = Corpus(folder, task)
         corpus.check()
     except (BenchmarkError, KeyError, TypeError) as error:
-        print(f"Preparing again, for the cache is damaged: {error}", file=sys.stderr)
+        print(f"The cache is damaged, so the corpus is prepared again: {error}", file=sys.stderr)
         return None
     return corpus
 

@@ -24,12 +24,13 @@ from benchmark.data.drafts import Draft, decode
 from benchmark.data.phonemes import phonemise
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec, log_mel
+from benchmark.plumbing.sound_files import read as read_sound
 from benchmark.utterance import PreparedUtterance, Words
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma")
-"""What is taken for a recording; what can't be decoded is then left out with a reason, not passed over in silence."""
+"""Files with these endings are recordings. Those that can't be decoded are left out with a reason."""
 MOST = 20
-"""Recordings of a voice: few-shot adaptation is for so many at most."""
+"""The most recordings of a voice that are used: few-shot adaptation needs no more."""
 
 LeftOut = list[tuple[str, str]]
 """File names and why they can't be used."""
@@ -55,15 +56,24 @@ class Recording:
         return from_int16(self.audio)
 
 
-def read(folder: Path) -> tuple[list[Recording], LeftOut]:
+def read(folder: Path, but: Path | None = None) -> tuple[list[Recording], LeftOut]:
     """The recordings in a folder (not in folders below), by name, ``MOST`` at most, and those that can't be used.
 
+    Args:
+        folder: of recordings, or one recording.
+        but: a file that is none, whatever its name: what ``say`` is about to write.
+
     Raises:
-        UsageError: there is no such folder, no recording in it, or none that can be used.
+        UsageError: there is no such folder or file, no recording in it, or none that can be used.
     """
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder of recordings at {folder}.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+    if folder.is_file():
+        paths = [folder]
+    elif folder.is_dir():
+        own = but.resolve() if but is not None else None
+        files = (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+        paths = sorted(path for path in files if path.is_file() and path.resolve() != own)
+    else:
+        raise UsageError(f"There is no folder of recordings and no recording at {folder}.")
     if not paths:
         raise UsageError(f"{folder} holds no recordings: put a few wav files of the voice there, transcripts beside them as .txt.")
     recordings: list[Recording] = []
@@ -93,7 +103,7 @@ def _recording(path: Path) -> Recording:
     kind = {".opus": "OGG", ".aif": "AIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
     if kind not in soundfile.available_formats():
         raise Unusable(f"{path.suffix.lower()} can't be decoded here, convert it to wav")
-    audio, _ = decode(path, partial(soundfile.read, path, dtype="float32"))
+    audio = decode(path, partial(read_sound, path)).audio
     try:
         text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
     except FileNotFoundError:

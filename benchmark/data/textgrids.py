@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from benchmark.dataset import Segment
 from benchmark.utterance import Words
 
 PHONE_TIERS = ("phones", "phone", "phonemes")
+OVERLAP = 0.02
+"""Seconds by which intervals may overlap, for rounding."""
+BEYOND = 0.05
+"""Seconds by which the last interval may end after the recording does."""
+ARPABET = frozenset({
+    "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K", "L", "M", "N",
+    "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
+})  # fmt: skip
+"""The phones of MFA's older English models, a digit for the stress left out."""
 SILENCES = frozenset({"", "sil", "sp", "spn", "silence", "<eps>", "<sil>"})
 
 
@@ -21,17 +32,40 @@ def find(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.rglob("*.TextGrid"))}
 
 
-def segments(path: Path, words: Words) -> list[list[Segment]]:
+def segments(path: Path, words: Words, seconds: float) -> list[list[Segment]]:
     """Where each phone of ``words`` lies, word by word, in seconds of the recording.
 
+    Args:
+        path: of the TextGrid.
+        words: the phones that the text has.
+        seconds: length of the recording.
+
     Raises:
-        Refused: the file can't be read, or its phones are not those of ``words``.
+        Refused: the file can't be read, its phones are not those of ``words``, or its times can't be those of the recording.
     """
     intervals = [(label, start, end) for label, start, end in phones(path) if label.lower() not in SILENCES]
-    if [label for label, _, _ in intervals] != [phone for word in words for phone in word]:
+    labels = [label for label, _, _ in intervals]
+    if labels != [phone for word in words for phone in word]:
+        if labels and all(label.rstrip("012") in ARPABET for label in labels):
+            raise Refused("phones are ARPABET where the text's are IPA; align with a dictionary of the phones that docs/data.md describes")
         raise Refused("phones differ from the text's")
+    _check_times([(start, end) for _, start, end in intervals], seconds)
     found = iter(intervals)
     return [[Segment(*next(found)) for _ in word] for word in words]
+
+
+def _check_times(times: Sequence[tuple[float, float]], seconds: float) -> None:
+    if any(end < start for start, end in times):
+        raise Refused("an interval ends before it starts")
+    if any(later[0] < earlier[0] for earlier, later in pairwise(times)):
+        raise Refused("intervals are out of order")
+    if any(later[0] < earlier[1] - OVERLAP for earlier, later in pairwise(times)):
+        raise Refused("intervals overlap")
+    last = times[-1][1]
+    if times[0][0] < -OVERLAP or last > seconds + BEYOND:
+        # Of a second and more of speech, the last phone ends above 100: the file counts milliseconds.
+        unit = "times are in milliseconds" if last > 100 and last / 1000 <= seconds + BEYOND else "times lie outside the recording"
+        raise Refused(unit)
 
 
 def phones(path: Path) -> list[tuple[str, float, float]]:

@@ -14,7 +14,7 @@ will be heard in the voice. So only what keeps the speaker's timbre, and what th
 
 Left out, though usual for recognisers: noise added to the audio and masks of frequencies, which the model would learn to
 reproduce. ``torchaudio``'s speed, pitch and gain work on waveforms, for which durations and pitch would have to be extracted
-anew at each step; its mask is the one used here.
+drawn again at each step; its mask is the one used here.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ def contrastive(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> Tens
     """Siamese pairs: Hadsell, Chopra & LeCun, "Dimensionality Reduction by Learning an Invariant Mapping" (CVPR 2006), eq. 4.
 
     ½ d² for a pair by one speaker and ½ max(0, margin − d)² for one by two, d being the Euclidean distance; the mean of
-    each kind's mean, for there are many more pairs of strangers.
+    each kind's mean: there are many more pairs of strangers.
     """
     same = _same(labels)
     upper = torch.ones_like(same).triu(1)

@@ -36,7 +36,7 @@ class SpeakerConditioned(Algorithm):
         self.register_buffer("mel_std", torch.tensor(backbone.spec.statistics.mel_std))
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """See :meth:`Algorithm.parameter_groups`: what is new at ``encoder_boost`` times the backbone's rate, for it has far to go."""
+        """See :meth:`Algorithm.parameter_groups`: new modules, which have far to go, learn ``encoder_boost`` times as fast."""
         new = [p for module in self.new_modules() for p in module.parameters()]
         ours = {id(parameter) for parameter in new}
         return [ParameterGroup([p for p in self.parameters() if id(p) not in ours]), ParameterGroup(new, self.config.encoder_boost)]

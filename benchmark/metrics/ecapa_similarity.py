@@ -103,7 +103,7 @@ class EcapaSimilarity(VoiceSimilarity):
 
     @property
     def encoder(self) -> str:
-        """By content, for a folder's may change; and by speechbrain's version, whose code computes the features."""
+        """The files' content, which may change, and speechbrain's version, whose code computes the features."""
         import speechbrain
 
         folder = self.folder()

@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from benchmark.audio import SAMPLE_RATE
+import numpy as np
+import numpy.typing as npt
+
+from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.errors import CannotScore
 from benchmark.metric import Column, Metric, Sample
 from benchmark.scoring.checks import aligned_pair
+
+MOST_UTTERANCES = 48
+"""Stretches of speech between pauses. The C code has room for 50 and never checks: 51 to 58 give numbers from overwritten memory,
+60 end the process."""
+FRAME = 64
+"""Samples of a frame of its voice activity detector, 4 ms."""
+PAUSE, UTTERANCE = 50, 40
+"""Frames: a longer pause parts utterances (its JOINSEGLGTH), and a shorter stretch is none (its MINUTTLENGTH is 50; some room is left)."""
+THRESHOLDS = 48
+"""Levels at which utterances are counted, because the detector's own threshold adapts to the signal."""
 
 
 class PESQ(Metric):
@@ -34,11 +47,14 @@ class PESQ(Metric):
         """The MOS-LQO.
 
         Raises:
-            CannotScore: no speech is found in either signal, it is shorter than 1/4 s, or the lengths differ.
+            CannotScore: no speech is found in either signal, it is shorter than 1/4 s, the lengths differ, or there are more
+                pauses than the C code has room for.
         """
         from pesq import PesqError, pesq
 
         reference, audio = aligned_pair(sample, seconds=0.25)
+        if (found := max(most_utterances(reference), most_utterances(audio))) > MOST_UTTERANCES:
+            raise CannotScore(f"PESQ can't take more than {MOST_UTTERANCES} stretches of speech between pauses, and there may be {found}")
         try:
             value = pesq(SAMPLE_RATE, reference, audio, "wb")
         except (PesqError, ValueError) as error:
@@ -46,6 +62,31 @@ class PESQ(Metric):
         if not 1.0 <= value <= 4.65:  # False for NaN too
             raise CannotScore(f"PESQ gave {value}, outside of its scale")
         return {"pesq": float(value)}
+
+
+def most_utterances(audio: Audio) -> int:
+    """An upper bound of how many stretches of speech between pauses PESQ's voice activity detector could find.
+
+    Args:
+        audio: shape (samples,), at 16 kHz.
+    """
+    frames = len(audio) // FRAME
+    if frames < MOST_UTTERANCES * (PAUSE + UTTERANCE):
+        return 0  # too short for so many, at any threshold
+    power = np.square(audio[: frames * FRAME], dtype=np.float64).reshape(frames, FRAME).mean(1)
+    levels = np.geomspace(max(power.min(), 1e-12), max(power.max(), 2e-12), THRESHOLDS, endpoint=False)
+    return max(_stretches(power > level) for level in levels)
+
+
+def _stretches(active: npt.NDArray[np.bool_]) -> int:
+    """Runs of active frames, those parted by short gaps joined, that are long enough to be utterances."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
+    starts, ends = edges[::2], edges[1::2]
+    if not len(starts):
+        return 0
+    parted = starts[1:] - ends[:-1] > PAUSE
+    starts, ends = np.concatenate([starts[:1], starts[1:][parted]]), np.concatenate([ends[:-1][parted], ends[-1:]])
+    return int(np.count_nonzero(ends - starts >= UTTERANCE))
 
 
 def _reason(error: Exception) -> str:

@@ -29,7 +29,7 @@ def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
     def line(done: float) -> None:
         nonlocal last, first
         now, done = time.monotonic(), min(done, total)
-        # Counted from the first report, for resumed work starts with a part of it done.
+        # Counted from the first report: resumed work starts with a part of it done.
         first = first or (now, done)
         if now - last >= PLAIN_SECONDS and done > first[1]:
             last = now

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.algorithm import Adapted, Algorithm
 from benchmark.audio import SAMPLE_RATE
@@ -27,6 +26,7 @@ from benchmark.problem import Prediction, Problem
 from benchmark.results.episode_log import CostRow, EpisodeRow
 from benchmark.results.episode_tables import Block
 from benchmark.running.episodes import Episode
+from benchmark.running.flops import counted
 from benchmark.running.meter import Meter
 from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
@@ -109,14 +109,14 @@ class Evaluator:
         rows: list[EpisodeRow] = []
         costs: list[CostRow] = []
         remaining = self.scored_steps()
-        meter = Meter()
+        meter = Meter(self.device)
         try:
             for step, model in meter.over(iter(self._adapt(support, remaining))):
                 stored = sum(tensor.numel() for tensor in model.stored.values())
                 factors = []
                 for number, name in enumerate(episode.query[: self.queries]):
                     # What scoring draws (an encoder that is built when first asked for) must not move the adaptation.
-                    with torch.random.fork_rng(devices=[]):
+                    with torch.random.fork_rng(devices=self._generators()):
                         metrics, failures, trials, factor = self._score(model, self.corpus[name], episode, job.shots, step, number)
                     factors += [factor] if math.isfinite(factor) else []
                     rows.append(EpisodeRow(
@@ -136,6 +136,16 @@ class Evaluator:
             ]
         return Scores(rows, costs)
 
+    def on_device(self) -> Evaluator:
+        """The same, its models moved to the device."""
+        self.algorithm.to(self.device)
+        self.vocoder.to(self.device)
+        return self
+
+    def _generators(self) -> list[int]:
+        """CUDA devices whose random numbers adaptation draws."""
+        return [torch.cuda.current_device()] if self.device == "cuda" else []
+
     def _adapt(self, support: Batch | None, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         # None is what an algorithm without uses_support is promised.
         return self.algorithm.adapt(support, steps)  # type: ignore[arg-type]
@@ -146,13 +156,13 @@ class Evaluator:
         for step in (0, 1):
             if step and self.algorithm.max_steps == 0:
                 return counts[0], counts[0]
-            with FlopCounterMode(display=False) as counter:
+            with counted() as count:
                 try:
                     for _ in self._adapt(support, [step]):
                         pass
                 except AdaptationFailed:
                     pass
-            counts.append(counter.get_total_flops())
+            counts.append(count.total)
         return counts[0], counts[1]
 
     def _score(
@@ -183,9 +193,12 @@ class Evaluator:
             )  # fmt: skip
             try:
                 values.update(metric.score(sample))
-                trials.update(metric.trials(sample))
             except CannotScore as error:
-                failures.update(dict.fromkeys(metric.columns, str(error)))
+                values.update(error.values)
+                failures.update({column: str(error) for column in metric.columns if column not in error.values})
+                if not error.values:
+                    continue
+            trials.update(metric.trials(sample))
         if episode.index == 0 and number == 0 and False in found and len(found[False].audio):
             self._keep(found[False].audio, f"{episode.target}_{shots}shot_{step:04d}steps.wav")
         return values, failures, trials, factor
@@ -200,7 +213,7 @@ _evaluator: Evaluator
 def _load(path: Path) -> None:
     global _evaluator
     # Written a moment ago by the parent process into its own run folder.
-    _evaluator = torch.load(path, weights_only=False)
+    _evaluator = torch.load(path, weights_only=False).on_device()
 
 
 def _run(job: Job) -> Scores:

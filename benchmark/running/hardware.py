@@ -60,6 +60,11 @@ class Hardware:
             return "mps"
         return "cpu" if self.accelerator == "auto" else "cuda"
 
+    @property
+    def identity(self) -> list[str]:
+        """What of it moves the numbers of a pretraining: rows shared by several processes are averaged by process, too."""
+        return [self.device, self.precision, *([f"{self.processes} processes"] if self.processes > 1 else [])]
+
     def require(self) -> None:
         """Refuse devices that this machine has not.
 

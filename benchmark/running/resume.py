@@ -12,7 +12,7 @@ from benchmark.results.result import Contradiction, check_curve, read_result
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether a complete run's files can be used; if not, says why, and leaves nothing that contradicts what will be done anew."""
+    """Whether a complete run's files can be used; if not, says why, and removes what would contradict the results to come."""
     try:
         result = read_result(folder)
         read_costs(folder / COSTS_FILE)

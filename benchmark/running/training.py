@@ -19,12 +19,12 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import CheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.errors import AdaptationFailed, TrainingDiverged
 from benchmark.parameters import ParameterGroup
 from benchmark.plumbing import checkpoint
 from benchmark.running import ranks, relay
+from benchmark.running.flops import counted
 from benchmark.running.hardware import Hardware
 from benchmark.running.loggers import log_step
 
@@ -166,13 +166,12 @@ class Training(pl.LightningModule):
         return {name: sum(share.logs[name] for share in shares) / len(shares) for name in shares[0].logs}
 
     def _own_share(self, item: Any, counts: bool) -> _Share:
-        counter = FlopCounterMode(display=False) if counts else None
         try:
-            with counter or nullcontext():
+            with counted() if counts else nullcontext() as count:
                 logs = self.learner.meta_step(item)
         except AdaptationFailed as error:
             return _Share({}, 0.0, str(error))
-        return _Share(logs, counter.get_total_flops() if counter else 0.0, "")
+        return _Share(logs, count.total if count else 0.0, "")
 
     def _schedule(self) -> float:
         progress = min(1.0, self.budget.progress(self.step, self.flops))

@@ -198,7 +198,7 @@ def _loss(model: Recogniser, batch: Sequence[Example], frame_weight: float, gene
         labels.append(torch.full((len(mel),), -1) if known is None else known)
     targets = [torch.tensor(example.phones) + 1 for example in batch]
     padded = pad_sequence(mels, batch_first=True)
-    # Few different lengths: the convolution library plans, and remembers, each shape anew.
+    # Few different lengths: the convolution library plans each new shape, and remembers the plan.
     padded = F.pad(padded, (0, 0, 0, -padded.shape[1] % ROUND_FRAMES))
     scores, frames, lengths = model(padded, torch.tensor([len(mel) for mel in mels]))
     loss = F.ctc_loss(

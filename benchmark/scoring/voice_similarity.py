@@ -21,6 +21,8 @@ from benchmark.scoring.verification import Floats, centroid, equal_error_rate, n
 from benchmark.utterance import PreparedCorpus
 
 EMBEDDING_FORMAT = 2
+LEAST_SEPARATION = 0.5
+"""Of same-speaker from different-speaker cosines, in standard deviations (d'): an equal error rate of about .4."""
 
 
 class VoiceSimilarity(Metric):
@@ -52,6 +54,7 @@ class VoiceSimilarity(Metric):
         self._embeddings: dict[str, dict[str, Floats]] = {}
         self._centroids: dict[str, Floats] = {}
         self._facts: dict[str, float] = {}
+        self._apart = False
         self._last: tuple[Audio, list[float]] | None = None
 
     @property
@@ -106,13 +109,16 @@ class VoiceSimilarity(Metric):
             "different": float(different.mean()),
             "eer_real": equal_error_rate(same, different),
         }
+        # Where one voice goes by two names, say, the mean difference is noise, and a share of it means nothing.
+        self._apart = float(same.mean() - different.mean()) > LEAST_SEPARATION * float(np.sqrt((same.var() + different.var()) / 2))
         self._centroids = {speaker: centroid(vectors, context.enrolment) for speaker, vectors in enough.items()}
 
     def score(self, sample: Sample) -> dict[str, float]:
         """Similarity and gap closed.
 
         Raises:
-            CannotScore: the audio has no honest embedding, or there is no usable enrolment utterance.
+            CannotScore: the audio has no honest embedding, there is no usable enrolment utterance, or (for the gap alone) real
+                recordings of the same speaker are hardly more alike than those of different ones.
         """
         voice = self.embed(sample.audio)
         if not self._facts:
@@ -125,7 +131,11 @@ class VoiceSimilarity(Metric):
         impostors = [float(voice @ other) for speaker, other in self._centroids.items() if speaker != sample.target]
         self._last = sample.audio, [similarity, *impostors]
         same, different = self._facts["same"], self._facts["different"]
-        return dict(zip(self.columns, (similarity, (similarity - different) / (same - different)), strict=True))
+        likeness, closed = self.columns
+        if not self._apart:
+            reason = "the encoder does not tell real recordings of these speakers apart, so there is no gap"
+            raise CannotScore(reason, {likeness: similarity})
+        return {likeness: similarity, closed: (similarity - different) / (same - different)}
 
     def trials(self, sample: Sample) -> dict[str, list[float]]:
         """Cosines to the speaker's centroid and to the others'; see the class."""
@@ -147,7 +157,7 @@ class VoiceSimilarity(Metric):
 
 
 def _read(path: Path) -> dict[str, Floats] | None:
-    """Embeddings by utterance, or None where the file is absent or damaged (it is then made anew)."""
+    """Embeddings by utterance, or None where the file is absent or damaged (it is then made again)."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             return dict(zip(stored["ids"].tolist(), stored["embeddings"], strict=True))

@@ -38,7 +38,7 @@ class Analysis:
 
 
 def analyse(audio: Audio) -> Analysis:
-    """Pitch and mel-cepstra; the latest results are kept, for several metrics ask for the same ones.
+    """Pitch and mel-cepstra; the latest results are kept, because several metrics ask for them.
 
     Args:
         audio: shape (samples,), float32 at 16 kHz.

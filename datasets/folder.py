@@ -1,0 +1,115 @@
+"""Recordings of your own: a folder, in any of the layouts that people keep corpora in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from benchmark.data.listings import LAYOUTS
+from benchmark.dataset import SPLITS, Dataset, DatasetCard, Utterance
+from benchmark.errors import BenchmarkError
+
+
+class Folder(Dataset):
+    """Any corpus of transcribed recordings, split by speaker.
+
+    Layouts, in the order that they are looked for: ``metadata.csv`` with a header (``audio,text,speaker`` and optionally
+    ``language,style,split``; Hugging Face's names serve too), LJSpeech's ``metadata.csv`` (``id|text|text``) with ``wavs/``, Kaldi's
+    ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits are those of the column
+    ``split`` or of Kaldi's folders; where there are none, speakers are drawn by a seed.
+    """
+
+    tasks = ("speaker", "language", "style")
+    card: ClassVar = DatasetCard(
+        title="A folder of recordings",
+        version="1",
+        licence="its owner's",
+        language="en-us",
+        sample_rate=16_000,
+        citation="",
+        how_to_get="Point --data-root at the folder.",
+        layout=(
+            "metadata.csv with the header audio,text,speaker (or LJSpeech's, or Hugging Face's), Kaldi's wav.scp, text and utt2spk, "
+            "or folders of speakers with .wav and .txt files"
+        ),
+    )
+
+    @dataclass(frozen=True)
+    class Config:
+        """How the folder is read.
+
+        Attributes:
+            language: espeak-ng voice of the texts whose language no column names ("en-us", "de").
+            split_by: what no two splits share where the folder names no splits, "speaker" or "language".
+            validation: share of the speakers (languages) that validate, at least one.
+            test: share of the speakers (languages) that are tested, at least one.
+            seed: of the draw.
+        """
+
+        language: str = "en-us"
+        split_by: Literal["speaker", "language"] = "speaker"
+        validation: float = 0.1
+        test: float = 0.2
+        seed: int = 0
+
+        def __post_init__(self) -> None:
+            for name in ("validation", "test"):
+                if not 0 < getattr(self, name) < 1:
+                    raise ValueError(f"{name} must be above 0 and below 1, not {getattr(self, name)}")
+            if self.validation + self.test >= 1:
+                raise ValueError(f"validation and test must leave something to train on; together they are {self.validation + self.test:g}")
+
+    config: Config
+
+    def __init__(self, root: Path | None, config: Any = None) -> None:
+        super().__init__(root, config)
+        assert root is not None
+        if not root.is_dir():
+            raise self.wrong_root()
+        layout, found = next(((name, found) for name, read in LAYOUTS.items() if (found := read(root)) is not None), ("", None))
+        if found is None:
+            raise self.wrong_root()
+        every, splits = found
+        self.layout = layout
+        self.card = replace(self.card, language=self.config.language, title=f"{root.resolve().name} ({layout})")  # type: ignore[misc]
+        self._speakers: dict[str, list[Utterance]] = {}
+        for utterance in sorted(every, key=lambda each: each.id):
+            self._speakers.setdefault(utterance.speaker, []).append(utterance)
+        self._splits = self._given(splits) if splits else self._drawn()
+
+    def speakers(self, split: str) -> Sequence[str]:
+        """See :meth:`Dataset.speakers`."""
+        return self._splits[split]
+
+    def utterances(self, speaker: str) -> Sequence[Utterance]:
+        """See :meth:`Dataset.utterances`."""
+        return self._speakers[speaker]
+
+    def _given(self, splits: dict[str, str]) -> dict[str, list[str]]:
+        """The folder's own splits; a speaker without one trains."""
+        return {split: sorted(s for s in self._speakers if splits.get(s, "train") == split) for split in SPLITS}
+
+    def _drawn(self) -> dict[str, list[str]]:
+        """Speakers, or languages with all of their speakers, drawn by the seed."""
+        groups: dict[str, set[str]] = {}
+        for speaker, utterances in self._speakers.items():
+            languages = {utterance.language or self.config.language for utterance in utterances}
+            if self.config.split_by == "language" and len(languages) > 1:
+                spoken = ", ".join(sorted(languages))
+                raise BenchmarkError(f"{speaker} of {self.root} speaks {spoken}, so no split by language keeps speakers apart.")
+            groups.setdefault(speaker if self.config.split_by == "speaker" else languages.pop(), set()).add(speaker)
+        names = sorted(groups)
+        drawn = [names[i] for i in np.random.default_rng(self.config.seed).permutation(len(names))]
+        if len(names) < len(SPLITS):  # too few for few-shot evaluation, which preparation says
+            return {"train": sorted(self._speakers), "validation": [], "test": []}
+        test = max(1, round(self.config.test * len(names)))
+        validation = max(1, round(self.config.validation * len(names)))
+        parts = {"test": drawn[:test], "validation": drawn[test : test + validation], "train": drawn[test + validation :]}
+        return {split: sorted(speaker for name in parts[split] for speaker in groups[name]) for split in SPLITS}
+
+
+PLUGIN = Folder
