@@ -16,7 +16,7 @@ from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning import lora
 from benchmark.learning.augmentation import Augmentation, augment
-from benchmark.learning.inner_loop import Parameters, both_halves, joint_step, select, sizes
+from benchmark.learning.inner_loop import Parameters, both_halves, half_seeds, joint_step, select, sizes
 from benchmark.learning.lora import LoRAModel
 from benchmark.settings.ranges import BelowOne, Checked, Names, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from benchmark.task import Task
@@ -94,7 +94,7 @@ class FineTune(Algorithm):
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """See :func:`benchmark.learning.inner_loop.joint_step`."""
-        return joint_step(self.backbone, both_halves(tasks))
+        return joint_step(self.backbone, both_halves(tasks), half_seeds(tasks))
 
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from benchmark.algorithm import Adapted, AdaptedModel, Algorithm
 from benchmark.batch import Batch
-from benchmark.learning.inner_loop import both_halves, joint_step
+from benchmark.learning.inner_loop import both_halves, half_seeds, joint_step
 from benchmark.task import Task
 
 
@@ -19,7 +19,7 @@ class NoAdaptation(Algorithm):
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """See :func:`benchmark.learning.inner_loop.joint_step`."""
-        return joint_step(self.backbone, both_halves(tasks))
+        return joint_step(self.backbone, both_halves(tasks), half_seeds(tasks))
 
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""

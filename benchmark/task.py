@@ -18,14 +18,16 @@ class Task:
     Attributes:
         support: to adapt to.
         query: to be good at after adaptation.
+        seed: for what is drawn for this task alone, so that it does not depend on which process learns from it, or after what.
     """
 
     support: Batch
     query: Batch
+    seed: int = 0
 
     def to(self, device: torch.device | str, **_: Any) -> Task:
         """The same task on another device (Lightning calls this)."""
-        return Task(self.support.to(device), self.query.to(device))
+        return Task(self.support.to(device), self.query.to(device), self.seed)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,10 @@ class Segments(NamedTuple):
         """The same pieces on another device (Lightning calls this)."""
         return Segments(self.mels.to(device), self.audio.to(device))
 
+    def rows(self, rows: slice) -> Segments:
+        """Some of the pieces."""
+        return Segments(self.mels[rows], self.audio[rows])
+
 
 @dataclass(frozen=True)
 class VocoderContext:

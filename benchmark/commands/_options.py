@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmark.running.hardware import Hardware
 
 
 def positive(text: str) -> int:
@@ -38,6 +42,27 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
     """Declare ``--engine``."""
     parser.add_argument("--engine", choices=("local", "ray"), default="local",
                         help="work in processes of this machine (default), or in tasks of Ray here or at $RAY_ADDRESS")  # fmt: skip
+
+
+def add_hardware(parser: argparse.ArgumentParser) -> None:
+    """Declare what is computed on, in Lightning's words."""
+    group = parser.add_argument_group("hardware, in Lightning's words")
+    group.add_argument("--accelerator", default="auto", metavar="NAME", help="auto (default), cpu, gpu, cuda or mps")
+    group.add_argument("--devices", type=positive, default=1, metavar="N", help="so many train together (default: 1)")
+    group.add_argument("--strategy", default="auto", metavar="NAME",
+                       help="of several: auto (default), ddp_spawn, or ddp, which starts the program once a device")  # fmt: skip
+    group.add_argument("--precision", default="32-true", metavar="NAME", help="of training: 32-true (default) or bf16-mixed")
+
+
+def hardware_of(args: argparse.Namespace) -> Hardware:
+    """What ``add_hardware``'s options say.
+
+    Raises:
+        UsageError: they name what can't be had.
+    """
+    from benchmark.running.hardware import Hardware
+
+    return Hardware(args.accelerator, args.devices, args.strategy, args.precision)
 
 
 def run_folder(name: Path, output: Path) -> Path:

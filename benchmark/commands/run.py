@@ -6,13 +6,16 @@ Stages that are done are not done again: the same command resumes where a stoppe
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_engine, add_places, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, hardware_of, positive
 
 if TYPE_CHECKING:
+    from benchmark.running.hardware import Hardware
     from benchmark.running.run import Places
     from benchmark.settings.schema import RunSettings
 
@@ -27,6 +30,7 @@ def settings() -> type:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that can't change a number."""
     add_places(parser)
+    add_hardware(parser)
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="a folder for each run goes here (default: runs)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="so many runs, with seeds counting up (default: 1)")
     add_engine(parser)
@@ -42,6 +46,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run each seed, then show them together."""
+    hardware = hardware_of(args)
+    if hardware.rank:
+        # Another process of the same training says it all.
+        with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            return _run(args, hardware)
+    return _run(args, hardware)
+
+
+def _run(args: argparse.Namespace, hardware: Hardware) -> int:
     from dataclasses import replace
 
     from benchmark.settings import tuned_values as tuning
@@ -52,14 +65,16 @@ def run(args: argparse.Namespace) -> int:
     # Torch and Lightning take seconds; a mistyped option should not have to wait for them.
     from benchmark.running import run as runs
 
+    hardware.require()
     parsed, left_out = runs.with_metrics(parsed, args.plugin)
     if left_out:
         print(left_out, flush=True)
     if args.fast_dev_run:
-        parsed = runs.fast_dev_run(parsed)
-    chosen = places(args)
+        parsed = runs.fast_dev_run(parsed, hardware.processes)
+    chosen = places(args, hardware)
     folders = [runs.run(replace(parsed, seed=parsed.seed + number), chosen, args.overwrite) for number in range(args.seeds)]
-    show_results(args.output, [folders], args.plugin)
+    if not hardware.rank:
+        show_results(args.output, [folders], args.plugin)
     return 0
 
 
@@ -80,7 +95,7 @@ def say_tuned(settings: RunSettings, plugins: Sequence[str]) -> None:
         print(f"As tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
 
 
-def places(args: argparse.Namespace) -> Places:
+def places(args: argparse.Namespace, hardware: Hardware) -> Places:
     """Where to run, once what that needs is known to be installed."""
     from benchmark.plumbing.workers import default_workers
     from benchmark.running import engines
@@ -93,7 +108,7 @@ def places(args: argparse.Namespace) -> Places:
     engines.check(args.engine)
     return runs.Places(
         args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs,
-        args.engine,
+        engine=args.engine, hardware=hardware,
     )  # fmt: skip
 
 

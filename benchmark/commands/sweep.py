@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 
 from benchmark.commands import run as single
+from benchmark.commands._options import hardware_of
 from benchmark.errors import UsageError
 from benchmark.plugins.registry import normalise
 
@@ -51,12 +52,16 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running import run as runs
     from benchmark.running import sweeps
 
-    places = single.places(args)
+    hardware = hardware_of(args)
+    if hardware.repeats_program:
+        raise UsageError("sweep starts the processes of a training itself: leave out --strategy ddp, torchrun and srun.")
+    hardware.require()
+    places = single.places(args, hardware)
     chosen, said = sweeps.fitting(grid, args.plugin)
     for sentence in said:
         print(sentence, flush=True)
     if args.fast_dev_run:
-        chosen = [runs.fast_dev_run(each) for each in chosen]
+        chosen = [runs.fast_dev_run(each, hardware.processes) for each in chosen]
     outcomes = list(sweeps.sweep(chosen, places, args.overwrite))
     done = [(outcome.settings, outcome.folder) for outcome in outcomes if outcome.folder]
     tables: dict[str, dict[tuple[str, str], list[Path]]] = {}

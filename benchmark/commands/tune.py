@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.commands._options import add_engine, add_places, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, hardware_of, positive
 
 
 def settings() -> type:
@@ -27,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help="tables of trials go here (default: leaderboards/tuning)")  # fmt: skip
     add_places(parser)
     add_engine(parser)
+    add_hardware(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.plumbing.workers import default_workers
     from benchmark.running import engines
     from benchmark.running.preparation import cache_folder
-    from benchmark.running.run import Places
+    from benchmark.running.run import Places, check_shares
     from benchmark.running.tuning import Search, summary
     from benchmark.settings import config
     from benchmark.settings.schema import RunSettings
@@ -47,9 +48,14 @@ def run(args: argparse.Namespace) -> int:
         raise BenchmarkError("tune needs Optuna, which is not installed: pip install 'few-shot-tts-benchmark[tune]'.")
     engines.check(args.engine)
     parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
+    hardware = hardware_of(args)
+    if hardware.repeats_program:
+        raise UsageError("tune starts the processes of a training itself: leave out --strategy ddp, torchrun and srun.")
+    hardware.require()
+    check_shares(parsed, hardware, args.plugin)
     places = Places(
         args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)),
-        engine=args.engine,
+        hardware=hardware, engine=args.engine,
     )  # fmt: skip
     search = Search(parsed, places)
     name = parsed.algo.name

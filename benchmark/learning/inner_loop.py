@@ -122,16 +122,23 @@ def descend(
         yield target, {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
 
-def joint_step(backbone: Backbone, batches: Sequence[Batch]) -> dict[str, float]:
+def joint_step(backbone: Backbone, batches: Sequence[Batch], seeds: Sequence[int] = ()) -> dict[str, float]:
     """Conventional multi-speaker training: every utterance with its own speaker's vector, dropout on; leaves gradients.
 
     A tenth of the utterances are given to the new speaker instead, so that its starting point, near the mean of all
     speakers, is a voice too. What fine-tuning baselines do with the compute that meta-learners spend on episodes.
+
+    Args:
+        backbone: to train.
+        batches: to learn from.
+        seeds: one a batch, of its dropout and of who is hidden; without them they follow from one another.
     """
     total = sum(len(batch) for batch in batches)
     logs: dict[str, float] = {}
     with pinned(backbone, training=True):
-        for batch in batches:
+        for number, batch in enumerate(batches):
+            if seeds:
+                torch.manual_seed(seeds[number])
             hidden = torch.rand(len(batch), device=batch.speakers.device) < NEW_SPEAKER_SHARE
             losses = backbone.loss(replace(batch, speakers=batch.speakers.masked_fill(hidden, NEW_SPEAKER)))
             share = len(batch) / total
@@ -144,6 +151,11 @@ def joint_step(backbone: Backbone, batches: Sequence[Batch]) -> dict[str, float]
 def both_halves(tasks: Sequence[Task]) -> list[Batch]:
     """Support and query batches of all tasks, for algorithms that make no difference between them."""
     return [batch for task in tasks for batch in (task.support, task.query)]
+
+
+def half_seeds(tasks: Sequence[Task]) -> list[int]:
+    """A seed for each of ``both_halves``, of its task alone."""
+    return [task.seed + half for task in tasks for half in (0, 1)]
 
 
 def add_gradients(module: nn.Module, grads: Mapping[str, Tensor]) -> None:

@@ -35,6 +35,8 @@ class Kind(NamedTuple):
     package: str
 
 
+FILE_MODULE = "benchmark_plugins_"
+"""What the import names of ``--plugin`` files begin with."""
 KINDS = {
     "algorithm": Kind("benchmark.algorithm", "Algorithm", "benchmark.algorithms"),
     "dataset": Kind("benchmark.dataset", "Dataset", "benchmark.datasets"),
@@ -225,6 +227,11 @@ def register(plugins: Plugins) -> None:
         load_info(info)
 
 
+def imported_files() -> list[str]:
+    """The ``--plugin`` files that this process has imported, for :func:`register` in another one."""
+    return [str(module.__file__) for name, module in list(sys.modules.items()) if name.startswith(FILE_MODULE)]
+
+
 def from_file(path: str | Path) -> PluginInfo:
     """The plugin in a ``--plugin`` file; its kind is that of the base class, read from source.
 
@@ -308,7 +315,7 @@ def _files(plugins: Plugins) -> list[PluginInfo]:
 def _module_name(file: Path) -> str:
     """An import name that is the same in every process: in a package of the file's folder, so that it can import from beside it."""
     folder = hashlib.sha256(str(file.parent).encode()).hexdigest()[:8]
-    return f"benchmark_plugins_{folder}.{normalise(file.stem).replace('.', '_')}"
+    return f"{FILE_MODULE}{folder}.{normalise(file.stem).replace('.', '_')}"
 
 
 def _import(info: PluginInfo) -> Any:

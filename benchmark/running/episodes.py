@@ -239,15 +239,16 @@ class TaskSampler:
         generator = np.random.default_rng([self.seed, 1, step])
         targets = self.corpus.targets("train")
         chosen = generator.choice(len(targets), self.settings.tasks, replace=self.settings.tasks > len(targets))
-        return [self._task(targets[i], generator) for i in chosen]
+        return [self._task(targets[i], generator, step, index) for index, i in enumerate(chosen)]
 
-    def _task(self, target: str, generator: np.random.Generator) -> Task:
+    def _task(self, target: str, generator: np.random.Generator, step: int, index: int) -> Task:
         names = self.corpus.utterances_of(target)
         needed = self.settings.support + self.settings.query
         picked = self.corpus.many(names[i] for i in generator.permutation(len(names))[:needed])
         support, query = picked[: self.settings.support], picked[self.settings.support :]
         statistics = self.corpus.statistics
-        return Task(collate(support, statistics, self.speaker_index), collate(query, statistics, self.speaker_index))
+        seed = int(np.random.default_rng([self.seed, 3, step, index]).integers(2**62))
+        return Task(collate(support, statistics, self.speaker_index), collate(query, statistics, self.speaker_index), seed)
 
 
 def first(episodes: Sequence[Episode], count: int, targets: int = 0) -> list[Episode]:

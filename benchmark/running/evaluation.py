@@ -110,14 +110,14 @@ class Evaluator:
         rows: list[EpisodeRow] = []
         costs: list[CostRow] = []
         remaining = self.scored_steps()
-        meter = Meter()
+        meter = Meter(self.device)
         try:
             for step, model in meter.over(iter(self._adapt(support, remaining))):
                 stored = sum(tensor.numel() for tensor in model.stored.values())
                 factors = []
                 for number, name in enumerate(episode.query[: self.queries]):
                     # What scoring draws (an encoder that is built when first asked for) must not move the adaptation.
-                    with torch.random.fork_rng(devices=[]):
+                    with torch.random.fork_rng(devices=self._generators()):
                         metrics, failures, trials, factor = self._score(model, self.corpus[name], episode, job.shots, step, number)
                     factors += [factor] if math.isfinite(factor) else []
                     rows.append(EpisodeRow(
@@ -136,6 +136,16 @@ class Evaluator:
                 for name in episode.query[: self.queries]
             ]
         return Scores(rows, costs)
+
+    def on_device(self) -> Evaluator:
+        """The same, its models moved to the device."""
+        self.algorithm.to(self.device)
+        self.vocoder.to(self.device)
+        return self
+
+    def _generators(self) -> list[int]:
+        """CUDA devices whose random numbers adaptation draws."""
+        return [torch.cuda.current_device()] if self.device == "cuda" else []
 
     def _adapt(self, support: Batch | None, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         # None is what an algorithm without uses_support is promised.
@@ -204,7 +214,7 @@ _evaluator: Evaluator
 def _load(saved: Path | bytes) -> None:
     global _evaluator
     # Made a moment ago by the process that hands out the jobs.
-    _evaluator = torch.load(io.BytesIO(saved) if isinstance(saved, bytes) else saved, weights_only=False)
+    _evaluator = torch.load(io.BytesIO(saved) if isinstance(saved, bytes) else saved, weights_only=False).on_device()
 
 
 def _run(job: Job) -> Scores:

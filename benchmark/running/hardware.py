@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
-import torch
+from benchmark.errors import UsageError
+
+ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
+STRATEGIES = ("auto", "ddp", "ddp_spawn")
+PRECISIONS = ("32-true", "bf16-mixed")
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """Handed to Lightning's Trainer as it is; the first device of that kind also adapts and predicts.
+    """What Lightning's Trainer gets; the first device of that kind also adapts and predicts.
 
     Attributes:
-        accelerator: "auto", "cpu", "gpu", "mps", ...
-        devices: how many of them train together.
-        strategy: how they do: "auto", "ddp", "ddp_spawn", ...
-        precision: of training: "32-true", "16-mixed", "bf16-mixed", ...
+        accelerator: of ``ACCELERATORS``.
+        devices: how many of them train together on one machine, at least 1; one process each.
+        strategy: "ddp_spawn" starts the processes where they are needed, "ddp" starts the whole program once a process, as
+            torchrun and SLURM do; "auto" is "ddp" where one of those two started this program, else "ddp_spawn".
+        precision: of training, of ``PRECISIONS``.
+
+    Raises:
+        UsageError: one of them is not possible.
     """
 
     accelerator: str = "auto"
@@ -23,9 +32,86 @@ class Hardware:
     strategy: str = "auto"
     precision: str = "32-true"
 
+    def __post_init__(self) -> None:
+        reasons = {
+            "accelerator": "", "strategy": "; algorithms write gradients themselves, which other strategies don't see",
+            "precision": "; algorithms write gradients themselves, which no GradScaler scales, and weights stay float32",
+        }  # fmt: skip
+        for (name, reason), known in zip(reasons.items(), (ACCELERATORS, STRATEGIES, PRECISIONS), strict=True):
+            if (value := getattr(self, name)) not in known:
+                raise UsageError(f"--{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value}{reason}.")
+        if self.devices < 1:
+            raise UsageError(f"--devices must be at least 1, not {self.devices}.")
+        if self.launched and self.strategy == "ddp_spawn":
+            raise UsageError("--strategy ddp_spawn starts its processes itself; under torchrun or srun leave it out.")
+        if self.processes % self.devices:
+            raise UsageError(f"{self.processes} processes were started, not a multiple of --devices {self.devices}; start one a device.")
+
     @property
     def device(self) -> str:
         """The device's type as torch calls it: numbers of one type are not those of another, so it is part of a run's identity."""
-        if self.accelerator == "auto":
-            return "cuda" if torch.cuda.is_available() else "cpu"
-        return {"gpu": "cuda"}.get(self.accelerator, self.accelerator)
+        import torch
+
+        if self.accelerator in ("cpu", "cuda", "mps"):
+            return self.accelerator
+        if torch.cuda.is_available():
+            return "cuda"
+        if torch.backends.mps.is_available():
+            return "mps"
+        return "cpu" if self.accelerator == "auto" else "cuda"
+
+    @property
+    def identity(self) -> list[str]:
+        """What of it moves the numbers of a pretraining: rows shared by several processes are averaged by process, too."""
+        return [self.device, self.precision, *([f"{self.processes} processes"] if self.processes > 1 else [])]
+
+    def require(self) -> None:
+        """Refuse devices that this machine has not.
+
+        Raises:
+            UsageError: there are none of that kind, or too few.
+        """
+        import torch
+
+        there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(self.device, self.devices)
+        if self.devices > there:
+            raise UsageError(f"--accelerator {self.accelerator} --devices {self.devices}: this machine has {there} of them.")
+
+    @property
+    def launched(self) -> bool:
+        """Whether torchrun or srun started this program once for each device."""
+        if "TORCHELASTIC_RUN_ID" in os.environ:
+            return int(os.environ["WORLD_SIZE"]) > 1
+        # As Lightning tells them apart. Tasks of srun may also be runs of their own, each on its one device.
+        tasks = os.environ.get("SLURM_NTASKS", "1") if os.environ.get("SLURM_JOB_NAME") not in ("bash", "interactive") else "1"
+        return int(tasks) > 1 and (self.devices > 1 or self.strategy == "ddp")
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together, on all machines."""
+        if self.launched:
+            return int(os.environ["WORLD_SIZE" if "TORCHELASTIC_RUN_ID" in os.environ else "SLURM_NTASKS"])
+        return self.devices
+
+    @property
+    def repeats_program(self) -> bool:
+        """Whether each of the processes that train together runs the whole program."""
+        return self.processes > 1 and (self.launched or self.strategy == "ddp")
+
+    @property
+    def rank(self) -> int:
+        """Which of the processes that run the program this is; 0 writes files and evaluates, the others only train."""
+        if not self.repeats_program:
+            return 0
+        names = ("RANK", "LOCAL_RANK") if "TORCHELASTIC_RUN_ID" in os.environ or not self.launched else ("SLURM_PROCID",)
+        # Lightning counts on one machine; torchrun on all of them.
+        return int(next((os.environ[name] for name in names if name in os.environ), 0))
+
+    def check_share(self, count: int, what: str) -> None:
+        """Refuse what can't be dealt out evenly.
+
+        Raises:
+            UsageError: ``count`` is not a multiple of the processes; the sentence begins with ``what``.
+        """
+        if count % self.processes:
+            raise UsageError(f"{what} is {count}, which {self.processes} processes can't share evenly; make it a multiple of that.")

@@ -7,7 +7,9 @@ import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
+
+import torch
 
 T = TypeVar("T")
 
@@ -17,30 +19,75 @@ class Meter:
 
     Attributes:
         seconds: wall time so far.
-        peak_bytes: most resident memory in use at once, beyond what this process held when the work began; NaN where
-            the system can't tell (only Linux can). Memory given back before counts again: the allocator is trimmed first.
+        peak_bytes: most memory in use at once, beyond what this process held when the work began: of a CUDA device its own
+            memory, else resident memory. NaN where the system can't tell (only Linux can). Memory given back before counts
+            again: the allocator is trimmed first.
+
+    Args:
+        device: the type of device that works.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
+        self.memory: _Memory = _OfDevice() if device == "cuda" else _Resident()
+        self.device = device
         self.seconds = 0.0
         self.peak_bytes = 0.0
 
     def over(self, items: Iterator[T]) -> Iterator[T]:
         """The items, measured."""
-        _trim()
-        held = _resident("VmRSS")
+        self.memory.begin()
         while True:
-            known = _forget_peak()
+            self.memory.forget()
+            self._wait()
             started = time.perf_counter()
             try:
                 item = next(items)
             except StopIteration:
                 return
+            self._wait()
             self.seconds += time.perf_counter() - started
             # max() of a NaN and a number is the first of them.
-            self.peak_bytes = max(_resident("VmHWM") - held if known else math.nan, self.peak_bytes)
+            self.peak_bytes = max(self.memory.peak(), self.peak_bytes)
             yield item
             _trim()
+
+    def _wait(self) -> None:
+        """For what a device was given to do and has not done."""
+        if self.device == "cuda":
+            torch.cuda.synchronize()
+        elif self.device == "mps":
+            torch.mps.synchronize()
+
+
+class _Memory(Protocol):
+    def begin(self) -> None: ...
+
+    def forget(self) -> None: ...
+
+    def peak(self) -> float: ...
+
+
+class _OfDevice:
+    def begin(self) -> None:
+        self.held = torch.cuda.memory_allocated()
+
+    def forget(self) -> None:
+        torch.cuda.reset_peak_memory_stats()
+
+    def peak(self) -> float:
+        return float(torch.cuda.max_memory_allocated() - self.held)
+
+
+class _Resident:
+    def begin(self) -> None:
+        _trim()
+        self.held = _resident("VmRSS")
+
+    def forget(self) -> None:
+        self.known = _forget_peak()
+
+    def peak(self) -> float:
+        return _resident("VmHWM") - self.held if self.known else math.nan
 
 
 def _trim() -> None:

@@ -17,10 +17,9 @@ from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
 from benchmark.learning.inner_loop import joint_step
 from benchmark.parameters import ParameterGroup
-from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
-from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
+from benchmark.running import ranks
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
 from benchmark.settings.schema import PretrainSettings
@@ -94,22 +93,21 @@ def pretrained(
     """
     model = build(backbone, config, corpus, seed)
     parts = [corpus.version, source, asdict(config), asdict(settings), seed, torch.get_num_threads()]
-    key = digest_of([*parts, hardware.device, hardware.precision], 16)
+    key = digest_of([*parts, *hardware.identity], 16)
     done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
-    state = checkpoint.load(done, quiet=True)
-    if state is None:
-        with locked(done.with_suffix(".lock"), "Waiting for another run's pretraining."):
-            state = checkpoint.load(done) or _train(model, done, corpus, settings, seed, loggers, hardware)
-    model.load_state_dict(state)
+
+    def train() -> dict[str, torch.Tensor]:
+        return _train(model, done.with_suffix(".training"), corpus, settings, seed, loggers, hardware)
+
+    model.load_state_dict(ranks.made_once(done, "Waiting for another run's pretraining.", train, hardware.rank))
     return model, key
 
 
 def _train(
-    model: Backbone, done: Path, corpus: Corpus, settings: PretrainSettings, seed: int, loggers: Sequence[Logger],
+    model: Backbone, unfinished: Path, corpus: Corpus, settings: PretrainSettings, seed: int, loggers: Sequence[Logger],
     hardware: Hardware,
 ) -> dict[str, torch.Tensor]:
-    """Pretrain, and keep the weights in ``done``."""
-    unfinished = done.with_suffix(".training")
+    """The weights after pretraining."""
     with progress("Pretraining", settings.steps) as show:
         budget = Budget(steps=settings.steps)
         make = BatchSampler(corpus, settings.batch_size, seed)
@@ -118,7 +116,4 @@ def _train(
             learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps),
             loggers=loggers, stage="pretraining", hardware=hardware,
         )  # fmt: skip
-    state = model.state_dict()
-    checkpoint.save(done, state)
-    unfinished.unlink(missing_ok=True)
-    return state
+    return model.state_dict()

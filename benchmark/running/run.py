@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from benchmark.plumbing.progress import progress
 from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
-from benchmark.running import vocoding
+from benchmark.running import ranks, vocoding
 from benchmark.running.episodes import Manifest, TaskSampler, check_tasks, first
 from benchmark.running.evaluation import Evaluator, evaluate
 from benchmark.running.flops import refuse_uncounted
@@ -86,12 +87,19 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     """
     plugins = tuple(str(path) for path in places.plugins)
     check_fit(settings, plugins)
+    check_shares(settings, places.hardware, plugins)
+    ranks.join(places.hardware)
     started = time.monotonic()
     corpus = corpus_of(settings, places)
     manifest = open_manifest(corpus, plugins)
     identity = identify(settings, corpus, manifest, plugins, places.hardware)
     check_options(settings, corpus, plugins)
     folder = places.output / run_id(identity)
+    if places.hardware.rank:
+        # The process that writes holds the locks, and says whether there is something to train.
+        if ranks.agreed(True):
+            _learned(settings, places, corpus, folder, training, ())
+        return folder
     with locked(places.output / f".{folder.name}.lock", f"Waiting for another process that does the same run, {folder}."):
         complete = (folder / "result.json").is_file()
         if complete and overwrite == "never":
@@ -101,7 +109,9 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         elif complete and is_sound(folder):
             logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to do it anew." if places.logs else ""
             print(f"{folder} is complete already.{logs}")
+            ranks.agreed(False)
             return folder
+        ranks.agreed(True)
         before = started_from()
         outside = outside_plugins(settings, plugins)
         write_text(folder / "config.yaml", config.to_yaml(settings))
@@ -118,15 +128,9 @@ def _stages(
 ) -> tuple[dict[str, float], dict[str, float]]:  # fmt: skip
     """Pretraining to evaluation; the metrics' constants and what training spent."""
     plugins = tuple(str(path) for path in places.plugins)
-    threads = torch.get_num_threads()
-    try:
-        torch.set_num_threads(settings.threads)
-        algorithm, spent = trained(settings, corpus, places, folder, training, loggers)
-        torch.set_num_threads(METRIC_THREADS)
+    algorithm, spent, vocoder = _learned(settings, places, corpus, folder, training, loggers)
+    with threads(METRIC_THREADS):
         metrics = prepared_metrics(settings, corpus, manifest, places)
-        vocoder = prepared_vocoder(settings, corpus, places, loggers)
-    finally:
-        torch.set_num_threads(threads)
     evaluator = Evaluator(
         algorithm.eval(), fit.problem_of(settings.backbone.name, plugins), vocoder, metrics,
         corpus, settings.steps, settings.evaluation.queries, settings.seed, folder / "audio", places.hardware.device,
@@ -146,6 +150,25 @@ def _stages(
     return facts, spent
 
 
+def _learned(
+    settings: RunSettings, places: Places, corpus: Corpus, folder: Path, training: Path | None, loggers: Sequence[Logger]
+) -> tuple[Algorithm, dict[str, float], Vocoder]:
+    """All that processes train together: the algorithm, what it spent, the vocoder."""
+    with threads(settings.threads):
+        return *trained(settings, corpus, places, folder, training, loggers), prepared_vocoder(settings, corpus, places, loggers)
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use so many, as long as this lasts."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def trained(
     settings: RunSettings, corpus: Corpus, places: Places, folder: Path, training: Path | None = None, loggers: Sequence[Logger] = ()
 ) -> tuple[Algorithm, dict[str, float]]:
@@ -162,7 +185,7 @@ def trained(
     algorithm = plugin(backbone, settings.algo.config)
     kept = folder / "checkpoints" / "algorithm.pt"
     if not plugin.trains:
-        if plugin.uses_support:
+        if plugin.uses_support and not places.hardware.rank:
             checkpoint.save(kept, algorithm.state_dict())
         return algorithm, {"steps": 0, "flops": 0.0, "seconds": 0.0, "budget_flops": 0.0}
     budget = settings.meta.tflops * 1e12
@@ -174,7 +197,8 @@ def trained(
             algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed, path, lambda fraction, _: show(fraction),
             loggers=loggers, hardware=places.hardware,
         )  # fmt: skip
-    checkpoint.save(kept, algorithm.state_dict())
+    if not places.hardware.rank:
+        checkpoint.save(kept, algorithm.state_dict())
     return algorithm, {**spent, "budget_flops": budget}
 
 
@@ -219,14 +243,14 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
     return tuple(metrics)
 
 
-def fast_dev_run(settings: RunSettings) -> RunSettings:
-    """The same run cut down to see whether it goes through: two speakers, a few steps of everything."""
+def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
+    """The same run cut down to see whether it goes through: two speakers, a few steps of everything, a task for each process."""
     return replace(
         settings,
         shots=(min(settings.shots),),
         steps=tuple(sorted({0, min(2, max(settings.steps))})),
-        pretrain=replace(settings.pretrain, steps=4, batch_size=4),
-        meta=replace(settings.meta, tflops=1e-6, tasks=1),
+        pretrain=replace(settings.pretrain, steps=4, batch_size=4 * processes),
+        meta=replace(settings.meta, tflops=1e-6, tasks=processes),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
 
@@ -251,6 +275,19 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
     speaker = corpus.speakers("train")[0]
     batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
     refuse_uncounted(backbone, lambda: backbone.loss(batch))
+
+
+def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:
+    """Refuse steps that the processes which train together can't share evenly.
+
+    Raises:
+        UsageError: names the setting.
+    """
+    hardware.check_share(settings.pretrain.batch_size, "pretrain.batch_size")
+    if registry.load("algorithm", settings.algo.name, plugins).trains:
+        hardware.check_share(settings.meta.tasks, "meta.tasks")
+    if registry.load("vocoder", settings.vocoder.name, plugins).trains:
+        hardware.check_share(settings.vocoder_training.batch_size, "vocoder_training.batch_size")
 
 
 def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:

@@ -9,19 +9,21 @@ import signal
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.loggers import Logger
-from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.plugins.io import CheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
 from benchmark.errors import AdaptationFailed, TrainingDiverged
 from benchmark.parameters import ParameterGroup
 from benchmark.plumbing import checkpoint
+from benchmark.running import ranks, relay
 from benchmark.running.flops import counted
 from benchmark.running.hardware import Hardware
 from benchmark.running.loggers import log_step
@@ -54,18 +56,48 @@ class Budget:
         return steps / self.steps if self.steps else flops / float(self.flops or 1)
 
 
+class Step(NamedTuple):
+    """What is told of a training step.
+
+    Attributes:
+        number: from 1.
+        progress: fraction of the budget spent, 0 to 1.
+        logs: the learner's, the mean over processes.
+        more: the training's own: norm, rate, what was spent.
+    """
+
+    number: int
+    progress: float
+    logs: dict[str, float]
+    more: dict[str, float]
+
+
+class _Share(NamedTuple):
+    """What one process makes of its share of a step."""
+
+    logs: dict[str, float]
+    flops: float
+    failure: str
+
+
 class Training(pl.LightningModule):
-    """One optimiser around any learner. Steps are functions of (seed, step), so a resumed run repeats nothing and skips nothing."""
+    """One optimiser around any learner. Steps are functions of (seed, step), so a resumed run repeats nothing and skips nothing.
+
+    Of several processes each learns from its share of a step's tasks; gradients and logs are the mean over them, FLOPs the sum.
+    """
 
     def __init__(
-        self, learner: Any, learning_rate: float, budget: Budget, seed: int, path: Path,
-        show: Callable[[float, dict[str, float]], object], stage: str = "training",
-    ) -> None:  # fmt: skip
+        self, learner: Any, learning_rate: float, budget: Budget, seed: int, path: Path, report: Callable[[Step], object]
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.learner, self.learning_rate, self.budget, self.seed = learner, learning_rate, budget, seed
-        self.path, self.show, self.stage = path, show, stage
+        self.path, self.report, self.threads = path, report, torch.get_num_threads()
         self.step, self.flops, self.seconds, self.counted, self.phase = 0, 0.0, 0.0, [0.0, 0.0], 0
+
+    def setup(self, stage: str) -> None:
+        """Work with as many threads as the process that made this; Lightning sets a number of its own where it starts others."""
+        torch.set_num_threads(self.threads)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, as is usual for text-to-speech; betas (0.9, 0.98) after FastSpeech 2. Groups have rates of their own."""
@@ -85,14 +117,13 @@ class Training(pl.LightningModule):
             TrainingDiverged: loss, gradients or the weights after the step are not finite.
         """
         started = time.perf_counter()
-        torch.manual_seed((self.seed << 32) + self.step)
+        # What is drawn in sequence differs between processes; where it must not, tasks have seeds of their own.
+        torch.manual_seed((self.seed << 32) + (self.global_rank << 24) + self.step)
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
         optimizer.zero_grad()
-        try:
-            logs = self._counted(item)
-        except AdaptationFailed as error:
-            raise self._diverged(str(error)) from error
+        logs = self._learn(item)
+        ranks.average_gradients(self.learner.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
         if not math.isfinite(logs["loss"]) or not torch.isfinite(norm):
             raise self._diverged("loss or gradients are not finite")
@@ -104,11 +135,10 @@ class Training(pl.LightningModule):
         self.step += 1
         self.seconds += time.perf_counter() - started
         progress = self.budget.progress(self.step, self.flops)
-        self.show(min(1.0, progress), logs)
-        if self.trainer.loggers:
+        if self.global_rank == 0:
             rate = optimizer.param_groups[0]["lr"]
             more = {"gradient_norm": float(norm), "learning_rate": rate, "tflops": self.flops / 1e12, "seconds": self.seconds}
-            log_step(self.trainer.loggers, self.stage, self.step, {**logs, **more})
+            self.report(Step(self.step, min(1.0, progress), logs, more))
         if progress >= 1:
             self.trainer.should_stop = True
 
@@ -116,19 +146,32 @@ class Training(pl.LightningModule):
         kept = f"the last good checkpoint is kept in {self.path}" if self.step else "nothing was trained yet"
         return TrainingDiverged(f"Training diverged at step {self.step}: {why}; lower the learning rate, or the inner loop's; {kept}.")
 
-    def _counted(self, item: Any) -> dict[str, float]:
+    def _learn(self, item: Any) -> dict[str, float]:
+        """Leave this process's gradients, count what all spent, and return the mean logs.
+
+        Raises:
+            TrainingDiverged: on all processes, if adaptation failed on one.
+        """
         phase = getattr(self.learner, "phase", 0)
         if phase != self.phase:
             # What steps cost before says nothing about those to come.
             self.phase, self.counted = phase, [0.0, 0.0]
-        if self.step % COUNT_EVERY and self.counted[1]:
-            logs = self.learner.meta_step(item)
-        else:
-            with counted() as count:
-                logs = self.learner.meta_step(item)
-            self.counted = [self.counted[0] + count.total, self.counted[1] + 1]
+        counts = not (self.step % COUNT_EVERY and self.counted[1])
+        shares = ranks.gathered(self._own_share(item, counts))
+        if failure := next((share.failure for share in shares if share.failure), ""):
+            raise self._diverged(failure)
+        if counts:
+            self.counted = [self.counted[0] + sum(share.flops for share in shares), self.counted[1] + 1]
         self.flops += self.counted[0] / self.counted[1]
-        return logs
+        return {name: sum(share.logs[name] for share in shares) / len(shares) for name in shares[0].logs}
+
+    def _own_share(self, item: Any, counts: bool) -> _Share:
+        try:
+            with counted() if counts else nullcontext() as count:
+                logs = self.learner.meta_step(item)
+        except AdaptationFailed as error:
+            return _Share({}, 0.0, str(error))
+        return _Share(logs, count.total if count else 0.0, "")
 
     def _schedule(self) -> float:
         progress = min(1.0, self.budget.progress(self.step, self.flops))
@@ -148,7 +191,7 @@ class Training(pl.LightningModule):
 
 
 class _Items(IterableDataset[Any]):
-    """Items from wherever the module had got to when training began or resumed."""
+    """This process's share of items, from wherever the module had got to when training began or resumed."""
 
     def __init__(self, make: Callable[[int], Any], module: Training) -> None:
         self.make, self.module = make, module
@@ -156,31 +199,36 @@ class _Items(IterableDataset[Any]):
     def __iter__(self) -> Iterator[Any]:
         # Counted here, for Lightning fetches an item ahead of the step that uses it.
         for step in itertools.count(self.module.step):
-            yield self.make(step)
+            yield ranks.share(self.make(step), self.module.global_rank, self.module.trainer.world_size)
 
 
 class _Saver(pl.Callback):
+    """Saves the first step at once, so that whatever comes there is a checkpoint, then now and then, and the last one."""
+
     def __init__(self, path: Path, every: float) -> None:
-        # The first step is saved at once, so that whatever comes there is a checkpoint.
         self.path, self.every, self.last = path, every, -math.inf
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        if time.monotonic() - self.last >= self.every:
-            self.save(trainer)
+        # Clocks differ, and all processes have to take part.
+        if trainer.strategy.reduce_boolean_decision(time.monotonic() - self.last >= self.every, all=False):
+            self.last = time.monotonic()
+            trainer.save_checkpoint(self.path)
 
-    def save(self, trainer: pl.Trainer) -> None:
-        self.last = time.monotonic()
-        checkpoint.save(self.path, trainer._checkpoint_connector.dump_checkpoint())
+    def on_train_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.save_checkpoint(self.path)
 
 
-class _Loaded(TorchCheckpointIO):
-    """Hands Lightning a checkpoint that was read and checked already."""
+class _Digested(CheckpointIO):
+    """Lightning's checkpoints as files that are either whole or not there."""
 
-    def __init__(self, state: dict[str, Any] | None) -> None:
-        self.state = state
+    def save_checkpoint(self, state: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        checkpoint.save(Path(path), state)
 
-    def load_checkpoint(self, *_: Any, **__: Any) -> Any:
-        return self.state
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> Any:
+        return checkpoint.load(Path(path))
+
+    def remove_checkpoint(self, path: str | Path) -> None:
+        Path(path).unlink(missing_ok=True)
 
 
 def fit(
@@ -209,36 +257,54 @@ def fit(
         checkpoint_seconds: how often to save.
         loggers: get each step's logs.
         stage: what they call this training.
-        hardware: to train on.
+        hardware: to train on. Several processes share each item (:func:`benchmark.running.ranks.share`); spawned ones are sent
+            ``learner`` and ``make_item``, which must be picklable then.
 
     Returns:
         "steps", "flops" and "seconds" spent, interrupted parts included.
     """
-    module = Training(learner, learning_rate, budget, seed, path, show, stage)
-    saver = _Saver(path, checkpoint_seconds)
+
+    def tell(step: Step) -> None:
+        show(step.progress, step.logs)
+        if loggers:
+            log_step(loggers, stage, step.number, {**step.logs, **step.more})
+
+    module = Training(learner, learning_rate, budget, seed, path, tell)
     state = checkpoint.load(path)
+    finished = state is not None and budget.progress(state["progress"]["step"], state["progress"]["flops"]) >= 1
+    if not ranks.agreed(finished):
+        resume = path if ranks.agreed(state is not None) else None
+        spawns = hardware.processes > 1 and not hardware.repeats_program
+        items = DataLoader(_Items(make_item, module), batch_size=None)
+        with relay.relayed(tell) if spawns else nullcontext(tell) as module.report:
+            callbacks = [_Saver(path, checkpoint_seconds), *([relay.Errors(module.report)] if spawns else [])]
+            _train(module, items, resume, callbacks, hardware)
+    if finished or hardware.processes > 1:
+        # Spawned processes leave nothing else behind, and the others count their own time.
+        state = checkpoint.load(path)
+        assert state is not None
+        module.load_state_dict(state["state_dict"])
+        module.on_load_checkpoint(state)
+    learner.to("cpu")
+    return {"steps": module.step, "flops": module.flops, "seconds": module.seconds}
+
+
+def _train(module: Training, items: DataLoader[Any], resume: Path | None, callbacks: list[pl.Callback], hardware: Hardware) -> None:
     # Lightning's own messages tell of devices and data loaders; ours say what matters to a user.
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    on_interrupt = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = pl.Trainer(
-            accelerator=hardware.accelerator, devices=hardware.devices, strategy=hardware.strategy, precision=hardware.precision,  # type: ignore[arg-type]
-            max_steps=-1, max_epochs=-1, inference_mode=False, logger=list(loggers) or False,
+            accelerator=hardware.accelerator, devices=hardware.devices, num_nodes=hardware.processes // hardware.devices,
+            strategy=ranks.strategy(hardware), precision=hardware.precision,  # type: ignore[arg-type]
+            max_steps=-1, max_epochs=-1, inference_mode=False, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[saver], plugins=[_Loaded(state)],
+            callbacks=callbacks, plugins=[_Digested()],
         )  # fmt: skip
-        if state is None or budget.progress(state["progress"]["step"], state["progress"]["flops"]) < 1:
-            on_interrupt = signal.getsignal(signal.SIGINT)
-            try:
-                resume = None if state is None else path
-                trainer.fit(module, DataLoader(_Items(make_item, module), batch_size=None), ckpt_path=resume, weights_only=True)
-            except SystemExit as leaving:
-                # What Lightning makes of Ctrl-C, after which it ignores any other.
-                signal.signal(signal.SIGINT, on_interrupt)
-                raise KeyboardInterrupt from leaving
-            saver.save(trainer)
-        else:
-            module.load_state_dict(state["state_dict"])
-            module.on_load_checkpoint(state)
-    learner.to("cpu")
-    return {"steps": module.step, "flops": module.flops, "seconds": module.seconds}
+        try:
+            trainer.fit(module, items, ckpt_path=resume, weights_only=True)
+        except SystemExit as leaving:
+            # What Lightning makes of Ctrl-C, after which it ignores any other.
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise KeyboardInterrupt from leaving

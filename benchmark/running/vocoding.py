@@ -15,10 +15,9 @@ from benchmark.data.corpus import Corpus
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.parameters import ParameterGroup
-from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
-from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
+from benchmark.running import ranks
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
 from benchmark.settings.schema import VocoderSettings
@@ -112,32 +111,27 @@ def prepared(
 
     def train(learner: Vocoder) -> None:
         parts = [corpus.version, source, asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
-        key = digest_of([*parts, hardware.device, hardware.precision], 16)
+        key = digest_of([*parts, *hardware.identity], 16)
         done = cache / "vocoders" / f"{corpus.name}-{name}-s{seed}-{key}.pt"
-        state = checkpoint.load(done, quiet=True)
-        if state is None:
-            with locked(done.with_suffix(".lock"), f"Waiting for another run that trains the vocoder {name}."):
-                state = checkpoint.load(done)
-                if state is None:
-                    state = _train(learner, name, done, corpus, settings, seed, hardware, loggers)
-        learner.load_state_dict(state)
+
+        def make() -> dict[str, torch.Tensor]:
+            return _train(learner, name, done.with_suffix(".training"), corpus, settings, seed, hardware, loggers)
+
+        waiting = f"Waiting for another run that trains the vocoder {name}."
+        learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank))
 
     vocoder.prepare(VocoderContext(train))
     return vocoder.eval()
 
 
 def _train(
-    vocoder: Vocoder, name: str, done: Path, corpus: Corpus, settings: VocoderSettings, seed: int, hardware: Hardware,
+    vocoder: Vocoder, name: str, unfinished: Path, corpus: Corpus, settings: VocoderSettings, seed: int, hardware: Hardware,
     loggers: Sequence[Logger],
 ) -> dict[str, torch.Tensor]:  # fmt: skip
-    unfinished = done.with_suffix(".training")
     make = SegmentSampler(corpus, settings.batch_size, settings.frames, seed)
     with progress(f"Training the vocoder {name}", settings.steps) as show:
         fit(
             VocoderTraining(vocoder), make, settings.learning_rate, Budget(steps=settings.steps), seed, unfinished,
             lambda part, _: show(part * settings.steps), loggers=loggers, stage="vocoder", hardware=hardware,
         )  # fmt: skip
-    state = vocoder.state_dict()
-    checkpoint.save(done, state)
-    unfinished.unlink(missing_ok=True)
-    return state
+    return vocoder.state_dict()

@@ -1,0 +1,169 @@
+"""Several processes that train together: each learns from its share, all make the same step; the first one writes files.
+
+Lightning starts them and connects them. A *rank* is the number of one of them, from 0.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+from pytorch_lightning.plugins.environments import LightningEnvironment, SLURMEnvironment, TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy
+from torch import nn
+
+from benchmark.errors import UsageError
+from benchmark.plugins import registry
+from benchmark.plumbing import checkpoint
+from benchmark.plumbing.locks import locked
+from benchmark.running.hardware import Hardware
+
+T = TypeVar("T")
+PATIENCE = timedelta(days=30)
+"""The others wait so long for the first one, which may prepare a corpus, or evaluate one run before the next."""
+
+
+class PluginFiles:
+    """Imports ``--plugin`` files where it is unpickled."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self.files = tuple(files)
+        registry.register(self.files)
+
+    def __reduce__(self) -> tuple[type, tuple[tuple[str, ...]]]:
+        return PluginFiles, (self.files,)
+
+
+class Unwrapped(DDPStrategy):
+    """Lightning's DDP without torch's wrapper: that reduces gradients inside ``backward``, and ours are written by hand."""
+
+    def __init__(self, **options: Any) -> None:
+        # First, so that a process it is sent to knows the user's plugins before it unpickles what they made.
+        self.plugins = PluginFiles(registry.imported_files())
+        super().__init__(**options)
+
+    def configure_ddp(self) -> None:
+        """Leave the module as it is; all start from rank 0's weights."""
+        assert self.model is not None
+        for value in self.model.state_dict().values():
+            dist.broadcast(value, 0)
+
+
+def strategy(hardware: Hardware) -> DDPStrategy | str:
+    """What Lightning's Trainer gets as its strategy."""
+    if hardware.processes == 1:
+        return "auto"
+    options: dict[str, Any] = {"process_group_backend": _backend(hardware), "timeout": PATIENCE}
+    if hardware.repeats_program:
+        return Unwrapped(**options)
+    # Said here, for inside a SLURM job Lightning would count its tasks.
+    return Unwrapped(start_method="spawn", cluster_environment=LightningEnvironment(), **options)
+
+
+def _backend(hardware: Hardware) -> str:
+    # With gloo beside it, plain values need not pass through the device.
+    return "cpu:gloo,cuda:nccl" if hardware.device == "cuda" else "gloo"
+
+
+def join(hardware: Hardware) -> None:
+    """Connect what torchrun or srun started, before the first thing that all must agree on.
+
+    Where Lightning starts the program again, it connects the processes in the first training that is not done yet.
+    """
+    if not hardware.launched or dist.is_initialized():
+        return
+    environment = TorchElasticEnvironment() if TorchElasticEnvironment.detect() else SLURMEnvironment()
+    os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = environment.main_address, str(environment.main_port)
+    dist.init_process_group(_backend(hardware), timeout=PATIENCE, rank=hardware.rank, world_size=hardware.processes)
+
+
+def count() -> int:
+    """How many processes are connected; 1 if none are."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def agreed(value: T) -> T:
+    """Rank 0's value on all ranks; one's own where none are connected (yet)."""
+    box = [value]
+    if count() > 1:
+        dist.broadcast_object_list(box, 0)
+    return box[0]
+
+
+def gathered(value: T) -> list[T]:
+    """All ranks' values, in their order, on all of them."""
+    if count() == 1:
+        return [value]
+    values: list[Any] = [None] * count()
+    dist.all_gather_object(values, value)
+    return cast(list[T], values)
+
+
+def share(item: Any, rank: int, processes: int) -> Any:
+    """A rank's part of a step's item: of n processes, rank r takes the tasks, or the rows of a batch, r, r + n, r + 2n ...
+
+    Args:
+        item: a list, or a batch with ``rows``.
+        rank: from 0.
+        processes: that train together.
+
+    Raises:
+        UsageError: the parts would not be equal, so their mean would not be that of the whole.
+    """
+    if processes == 1:
+        return item
+    length = len(item) if isinstance(item, list) else len(item.mels)
+    if length % processes:
+        raise UsageError(f"A step learns from {length} tasks or utterances, which {processes} processes can't share evenly.")
+    part = slice(rank, None, processes)
+    return item[part] if isinstance(item, list) else item.rows(part)
+
+
+def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
+    """Set each ``.grad`` to the mean over ranks; one that only some ranks have counts as zero on the others."""
+    if count() == 1:
+        return
+    learned = [parameter for parameter in parameters if parameter.requires_grad]
+    there = torch.tensor([parameter.grad is not None for parameter in learned], dtype=torch.uint8, device=learned[0].device)
+    dist.all_reduce(there, dist.ReduceOp.MAX)
+    reached = [parameter for parameter, found in zip(learned, there.tolist(), strict=True) if found]
+    if not reached:
+        return
+    flat = torch.cat([(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in reached])
+    dist.all_reduce(flat)
+    for parameter, mean in zip(reached, (flat / count()).split([p.numel() for p in reached]), strict=True):
+        parameter.grad = mean.view_as(parameter)
+
+
+def made_once(path: Path, waiting: str, make: Callable[[], dict[str, torch.Tensor]], rank: int) -> dict[str, torch.Tensor]:
+    """The weights in the checkpoint ``path``, or those that all ranks now make together, which rank 0 keeps there.
+
+    Only rank 0 takes the lock: it holds it while the others train with it.
+
+    Args:
+        path: of the checkpoint.
+        waiting: said if another run is at it.
+        make: trains; what it left unfinished lies in ``path`` with the suffix ".training".
+        rank: of this process among those that run the program.
+    """
+    state = checkpoint.load(path, quiet=True)
+    alone = rank == 0 and state is None
+    with locked(path.with_suffix(".lock"), waiting) if alone else nullcontext():
+        if alone:
+            state = checkpoint.load(path)
+        if agreed(state is None):
+            state = make()
+            if rank == 0:
+                checkpoint.save(path, state)
+                path.with_suffix(".training").unlink(missing_ok=True)
+        elif state is None:
+            # Another run finished it while rank 0 waited.
+            state = checkpoint.load(path)
+    assert state is not None
+    return cast(dict[str, torch.Tensor], state)
