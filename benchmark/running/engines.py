@@ -7,6 +7,7 @@ a shared file system.
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 import uuid
@@ -86,7 +87,8 @@ def _connect(count: int) -> None:
     address = os.environ.get("RAY_ADDRESS", "local")
     try:
         ray.init(
-            address, num_cpus=count if address == "local" else None, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+            address, num_cpus=count if address == "local" else None, include_dashboard=False, log_to_driver=False,
+            logging_level=logging.ERROR,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")

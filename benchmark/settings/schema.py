@@ -18,7 +18,8 @@ MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
 
 def _metrics(chosen: Mapping[str, Sequence[str]], found: registry.Plugins) -> Sequence[str]:
     """Those of the problem that the chosen backbone solves."""
-    return fit.own_metrics(*chosen["backbone"], found)
+    (backbone,) = chosen["backbone"]
+    return fit.own_metrics(backbone, found)
 
 
 @dataclass(frozen=True)
