@@ -79,7 +79,8 @@ def settings(plugins: list[str], *arguments: str) -> RunSettings:
     [
         ("metric", "fastspeech2", ""),
         ("metric", "plain", "metric needs a speaker vector, which plain does not have; choose another backbone or algorithm."),
-        ("mean_speaker", "listener", "mean_speaker needs a speaker vector, which listener does not have; choose another backbone or algorithm."),
+        ("mean_speaker", "listener", "mean_speaker needs a speaker vector, which listener does not have; "
+                                     "choose another backbone or algorithm."),
         ("ground_truth", "plain", ""),
         ("ground_truth", "listener", "ground_truth needs a backbone that makes speech, which listener does not have; "
                                      "choose another backbone or algorithm."),
@@ -113,7 +114,8 @@ def test_without_durations_what_needs_aligned_speech_is_left_out(plugins: list[s
 
 
 def test_a_recogniser_is_not_scored_as_speech(plugins: list[str]) -> None:
-    with pytest.raises(UsageError, match=r"^listener does recognition, so there is nothing to score with: leave out mcd, which needs synthesised"):
+    sentence = r"^listener does recognition, so there is nothing to score with: leave out mcd, which needs synthesised"
+    with pytest.raises(UsageError, match=sentence):
         with_metrics(settings(plugins, "--algo", "maml", "--backbone", "listener", "--metrics", "mcd"), plugins)
 
 
@@ -138,7 +140,7 @@ def test_a_task_that_a_dataset_does_not_pose_is_refused(
 def test_an_encoder_that_conditions_never_ranks(plugins: list[str]) -> None:
     ranked = {"mcd": None, "speaker_similarity": "ge2e", "ecapa_similarity": "ecapa"}
     fit.check_encoders("metric", ranked, plugins)
-    with pytest.raises(UsageError, match="cheat conditions on the encoder ge2e, and speaker_similarity ranks with the same one.*leave"):
+    with pytest.raises(UsageError, match=r"cheat conditions on the encoder ge2e, and speaker_similarity ranks with the same one.*leave"):
         fit.check_encoders("cheat", ranked, plugins)
     fit.check_encoders("cheat", {"mcd": None, "ecapa_similarity": "ecapa"}, plugins)
 

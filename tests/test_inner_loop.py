@@ -37,6 +37,6 @@ def test_unknown_group_and_nan_loss() -> None:
     with pytest.raises(UsageError, match="no group 'tail'"):
         select(model, ("tail",))
     with torch.no_grad():
-        model.new_speaker.fill_(float("nan"))
+        model.get_parameter("new_speaker").fill_(float("nan"))
     with pytest.raises(AdaptationFailed, match="not finite"):
         list(descend(model, ("new_speaker",), tiny_batch(-1), partial(torch.optim.SGD, lr=0.1), [1]))

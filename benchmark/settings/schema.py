@@ -22,7 +22,8 @@ def _at_least(least: float, **values: float) -> None:
 
 def _metrics(chosen: Mapping[str, Sequence[str]], found: registry.Plugins) -> Sequence[str]:
     """Those of the problem that the chosen backbone solves."""
-    return fit.own_metrics(*chosen["backbone"], found)
+    (backbone,) = chosen["backbone"]
+    return fit.own_metrics(backbone, found)
 
 
 @dataclass(frozen=True)
