@@ -43,7 +43,7 @@ class Ear(VoiceSimilarity):
         rng = np.random.default_rng(int(1e6 * float(np.abs(audio).sum())) % (1 << 32))
         vector = rng.normal(0, 0.3, 8).astype(np.float32)
         vector[0 if self.config.deaf else int(np.argmax(spectrum[20:200]) // 25)] += 1
-        return normalised(vector)
+        return normalised(vector.astype(np.float32))
 
 
 @pytest.mark.parametrize("deaf", [True, False])
