@@ -64,7 +64,7 @@ class Choice:
 
     def find(self, found: registry.Plugins) -> list[registry.PluginInfo]:
         """The chosen plugins, not imported; a wrong name is told before anything slow happens."""
-        if not self.names:
+        if not self.names and not self.many:
             every = ", ".join(registry.find(self.kind, found))
             raise UsageError(f"Say which {self.kind}: --{self.key} NAME, where NAME is one of {every}.")
         return [registry.get(self.kind, name, found) for name in self.names]
