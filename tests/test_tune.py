@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import random
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -254,8 +254,8 @@ def score(values: dict[str, Any]) -> float:
 GIVEN = {"rate": 0.01, "groups": ("all",), "fast": False}
 
 
-def study(folder: Path, seed: int = 0) -> Trials:
-    return Trials(folder / "study.journal", f"setup {seed}", CHOICES, GIVEN, seed)
+def study(folder: Path, seed: int = 0, choices: Mapping[str, Sequence[Any]] = CHOICES) -> Trials:
+    return Trials(folder / "study.journal", f"setup {seed}", choices, GIVEN, seed)
 
 
 def attempt(trials: Trials, most: int) -> bool:
@@ -268,25 +268,27 @@ def attempt(trials: Trials, most: int) -> bool:
     return proposal is not None
 
 
-def sequence(folder: Path, most: int, seed: int = 0) -> list[Trial]:
-    trials = study(folder, seed)
+def sequence(folder: Path, most: int, seed: int = 0, choices: Mapping[str, Sequence[Any]] = CHOICES) -> list[Trial]:
+    trials = study(folder, seed, choices)
     while attempt(trials, most):
         pass
     return trials.done()
 
 
 def test_proposals_are_repeatable_and_never_the_same_twice(tmp_path: Path) -> None:
-    done = sequence(tmp_path, 30)
-    assert len({str(trial.values) for trial in done}) == 30 and done[0].values == GIVEN
-    assert math.isnan(done[0].objective) and done[1].objective == pytest.approx(score(done[1].values))
-    assert sequence(tmp_path / "again", 12) == done[:12] != sequence(tmp_path, 12, seed=1)
+    done = sequence(tmp_path, 6)
+    assert done[0].values == GIVEN and math.isnan(done[0].objective)
+    assert done[1].objective == pytest.approx(score(done[1].values))
+    assert sequence(tmp_path / "again", 6) == done != sequence(tmp_path, 6, seed=1)
+    few = {"rate": (0.01, 0.1), "groups": (("all",), ("decoder",)), "fast": (False, True)}
+    assert len({str(trial.values) for trial in sequence(tmp_path / "few", 8, choices=few)}) == 8, "all that there are"
 
 
 def test_proposals_find_more_than_chance_does(tmp_path: Path) -> None:
     every = [dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())]
     chance = random.Random(0)
     blind = [max(map(score, chance.sample(every[1:], 9))) for _ in range(1000)]
-    found = [max(trial.objective for trial in sequence(tmp_path, 10, seed)[1:]) for seed in range(12)]
+    found = [max(trial.objective for trial in sequence(tmp_path, 10, seed)[1:]) for seed in range(8)]
     assert sum(found) / len(found) > sum(blind) / len(blind) + 0.05
 
 

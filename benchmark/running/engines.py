@@ -84,6 +84,8 @@ def _connect(count: int) -> None:
 
     # Ray would tell its makers, over the network, how it is used.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    # Of several jobs that fail the first is told; Ray would print the others' tracebacks.
+    os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
     address = os.environ.get("RAY_ADDRESS", "local")
     try:
         ray.init(
