@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from benchmark.learning.outer_loop import InnerLoopAlgorithm
+from benchmark.settings.ranges import Names
 
 
 class ANIL(InnerLoopAlgorithm):
@@ -26,7 +27,7 @@ class ANIL(InnerLoopAlgorithm):
             groups: parameter groups adapted in the inner loop and at test time: the head.
         """
 
-        groups: tuple[str, ...] = ("output",)
+        groups: Names = ("output",)
 
 
 PLUGIN = ANIL

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from benchmark.backbone import SynthesisBackbone
 from benchmark.learning.recall import Cell, RecallLearner
+from benchmark.settings.ranges import Between0And1, Checked, PositiveInt
 
 RULES = ("sum", "delta")
 
@@ -84,7 +85,7 @@ class FastWeightMemory(RecallLearner):
     search_space: ClassVar = {"rule": RULES, "key_dim": (32, 64, 128), "value_dim": (32, 64), "decay": (0.95, 0.99, 0.999)}
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Size of the matrix, how it is written, and training.
 
         Attributes:
@@ -95,19 +96,10 @@ class FastWeightMemory(RecallLearner):
                 otherwise grow with the support, about 0.95.
         """
 
-        rule: str = "delta"
-        key_dim: int = 64
-        value_dim: int = 64
-        decay: float = 0.999
-
-        def __post_init__(self) -> None:
-            if self.rule not in RULES:
-                raise ValueError(f"rule must be {' or '.join(RULES)}, not {self.rule}")
-            for name, least in (("key_dim", 1), ("value_dim", 1)):
-                if getattr(self, name) < least:
-                    raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
-            if not 0 < self.decay < 1:
-                raise ValueError(f"decay must be above 0 and below 1, not {self.decay}")
+        rule: Literal["sum", "delta"] = "delta"
+        key_dim: PositiveInt = 64
+        value_dim: PositiveInt = 64
+        decay: Between0And1 = 0.999
 
     def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         c = config or self.Config()

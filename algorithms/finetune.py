@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -15,9 +15,10 @@ from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning import lora
-from benchmark.learning.augmentation import AUGMENTATIONS, augment
+from benchmark.learning.augmentation import Augmentation, augment
 from benchmark.learning.inner_loop import Parameters, both_halves, joint_step, select, sizes
 from benchmark.learning.lora import LoRAModel
+from benchmark.settings.ranges import BelowOne, Checked, Names, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from benchmark.task import Task
 
 UNFREEZING = ("output", "decoder", "variance", "embedding", "all")
@@ -50,7 +51,7 @@ class FineTune(Algorithm):
     )  # fmt: skip
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """What is adapted, and how.
 
         Attributes:
@@ -69,36 +70,17 @@ class FineTune(Algorithm):
                 scaled by, are the support set's own (from step 0 on).
         """
 
-        groups: tuple[str, ...] = ("all",)
-        optimizer: str = "adam"
-        learning_rate: float = 1e-3
-        momentum: float = 0.9
-        weight_decay: float = 0.01
-        unfreeze_every: int = 0
-        lora_rank: int = 0
-        lora_alpha: float = 8.0
-        augmentation: tuple[str, ...] = ()
-        early_stopping: int = 0
-        normalisation: str = "frozen"
-
-        def __post_init__(self) -> None:
-            if not self.groups:
-                raise ValueError("groups must name at least one group")
-            for name in ("learning_rate", "lora_alpha"):
-                if getattr(self, name) <= 0:
-                    raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-            for name in ("weight_decay", "unfreeze_every", "lora_rank", "early_stopping"):
-                if getattr(self, name) < 0:
-                    raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-            if not 0 <= self.momentum < 1:
-                raise ValueError(f"momentum must be from 0 to below 1, not {self.momentum}")
-            if self.optimizer not in ("adam", "adamw", "sgd"):
-                raise ValueError(f"optimizer must be adam, adamw or sgd, not {self.optimizer}")
-            if self.normalisation not in ("frozen", "adapted"):
-                raise ValueError(f"normalisation must be frozen or adapted, not {self.normalisation}")
-            for kind in self.augmentation:
-                if kind not in AUGMENTATIONS:
-                    raise ValueError(f"augmentation must be of {', '.join(AUGMENTATIONS)}, not {kind}")
+        groups: Names = ("all",)
+        optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+        learning_rate: PositiveFloat = 1e-3
+        momentum: BelowOne = 0.9
+        weight_decay: NonNegativeFloat = 0.01
+        unfreeze_every: NonNegativeInt = 0
+        lora_rank: NonNegativeInt = 0
+        lora_alpha: PositiveFloat = 8.0
+        augmentation: tuple[Augmentation, ...] = ()
+        early_stopping: NonNegativeInt = 0
+        normalisation: Literal["frozen", "adapted"] = "frozen"
 
     def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)

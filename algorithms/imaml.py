@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from benchmark.backbone import call
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import OptimizerFactory, descend, gradients
 from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
+from benchmark.settings.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 
 
 class IMAML(InnerLoopAlgorithm):
@@ -48,26 +49,17 @@ class IMAML(InnerLoopAlgorithm):
             cg_steps: conjugate gradient steps, at least 1.
         """
 
-        inner_steps: int = 5
-        inner_lr: float = 1e-3
-        optimizer: str = "adam"
-        proximal_weight: float = 0.02
-        damping: float = 2.0
-        cg_steps: int = 3
+        inner_steps: PositiveInt = 5
+        inner_lr: PositiveFloat = 1e-3
+        optimizer: Literal["adam", "sgd"] = "adam"
+        proximal_weight: PositiveFloat = 0.02
+        damping: NonNegativeFloat = 2.0
+        cg_steps: PositiveInt = 3
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            for name in ("inner_lr", "proximal_weight"):
-                if getattr(self, name) <= 0:
-                    raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
-            if self.damping < 0:
-                raise ValueError(f"damping must not be negative, as {self.damping} is")
-            if self.optimizer not in ("adam", "sgd"):
-                raise ValueError(f"optimizer must be adam or sgd, not {self.optimizer}")
             if self.optimizer == "sgd" and self.proximal_weight >= 2 / self.inner_lr:
                 raise ValueError(f"proximal_weight must be below 2 / inner_lr = {2 / self.inner_lr:g}, not {self.proximal_weight}")
-            if self.cg_steps < 1:
-                raise ValueError(f"cg_steps must be at least 1, not {self.cg_steps}")
 
     def stepper(self) -> OptimizerFactory:  # type: ignore[override]
         """The inner problem's solver."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
 from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
+from benchmark.settings.ranges import NonNegativeInt, PositiveFloat
 from benchmark.task import Task
 
 
@@ -35,17 +36,9 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
             first_order_steps: outer steps with first derivatives only, at least 0.
         """
 
-        inner_lr: float = 0.2
-        annealing_steps: int = 50
-        first_order_steps: int = 50
-
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            if self.inner_lr <= 0:
-                raise ValueError(f"inner_lr must be above 0, not {self.inner_lr}")
-            for name in ("annealing_steps", "first_order_steps"):
-                if getattr(self, name) < 0:
-                    raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
+        inner_lr: PositiveFloat = 0.2
+        annealing_steps: NonNegativeInt = 50
+        first_order_steps: NonNegativeInt = 50
 
     outer_steps: Tensor
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.backbone import SynthesisBackbone
 from benchmark.learning.recall import Cell, RecallLearner
+from benchmark.settings.ranges import BelowOne, Checked, PositiveInt
 
 
 def cosines(matrix: Tensor, keys: Tensor) -> Tensor:
@@ -142,7 +144,7 @@ class Memory(RecallLearner):
     search_space: ClassVar = {"slots": (32, 64, 128), "key_dim": (32, 64), "value_dim": (32, 64, 128), "usage_decay": (0.9, 0.95)}
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Size of the memory, and training.
 
         Attributes:
@@ -152,17 +154,10 @@ class Memory(RecallLearner):
             usage_decay: what a write leaves of the usage that decides which slot is taken next, 0 to below 1.
         """
 
-        slots: int = 64
-        key_dim: int = 64
-        value_dim: int = 64
-        usage_decay: float = 0.95
-
-        def __post_init__(self) -> None:
-            for name, least in (("slots", 2), ("key_dim", 1), ("value_dim", 1)):
-                if getattr(self, name) < least:
-                    raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}")
-            if not 0 <= self.usage_decay < 1:
-                raise ValueError(f"usage_decay must be from 0 to below 1, not {self.usage_decay}")
+        slots: Annotated[int, Ge(2)] = 64
+        key_dim: PositiveInt = 64
+        value_dim: PositiveInt = 64
+        usage_decay: BelowOne = 0.95
 
     def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         c = config or self.Config()

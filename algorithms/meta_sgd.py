@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
 from benchmark.learning.outer_loop import InnerLoopAlgorithm
+from benchmark.settings.ranges import PositiveFloat
 
 
 class MetaSGD(InnerLoopAlgorithm):
@@ -29,12 +30,7 @@ class MetaSGD(InnerLoopAlgorithm):
             inner_lr: the rate that every parameter begins with, above 0.
         """
 
-        inner_lr: float = 0.2
-
-        def __post_init__(self) -> None:
-            super().__post_init__()
-            if self.inner_lr <= 0:
-                raise ValueError(f"inner_lr must be above 0, not {self.inner_lr}")
+        inner_lr: PositiveFloat = 0.2
 
     def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)

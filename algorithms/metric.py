@@ -6,9 +6,10 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from benchmark.algorithm import Adapted, AdaptedModel, pinned
@@ -18,6 +19,7 @@ from benchmark.learning.inner_loop import descend, select, sizes
 from benchmark.learning.metric_losses import contrastive, ge2e, prototypical, triplet
 from benchmark.learning.speaker_conditioning import SpeakerConditioned
 from benchmark.learning.speaker_encoders import ENCODERS, SpeakerEncoder
+from benchmark.settings.ranges import Checked, NonNegativeFloat, PositiveFloat
 from benchmark.task import Task
 
 LOSSES = ("siamese", "triplet", "prototypical", "ge2e")
@@ -44,7 +46,7 @@ class MetricLearning(SpeakerConditioned):
     adaptation_only: ClassVar = ("fine_tune_groups", "fine_tune_rate")
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Encoder, losses, and adaptation.
 
         Attributes:
@@ -59,27 +61,14 @@ class MetricLearning(SpeakerConditioned):
             fine_tune_rate: of Adam, above 0.
         """
 
-        loss: str = "ge2e"
-        encoder: str = "ecapa"
-        embedding_dim: int = 96
-        metric_weight: float = 0.1
-        table_weight: float = 0.1
-        encoder_boost: float = 10.0
+        loss: Literal["siamese", "triplet", "prototypical", "ge2e"] = "ge2e"
+        encoder: Literal["xvector", "ecapa"] = "ecapa"
+        embedding_dim: Annotated[int, Ge(2)] = 96
+        metric_weight: NonNegativeFloat = 0.1
+        table_weight: NonNegativeFloat = 0.1
+        encoder_boost: PositiveFloat = 10.0
         fine_tune_groups: tuple[str, ...] = ()
-        fine_tune_rate: float = 1e-3
-
-        def __post_init__(self) -> None:
-            for name, known in (("loss", LOSSES), ("encoder", ENCODERS)):
-                if getattr(self, name) not in known:
-                    raise ValueError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)}")
-            if self.embedding_dim < 2:
-                raise ValueError(f"embedding_dim must be at least 2, not {self.embedding_dim}")
-            for name in ("metric_weight", "table_weight"):
-                if getattr(self, name) < 0:
-                    raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}")
-            for name in ("encoder_boost", "fine_tune_rate"):
-                if getattr(self, name) <= 0:
-                    raise ValueError(f"{name} must be above 0, not {getattr(self, name)}")
+        fine_tune_rate: PositiveFloat = 1e-3
 
     def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from annotated_types import Ge
 
 from benchmark.algorithm import Adapted, AdaptedModel, Algorithm, pinned
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import OptimizerFactory, add_gradients, descend, select, sizes
+from benchmark.settings.ranges import Checked, Names, PositiveFloat
 from benchmark.task import Task
 
 
@@ -28,7 +30,7 @@ class Reptile(Algorithm):
     }  # fmt: skip
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Settings of inner loop and adaptation.
 
         Attributes:
@@ -38,18 +40,10 @@ class Reptile(Algorithm):
             optimizer: "adam" (beta1 = 0) or "sgd", in the inner loop and at test time.
         """
 
-        groups: tuple[str, ...] = ("all",)
-        inner_steps: int = 5
-        inner_lr: float = 1e-3
-        optimizer: str = "adam"
-
-        def __post_init__(self) -> None:
-            if self.inner_steps < 2:
-                raise ValueError(f"inner_steps must be at least 2, not {self.inner_steps}")
-            if self.inner_lr <= 0:
-                raise ValueError(f"inner_lr must be above 0, not {self.inner_lr}")
-            if self.optimizer not in ("adam", "sgd"):
-                raise ValueError(f"optimizer must be adam or sgd, not {self.optimizer}")
+        groups: Names = ("all",)
+        inner_steps: Annotated[int, Ge(2)] = 5
+        inner_lr: PositiveFloat = 1e-3
+        optimizer: Literal["adam", "sgd"] = "adam"
 
     def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)

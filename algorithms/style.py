@@ -14,6 +14,7 @@ from benchmark.algorithm import pinned
 from benchmark.backbone import SynthesisBackbone
 from benchmark.batch import Batch
 from benchmark.learning.speaker_conditioning import SpeakerConditioned
+from benchmark.settings.ranges import BelowOne, Checked, NonNegativeFloat, PositiveFloat, PositiveInt
 from benchmark.task import Task
 
 
@@ -74,7 +75,7 @@ class Style(SpeakerConditioned):
     }
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Sizes and weights.
 
         Attributes:
@@ -85,23 +86,16 @@ class Style(SpeakerConditioned):
             encoder_boost: how many times as fast as the backbone the encoder learns, above 0.
         """
 
-        width: int = 128
-        heads: int = 2
-        dropout: float = 0.1
-        table_weight: float = 0.1
-        encoder_boost: float = 10.0
+        width: PositiveInt = 128
+        heads: PositiveInt = 2
+        dropout: BelowOne = 0.1
+        table_weight: NonNegativeFloat = 0.1
+        encoder_boost: PositiveFloat = 10.0
 
         def __post_init__(self) -> None:
-            if self.heads < 1:
-                raise ValueError(f"heads must be at least 1, not {self.heads}")
-            if self.width < 1 or self.width % self.heads:
+            super().__post_init__()
+            if self.width % self.heads:
                 raise ValueError(f"width must be a multiple of heads, {self.heads}, not {self.width}")
-            if not 0 <= self.dropout < 1:
-                raise ValueError(f"dropout must be from 0 to below 1, not {self.dropout}")
-            if self.table_weight < 0:
-                raise ValueError(f"table_weight must be at least 0, not {self.table_weight}")
-            if self.encoder_boost <= 0:
-                raise ValueError(f"encoder_boost must be above 0, not {self.encoder_boost}")
 
     def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)

@@ -202,7 +202,10 @@ class Algorithm(nn.Module, ABC):
 
 
 class pinned:
-    """Context that puts a module and its children in train or eval mode and restores each one's own mode after."""
+    """Context that puts a module and its children in train or eval mode and restores each one's own mode after.
+
+    In eval mode recurrent layers stay in train mode with their dropout at 0: cuDNN computes no gradients of others.
+    """
 
     def __init__(self, module: nn.Module, training: bool) -> None:
         self.module, self.training = module, training
@@ -210,7 +213,13 @@ class pinned:
     def __enter__(self) -> None:
         self.modes = [(child, child.training) for child in self.module.modules()]
         self.module.train(self.training)
+        layers = [] if self.training else [each for each in self.module.modules() if type(each) in (nn.RNN, nn.GRU, nn.LSTM)]
+        self.dropouts = [(layer, layer.dropout) for layer in layers]
+        for layer, _ in self.dropouts:
+            layer.training, layer.dropout = True, 0.0  # type: ignore[assignment]
 
     def __exit__(self, *_: object) -> None:
+        for layer, dropout in self.dropouts:
+            layer.dropout = dropout
         for child, mode in self.modes:
             child.training = mode

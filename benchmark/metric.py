@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmark.audio import Audio
-from benchmark.utterance import PreparedCorpus, Words
+if TYPE_CHECKING:  # tables read columns, and need no torch for it
+    from benchmark.audio import Audio
+    from benchmark.utterance import PreparedCorpus, Words
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class Problem(ABC):
         metrics: plugins that a run scores with unless it is told otherwise; those that are not there are passed over.
         references: algorithms, toplines and floors, without whose rows a score has no scale.
         objective: the column that tuning goes by, turned by :meth:`gain` into something to maximise.
+        gained: what :meth:`gain` is called in tables of trials.
         headline: columns that tables show and rankings go by, most telling first.
     """
 
@@ -62,6 +63,7 @@ class Problem(ABC):
     metrics: ClassVar[Sequence[str]]
     references: ClassVar[Sequence[str]]
     objective: ClassVar[str]
+    gained: ClassVar[str]
     headline: ClassVar[Sequence[str]]
 
     @abstractmethod

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
+from annotated_types import Ge, Le
 
 from benchmark.data.espeak import VoiceSettings, speak
 from benchmark.dataset import Dataset, DatasetCard, Segment, Utterance
+from benchmark.settings.ranges import Checked
 
 # fmt: off
 VOICES = {
@@ -172,18 +174,14 @@ class Espeak(Dataset):
     needs_root = False
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Size.
 
         Attributes:
             sentences: a voice reads, 1 to 40.
         """
 
-        sentences: int = 24
-
-        def __post_init__(self) -> None:
-            if not 1 <= self.sentences <= len(HELD_OUT_SENTENCES):
-                raise ValueError(f"sentences must be from 1 to {len(HELD_OUT_SENTENCES)}, not {self.sentences}")
+        sentences: Annotated[int, Ge(1), Le(len(HELD_OUT_SENTENCES))] = 24
 
     def __init__(self, root: Path | None = None, config: Any = None) -> None:
         super().__init__(root, config)

@@ -12,6 +12,7 @@ import numpy as np
 from benchmark.data.listings import LAYOUTS
 from benchmark.dataset import SPLITS, Dataset, DatasetCard, Utterance
 from benchmark.errors import BenchmarkError
+from benchmark.settings.ranges import Between0And1, Checked, Seed
 
 
 class Folder(Dataset):
@@ -39,7 +40,7 @@ class Folder(Dataset):
     )
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """How the folder is read.
 
         Attributes:
@@ -52,14 +53,12 @@ class Folder(Dataset):
 
         language: str = "en-us"
         split_by: Literal["speaker", "language"] = "speaker"
-        validation: float = 0.1
-        test: float = 0.2
-        seed: int = 0
+        validation: Between0And1 = 0.1
+        test: Between0And1 = 0.2
+        seed: Seed = 0
 
         def __post_init__(self) -> None:
-            for name in ("validation", "test"):
-                if not 0 < getattr(self, name) < 1:
-                    raise ValueError(f"{name} must be above 0 and below 1, not {getattr(self, name)}")
+            super().__post_init__()
             if self.validation + self.test >= 1:
                 raise ValueError(f"validation and test must leave something to train on; together they are {self.validation + self.test:g}")
 

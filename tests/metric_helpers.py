@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def say(phones: str, pitch: float = 120.0, tract: float = 1.0, seed: int = 0) ->
 
 def sample(audio: Audio, reference: Audio | None = None, **values: object) -> Sample:
     """A sample; the reference is the audio itself unless given."""
-    known = {"words": (), "speaker": "", "enrolment": ()} | values
+    known = {"words": (), "target": "", "enrolment": ()} | values
     return Sample(audio=audio, reference=audio if reference is None else reference, **known)  # type: ignore[arg-type]
 
 
@@ -83,7 +84,10 @@ def unusable_audio() -> dict[str, Audio]:
     }  # fmt: skip
 
 
-def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, seed: int = 0) -> Corpus:
+def write_corpus(
+    folder: Path, speakers: dict[str, list[str]], utterances: int, seed: int = 0, task: str = "speaker",
+    facts: Callable[[str, int], dict[str, str]] = lambda speaker, index: {},
+) -> Corpus:  # fmt: skip
     """Write a prepared corpus of source-filter speech; a speaker has a pitch and a vocal tract of its own.
 
     Args:
@@ -91,6 +95,8 @@ def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, 
         speakers: names by split.
         utterances: of each speaker.
         seed: of the sentences.
+        task: that the corpus is opened with.
+        facts: of a speaker's utterance, by number: its language, style.
     """
     rng = np.random.default_rng(seed)
     symbols = [*SPECIAL_SYMBOLS, *PHONES]
@@ -112,7 +118,7 @@ def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, 
             sizes = {"frame": len(mel), "token": len(tokens), "sample": len(audio)}
             row = {"id": f"{speaker}-{index:03d}", "speaker": speaker, "split": split, "text": phones, "shard": 0}
             row |= {"words": [list(phones)], **at, **{f"{key}s": size for key, size in sizes.items()}}
-            rows.append(row)
+            rows.append(row | facts(speaker, index))
             at = {key: at[key] + sizes[key] for key in at}
             for name, value in values.items():
                 arrays[name].append(value)
@@ -123,7 +129,8 @@ def write_corpus(folder: Path, speakers: dict[str, list[str]], utterances: int, 
     statistics: dict[str, object] = {"mel_mean": [0.0] * SPEC.n_mels, "mel_std": [1.0] * SPEC.n_mels}
     statistics |= {"pitch_mean": 5.0, "pitch_std": 0.2, "energy_mean": -4.0, "energy_std": 1.0}
     meta = {"format": CORPUS_FORMAT, "dataset": "tones", "version": f"v{seed}", "symbols": symbols, "mel": asdict(SPEC)}
+    meta |= {"card": {"language": "en-us"}}
     meta |= {"statistics": statistics, "report": {}, "files": files}
     (folder / "corpus.json").write_text(json.dumps(meta))
     (folder / "utterances.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Corpus(folder)
+    return Corpus(folder, task)

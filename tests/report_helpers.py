@@ -21,7 +21,8 @@ RATE = 16_000
 def make_run(
     root: Path, algorithm: str, seed: int = 0, gain: float = 0.3, shots: Sequence[int] = (1, 5), steps: Sequence[int] = (0, 5, 20),
     speakers: Sequence[str] = ("anna", "bert", "carl"), utterance: str = "u", failure: str | None = None, seconds: float = 0.6,
-    queries: int = 1, audio: bool = True, embedding: bool = False, lost: str = "", **changes: Any,
+    queries: int = 1, audio: bool = True, embedding: bool = False, lost: str = "",
+    columns: Sequence[str] = COLUMNS, **changes: Any,
 ) -> Path:  # fmt: skip
     """A run folder; with ``shots`` (0,) that of a topline or floor; adaptation to the speaker ``lost`` fails at the first step."""
     identity = RunIdentity(**{
@@ -33,14 +34,14 @@ def make_run(
     folder = root / run_id(identity)
     (folder / "audio").mkdir(parents=True)
     (folder / "config.yaml").write_text("algo: {}\n")
-    log = EpisodeLog(folder, COLUMNS)
+    log = EpisodeLog(folder, columns)
     noise = np.random.default_rng([seed, *algorithm.encode()])
     for number, speaker in enumerate(speakers):
         for shot in shots:
             rows, costs = [], []
             for step in [0] if shot == 0 else steps:
                 if speaker == lost and step > 0:
-                    nothing = dict.fromkeys(COLUMNS, float("nan"))
+                    nothing = dict.fromkeys(columns, float("nan"))
                     names = [f"{utterance}{number}{query}" for query in range(queries)]
                     rows += [EpisodeRow(speaker, 0, shot, step, name, nothing, {"all": "adaptation failed: NaN"}) for name in names]
                     continue
@@ -49,6 +50,7 @@ def make_run(
                     value = level + float(noise.normal(scale=0.05))
                     failed = failure is not None and step > 0 and query == 0
                     metrics = {"mcd": float("nan") if failed else 9 - 4 * value, "speaker_similarity": 0.5 + value / 4, "gap_closed": value}
+                    metrics = {column: metrics.get(column, value) for column in columns}
                     failures = {"mcd": failure} if failed and failure else {}
                     trials = {"eer": [0.5 + value / 4, *noise.uniform(0.4, 0.7, max(1, len(speakers) - 1))]}
                     rows.append(EpisodeRow(
@@ -72,7 +74,8 @@ def make_corpus(cache: Path, texts: dict[str, str], version: str = "dv") -> None
     """As much of a prepared corpus as its transcripts take."""
     folder = cache / "corpora" / "made_up"
     statistics = {"mel_mean": [0.0], "mel_std": [1.0], "pitch_mean": 0.0, "pitch_std": 1.0, "energy_mean": 0.0, "energy_std": 1.0}
-    meta = {"format": 1, "dataset": "made_up", "version": version, "symbols": [], "mel": {}, "statistics": statistics, "report": {}}
+    meta = {"format": 1, "dataset": "made_up", "version": version, "symbols": [], "mel": {}, "statistics": statistics, "report": {},
+            "card": {"language": "en-us"}}  # fmt: skip
     folder.mkdir(parents=True)
     (folder / "corpus.json").write_text(json.dumps(meta))
     lines = [json.dumps({"id": name, "speaker": "anna", "text": text, "split": "test"}) for name, text in texts.items()]

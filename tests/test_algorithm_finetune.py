@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 import torch
 
-from benchmark.algorithm import AdaptedVoice, Algorithm, Voice
-from benchmark.backbone import call
+from benchmark.algorithm import Adapted, AdaptedModel, Algorithm
+from benchmark.backbone import SynthesisBackbone, call
 from benchmark.batch import Batch
 from benchmark.cli import main
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning.inner_loop import descend, select
 from benchmark.plugins import conformance, registry
-from benchmark.plugins.conformance import tiny_backbone, tiny_batch
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 
 
 def make(**options: Any) -> Algorithm:
@@ -26,18 +26,18 @@ def make(**options: Any) -> Algorithm:
     return algorithm
 
 
-def voices(algorithm: Algorithm, steps: list[int], support: Batch | None = None) -> dict[int, Voice]:
+def voices(algorithm: Algorithm, steps: list[int], support: Batch | None = None) -> dict[int, Adapted]:
     torch.manual_seed(0)
     return dict(algorithm.adapt(tiny_batch(-1, 4) if support is None else support, steps))
 
 
-def loss(voice: Voice, batch: Batch) -> float:
-    assert isinstance(voice, AdaptedVoice)
+def loss(voice: Adapted, batch: Batch) -> float:
+    assert isinstance(voice, AdaptedModel)
     with torch.no_grad():
         return float(call(voice.backbone.eval(), voice.replaced(), "loss", batch)["loss"])
 
 
-def changed(algorithm: Algorithm, voice: Voice) -> set[str]:
+def changed(algorithm: Algorithm, voice: Adapted) -> set[str]:
     return {name for name, value in voice.stored.items() if not torch.equal(value, algorithm.backbone.get_parameter(name))}
 
 
@@ -76,6 +76,7 @@ def test_the_default_is_adam_on_everything() -> None:
 def test_sgd_with_momentum_equals_algebra() -> None:
     algorithm = make(optimizer="sgd", learning_rate=0.1, momentum=0.5, groups=("embedding",))
     support, model = tiny_batch(-1, 4), algorithm.backbone.eval()
+    assert isinstance(model, SynthesisBackbone)
     vector, velocity = model.new_speaker.detach().clone(), torch.zeros(4)
     for _ in range(3):
         vector.requires_grad_()
@@ -106,7 +107,7 @@ def test_adapters_are_all_that_is_stored_and_they_learn() -> None:
     support = tiny_batch(-1, 4)
     found = voices(algorithm, [0, 30], support)
     assert all(name.endswith((".lora_A", ".lora_B")) for name in found[30].stored)
-    assert loss(found[0], support) == pytest.approx(loss(AdaptedVoice(algorithm.backbone), support), rel=1e-6)
+    assert loss(found[0], support) == pytest.approx(loss(AdaptedModel(algorithm.backbone), support), rel=1e-6)
     assert loss(found[30], support) < 0.95 * loss(found[0], support)
     # Fewer than what they stand in for, in this tiny model already.
     weights = sum(algorithm.backbone.get_parameter(name[: -len(".lora_A")]).numel() for name in found[30].stored if name.endswith("A"))
@@ -141,18 +142,18 @@ def test_adapted_normalisation_is_the_supports_own() -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"groups": ()}, "groups must name"),
+        ({"groups": ()}, "groups must hold at least 1 value"),
         ({"learning_rate": -1.0}, "learning_rate must be above 0, not -1"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"weight_decay": -0.1}, "weight_decay must be at least 0"),
-        ({"momentum": 1.0}, "momentum must be from 0 to below 1"),
-        ({"optimizer": "lion"}, "optimizer must be adam, adamw or sgd, not lion"),
+        ({"momentum": 1.0}, "momentum must be below 1, not 1"),
+        ({"optimizer": "lion"}, "optimizer must be one of adam, adamw, sgd, not lion"),
         ({"unfreeze_every": -1}, "unfreeze_every must be at least 0"),
         ({"lora_rank": -1}, "lora_rank must be at least 0"),
         ({"lora_alpha": 0.0}, "lora_alpha must be above 0"),
         ({"early_stopping": -5}, "early_stopping must be at least 0"),
-        ({"normalisation": "off"}, "normalisation must be frozen or adapted, not off"),
-        ({"augmentation": ("reverb",)}, "augmentation must be of speed, pitch, gain, noise, mask, not reverb"),
+        ({"normalisation": "off"}, "normalisation must be one of frozen, adapted, not off"),
+        ({"augmentation": ("reverb",)}, "augmentation must be a list, each of it one of speed, pitch, gain, noise, mask, not reverb"),
     ],
 )
 def test_bad_values_are_refused(options: dict[str, Any], sentence: str) -> None:
@@ -178,7 +179,7 @@ def test_what_the_backbone_lacks_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--algo.optimizer", "lion"], "algo.optimizer must be adam, adamw or sgd, not lion"),
+        (["--algo.optimizer", "lion"], "algo.optimizer must be one of adam, adamw, sgd, not lion"),
         (["--algo.learning_rate", "-1"], "algo.learning_rate must be above 0"),
         (["--shots", "0"], "shots must be at least 1"),
         (["--steps", "-5"], "steps must be at least 0"),

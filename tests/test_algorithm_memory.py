@@ -141,7 +141,7 @@ def test_recalls_what_a_larger_network_without_memory_does_not() -> None:
 def test_config_is_checked() -> None:
     for options, message in (
         ({"slots": 1}, "slots must be at least 2, not 1"),
-        ({"usage_decay": 1.0}, "usage_decay must be from 0 to below 1, not 1.0"),
+        ({"usage_decay": 1.0}, "usage_decay must be below 1, not 1"),
         ({"value_dim": 0}, "value_dim must be at least 1, not 0"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -12,7 +12,8 @@ import scipy.stats
 import torch
 from torch.nn import functional as F
 
-from benchmark.algorithm import Algorithm, Sentence, Task
+from benchmark.algorithm import AdaptedModel, Algorithm, Task
+from benchmark.backbone import SynthesisBackbone
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import AdaptationFailed, BenchmarkError, UsageError
 from benchmark.learning.inner_loop import sizes
@@ -82,12 +83,13 @@ def test_fine_tuning_on_top_keeps_the_contract_and_starts_from_the_computed_vect
     assert not [o for o in conformance.check(info, plugin, config) if o.problem]
     plain, tuned = make(encoder="xvector"), make(encoder="xvector", fine_tune_groups=("decoder", "output"))
     tuned.load_state_dict(plain.state_dict())
-    support, sentence = tiny_batch(NEW_SPEAKER), Sentence(torch.tensor([1, 3, 4, 1]), torch.full((4,), 3))
+    support, sentence = tiny_batch(NEW_SPEAKER), (torch.tensor([1, 3, 4, 1]), torch.full((4,), 3))
     (_, zero), (_, three) = tuned.adapt(support, [0, 3])
     (_, computed) = next(plain.adapt(support, [0]))
     assert (plain.max_steps, tuned.max_steps) == (0, None)
-    assert torch.allclose(zero.mel(sentence), computed.mel(sentence), atol=1e-5)  # type: ignore[attr-defined]
-    assert not torch.allclose(three.mel(sentence), computed.mel(sentence), atol=1e-3)  # type: ignore[attr-defined]
+    assert isinstance(zero, AdaptedModel) and isinstance(three, AdaptedModel) and isinstance(computed, AdaptedModel)
+    assert torch.allclose(zero.mel(*sentence), computed.mel(*sentence), atol=1e-5)
+    assert not torch.allclose(three.mel(*sentence), computed.mel(*sentence), atol=1e-3)
     assert torch.equal(three.stored["new_speaker"], zero.stored["new_speaker"])
     assert plain.adapted_parameters() == {"speaker": 4}
     assert tuned.adapted_parameters() == {"new_speaker": 4} | sizes(tuned.backbone, tuned.names)  # type: ignore[arg-type]
@@ -96,19 +98,20 @@ def test_fine_tuning_on_top_keeps_the_contract_and_starts_from_the_computed_vect
 @pytest.mark.parametrize("name", ["metric", "style"])
 def test_another_support_gives_another_voice_and_no_gradient_step(name: str) -> None:
     algorithm = make(name)
-    sentence = Sentence(torch.tensor([1, 3, 4, 1]), torch.full((4,), 3))
+    sentence = torch.tensor([1, 3, 4, 1]), torch.full((4,), 3)
     spoken = []
     for batch in voices(2, seed=0):
         steps = [step for step, _ in algorithm.adapt(batch.as_new_speaker(), [0])]
         _, voice = next(algorithm.adapt(batch.as_new_speaker(), [0]))
-        assert steps == [0] and algorithm.max_steps == 0
-        spoken.append(voice.mel(sentence))  # type: ignore[attr-defined]
+        assert steps == [0] and algorithm.max_steps == 0 and isinstance(voice, AdaptedModel)
+        spoken.append(voice.mel(*sentence))
     assert (spoken[0] - spoken[1]).abs().max() > 1e-4
 
 
 @pytest.mark.parametrize("name", ["metric", "style"])
 def test_codes_stand_for_vectors_in_units_of_the_pretrained_table(name: str) -> None:
     algorithm = make(name)
+    assert isinstance(algorithm.backbone, SynthesisBackbone)
     table = algorithm.backbone.speaker_vectors().detach()
     codes = torch.from_numpy(scipy.stats.zscore(table.numpy(), axis=0))
     batches = [tiny_batch(speaker) for speaker in range(4)]
@@ -166,7 +169,7 @@ def test_without_speechbrain_there_is_one_sentence(monkeypatch: pytest.MonkeyPat
         ("metric", {"fine_tune_rate": 0.0}, "fine_tune_rate must be above 0"),
         ("style", {"width": 9}, "width must be a multiple of heads"),
         ("style", {"heads": 0}, "heads must be at least 1"),
-        ("style", {"dropout": 1.0}, "dropout must be from 0"),
+        ("style", {"dropout": 1.0}, "dropout must be below 1, not 1"),
     ],
 )
 def test_bad_configuration_is_refused(name: str, options: dict[str, object], sentence: str) -> None:

@@ -11,7 +11,7 @@ import torchaudio
 from benchmark.batch import Batch
 from benchmark.learning.augmentation import AUGMENTATIONS, PITCH, augment, retimed, warped
 from benchmark.mel import MelSpec, log_mel
-from benchmark.plugins.conformance import tiny_backbone, tiny_batch
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 
 SPEC = tiny_backbone().spec
 

@@ -69,15 +69,15 @@ def test_list_shows_plugins_and_a_broken_one_with_what_is_wrong(
         assert cli.main(arguments) == 0
         rows = json.loads(capsys.readouterr().out)
         (mine,) = (row for row in rows if row["name"] == "mine")
-        assert mine == {"name": "mine", "kind": "vocoder", "summary": "My own.", "origin": "file", "path": str(plugin)}
+        assert mine == {"name": "mine", "kind": "vocoder", "summary": "My own.", "origin": "file", "path": str(plugin), "note": ""}
 
 
 def test_describe_shows_options_and_facts(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["describe", "reptile"]) == 0
     text = capsys.readouterr().out
-    assert "--algo.inner_lr (float, default" in text and "algorithms/reptile.py" in text
+    assert "--algo.inner_lr (PositiveFloat, default" in text and "algorithms/reptile.py" in text
     assert cli.main(["describe", "mcd", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["facts"]["columns"] == ["mcd"]
+    assert list(json.loads(capsys.readouterr().out)["facts"]["columns"]) == ["mcd"]
 
 
 @pytest.mark.parametrize(

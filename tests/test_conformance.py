@@ -20,7 +20,7 @@ def test_built_in_plugin_fits(info: registry.PluginInfo) -> None:
 BAD = '''
 """Bad."""
 import torch
-from benchmark.algorithm import AdaptedVoice, Algorithm
+from benchmark.algorithm import AdaptedModel, Algorithm
 
 class Bad(Algorithm):
     """Changes itself while adapting."""
@@ -29,7 +29,7 @@ class Bad(Algorithm):
         with torch.no_grad():
             self.backbone.new_speaker += 1
         for step in steps:
-            yield step, AdaptedVoice(self.backbone)
+            yield step, AdaptedModel(self.backbone)
     def adapted_parameters(self):
         return {"x": 3}
 
@@ -51,7 +51,7 @@ CARELESS = '''
 """Careless."""
 from functools import partial
 import torch
-from benchmark.algorithm import AdaptedVoice, Algorithm
+from benchmark.algorithm import AdaptedModel, Algorithm
 from benchmark.learning.inner_loop import sizes
 
 class Careless(Algorithm):
@@ -63,7 +63,7 @@ class Careless(Algorithm):
         return {"loss": float(loss.detach())}
     def adapt(self, support, steps):
         for step in steps:
-            yield step, AdaptedVoice(self.backbone, {"new_speaker": self.backbone.new_speaker.detach() + support.mels.mean()})
+            yield step, AdaptedModel(self.backbone, {"new_speaker": self.backbone.new_speaker.detach() + support.mels.mean()})
     def adapted_parameters(self):
         return sizes(self.backbone, ["new_speaker"])
 

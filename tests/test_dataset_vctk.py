@@ -14,6 +14,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.running.episodes import Manifest, check_manifest, make_manifest, normalised
 from benchmark.running.preparation import open_corpus, open_manifest
 from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS
+from benchmark.task import TASK_KINDS
 from tests.dataset_helpers import SENTENCES, numbered, vctk
 
 plugin = importlib.import_module("benchmark.datasets.vctk")
@@ -112,14 +113,14 @@ def test_sentences_that_everybody_reads_are_never_queries(tmp_path: Path) -> Non
 class Listed:
     """The files of a tree as a corpus, unheard."""
 
-    name = "vctk"
+    name, task = "vctk", TASK_KINDS["speaker"]
 
     def __init__(self, root: Path) -> None:
         dataset = VCTK(root)
-        self.speakers = dataset.speakers
+        self.targets = dataset.speakers
         self.by_speaker = {s: [u.id for u in dataset.utterances(s)] for split in SPLITS for s in dataset.speakers(split)}
         self.texts = {u.id: u.text for s in self.by_speaker for u in dataset.utterances(s)}
-        self.utterance_ids = self.by_speaker.__getitem__
+        self.utterances_of = self.by_speaker.__getitem__
         self.text = self.texts.__getitem__
 
     def __contains__(self, utterance: str) -> bool:
@@ -144,20 +145,20 @@ def test_the_committed_episodes_are_what_the_harness_draws(listed: Any) -> None:
 
 
 def test_the_committed_split_is_the_published_one() -> None:
-    assert COMMITTED.speakers["test"] == plugin.TEST and COMMITTED.speakers["validation"] == plugin.VALIDATION
-    assert set().union(*COMMITTED.speakers.values()) == set(LISTING) - set(plugin.LEFT_OUT)
-    assert [len(COMMITTED.speakers[split]) for split in SPLITS] == [89, 8, 11]
-    assert {"s5", "p362"} <= set(COMMITTED.speakers["train"])
+    assert COMMITTED.targets["test"] == plugin.TEST and COMMITTED.targets["validation"] == plugin.VALIDATION
+    assert set().union(*COMMITTED.targets.values()) == set(LISTING) - set(plugin.LEFT_OUT)
+    assert [len(COMMITTED.targets[split]) for split in SPLITS] == [89, 8, 11]
+    assert {"s5", "p362"} <= set(COMMITTED.targets["train"])
 
 
 def test_the_committed_episodes_hold_no_shared_sentence() -> None:
     """Numbers 1 to 24 are the same text for all; support and query of an episode are distinct utterances."""
     for split in SPLITS[1:]:
-        assert len(COMMITTED.episodes[split]) == MAX_EPISODES * len(COMMITTED.speakers[split])
+        assert len(COMMITTED.episodes[split]) == MAX_EPISODES * len(COMMITTED.targets[split])
         for episode in COMMITTED.episodes[split]:
             used = (*episode.support, *episode.query)
             assert len(set(used)) == MAX_SHOTS + MAX_QUERIES == len(used)
-            assert all(name.startswith(f"{episode.speaker}_") and int(name[-3:]) > 24 for name in used)
+            assert all(name.startswith(f"{episode.target}_") and int(name[-3:]) > 24 for name in used)
 
 
 def test_a_tree_is_served_the_committed_episodes(tmp_path: Path) -> None:
@@ -168,7 +169,7 @@ def test_a_tree_is_served_the_committed_episodes(tmp_path: Path) -> None:
     read = {name: dict(zip(LISTING[name], things, strict=True)) if LISTING[name] else numbered(SENTENCES) for name in people}
     corpus = open_corpus("vctk", None, vctk(tmp_path / "data", people, read), tmp_path / "cache", 1, ())
     assert corpus.report["skipped"] == {}
-    mine = {split: tuple(e for e in some if e.speaker in people) for split, some in COMMITTED.episodes.items()}
+    mine = {split: tuple(e for e in some if e.target in people) for split, some in COMMITTED.episodes.items()}
     check_manifest(replace(COMMITTED, episodes=mine), corpus)
     assert make_manifest(corpus).episodes == mine and [len(some) for some in mine.values()] == [MAX_EPISODES, MAX_EPISODES]
     with pytest.raises(BenchmarkError, match=r"^Utterance p234_\d{3}, which episode 0 of speaker p234 needs, is not in the prepared"):

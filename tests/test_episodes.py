@@ -12,6 +12,7 @@ import pytest
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.running.episodes import Episode, Manifest, TaskSampler, check_manifest, check_tasks, first, make_manifest, normalised
 from benchmark.settings.schema import MetaSettings
+from benchmark.task import TASK_KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -19,17 +20,17 @@ ROOT = Path(__file__).resolve().parent.parent
 class FakeCorpus:
     """Speakers by split with 20 sentences each."""
 
-    name = "fake"
+    name, task = "fake", TASK_KINDS["speaker"]
 
     def __init__(self, per_split: int = 2, sentences: int = 20) -> None:
         self.split = {f"{split}{i}": split for split in ("train", "validation", "test") for i in range(per_split)}
         self.texts = {f"{s}-{n:02d}": f"{s} says {n}" for s in self.split for n in range(sentences)}
 
-    def speakers(self, split: str) -> list[str]:
+    def targets(self, split: str) -> list[str]:
         return [s for s, own in self.split.items() if own == split]
 
-    def utterance_ids(self, speaker: str) -> list[str]:
-        return [u for u in self.texts if u.startswith(f"{speaker}-")]
+    def utterances_of(self, target: str) -> list[str]:
+        return [u for u in self.texts if u.startswith(f"{target}-")]
 
     def text(self, utterance: str) -> str:
         return self.texts[utterance]
@@ -64,10 +65,10 @@ def test_leaks_are_refused(corpus: Any) -> None:
     episode = manifest.episodes["test"][0]
     with pytest.raises(BenchmarkError, match="Utterance leak"):
         check_manifest(changed(manifest, query=(episode.support[0], *episode.query[1:])), corpus)
-    with pytest.raises(BenchmarkError, match="someone else"):
+    with pytest.raises(BenchmarkError, match="holds an utterance of another"):
         check_manifest(changed(manifest, query=("train0-00", *episode.query[1:])), corpus)
     with pytest.raises(BenchmarkError, match="Speaker leak"):
-        check_manifest(replace(manifest, speakers={**manifest.speakers, "train": ("train0", "train1", "test0")}), corpus)
+        check_manifest(replace(manifest, targets={**manifest.targets, "train": ("train0", "train1", "test0")}), corpus)
     with pytest.raises(BenchmarkError, match="not in the prepared corpus"):
         check_manifest(changed(manifest, query=("test0-99", *episode.query[1:])), corpus)
     corpus.texts[episode.query[0]] = corpus.texts[episode.support[0]].upper() + "!"
@@ -126,11 +127,11 @@ def test_edited_manifest_is_refused(corpus: Any, tmp_path: Path) -> None:
 def test_committed_manifests_are_whole(path: Path) -> None:
     manifest = Manifest.load(path)
     assert manifest.dataset == path.stem
-    names = [name for split in manifest.speakers.values() for name in split]
+    names = [name for split in manifest.targets.values() for name in split]
     assert len(set(names)) == len(names)
 
 
 def test_first_takes_the_manifests_first() -> None:
     some = [Episode(s, i, (), ()) for s in "ab" for i in range(3)]
-    assert [(e.speaker, e.index) for e in first(some, 2)] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
-    assert {e.speaker for e in first(some, 1, 1)} == {"a"}
+    assert [(e.target, e.index) for e in first(some, 2)] == [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    assert {e.target for e in first(some, 1, 1)} == {"a"}

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from benchmark.backbone import SynthesisBackbone
 from benchmark.cli import main
-from benchmark.errors import SpeechFailed
+from benchmark.errors import PredictionFailed
 from benchmark.plugins.conformance.tiny import tiny_backbone
 from benchmark.plumbing.files import digest_of
 
@@ -19,22 +20,20 @@ RUNAWAY = '''
 """Free-running speech fails from the first step on; each step draws a random number, which is kept."""
 from dataclasses import dataclass
 import torch
-from benchmark.algorithm import AdaptedVoice, Algorithm
-from benchmark.errors import SpeechFailed
-from benchmark.plumbing.files import digest_of
-from benchmark.vocoder import Vocoder
+from benchmark.algorithm import AdaptedModel, Algorithm
+from benchmark.errors import PredictionFailed
 
 
 @dataclass(frozen=True)
-class Runaway(AdaptedVoice):
+class Runaway(AdaptedModel):
     drawn: float = 0.0
     step: int = 0
 
-    def speak(self, sentence, vocoder):
-        if self.step and sentence.durations is None:
-            raise SpeechFailed(f"it drew {self.drawn}")
+    def mel(self, tokens, durations=None):
+        if self.step and durations is None:
+            raise PredictionFailed(f"it drew {self.drawn}")
         torch.rand(7)
-        return super().speak(sentence, vocoder)
+        return super().mel(tokens, durations)
 
 
 class Plugin(Algorithm):
@@ -60,6 +59,7 @@ PLUGIN = Plugin
 
 def test_durations_out_of_all_bounds_are_refused_before_memory_is_asked_for() -> None:
     backbone = tiny_backbone().eval()
+    assert isinstance(backbone, SynthesisBackbone)
     tokens = torch.tensor([5, 6, 7])
     with torch.no_grad():
         assert len(backbone.synthesize(tokens)) < 600
@@ -67,7 +67,7 @@ def test_durations_out_of_all_bounds_are_refused_before_memory_is_asked_for() ->
             for name, parameter in backbone.named_parameters():
                 if name.startswith("variance.duration.predictor") and parameter.shape == (1,):
                     parameter.fill_(value)
-            with pytest.raises(SpeechFailed, match="out of all bounds"):
+            with pytest.raises(PredictionFailed, match="out of all bounds"):
                 backbone.synthesize(tokens)
 
 

@@ -143,7 +143,8 @@ def test_a_vocoder_that_trains_is_trained_once_and_goes_on_where_it_was_cut_off(
     words = ["--vocoder", "trained_vocoder", "--vocoder.hidden", "16", "--plugin", str(EXAMPLES / "trained_vocoder.py"),
              "--metrics", "mcd", "--vocoder_training.steps", "6", "--vocoder_training.batch_size", "2"]  # fmt: skip
     vocoder = module("trained_vocoder").TrainedVocoder
-    step, taken = vocoder.training_step, []
+    step = vocoder.training_step
+    taken: list[Any] = []
 
     def cut_off(self: Any, segments: Any) -> dict[str, float]:
         if len(taken) == 3:
@@ -194,12 +195,12 @@ def test_a_vocoder_learns_to_invert_mels() -> None:
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that somebody could have recorded: three voices, 16 sentences each."""
     root = tmp_path_factory.mktemp("recorded")
-    from benchmark.datasets.espeak import HELD_OUT_SENTENCES
+    sentences = importlib.import_module("benchmark.datasets.espeak").HELD_OUT_SENTENCES
 
     voices = {"ann": VoiceSettings("en-us+f2"), "bob": VoiceSettings("en-us+m3"), "cid": VoiceSettings("en-us+m7", pitch=30)}
     for speaker, voice in voices.items():
         (root / speaker).mkdir()
-        for number, sentence in enumerate(HELD_OUT_SENTENCES[:16]):
+        for number, sentence in enumerate(sentences[:16]):
             samples, rate, _ = speak(f"{sentence}", voice)
             soundfile.write(root / speaker / f"{number:02d}.wav", samples, rate)
             (root / speaker / f"{number:02d}.txt").write_text(sentence, encoding="utf-8")

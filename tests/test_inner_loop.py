@@ -9,7 +9,7 @@ import torch
 
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning.inner_loop import descend, select
-from benchmark.plugins.conformance import tiny_backbone, tiny_batch
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 
 
 def test_descend_equals_torch_training_and_leaves_the_model_alone() -> None:
@@ -37,6 +37,6 @@ def test_unknown_group_and_nan_loss() -> None:
     with pytest.raises(UsageError, match="no group 'tail'"):
         select(model, ("tail",))
     with torch.no_grad():
-        model.new_speaker.fill_(float("nan"))
+        model.get_parameter("new_speaker").fill_(float("nan"))
     with pytest.raises(AdaptationFailed, match="not finite"):
         list(descend(model, ("new_speaker",), tiny_batch(-1), partial(torch.optim.SGD, lr=0.1), [1]))

@@ -16,13 +16,17 @@ from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import registry
+from benchmark.problems import PROBLEMS
+from benchmark.results.columns import known
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, read
 from benchmark.results.leaderboard_check import check
-from benchmark.results.leaderboard_rules import FACTS, REFERENCES
+from benchmark.results.leaderboard_rules import problem_of, table_of
 from benchmark.results.leaderboard_table import cite, show
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
+
+REFERENCES = PROBLEMS["synthesis"].references
 
 
 def make_run(
@@ -138,7 +142,7 @@ def test_rows_hold_facts_and_refuse_others_for_the_same_metrics(tmp_path: Path) 
 
 def test_every_metric_that_has_facts_is_known_to_have_them() -> None:
     having = {name for name in registry.find("metric") if registry.load("metric", name).facts is not Metric.facts}
-    assert having == set(FACTS.values())
+    assert having == {known().metrics[name] for name in known().constants}
 
 
 def test_tables_of_ones_own_runs_are_verified_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,9 +163,63 @@ def test_other_files_are_no_leaderboards(tmp_path: Path, capsys: pytest.CaptureF
         assert "hostname is not a leaderboard: its first line has no column 'algorithm'." in capsys.readouterr().err
     table = tmp_path / "d.csv"
     add([make_run(tmp_path)], table, preliminary=True)
-    table.write_text(table.read_text().replace("mcd_lo", "mcd_low"))
-    with pytest.raises(BenchmarkError, match="no column 'mcd_lo', so another version wrote it"):
+    table.write_text(table.read_text().replace(",steps,", ",stairs,"))
+    with pytest.raises(BenchmarkError, match="is not a leaderboard: its first line has no column 'steps'"):
         read(table)
+
+
+def test_a_column_more_or_less_is_read_and_verify_says_so(tmp_path: Path) -> None:
+    """Another version's table, or one with a colleague's column, can still be shown."""
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path / "own", seed) for seed in range(3)], table)
+    whole = table.read_text()
+    lines = [line.split(",") for line in whole.splitlines()]
+
+    def without(column: str) -> str:
+        place = lines[0].index(column)
+        return "".join(",".join([*line[:place], *line[place + 1 :]]) + "\n" for line in lines)
+
+    for column in ("mcd_lo", "peak_memory_mb", "facts", "run_ids", "seeds"):
+        table.write_text(without(column))
+        assert [row[column] for row in read(table)] == ["", ""]
+        assert "mcd ↓" in show(table)
+        assert f"{table} lacks the column {column}; delete the file and add its runs again." in check(table).problems
+    more = [[*line, cell] for line, cell in zip(lines, ("watts", "5", "6"), strict=True)]
+    table.write_text("".join(",".join(line) + "\n" for line in more))
+    assert [row["watts"] for row in read(table)] == ["5", "6"] and "mcd ↓" in show(table)
+    problems = check(table).problems
+    assert f"{table} has the column watts, which no leaderboard has; restore the file." in problems
+    assert any("watts is '5', its runs give ''" in problem for problem in problems)
+    add([make_run(tmp_path / "own", algorithm="anil")], table, preliminary=True)
+    assert [row["watts"] for row in read(table)] == ["5", "6", "", ""], "adding rows takes nothing away"
+
+
+def test_other_problems_and_tasks_stand_in_tables_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmark.commands.leaderboard.folder", lambda: tmp_path / "boards")
+    spoken = {"problem": "recognition", "metric_versions": {"cer": "1"}}
+    for changes in ({}, spoken, {"task": "style"}, {"task": "language", **spoken}):
+        assert main(["leaderboard", "add", str(make_run(tmp_path, **changes)), "--preliminary"]) == 0
+    names = {"d": "synthesis", "d-recognition": "recognition", "d-style": "synthesis", "d-recognition-language": "recognition"}
+    assert {path.stem for path in (tmp_path / "boards").glob("*.csv")} == names.keys()
+    for name, problem in names.items():
+        rows = read(tmp_path / "boards" / f"{name}.csv")
+        assert {problem_of(row).name for row in rows} == {problem} and {table_of(row) for row in rows} == {name}
+        assert main(["leaderboard", "verify", name]) == main(["leaderboard", "show", name]) == 0
+    with pytest.raises(BenchmarkError, match=r"differs from the row of no_adaptation in dataset, problem or task \(d and d-style\)"):
+        add([make_run(tmp_path, algorithm="anil", task="style")], tmp_path / "boards" / "d.csv", preliminary=True)
+    # Runs of one table in the folder are not missed in another.
+    (tmp_path / "boards" / "d-recognition.csv").unlink()
+    assert check(tmp_path / "boards" / "d.csv").problems == []
+
+
+def test_a_recogniser_needs_the_floors_of_its_problem(tmp_path: Path) -> None:
+    table = tmp_path / "d-recognition.csv"
+    method = [make_run(tmp_path / "own", seed, algorithm="maml", problem="recognition") for seed in range(3)]
+    with pytest.raises(BenchmarkError, match=r"lacks no_adaptation with 3 seeds"):
+        add(method, table)
+    add([make_run(tmp_path / "own", seed, problem="recognition") for seed in range(3)], table)
+    add(method, table)
+    assert check(table).problems == []
 
 
 def test_damaged_results_are_one_sentence(tmp_path: Path) -> None:

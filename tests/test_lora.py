@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmark.algorithm import AdaptedVoice, Sentence
+from benchmark.algorithm import AdaptedModel
 from benchmark.backbone import call
 from benchmark.errors import UsageError
 from benchmark.learning import lora
 from benchmark.learning.inner_loop import select
-from benchmark.plugins.conformance import tiny_backbone, tiny_batch
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 
 LAYER = "decoder.blocks.0.project"
 NAME = f"{LAYER}.weight"
@@ -51,8 +51,8 @@ def test_initial_adapters_change_nothing_and_are_counted() -> None:
     adapters = lora.initial(model, chosen)
     assert {name: value.numel() for name, value in adapters.items()} == lora.sizes(model, chosen)
     assert all(torch.equal(value, model.get_parameter(name)) for name, value in lora.merged(model, adapters, 8.0).items())
-    sentence = Sentence(torch.tensor([1, 3, 4, 1]), torch.tensor([2, 3, 3, 2]))
-    assert torch.equal(lora.LoRAVoice(model, adapters, alpha=8.0).mel(sentence), AdaptedVoice(model).mel(sentence))
+    sentence = torch.tensor([1, 3, 4, 1]), torch.tensor([2, 3, 3, 2])
+    assert torch.equal(lora.LoRAModel(model, adapters, alpha=8.0).mel(*sentence), AdaptedModel(model).mel(*sentence))
 
 
 def test_narrow_layers_get_their_own_rank_and_larger_ones_are_refused() -> None:

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data.corpus import Corpus
-from benchmark.errors import CannotScore, UsageError
+from benchmark.errors import CannotScore
 from benchmark.metric import MetricContext
 from benchmark.metrics.per import PER, example_of
 from benchmark.scoring import recogniser
@@ -48,7 +47,7 @@ def test_unheard_speakers_are_understood(metric: PER) -> None:
 
 def test_its_own_error_is_the_mean_over_real_speech(metric: PER, context: MetricContext) -> None:
     corpus = context.corpus
-    real = [corpus[u] for speaker in context.speakers for u in corpus.utterance_ids(speaker)]
+    real = [corpus[u] for speaker in context.targets for u in corpus.utterance_ids(speaker)]
     errors = [metric.score(sample(u.waveform, words=u.words))["per"] for u in real]
     assert metric.facts()["per_real"] == pytest.approx(np.mean(errors))
 
@@ -97,7 +96,7 @@ def test_a_damaged_recogniser_is_trained_anew(context: MetricContext, tmp_path: 
 
 
 def test_frame_labels_follow_the_corpus(context: MetricContext) -> None:
-    corpus: Corpus = context.corpus
+    corpus = context.corpus
     utterance = corpus["t1-000"]
     example = example_of(utterance, corpus, {phone: index for index, phone in enumerate(PHONES)})
     assert example.labels is not None
@@ -123,5 +122,5 @@ def test_unusable_audio_gets_no_number(what: str, metric: PER) -> None:
 
 
 def test_bad_configuration_is_refused() -> None:
-    with pytest.raises(UsageError, match="epochs"):
+    with pytest.raises(ValueError, match="epochs must be at least 1"):
         PER.Config(epochs=0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from benchmark.data.corpus import Corpus
-from benchmark.errors import BenchmarkError, CannotScore, UsageError
+from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import MetricContext
 from benchmark.metrics import speaker_similarity
 from benchmark.metrics.speaker_similarity import SpeakerSimilarity, embed
@@ -38,7 +38,7 @@ def metric(corpus: Corpus, cache: Path) -> SpeakerSimilarity:
 
 def test_an_utterance_in_its_own_centroid_alone_has_similarity_one(metric: SpeakerSimilarity, corpus: Corpus) -> None:
     audio = corpus["ann-000"].waveform
-    values = metric.score(sample(audio, speaker="ann", enrolment=("ann-000",)))
+    values = metric.score(sample(audio, target="ann", enrolment=("ann-000",)))
     assert values["speaker_similarity"] == pytest.approx(1.0, abs=1e-5)
     facts = metric.facts()
     assert values["gap_closed"] == pytest.approx((1 - facts["different"]) / (facts["same"] - facts["different"]), 1e-4)
@@ -48,26 +48,26 @@ def test_the_centroid_is_the_normalised_mean_of_the_enrolment(metric: SpeakerSim
     audio = corpus["ann-003"].waveform
     mean = np.mean([embed(corpus[f"ann-00{i}"].waveform) for i in range(3)], axis=0)
     enrolment = ("ann-000", "ann-001", "ann-002")
-    similarity = metric.score(sample(audio, speaker="ann", enrolment=enrolment))["speaker_similarity"]
+    similarity = metric.score(sample(audio, target="ann", enrolment=enrolment))["speaker_similarity"]
     assert similarity == pytest.approx(float(embed(audio) @ mean / np.linalg.norm(mean)), abs=1e-5)
 
 
 def test_the_own_voice_is_closer_than_another(metric: SpeakerSimilarity, corpus: Corpus) -> None:
     enrolment = ("ann-001", "ann-002", "ann-003")
-    own = metric.score(sample(corpus["ann-000"].waveform, speaker="ann", enrolment=enrolment))
-    other = metric.score(sample(corpus["cid-000"].waveform, speaker="ann", enrolment=enrolment))
+    own = metric.score(sample(corpus["ann-000"].waveform, target="ann", enrolment=enrolment))
+    other = metric.score(sample(corpus["cid-000"].waveform, target="ann", enrolment=enrolment))
     assert own["gap_closed"] > other["gap_closed"]
 
 
 def test_trials_are_against_the_enrolment_and_against_all_of_the_others(metric: SpeakerSimilarity, corpus: Corpus) -> None:
-    spoken = sample(corpus["ann-000"].waveform, speaker="ann", enrolment=("ann-001", "ann-002"))
+    spoken = sample(corpus["ann-000"].waveform, target="ann", enrolment=("ann-001", "ann-002"))
     similarity = metric.score(spoken)["speaker_similarity"]
     others = [s for s in TEST_SPEAKERS if s != "ann"]
     centroids = [np.mean([embed(corpus[u].waveform) for u in corpus.utterance_ids(s)], axis=0) for s in others]
     expected = [similarity, *(float(embed(spoken.audio) @ c / np.linalg.norm(c)) for c in centroids)]
     assert metric.trials(spoken)["eer"] == pytest.approx(expected, abs=1e-5)
     with pytest.raises(RuntimeError, match="score"):
-        metric.trials(sample(corpus["ann-001"].waveform, speaker="ann", enrolment=("ann-002",)))
+        metric.trials(sample(corpus["ann-001"].waveform, target="ann", enrolment=("ann-002",)))
 
 
 def test_constants_cover_the_whole_split_whatever_speakers_are_scored(metric: SpeakerSimilarity, corpus: Corpus, cache: Path) -> None:
@@ -133,13 +133,13 @@ def test_enrolment_that_is_not_there_is_a_failure(metric: SpeakerSimilarity, cor
     audio = corpus["ann-000"].waveform
     for speaker, enrolment in (("ann", ()), ("ann", ("bob-000",)), ("nobody", ("ann-000",))):
         with pytest.raises(CannotScore, match="enrolment"):
-            metric.score(sample(audio, speaker=speaker, enrolment=enrolment))
+            metric.score(sample(audio, target=speaker, enrolment=enrolment))
 
 
 @pytest.mark.parametrize("what", unusable_audio())
 def test_unusable_audio_gets_no_number(what: str, metric: SpeakerSimilarity) -> None:
     with pytest.raises(CannotScore):
-        metric.score(sample(unusable_audio()[what], speaker="ann", enrolment=("ann-000",)))
+        metric.score(sample(unusable_audio()[what], target="ann", enrolment=("ann-000",)))
 
 
 def test_audio_without_a_voice_gets_no_number() -> None:
@@ -166,7 +166,7 @@ def test_one_speaker_alone_is_refused(tmp_path: Path) -> None:
 
 
 def test_bad_configuration_is_refused() -> None:
-    with pytest.raises(UsageError, match="encoder"):
+    with pytest.raises(ValueError, match="encoder must be one of ge2e"):
         SpeakerSimilarity.Config(encoder="none")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="utterances"):
+    with pytest.raises(ValueError, match="utterances must be at least 2"):
         SpeakerSimilarity.Config(utterances=1)

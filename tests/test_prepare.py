@@ -179,7 +179,7 @@ def test_a_damaged_cache_is_made_anew(
     before = contents(corpus)
     damage(corpus.folder / name)
     assert contents(prepared(data, cache)) == before
-    assert "the cache is damaged" in capsys.readouterr().err
+    assert "The cache is damaged" in capsys.readouterr().err
 
 
 def test_a_chunk_damaged_between_kill_and_resumption_is_made_anew(

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from benchmark.algorithm import Sentence, Task
+from benchmark.algorithm import AdaptedModel, Task
 from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import AdaptationFailed
-from benchmark.learning.recall import SPEED, PhoneAcoustics, QuickLinear, RecallLearner
+from benchmark.learning.recall import PhoneAcoustics, RecallLearner
 from benchmark.plugins import registry
-from benchmark.plugins.conformance import tiny_backbone, tiny_batch
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 
 LEARNERS = ("memory", "fast_weights")
 
@@ -54,22 +54,6 @@ def test_features_are_relative_to_the_phone() -> None:
         assert float(of_phone[:, :82].std(0, correction=0).sub(1).abs().max()) < 0.02
 
 
-def test_a_quick_layer_is_a_linear_layer_that_adam_moves_faster() -> None:
-    torch.manual_seed(0)
-    quick, plain, x = QuickLinear(3, 2), torch.nn.Linear(3, 2), torch.randn(5, 3)
-    with torch.no_grad():
-        plain.weight.copy_(SPEED * quick.weight)
-        plain.bias.copy_(SPEED * quick.bias)
-    torch.testing.assert_close(quick(x), plain(x))
-    for layer, rate in ((quick, 1e-3), (plain, SPEED * 1e-3)):
-        optimizer = torch.optim.Adam(layer.parameters(), lr=rate)
-        for _ in range(3):
-            optimizer.zero_grad()
-            layer(x).square().sum().backward()
-            optimizer.step()
-    torch.testing.assert_close(quick(x), plain(x))
-
-
 @pytest.mark.parametrize("name", LEARNERS)
 def test_speakers_of_unequal_support_are_remembered_as_if_alone(name: str) -> None:
     algorithm, supports = learner(name), [tiny_batch(0, 1, 1), tiny_batch(1, 4, 2), tiny_batch(2, 2, 3)]
@@ -91,12 +75,13 @@ def test_padding_of_support_and_query_changes_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_starts_as_the_shared_voice(name: str) -> None:
-    algorithm, sentence = learner(name), Sentence(torch.tensor([1, 3, 4, 5]), torch.tensor([2, 3, 4, 5]))
+    algorithm, sentence = learner(name), (torch.tensor([1, 3, 4, 5]), torch.tensor([2, 3, 4, 5]))
     with torch.no_grad():
         algorithm.backbone.new_speaker.normal_()
     _, voice = next(iter(algorithm.adapt(tiny_batch(NEW_SPEAKER), [0])))
-    expected = algorithm.backbone.eval().synthesize(sentence.tokens, sentence.durations)
-    torch.testing.assert_close(voice.mel(sentence), expected.detach())  # type: ignore[attr-defined]
+    expected = algorithm.backbone.eval().synthesize(*sentence)
+    assert isinstance(voice, AdaptedModel)
+    torch.testing.assert_close(voice.mel(*sentence), expected.detach())
 
 
 @pytest.mark.parametrize("name", LEARNERS)

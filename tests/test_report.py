@@ -22,6 +22,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
 from benchmark.report.page import build, transcripts
+from benchmark.results.columns import known
 from benchmark.results.leaderboard import compute_rows
 from benchmark.results.result import read_result
 from tests.cli_helpers import full_disk, refused
@@ -122,10 +123,8 @@ def test_rows_and_means_are_those_of_the_runs(tmp_path: Path) -> None:
     runs = [make_run(tmp_path, "reptile", seed, queries=2, failure="too short") for seed in (0, 1)]
     (board,) = boards(runs, 1)
     assert board.rows["reptile"] == compute_rows(runs, [read_result(run) for run in runs])
-    assert board.metrics == ["gap_closed", "speaker_similarity", "mcd", "eer"]
-    assert dict(board.higher_is_better) | {"f": 0} == {
-        "gap_closed": True, "speaker_similarity": True, "mcd": False, "eer": False, "f": 0,
-    }  # fmt: skip
+    assert board.metrics == ["gap_closed", "mcd", "speaker_similarity", "eer"] and board.headline == ["gap_closed", "mcd"]
+    assert [board.known.higher_is_better(metric) for metric in board.metrics] == [True, False, True, False]
     episodes = pd.concat([pd.read_csv(run / "episodes.csv") for run in runs])
     here = episodes[(episodes["shots"] == 5) & (episodes["steps"] == 20)]
     (_, table), *_ = tables.speakers(board)
@@ -209,7 +208,7 @@ def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
 def test_runs_scored_with_other_metrics_stand_on_one_page(tmp_path: Path) -> None:
     runs = [make_run(tmp_path, "maml"), make_run(tmp_path, "reptile", metric_versions={"mcd": "1", "speaker_similarity": "1", "f0": "1"})]
     (board,) = boards(runs, 1)
-    assert {"mcd", "f0"} <= board.meanings.keys()
+    assert {"mcd", "f0_rmse"} <= board.known.columns.keys()
     (tmp_path / "other").mkdir()
     runs.append(make_run(tmp_path / "other", "anil", metric_versions={"mcd": "2"}))
     with pytest.raises(BenchmarkError, match="differ in metric_versions of mcd"):
@@ -332,5 +331,5 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, capsys: pytest.
 
 def test_best_of_a_board() -> None:
     rows = {"a": [("10", "0"), ("1", "100"), ("10", "20")], "t": [("0", "0")]}
-    board = Board("d", [], {name: [{"shots": s, "steps": t} for s, t in own] for name, own in rows.items()}, [], {}, {})
+    board = Board("d", [], {name: [{"shots": s, "steps": t} for s, t in own] for name, own in rows.items()}, [], [], known())
     assert (board.best("a"), board.shots, board.uses_support("a"), board.uses_support("t")) == ((10, 20), [1, 10], True, False)

@@ -10,12 +10,32 @@ from typing import Any
 import pytest
 
 from benchmark.cli import main
+from benchmark.metric import Column
 from benchmark.plugins import registry
 from benchmark.report import tables, words
 from benchmark.report.boards import boards
 from benchmark.report.findings import findings
-from benchmark.results.leaderboard_rules import FACTS
+from benchmark.results.columns import known
 from tests.report_helpers import make_run
+
+OWN_METRIC = '''
+"""Loudness."""
+
+from benchmark.metric import Column, Metric
+
+
+class Loudness(Metric):
+    version = "1"
+    columns = {"loud": Column(unit="sone", meaning="how loud it is", higher_is_better=True, low=0.0)}
+    constants = {"loud_real": "loudness of recordings"}
+    needs = ("speech",)
+
+    def score(self, sample):
+        return {"loud": 1.0}
+
+
+PLUGIN = Loudness
+'''
 
 
 def _set_facts(run: Path, **facts: float) -> None:
@@ -121,9 +141,33 @@ def test_seeds_scored_on_different_scales_are_not_pooled(tmp_path: Path, capsys:
     assert "can't be pooled: they differ in same (0.9 and 0.8)" in capsys.readouterr().err
 
 
-def test_every_metric_and_constant_of_the_benchmark_has_words() -> None:
-    columns = {column for name in registry.find("metric") for column in registry.load("metric", name).columns} | {"eer", "ecapa_eer"}
-    assert columns == words.UNITS.keys() == words.PLAIN.keys() and words.FACTS.keys() == FACTS.keys()
+def test_what_source_says_of_columns_is_what_the_classes_say() -> None:
+    columns: dict[str, Column] = {}
+    constants: dict[str, str] = {}
+    for name in registry.find("metric"):
+        plugin = registry.load("metric", name)
+        columns |= {**plugin.columns, **plugin.rates}
+        constants |= plugin.constants
+    found = known()
+    assert found.columns == columns and found.constants == constants and found.rates == {"eer", "ecapa_eer"}
+    assert (found.metrics["eer"], found.metrics["per_real"]) == ("speaker_similarity", "per")
+    assert found.label("mcd") == "mcd (dB)" and found.label("unheard_of") == found.plain("unheard_of") == "unheard_of"
+    assert found.of({"per"}).columns.keys() == {"per"} and found.of({"per"}).higher_is_better("mcd") is None
+
+
+def test_a_metric_of_ones_own_is_labelled_by_its_class(tmp_path: Path) -> None:
+    """One file says all: what the report shows of its column, and on which constant the runs must agree."""
+    file = tmp_path / "loudness.py"
+    file.write_text(OWN_METRIC)
+    versions = {"mcd": "1", "loudness": "1"}
+    runs = [make_run(tmp_path, name, audio=False, metric_versions=versions, columns=("mcd", "loud")) for name in ("a", "b")]
+    (board,) = boards(runs, 1, [str(file)])
+    assert tables.meanings(board)["loud (sone)"] == "how loud it is" and tables.arrow(board, "loud") == "↑"
+    _set_facts(runs[0], loud_real=4.0)
+    _set_facts(runs[1], loud_real=5.0)
+    assert boards(runs, 1, [str(file)])[0].unlike() == {"loudness": "loud_real (4 and 5)"}
+    (board,) = boards(runs, 1)
+    assert board.unlike() == {} and tables.arrow(board, "loud") == "" and tables.meanings(board)["loud"] == "see its plugin"
 
 
 def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:
@@ -131,7 +175,7 @@ def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:
     wide = [{"m": "500", "m_lo": "400", "m_hi": "600"}]
     assert [words.digits(some, "m") for some in (rows[:1], rows[1:2], rows[2:], wide)] == [1, 3, 3, 0]
     assert words.said(rows[1], "m", 2) == "1.23, 95 % interval [1.20, 1.30]" and words.said(rows[2], "m", 3) == "1.235"
-    assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c" and words.label("mcd") == "mcd (dB)"
+    assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c"
 
 
 def test_reasons_that_differ_in_durations_are_one(tmp_path: Path) -> None:

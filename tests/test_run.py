@@ -173,7 +173,7 @@ def test_an_algorithm_that_embeds_speech_has_its_embedding_space_measured(cache:
 
 CHEAT = '''
 """Conditions on the encoder that also ranks."""
-from benchmark.algorithm import AdaptedVoice, Algorithm
+from benchmark.algorithm import AdaptedModel, Algorithm
 
 class Cheat(Algorithm):
     """Cheats."""
@@ -181,7 +181,7 @@ class Cheat(Algorithm):
     conditions_on = "ge2e"
     def adapt(self, support, steps):
         for step in steps:
-            yield step, AdaptedVoice(self.backbone)
+            yield step, AdaptedModel(self.backbone)
     def adapted_parameters(self):
         return {}
 
@@ -230,7 +230,7 @@ def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: p
         (["--algo", "maml", "--algo.inner_steps", "-1"], "inner_steps must be at least 1, not -1"),
         (["--algo", "meta_sgd", "--algo.inner_lr", "0"], "inner_lr must be above 0"),
         (["--algo", "imaml", "--algo.optimizer", "sgd", "--algo.inner_lr", "200"], "proximal_weight must be below 2 / inner_lr = 0.01"),
-        (["--algo", "imaml", "--algo.damping", "-1"], "damping must not be negative"),
+        (["--algo", "imaml", "--algo.damping", "-1"], "damping must be at least 0, not -1"),
         (["--algo", "maml_plus_plus", "--algo.annealing_steps", "-1"], "annealing_steps must be at least 0"),
     ],
 )

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmark.algorithm import AdaptedVoice, Algorithm, Task
+from benchmark.algorithm import AdaptedModel, Algorithm, Task
 from benchmark.backbone import call
 from benchmark.batch import Batch
 from benchmark.plugins import registry
@@ -65,7 +65,7 @@ def errors(algorithm: Algorithm, shots: int, steps: tuple[int, ...]) -> dict[int
     for _ in range(40):
         waves = Waves(generator)
         for step, voice in algorithm.adapt(waves.shots(shots), steps):
-            assert isinstance(voice, AdaptedVoice)
+            assert isinstance(voice, AdaptedModel)
             found[step].append(call(algorithm.backbone, voice.stored, "loss", waves.at(grid))["each"])
     return {step: torch.cat(each) for step, each in found.items()}
 

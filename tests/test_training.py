@@ -12,7 +12,7 @@ from benchmark.algorithm import Task
 from benchmark.batch import Batch
 from benchmark.errors import BenchmarkError
 from benchmark.plugins import registry
-from benchmark.plugins.conformance import tiny_backbone, tiny_batch
+from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 from benchmark.plumbing import checkpoint
 from benchmark.running.pretraining import Pretraining
 from benchmark.running.training import Budget, fit

@@ -7,7 +7,10 @@ import importlib.util
 import itertools
 import json
 import math
+import multiprocessing
+import os
 import random
+import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,7 +23,7 @@ from benchmark.errors import TrainingDiverged, UsageError
 from benchmark.running import run as runs
 from benchmark.running import tuning as search
 from benchmark.running.evaluation import Evaluator, Job, Scores
-from benchmark.running.tuning import Trial, propose
+from benchmark.running.trials import Trial, Trials
 from benchmark.settings import tuned_values as tuning
 from benchmark.settings.schema import RunSettings
 
@@ -83,12 +86,7 @@ def test_tune_end_to_end(places: list[str], tmp_path: Path, monkeypatch: pytest.
     # The same command does nothing more; a longer one goes on, and ends where an undisturbed one does.
     assert main([*command, "--trials", "2"]) == 0 and len(seen) == 2
     assert main([*command, "--trials", "3"]) == 0 and len(seen) == 3
-    whole = rows(tmp_path)
-    assert stripped(whole)[:2] == stripped([first, second])
-    table = tmp_path / "tuning" / "espeak-smoke" / "finetune.csv"
-    table.write_text("".join(table.read_text().splitlines(keepends=True)[:2]))
-    assert main([*command, "--trials", "3"]) == 0
-    assert stripped(rows(tmp_path)) == stripped(whole)
+    assert stripped(rows(tmp_path))[:2] == stripped([first, second])
     assert main([*command, "--trials", "1"]) == 2
     assert main([*command, "--trials", "3", "--seed", "1"]) == 1
     assert "made from other code, data or settings" in capsys.readouterr().err
@@ -222,12 +220,25 @@ def test_without_optuna_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch,
     assert "needs Optuna" in capsys.readouterr().err
 
 
-def test_a_damaged_table_is_refused(places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_that_cannot_be_continued_is_refused(places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "tuning" / "espeak-smoke" / "finetune.csv"
     table.parent.mkdir(parents=True)
     table.write_text("trial,learning_rate\n1,0.001\n")
     assert main(["tune", "--algo", "finetune", *TINY, *places]) == 1
-    assert "is not a whole table of trials" in capsys.readouterr().err
+    assert "or without finetune.journal beside it; move it away to tune again." in capsys.readouterr().err
+    assert table.read_text() == "trial,learning_rate\n1,0.001\n", "kept as history"
+    table.unlink()
+    table.with_suffix(".journal").write_text("{]\n{]\n")
+    assert main(["tune", "--algo", "finetune", *TINY, *places]) == 1
+    assert "finetune.journal is not a whole record of trials" in capsys.readouterr().err
+
+
+def test_what_is_maximised_and_who_scores_it_follow_from_the_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = tuning.parse(["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke", "--metrics", "mcd,speaker_similarity"])
+    assert search._scorer(settings, "gap_closed", ()) == settings.metrics[1], "as the user configured it"
+    assert search._scorer(settings, "per", ()).name == "per", "found among all metrics"
+    with pytest.raises(UsageError, match="No metric has the column telepathy, which tuning goes by"):
+        search._scorer(settings, "telepathy", ())
 
 
 CHOICES: dict[str, Sequence[Any]] = {
@@ -240,24 +251,70 @@ def score(values: dict[str, Any]) -> float:
     return math.log10(values["rate"]) / 4 + (values["groups"] == ("decoder",))
 
 
-def trials(count: int, seed: int = 0) -> list[Trial]:
-    """Of a search whose first trial diverged."""
-    done: list[Trial] = []
-    for _ in range(count):
-        values: dict[str, Any] = propose(CHOICES, done, seed) if done else {"rate": 0.01, "groups": ("all",), "fast": False}
-        done.append(Trial(values, {0: score(values) - 1, 5: score(values) + 1} if done else {}, 0, 1.0, "", ""))
-    return done
+GIVEN = {"rate": 0.01, "groups": ("all",), "fast": False}
 
 
-def test_proposals_are_repeatable_and_never_the_same_twice() -> None:
-    done = trials(30)
-    assert len({str(trial.values) for trial in done}) == 30 and trials(12) == done[:12] != trials(12, 1)
+def study(folder: Path, seed: int = 0) -> Trials:
+    return Trials(folder / "study.journal", f"setup {seed}", CHOICES, GIVEN, seed)
+
+
+def attempt(trials: Trials, most: int) -> bool:
+    """Do the next trial; False if there are enough. The given values make the training diverge."""
+    with trials.next(most) as proposal:
+        if proposal is not None:
+            values = proposal.values
+            curve = {} if values == GIVEN else {0: score(values) - 1, 5: score(values) + 1}
+            trials.tell(proposal, Trial(values, curve, 0, 1.0, "", ""))
+    return proposal is not None
+
+
+def sequence(folder: Path, most: int, seed: int = 0) -> list[Trial]:
+    trials = study(folder, seed)
+    while attempt(trials, most):
+        pass
+    return trials.done()
+
+
+def test_proposals_are_repeatable_and_never_the_same_twice(tmp_path: Path) -> None:
+    done = sequence(tmp_path, 30)
+    assert len({str(trial.values) for trial in done}) == 30 and done[0].values == GIVEN
     assert math.isnan(done[0].objective) and done[1].objective == pytest.approx(score(done[1].values))
+    assert sequence(tmp_path / "again", 12) == done[:12] != sequence(tmp_path, 12, seed=1)
 
 
-def test_proposals_find_more_than_chance_does() -> None:
+def test_proposals_find_more_than_chance_does(tmp_path: Path) -> None:
     every = [dict(zip(CHOICES, values, strict=True)) for values in itertools.product(*CHOICES.values())]
     chance = random.Random(0)
     blind = [max(map(score, chance.sample(every[1:], 9))) for _ in range(1000)]
-    found = [max(trial.objective for trial in trials(10, seed)[1:]) for seed in range(12)]
+    found = [max(trial.objective for trial in sequence(tmp_path, 10, seed)[1:]) for seed in range(12)]
     assert sum(found) / len(found) > sum(blind) / len(blind) + 0.05
+
+
+def test_a_trial_whose_process_is_killed_is_done_again_with_the_same_values(tmp_path: Path) -> None:
+    undisturbed = sequence(tmp_path / "undisturbed", 6)
+    trials = study(tmp_path)
+    for _ in range(4):
+        attempt(trials, 6)
+        killed = multiprocessing.get_context("fork").Process(target=_begin, args=(tmp_path,))
+        killed.start()
+        killed.join()
+        assert killed.exitcode == -signal.SIGKILL and trials.under_way == 1
+    assert sequence(tmp_path, 6) == undisturbed
+    assert not list(tmp_path.glob(".study.journal-*.lock"))
+
+
+def _begin(folder: Path) -> None:
+    with study(folder).next(9):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_processes_at_once_do_not_try_the_same(tmp_path: Path) -> None:
+    one, other, third = (study(tmp_path) for _ in range(3))
+    with one.next(4) as first, other.next(4) as second:
+        assert first is not None and second is not None
+        assert first.values == GIVEN != second.values and third.under_way == 2
+        assert attempt(third, 4) and attempt(third, 4) and not attempt(third, 4), "the four are done or under way"
+        other.tell(second, Trial(second.values, {0: 1.0}, 0, 1.0, "", ""))
+        one.tell(first, Trial(first.values, {0: 0.5}, 0, 1.0, "", ""))
+    done = third.done()
+    assert done[0].values == GIVEN and len({str(trial.values) for trial in done}) == 4 and not third.under_way

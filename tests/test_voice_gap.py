@@ -41,7 +41,7 @@ class Ear(VoiceSimilarity):
         """A direction for each band of pitch, plus noise."""
         spectrum = np.abs(np.fft.rfft(audio[:8000]))
         rng = np.random.default_rng(int(1e6 * float(np.abs(audio).sum())) % (1 << 32))
-        vector = rng.normal(0, 0.3, 8)
+        vector = rng.normal(0, 0.3, 8).astype(np.float32)
         vector[0 if self.config.deaf else int(np.argmax(spectrum[20:200]) // 25)] += 1
         return normalised(vector)
 

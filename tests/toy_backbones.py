@@ -86,3 +86,21 @@ def points(x: Tensor, y: Tensor) -> Batch:
     nothing = torch.zeros(rows, count, dtype=torch.long)
     lengths = torch.full((rows,), count)
     return Batch(nothing, lengths, nothing, x, lengths, y, y, lengths)
+
+
+class Layered(Backbone):
+    """Any layer from (B, N, d) to (B, N, width), recurrent ones included, under a linear head; loss: the mean squared error."""
+
+    def __init__(self, layer: nn.Module, width: int = 4) -> None:
+        nn.Module.__init__(self)
+        self.layer, self.head = layer, nn.Linear(width, 1)
+
+    def adaptable_groups(self) -> Mapping[str, tuple[str, ...]]:
+        """See :meth:`Backbone.adaptable_groups`."""
+        return {"all": tuple(name for name, _ in self.named_parameters())}
+
+    def loss(self, batch: Batch) -> dict[str, Tensor]:
+        """See :meth:`Backbone.loss`."""
+        hidden = self.layer(batch.mels)
+        hidden = hidden[0] if isinstance(hidden, tuple) else hidden
+        return {"loss": (self.head(hidden)[..., 0] - batch.energy).square().mean()}

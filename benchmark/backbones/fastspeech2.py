@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from benchmark.backbone import BackboneSpec, SynthesisBackbone
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import PredictionFailed
+from benchmark.settings.ranges import BelowOne, Checked, Odd, PositiveInt
 from benchmark.utterance import SPECIAL_SYMBOLS
 
 MOST_FRAMES = 200
@@ -104,7 +105,7 @@ class FastSpeech2(SynthesisBackbone):
     mel_std: Tensor
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Sizes of the model.
 
         Attributes:
@@ -115,27 +116,17 @@ class FastSpeech2(SynthesisBackbone):
             decoder_kernel: taps of the decoder's convolutions, odd.
             predictor_hidden: width of the duration, pitch and energy predictors.
             speaker_dim: length of a speaker vector.
-            dropout: in training mode, 0 to 1.
+            dropout: in training mode, 0 to below 1.
         """
 
-        hidden: int = 192
-        encoder_blocks: int = 3
-        decoder_blocks: int = 5
-        encoder_kernel: int = 5
-        decoder_kernel: int = 7
-        predictor_hidden: int = 96
-        speaker_dim: int = 96
-        dropout: float = 0.1
-
-        def __post_init__(self) -> None:
-            for name in ("hidden", "encoder_blocks", "decoder_blocks", "predictor_hidden", "speaker_dim"):
-                if getattr(self, name) < 1:
-                    raise ValueError(f"{name} must be at least 1")
-            for name in ("encoder_kernel", "decoder_kernel"):
-                if getattr(self, name) < 1 or getattr(self, name) % 2 == 0:
-                    raise ValueError(f"{name} must be odd and at least 1")
-            if not 0 <= self.dropout < 1:
-                raise ValueError("dropout must be from 0 to below 1")
+        hidden: PositiveInt = 192
+        encoder_blocks: PositiveInt = 3
+        decoder_blocks: PositiveInt = 5
+        encoder_kernel: Odd = 5
+        decoder_kernel: Odd = 7
+        predictor_hidden: PositiveInt = 96
+        speaker_dim: PositiveInt = 96
+        dropout: BelowOne = 0.1
 
     @classmethod
     def tiny(cls) -> FastSpeech2.Config:

@@ -34,6 +34,12 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one a core)")
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--engine``."""
+    parser.add_argument("--engine", choices=("local", "ray"), default="local",
+                        help="work in processes of this machine (default), or in tasks of Ray here or at $RAY_ADDRESS")  # fmt: skip
+
+
 def run_folder(name: Path, output: Path) -> Path:
     """The run folder of that path, or of that name in ``output``."""
     if name.is_dir():

@@ -18,7 +18,6 @@ from benchmark.commands._options import run_folder
 if TYPE_CHECKING:
     from benchmark.results.comparison import Contender, Line
 
-DEFAULT = "gap_closed"
 LEGEND = """\
 first - second: mean difference [95 % interval]; speakers, seeds: that both have; IQM: interquartile mean over speakers;
 P: probability that the first is better on a sentence; d: effect size between speakers; p: test between speakers,
@@ -31,7 +30,7 @@ Rows = list[dict[str, str]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("runs", nargs="+", metavar="RUN|ALGORITHM", help="run folders, or algorithms that have rows in a leaderboard")
-    parser.add_argument("--metrics", default=DEFAULT, metavar="A,B", help=f"columns to compare (default: {DEFAULT})")
+    parser.add_argument("--metrics", default="", metavar="A,B", help="columns to compare (default: gap_closed; of recognition, cer)")
     parser.add_argument("--shots", type=int, metavar="N", help="only at so many support utterances")
     parser.add_argument("--steps", metavar="N|curve", help="only at so many adaptation steps, or over the whole curve")
     parser.add_argument("--table", metavar="TABLE", help="leaderboard, by dataset or path, to find algorithms in "
@@ -49,12 +48,12 @@ def run(args: argparse.Namespace) -> int:
     if args.steps not in (None, "curve") and not args.steps.isdecimal():
         raise UsageError(f"--steps must be a number or 'curve', not '{args.steps}'.")
     steps = None if args.steps is None else comparison.CURVE if args.steps == "curve" else int(args.steps)
-    columns = [name.strip() for name in args.metrics.split(",") if name.strip()]
-    if not columns:
+    columns = named(args.metrics)
+    if args.metrics and not columns:
         raise UsageError("--metrics names no column; say gap_closed, say, or mcd,per.")
     folders = _folders(args.runs, args.table, args.output, columns)
     metrics, scorers = _senses(folders, columns, args.plugin)
-    chosen = comparison.contenders(folders, scorers)
+    chosen = comparison.contenders(folders, scorers, args.plugin)
     lines = comparison.compare_all(chosen, metrics, args.shots, steps)
     _print_table(chosen[0].results[0]["dataset"], lines, metrics)
     for sentence in comparison.verdicts(lines):
@@ -72,6 +71,11 @@ def run(args: argparse.Namespace) -> int:
     if len(chosen) > 2:
         _print_rankings(chosen, lines, metrics)
     return 0
+
+
+def named(metrics: str) -> list[str]:
+    """The columns that ``--metrics`` names."""
+    return [name.strip() for name in metrics.split(",") if name.strip()]
 
 
 def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool]) -> None:
@@ -129,13 +133,13 @@ def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Se
     """The run folders of those paths, and those behind the rows of those names."""
     from benchmark.errors import UsageError
     from benchmark.results import leaderboard
-    from benchmark.results.result import read_result
+    from benchmark.results.result import read_result, table_name
 
     wanted = [str(run_folder(Path(name), output)) for name in wanted]
     given = [Path(name) for name in wanted if Path(name).is_dir()]
     names = [name for name in wanted if not Path(name).is_dir()]
     if table is None and given and names:
-        table = read_result(given[0])["dataset"]
+        table = table_name(read_result(given[0]))
     found = _find(names, _tables(table, output, names[0])) if names else {}
     folders = []
     for name in wanted:
@@ -166,7 +170,7 @@ def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
         every = [*table_files(None), *every]
     if not every:
         raise UsageError(f"There is no run folder {name}, and no leaderboard to find it in; say where with --table or --output.")
-    found = [path for path in every if wanted is None or path.stem == normalise(wanted)]
+    found = [path for path in every if wanted is None or normalise(path.stem) == normalise(wanted)]
     if not found:
         raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(str(wanted), sorted({path.stem for path in every}))}")
     return found
@@ -213,10 +217,12 @@ def _rows(rows: Rows, name: str) -> Rows:
 
 
 def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]) -> Rows:
-    """The rows of the name's one configuration that was scored with all these metrics."""
+    """The rows of the name's one configuration that was scored with all these metrics (none: the one that ranks)."""
     from benchmark.errors import UsageError
+    from benchmark.results.leaderboard_rules import problem_of
     from benchmark.results.leaderboard_table import configurations
 
+    columns = columns or [problem_of(rows[0]).headline[0]]
     kinds: dict[str, Rows] = {}
     for row in rows:
         kinds.setdefault(row["options"], []).append(row)
@@ -227,19 +233,20 @@ def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]
 
 
 def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[str]) -> tuple[dict[str, bool], set[str]]:
-    """Whether higher is better, for each wanted column of the runs' metrics; and the plugins that score them."""
-    from benchmark.errors import BenchmarkError, UsageError
-    from benchmark.plugins import registry
-    from benchmark.results.leaderboard_rules import FACTS
+    """Whether higher is better, for each wanted column of the runs' metrics (none: that which ranks); and the plugins that score them."""
+    from benchmark import problems
+    from benchmark.errors import UsageError
+    from benchmark.plugins.registry import suggest
+    from benchmark.results.columns import known
     from benchmark.results.result import read_result
 
-    known: dict[str, tuple[bool, str]] = {}
-    for name in dict.fromkeys(name for folder in folders for name in read_result(folder)["metric_versions"]):
-        with suppress(BenchmarkError):  # a metric of somebody's plugin file, which may not be the one that is asked for
-            known |= {column: (higher, name) for column, higher in registry.load("metric", name, plugins).higher_is_better.items()}
+    results = [read_result(folder) for folder in folders]
+    found = known(plugins).of({name for result in results for name in result["metric_versions"]})
+    columns = columns or [problems.get(results[0]["problem"]).headline[0]]
     for column in columns:
-        if column not in known and f"{column}_real" in FACTS:
-            raise UsageError(f"{column} is a rate of all trials together, so it can't be paired; compare gap_closed or speaker_similarity.")
-        if column not in known:
-            raise UsageError(f"There is no metric {column!r} in these runs{registry.suggest(column, sorted(known))}")
-    return {column: known[column][0] for column in columns}, {known[column][1] for column in columns}
+        if column in found.rates:
+            pairable = [name for name in found.of({found.metrics[column]}).columns if name not in found.rates]
+            raise UsageError(f"{column} is a rate of all trials together, so it can't be paired; compare {' or '.join(pairable)}.")
+        if column not in found.columns:
+            raise UsageError(f"There is no metric {column!r} in these runs{suggest(column, sorted(found.columns.keys() - found.rates))}")
+    return {column: found.columns[column].higher_is_better for column in columns}, {found.metrics[column] for column in columns}

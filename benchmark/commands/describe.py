@@ -10,6 +10,8 @@ import dataclasses
 import json
 import shutil
 import textwrap
+from collections.abc import Mapping
+from typing import Any
 
 from benchmark.plugins import registry
 
@@ -35,10 +37,13 @@ def run(args: argparse.Namespace) -> int:
     columns = max(60, shutil.get_terminal_size((120, 24)).columns)
     print(f"{info.name} ({info.kind}, {info.origin})\nsource: {info.where}\n")
     print(found.docstring or "It has no docstring.")
-    if found.facts:
+    facts = {name: value for name, value in found.facts.items() if value not in ({}, (), "")}
+    if facts:
         print("\nfacts:")
-    for name, value in found.facts.items():
-        print(textwrap.fill(f"{name}: {value}", columns, initial_indent="  ", subsequent_indent="      "))
+    for name, value in facts.items():
+        for depth, line in enumerate(_lines(name, value)):
+            indent = "  " if not depth else "    "
+            print(textwrap.fill(line, columns, initial_indent=indent, subsequent_indent=f"{indent}    "))
     print("\noptions:" if found.fields else "\nIt has no options.")
     prefix = OPTION_PREFIX.get(info.kind, info.kind).format(name=info.name)
     for field in found.fields:
@@ -46,3 +51,13 @@ def run(args: argparse.Namespace) -> int:
         print(f"  --{prefix}.{field.name} ({field.type}, {default})")
         print(textwrap.fill(field.doc, columns, initial_indent=" " * 6, subsequent_indent=" " * 6))
     return 0
+
+
+def _lines(name: str, value: Any) -> list[str]:
+    """A fact; one that is a mapping has a line for each of its names below."""
+    from benchmark.results.columns import in_words, read
+
+    if not isinstance(value, Mapping):
+        return [f"{name}: {', '.join(map(str, value)) if isinstance(value, tuple) else value}"]
+    columns = dict(read(value))
+    return [f"{name}:", *(f"{each}: {in_words(columns[each]) if each in columns else what}" for each, what in value.items())]

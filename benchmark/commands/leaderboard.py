@@ -1,9 +1,11 @@
-"""Show a leaderboard, cite it, add runs to it, or verify it.
+"""Show a leaderboard, cite it, add runs to it, verify it, or say what its columns mean.
 
 ``leaderboard show [TABLE]`` prints a table: a dataset's name, or the path of a CSV file; without TABLE, all there are.
 ``leaderboard cite TABLE ALGORITHM`` prints BibTeX for rows that may be cited.
-``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of the dataset's leaderboard.
+``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of their table: that of the dataset, or
+of the dataset, problem and task (``espeak-recognition``, ``vctk-style``) where these are not synthesis and speaker.
 ``leaderboard verify [TABLE]`` checks every table's form and computes its rows again from the runs kept beside it.
+``leaderboard columns`` prints what metrics' columns mean, in Markdown, as ``leaderboards/README.md`` has it.
 """
 
 from __future__ import annotations
@@ -15,25 +17,26 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="show|cite|add|verify", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="show|cite|add|verify|columns", required=True)
     show = actions.add_parser("show", help="print leaderboards")
-    show.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")
+    show.add_argument("table", nargs="?", metavar="TABLE", help="a table, espeak or espeak-recognition, or a CSV file (default: all)")
     show.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
     show.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
     show.add_argument("--metrics", metavar="A,B", default="", help="columns, or all (default: those that fit a terminal)")
     show.add_argument("--format", choices=("table", "md", "csv", "latex"), default="table", help="(default: table)")
     show.add_argument("--sort", metavar="COLUMN", default="", help="rising; with = and a minus, falling: --sort=-gap_closed")
     cite = actions.add_parser("cite", help="print BibTeX for rows")
-    cite.add_argument("table", metavar="TABLE", help="a dataset's name or a CSV file")
+    cite.add_argument("table", metavar="TABLE", help="a table's name or a CSV file")
     cite.add_argument("algorithm", metavar="ALGORITHM[:OPTIONS]", help="whose rows, of which configuration if there are several")
     cite.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
     cite.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
     add = actions.add_parser("add", help="add runs")
     add.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that 'run' wrote, one for each seed")
-    add.add_argument("--table", metavar="TABLE", help="a dataset's name or a CSV file (default: the runs' dataset's, in leaderboards/)")
+    add.add_argument("--table", metavar="TABLE", help="a CSV file (default: the runs' own, in leaderboards/)")
     add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows so")
     verify = actions.add_parser("verify", help="compute rows again")
-    verify.add_argument("table", nargs="?", metavar="TABLE", help="a dataset's name or a CSV file (default: all)")
+    verify.add_argument("table", nargs="?", metavar="TABLE", help="a table's name or a CSV file (default: all)")
+    actions.add_parser("columns", help="print what metrics' columns mean")
     verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="where else runs lie than beside the table")
 
 
@@ -50,7 +53,10 @@ def run(args: argparse.Namespace) -> int:
                 print(f"{chr(10) if number else ''}{path.stem}")
             chosen = [name.strip() for name in args.metrics.split(",") if name.strip()]
             try:
-                print(leaderboard_table.show(path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort))
+                text = leaderboard_table.show(
+                    path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin
+                )
+                print(text)
             except UsageError as error:
                 if len(tables) == 1:
                     raise
@@ -63,14 +69,19 @@ def run(args: argparse.Namespace) -> int:
 
     if args.action == "verify":
         return _verify(table_files(args.table), args.output)
+    if args.action == "columns":
+        from benchmark.results.columns import markdown
 
-    from benchmark.results.result import read_result
+        print(markdown(args.plugin))
+        return 0
 
-    dataset = read_result(args.runs[0])["dataset"]
-    table = args.table or dataset
-    if not table.endswith(".csv") and normalise(table) != dataset:
-        raise UsageError(f"--table must be a file that ends in .csv, or {dataset}, whose runs these are, not '{table}'.")
-    path = Path(table) if table.endswith(".csv") else folder() / f"{dataset}.csv"
+    from benchmark.results.result import read_result, table_name
+
+    own = table_name(read_result(args.runs[0]))
+    table = args.table or own
+    if not table.endswith(".csv") and normalise(table) != normalise(own):
+        raise UsageError(f"--table must be a file that ends in .csv, or {own}, whose runs these are, not '{table}'.")
+    path = Path(table) if table.endswith(".csv") else folder() / f"{own}.csv"
     rows = leaderboard.add(args.runs, path, args.preliminary)
     print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.")
     return 0
@@ -116,14 +127,13 @@ def table_files(wanted: str | None) -> list[Path]:
 
     if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
         return [Path(wanted)]
-    found = {path.stem: path for place in reversed(_committed()) for path in sorted(place.glob("*.csv"))}
+    found = {normalise(path.stem): path for place in reversed(_committed()) for path in sorted(place.glob("*.csv"))}
     if wanted is None and found:
         return list(found.values())
     if wanted and normalise(wanted) in found:
         return [found[normalise(wanted)]]
-    own = Path("runs") / f"{normalise(wanted)}.csv" if wanted else Path()
-    if own.is_file():
-        raise UsageError(f"There is no committed leaderboard of '{wanted}'; that of your own runs is {own}, to be named so.")
     if wanted is None:
         raise UsageError(f"There is no leaderboard in {folder()} yet: 'leaderboard add RUN...' makes one.")
-    raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(wanted, sorted(found))}")
+    if own := [path for path in Path("runs").glob("*.csv") if normalise(path.stem) == normalise(wanted)]:
+        raise UsageError(f"There is no committed leaderboard of '{wanted}'; that of your own runs is {own[0]}, to be named so.")
+    raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(wanted, sorted(path.stem for path in found.values()))}")

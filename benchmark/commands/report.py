@@ -39,5 +39,5 @@ def run(args: argparse.Namespace) -> int:
     html = page.build(found, cache_folder(args.cache))
     write_text(path, html)
     size = len(html.encode()) / 1e6
-    print(f"{path}: {size:.1f} MB, {', '.join(f'{board.dataset}: {len(board.contenders)} configurations' for board in found)}.")
+    print(f"{path}: {size:.1f} MB, {', '.join(f'{board.name}: {len(board.contenders)} configurations' for board in found)}.")
     return 0

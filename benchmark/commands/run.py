@@ -6,9 +6,15 @@ Stages that are done are not done again: the same command resumes where a stoppe
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_places, positive
+from benchmark.commands._options import add_engine, add_places, positive
+
+if TYPE_CHECKING:
+    from benchmark.running.run import Places
+    from benchmark.settings.schema import RunSettings
 
 
 def settings() -> type:
@@ -23,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_places(parser)
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="a folder for each run goes here (default: runs)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="so many runs, with seeds counting up (default: 1)")
+    add_engine(parser)
     parser.add_argument("--overwrite", choices=("never", "missing", "always"), default="missing",
                         help="never: refuse if there is a result; missing: do what is not done (default); always: start anew")  # fmt: skip
     parser.add_argument("--wandb", action="store_true",
@@ -37,42 +44,79 @@ def run(args: argparse.Namespace) -> int:
     """Run each seed, then show them together."""
     from dataclasses import replace
 
-    from benchmark.settings import config
     from benchmark.settings import tuned_values as tuning
 
-    given = list(args.settings)
-    if args.fast_dev_run and not any(word.partition("=")[0] == "--preset" for word in given):
-        given += ["--preset", "smoke"]
-    parsed = tuning.parse(given, plugins=args.plugin, also=args.options)
-    if tuned := tuning.tuned_values(parsed, args.plugin):
-        print(f"As tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
+    parsed = tuning.parse(given(args), plugins=args.plugin, also=args.options)
+    say_tuned(parsed, args.plugin)
 
     # Torch and Lightning take seconds; a mistyped option should not have to wait for them.
-    from benchmark.plumbing.workers import default_workers
-    from benchmark.results.episode_tables import failures_in
-    from benchmark.results.leaderboard import add
-    from benchmark.results.leaderboard_table import show
-    from benchmark.running import loggers as run_logs
     from benchmark.running import run as runs
-    from benchmark.running.preparation import cache_folder
 
     parsed, left_out = runs.with_metrics(parsed, args.plugin)
     if left_out:
         print(left_out, flush=True)
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed)
+    chosen = places(args)
+    folders = [runs.run(replace(parsed, seed=parsed.seed + number), chosen, args.overwrite) for number in range(args.seeds)]
+    show_results(args.output, [folders], args.plugin)
+    return 0
+
+
+def given(args: argparse.Namespace) -> list[str]:
+    """The settings on the command line, and what ``--fast-dev-run`` adds to them."""
+    words = list(args.settings)
+    if args.fast_dev_run and not any(word.partition("=")[0] == "--preset" for word in words):
+        words += ["--preset", "smoke"]
+    return words
+
+
+def say_tuned(settings: RunSettings, plugins: Sequence[str]) -> None:
+    """Say which of the algorithm's options are as tuned."""
+    from benchmark.settings import config
+    from benchmark.settings import tuned_values as tuning
+
+    if tuned := tuning.tuned_values(settings, plugins):
+        print(f"As tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
+
+
+def places(args: argparse.Namespace) -> Places:
+    """Where to run, once what that needs is known to be installed."""
+    from benchmark.plumbing.workers import default_workers
+    from benchmark.running import engines
+    from benchmark.running import loggers as run_logs
+    from benchmark.running import run as runs
+    from benchmark.running.preparation import cache_folder
+
     logs = tuple(kind for kind in run_logs.KINDS if getattr(args, kind))
     run_logs.check(logs)
-    places = runs.Places(
-        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs
-    )
-    folders = [runs.run(replace(parsed, seed=parsed.seed + number), places, args.overwrite) for number in range(args.seeds)]
-    table = args.output / f"{parsed.dataset.name}.csv"
-    add(folders, table, preliminary=True, local=True)
-    print(show(table, run_ids={folder.name for folder in folders}))
-    for folder in folders:
+    engines.check(args.engine)
+    return runs.Places(
+        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs,
+        args.engine,
+    )  # fmt: skip
+
+
+def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequence[str]) -> None:
+    """Put runs of one dataset, problem and task into the leaderboard of one's own runs, and show their rows.
+
+    Args:
+        output: where the runs and their leaderboards lie.
+        groups: run folders; those of one group differ in the seed alone.
+        plugins: ``--plugin`` files.
+    """
+    from benchmark.results.episode_tables import failures_in
+    from benchmark.results.leaderboard import add
+    from benchmark.results.leaderboard_table import show
+    from benchmark.results.result import read_result, table_name
+
+    table = output / f"{table_name(read_result(groups[0][0]))}.csv"
+    for folders in groups:
+        add(folders, table, preliminary=True, local=True)
+    every = [folder for folders in groups for folder in folders]
+    print(show(table, run_ids={folder.name for folder in every}, plugins=plugins))
+    for folder in every:
         if lost := failures_in(folder):
             print(lost)
         print(f"Speech to listen to: {folder / 'audio'}")
     print(f"Leaderboard of your runs: {table}")
-    return 0

@@ -1,6 +1,6 @@
 """Speak a text in somebody's voice: a finished run's algorithm adapts to a few recordings of it.
 
-The voice is a folder of recordings (wav, flac, mp3), 1 to 20 sentences, with a transcript beside each: hello.wav, hello.txt.
+The voice is a recording or a folder of them (wav, flac, mp3), 1 to 20 sentences, with a transcript beside each: hello.wav, hello.txt.
 Algorithms that only listen to the sound do without transcripts. The cache that the run was made with has to be there.
 """
 
@@ -16,8 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("text", metavar="TEXT", help="what to say")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of a finished run")
-    parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="folder of recordings, transcripts beside them as .txt")
+    parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="recordings (or one), transcripts beside them as .txt")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="wav file to write")
+    parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads the text (default: the corpus's language)")
     parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the most that the run was scored at)")
     add_cache(parser)
 
@@ -41,10 +42,10 @@ def run(args: argparse.Namespace) -> int:
     if args.output.suffix.lower() != ".wav" or args.output.is_dir():
         raise UsageError(f"-o must name a wav file to write, not {args.output}.")
     cache = cache_folder(args.cache)
-    voice, left_out = recordings.read(args.voice)
+    voice, left_out = recordings.read(args.voice, but=args.output)
     speaker = say.open_run(args.folder, cache, args.plugin)
-    sentence = say.tokens(args.text, speaker.corpus)
-    spoken = say.say(sentence, speaker, voice, args.steps, cache)
+    sentences = say.tokens(args.text, speaker.corpus, args.language)
+    spoken = say.say(sentences, speaker, voice, args.steps, cache)
     audio = np.clip(spoken.audio, -1, 1)
     write_atomic(args.output, lambda path: soundfile.write(path, audio, SAMPLE_RATE, subtype="PCM_16"))
     if left_out := [*left_out, *spoken.left_out]:

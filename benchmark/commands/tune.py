@@ -1,7 +1,8 @@
 """Choose an algorithm's options on validation speakers; the same number of trials is fair to every algorithm.
 
-The table of trials is complete after each one: the same command goes on where a stopped one was. Ends with that table and with
-the chosen values in benchmark/settings/tuned/, where `run` finds them. What is searched is what the algorithm declares.
+The table of trials is complete after each one: the same command goes on where a stopped one was, and given several times at once
+does several trials at once. Ends with that table and with the chosen values in benchmark/settings/tuned/, where `run` finds them.
+What is searched is what the algorithm declares.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.commands._options import add_places, positive
+from benchmark.commands._options import add_engine, add_places, positive
 
 
 def settings() -> type:
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("leaderboards/tuning"), metavar="DIR",
                         help="tables of trials go here (default: leaderboards/tuning)")  # fmt: skip
     add_places(parser)
+    add_engine(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,6 +35,7 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.errors import BenchmarkError, UsageError
     from benchmark.plumbing.workers import default_workers
+    from benchmark.running import engines
     from benchmark.running.preparation import cache_folder
     from benchmark.running.run import Places
     from benchmark.running.tuning import Search, summary
@@ -42,24 +45,35 @@ def run(args: argparse.Namespace) -> int:
 
     if find_spec("optuna") is None:
         raise BenchmarkError("tune needs Optuna, which is not installed: pip install 'few-shot-tts-benchmark[tune]'.")
+    engines.check(args.engine)
     parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
-    plugins = tuple(map(Path, args.plugin))
-    search = Search(parsed, Places(args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), plugins))
+    places = Places(
+        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)),
+        engine=args.engine,
+    )  # fmt: skip
+    search = Search(parsed, places)
     name = parsed.algo.name
     if args.trials > search.size:
         raise UsageError(f"The search space of {name} holds {search.size} combinations, fewer than {args.trials} trials; ask for less.")
     if len(search.trials) > args.trials:
-        raise UsageError(f"{search.table} holds {len(search.trials)} trials, more than {args.trials}; move it away to tune anew.")
-    for number in range(len(search.trials), args.trials):
-        values = search.next()
-        print(f"Trial {number + 1} of {args.trials}: {config.said(values)}", flush=True)
-        trial = search.attempt(values)
-        print(f"Trial {number + 1} of {args.trials}: {trial.note or f'gap closed {trial.objective:.3f}'}", flush=True)
+        raise UsageError(f"{search.table} holds {len(search.trials)} trials, more than {args.trials}; ask for as many.")
+    gain = search.problem.gained.replace("_", " ")
+    while True:
+        with search.next(args.trials) as proposal:
+            if proposal is None:
+                break
+            label = f"Trial {proposal.place} of {args.trials}"
+            print(f"{label}: {config.said(proposal.values)}", flush=True)
+            trial = search.attempt(proposal)
+            print(f"{label}: {trial.note or f'{gain} {trial.objective:.3f}'}", flush=True)
+    if others := search.under_way:
+        print(f"{others} trial(s) are under way in other processes; the last of them to end keeps the chosen values.")
+        return 0
     best, first = search.best(), search.trials[0]
-    others = write_tuned(parsed, search.section(args.settings), args.plugin)
+    unequal = write_tuned(parsed, search.section(args.settings), args.plugin)
     print(f"\n{summary(search)}\n")
-    print(f"Chosen: {config.said(best.values)} (gap closed {best.objective:.3f}; as given {first.objective:.3f})")
+    print(f"Chosen: {config.said(best.values)} ({gain} {best.objective:.3f}; as given {first.objective:.3f})")
     print(f"Trials: {search.table}\nTuned values: {tuned_file(parsed, args.plugin)}")
-    if others:
-        print(f"Not tuned with {args.trials} trials, so not comparable yet: {', '.join(others)}.")
+    if unequal:
+        print(f"Not tuned with {args.trials} trials, so not comparable yet: {', '.join(unequal)}.")
     return 0

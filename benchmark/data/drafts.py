@@ -16,6 +16,7 @@ import torch
 from benchmark.data import textgrids
 from benchmark.data.audio import Unusable, standardise
 from benchmark.data.phonemes import phonemise
+from benchmark.data.scripts import is_foreign
 from benchmark.dataset import NOT_TEXT, Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
@@ -153,6 +154,8 @@ def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | No
         raise Unusable(utterance.unusable or NOT_TEXT)
     if not utterance.text.strip():
         raise Unusable("no transcript")
+    if is_foreign(utterance.text, utterance.language or dataset.card.language):
+        raise Unusable(f"text in a script that {utterance.language or dataset.card.language} is not written in")
     if utterance.audio is not None and not utterance.audio.is_file():
         raise Unusable("audio file missing")
     if utterance.audio is not None and utterance.audio.stat().st_size == 0:

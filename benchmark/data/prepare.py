@@ -37,7 +37,7 @@ from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.utterance import SPECIAL_SYMBOLS
 
-PREPARE_VERSION = 2
+PREPARE_VERSION = 3
 ALIGNER_UTTERANCES = 4000
 EXAMPLES = 5
 """Ids listed for each reason in the report."""

@@ -56,15 +56,24 @@ class Recording:
         return from_int16(self.audio)
 
 
-def read(folder: Path) -> tuple[list[Recording], LeftOut]:
+def read(folder: Path, but: Path | None = None) -> tuple[list[Recording], LeftOut]:
     """The recordings in a folder (not in folders below), by name, ``MOST`` at most, and those that can't be used.
 
+    Args:
+        folder: of recordings, or one recording.
+        but: a file that is none, whatever its name: what ``say`` is about to write.
+
     Raises:
-        UsageError: there is no such folder, no recording in it, or none that can be used.
+        UsageError: there is no such folder or file, no recording in it, or none that can be used.
     """
-    if not folder.is_dir():
-        raise UsageError(f"There is no folder of recordings at {folder}.")
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and path.is_file())
+    if folder.is_file():
+        paths = [folder]
+    elif folder.is_dir():
+        own = but.resolve() if but is not None else None
+        files = (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
+        paths = sorted(path for path in files if path.is_file() and path.resolve() != own)
+    else:
+        raise UsageError(f"There is no folder of recordings and no recording at {folder}.")
     if not paths:
         raise UsageError(f"{folder} holds no recordings: put a few wav files of the voice there, transcripts beside them as .txt.")
     recordings: list[Recording] = []

@@ -22,6 +22,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import replace
+from typing import Literal, get_args
 
 import librosa
 import numpy as np
@@ -34,7 +35,8 @@ from benchmark.backbone import BackboneSpec
 from benchmark.batch import Batch
 from benchmark.mel import LOG_FLOOR, MelSpec
 
-AUGMENTATIONS = ("speed", "pitch", "gain", "noise", "mask")
+Augmentation = Literal["speed", "pitch", "gain", "noise", "mask"]
+AUGMENTATIONS: tuple[Augmentation, ...] = get_args(Augmentation)
 SPEED = 0.1
 """Largest relative change of duration."""
 PITCH = math.log(2) / 12
@@ -121,8 +123,9 @@ def retimed(batch: Batch, durations: Tensor, kept: Tensor) -> Batch:
     def compact(values: Tensor) -> Tensor:
         return pad_sequence([values[row, keep] for row, keep in enumerate(kept)], batch_first=True)
 
-    return Batch(
+    return replace(
+        batch,
         tokens=compact(batch.tokens), token_lengths=kept.sum(1), durations=compact(durations),
         mels=pad_sequence(mels, batch_first=True), mel_lengths=torch.tensor([len(mel) for mel in mels], device=durations.device),
-        pitch=compact(batch.pitch), energy=compact(batch.energy), speakers=batch.speakers,
+        pitch=compact(batch.pitch), energy=compact(batch.energy),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -23,9 +23,16 @@ Parameters = dict[str, Tensor]
 
 
 @contextmanager
-def second_order() -> Iterator[None]:
-    """Kernels that can be differentiated twice: the fused ones of attention and of cuDNN's recurrent layers can't."""
-    with sdpa_kernel(SDPBackend.MATH), torch.backends.cudnn.flags(enabled=False):
+def second_order(module: nn.Module) -> Iterator[None]:
+    """Kernels that can be differentiated twice: fused attention and cuDNN's recurrent layers can't.
+
+    Whatever a module's gradients are differentiated through is computed in here, from the first forward pass on.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        # Convolutions would be slower without cuDNN, so it stays where there is nothing recurrent.
+        if any(isinstance(child, nn.RNNBase) for child in module.modules()):
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         yield
 
 
@@ -72,10 +79,11 @@ def gradients(
     """
     # Without second derivatives nothing flows into what is not adapted: no graph is built through it.
     frozen = {} if create_graph else {n: p.detach() for n, p in backbone.named_parameters() if n not in parameters}
-    loss = call(backbone, {**frozen, **parameters}, "loss", batch)["loss"]
-    if not torch.isfinite(loss):
-        raise AdaptationFailed("the loss in the inner loop is not finite")
-    grads = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, materialize_grads=True)
+    with second_order(backbone) if create_graph else nullcontext():
+        loss = call(backbone, {**frozen, **parameters}, "loss", batch)["loss"]
+        if not torch.isfinite(loss):
+            raise AdaptationFailed("the loss in the inner loop is not finite")
+        grads = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, materialize_grads=True)
     return loss, list(grads)
 
 

@@ -15,6 +15,7 @@ from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import add_gradients, descend, gradients, select, sizes
 from benchmark.parameters import ParameterGroup
+from benchmark.settings.ranges import Checked, Names, NonNegativeFloat, PositiveInt
 from benchmark.task import Task
 
 RATE_SPEED = 30.0
@@ -23,7 +24,7 @@ at 3e-4 move a weight by up to .02 or .03, and a rate should be able to move by 
 
 
 @dataclass(frozen=True)
-class InnerLoopConfig:
+class InnerLoopConfig(Checked):
     """Settings of the inner loop.
 
     Attributes:
@@ -32,15 +33,9 @@ class InnerLoopConfig:
         inner_lr: rate of the inner loop's and the adaptation's gradient descent, 0 (no inner loop) or above.
     """
 
-    groups: tuple[str, ...] = ("all",)
-    inner_steps: int = 3
-    inner_lr: float = 0.2
-
-    def __post_init__(self) -> None:
-        if self.inner_steps < 1:
-            raise ValueError(f"inner_steps must be at least 1, not {self.inner_steps}")
-        if self.inner_lr < 0:
-            raise ValueError(f"inner_lr must not be negative, as {self.inner_lr} is")
+    groups: Names = ("all",)
+    inner_steps: PositiveInt = 3
+    inner_lr: NonNegativeFloat = 0.2
 
 
 class InnerLoopAlgorithm(Algorithm):

@@ -9,10 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch
+from annotated_types import Ge
 
 from benchmark.audio import Audio
 from benchmark.errors import BenchmarkError, CannotScore
@@ -21,6 +22,7 @@ from benchmark.plumbing.files import digest_of_file
 from benchmark.scoring.checks import require_speech
 from benchmark.scoring.verification import Floats
 from benchmark.scoring.voice_similarity import VoiceSimilarity
+from benchmark.settings.ranges import Checked
 
 HUB = "speechbrain/spkrec-ecapa-voxceleb"
 REVISION = "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286"
@@ -77,7 +79,7 @@ class EcapaSimilarity(VoiceSimilarity):
     prefix = "ecapa_"
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Which weights, and how many real utterances.
 
         Attributes:
@@ -88,11 +90,7 @@ class EcapaSimilarity(VoiceSimilarity):
         """
 
         source: str = ""
-        utterances: int = 100
-
-        def __post_init__(self) -> None:
-            if self.utterances < 2:
-                raise ValueError(f"utterances must be at least 2, not {self.utterances}")
+        utterances: Annotated[int, Ge(2)] = 100
 
     config: Config
 

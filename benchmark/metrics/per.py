@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchmark.audio import Audio
-from benchmark.errors import BenchmarkError, CannotScore, UsageError
+from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import Column, Metric, MetricContext, Sample
 from benchmark.plumbing.files import digest_of, write_json
 from benchmark.plumbing.progress import progress
 from benchmark.scoring.checks import require_speech, spread
+from benchmark.settings.ranges import Checked, PositiveFloat, PositiveInt
 from benchmark.utterance import SPECIAL_SYMBOLS, PreparedCorpus, PreparedUtterance
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class PER(Metric):
     needs = ("speech", "transcript")
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """The recogniser's size and training.
 
         Attributes:
@@ -64,18 +65,13 @@ class PER(Metric):
             learning_rate: the highest, of AdamW.
         """
 
-        channels: int = 192
-        blocks: int = 4
-        hidden: int = 160
-        epochs: int = 40
-        max_steps: int = 6000
-        batch: int = 16
-        learning_rate: float = 3e-3
-
-        def __post_init__(self) -> None:
-            for name, value in asdict(self).items():
-                if not value > 0:
-                    raise UsageError(f"{name} must be above 0, not {value}.")
+        channels: PositiveInt = 192
+        blocks: PositiveInt = 4
+        hidden: PositiveInt = 160
+        epochs: PositiveInt = 40
+        max_steps: PositiveInt = 6000
+        batch: PositiveInt = 16
+        learning_rate: PositiveFloat = 3e-3
 
     config: Config
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from annotated_types import Ge
 
 from benchmark.audio import Audio
-from benchmark.errors import UsageError
 from benchmark.metric import Column
 from benchmark.scoring.ge2e import embed
 from benchmark.scoring.verification import Floats
 from benchmark.scoring.voice_similarity import VoiceSimilarity
+from benchmark.settings.ranges import Checked
 
 
 class SpeakerSimilarity(VoiceSimilarity):
@@ -62,7 +64,7 @@ class SpeakerSimilarity(VoiceSimilarity):
     prefix = ""
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """How voices are compared.
 
         Attributes:
@@ -72,13 +74,7 @@ class SpeakerSimilarity(VoiceSimilarity):
         """
 
         encoder: Literal["ge2e"] = "ge2e"
-        utterances: int = 100
-
-        def __post_init__(self) -> None:
-            if self.encoder != "ge2e":
-                raise UsageError(f'encoder must be "ge2e", not "{self.encoder}".')
-            if self.utterances < 2:
-                raise UsageError(f"utterances must be at least 2, not {self.utterances}.")
+        utterances: Annotated[int, Ge(2)] = 100
 
     config: Config
 

@@ -31,12 +31,12 @@ class STOI(Metric):
     version = "2"
     columns: ClassVar = {
         "stoi": Column(
-            unit="0 to 1",
+            unit="",
             meaning="intelligibility against the recording, predicted",
             higher_is_better=True, low=-1.0, high=1.0,
         ),
         "estoi": Column(
-            unit="0 to 1",
+            unit="",
             meaning="intelligibility against the recording, predicted, rewarding modulation",
             higher_is_better=True, low=-1.0, high=1.0,
         ),

@@ -62,6 +62,12 @@ def problem_of(backbone: str, plugins: registry.Plugins = ()) -> Problem:
     return problems.get(str(declared("backbone", backbone, plugins).facts.get("problem")))
 
 
+def own_metrics(backbone: str, plugins: registry.Plugins = ()) -> list[str]:
+    """The metrics that a run with this backbone scores with unless it is told otherwise."""
+    there = registry.find("metric", plugins)
+    return [name for name in problem_of(backbone, plugins).metrics if name in there]
+
+
 def lacking(needs: Iterable[str], backbone: str, plugins: registry.Plugins = ()) -> list[str]:
     """What an algorithm needs and a backbone does not give."""
     given = {*SUPPORT, problem_of(backbone, plugins).name, *declared("backbone", backbone, plugins).words("supports")}

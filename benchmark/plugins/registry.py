@@ -18,6 +18,7 @@ from functools import lru_cache
 from importlib import metadata
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import benchmark
@@ -34,8 +35,6 @@ class Kind(NamedTuple):
     package: str
 
 
-PLUMBING = ("benchmark", "benchmark.plumbing.checkpoint", "benchmark.errors", "benchmark.plumbing.files", "benchmark.plumbing.progress")
-"""Modules that can't change a number, whatever is done to them."""
 KINDS = {
     "algorithm": Kind("benchmark.algorithm", "Algorithm", "benchmark.algorithms"),
     "dataset": Kind("benchmark.dataset", "Dataset", "benchmark.datasets"),
@@ -212,19 +211,9 @@ def describe(info: PluginInfo) -> Description:
     return Description(info, source.docstring(text, name), source.config_fields(text, name), source.facts(text, name))
 
 
-def source_digest(info: PluginInfo) -> str:
-    """SHA-256 (hexadecimal) of the code of the plugin's file and of the harness's files that it builds on.
-
-    An entry point whose file can't be found without importing it is imported.
-    """
-    path = info.path or Path(str(inspect.getsourcefile(_import(info))))
-    return code_digest(source.harness_imports(path))
-
-
-def code_digest(files: Iterable[Path]) -> str:
-    """SHA-256 (hexadecimal) of files' code; of ``PLUMBING``, comments, docstrings and layout nothing."""
-    texts = sorted(source.code(file) for file in files if file not in {source.harness_file(name) for name in PLUMBING})
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+def source_file(info: PluginInfo) -> Path:
+    """The plugin's file; an entry point whose file can't be found without importing it is imported."""
+    return info.path or Path(str(inspect.getsourcefile(_import(info))))
 
 
 def register(plugins: Plugins) -> None:
@@ -251,7 +240,7 @@ def from_file(path: str | Path) -> PluginInfo:
         raise UsageError(f"Plugin file {path} does not end in 'PLUGIN = YourClass'.")
     for origin in source.origins(text, name):
         for kind, (module, _, package) in KINDS.items():
-            if origin.rpartition(".")[0] == module or origin.startswith(f"{package}."):
+            if origin.startswith((f"{module}.", f"{package}.")):
                 return PluginInfo(normalise(file.stem), kind, _module_name(file), "PLUGIN", file, "file")
     bases = ", ".join(f"{kind.module}.{kind.base}" for kind in KINDS.values())
     raise UsageError(f"Plugin file {path}: {name} must be a class in it that derives from one of {bases}.")
@@ -317,25 +306,17 @@ def _files(plugins: Plugins) -> list[PluginInfo]:
 
 @lru_cache(maxsize=64)
 def _module_name(file: Path) -> str:
-    """An import name that is the same in every process."""
-    return f"benchmark_plugin_{normalise(file.stem)}_{hashlib.sha256(str(file).encode()).hexdigest()[:8]}"
+    """An import name that is the same in every process: in a package of the file's folder, so that it can import from beside it."""
+    folder = hashlib.sha256(str(file.parent).encode()).hexdigest()[:8]
+    return f"benchmark_plugins_{folder}.{normalise(file.stem).replace('.', '_')}"
 
 
 def _import(info: PluginInfo) -> Any:
     """Import the plugin's module; whatever it raises becomes one sentence."""
     try:
-        if info.origin != "file" or info.module in sys.modules:
-            return importlib.import_module(info.module)
-        spec = importlib.util.spec_from_file_location(info.module, info.path)
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[info.module] = module  # before it runs: dataclasses and pickle look it up there
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[info.module]
-            raise
-        return module
+        if info.origin == "file" and info.module not in sys.modules:
+            return _import_file(info)
+        return importlib.import_module(info.module)
     except BenchmarkError:
         raise
     except (Exception, SystemExit) as error:
@@ -343,3 +324,22 @@ def _import(info: PluginInfo) -> Any:
         raise BenchmarkError(
             f"Plugin {info.where} can't be imported: {type(error).__name__}: {reason} (--debug shows the traceback)."
         ) from error
+
+
+def _import_file(info: PluginInfo) -> ModuleType:
+    """Run a ``--plugin`` file as a module of a package whose modules are the files beside it (an ``__init__.py`` there is not run)."""
+    assert info.path is not None
+    package = info.module.partition(".")[0]
+    if package not in sys.modules:
+        sys.modules[package] = ModuleType(package)
+        sys.modules[package].__path__ = [str(info.path.parent)]
+    spec = importlib.util.spec_from_file_location(info.module, info.path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[info.module] = module  # before it runs: dataclasses and pickle look it up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[info.module]
+        raise
+    return module

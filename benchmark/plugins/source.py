@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +16,14 @@ from benchmark.errors import BenchmarkError
 
 @dataclass(frozen=True)
 class ConfigField:
-    """A field of a plugin's ``Config``; ``default`` is source text, None where a value must be given."""
+    """A field of a plugin's ``Config``.
+
+    Attributes:
+        name: of the field.
+        type: source text, limits written with ``Annotated`` left out.
+        default: source text, None where a value must be given.
+        doc: its meaning.
+    """
 
     name: str
     type: str
@@ -30,7 +38,8 @@ class Source:
     Attributes:
         path: the file.
         tree: its syntax tree.
-        imports: what each imported name stands for, dotted ("Algorithm" → "benchmark.algorithm.Algorithm").
+        imports: what each imported name stands for, dotted ("Algorithm" → "benchmark.algorithm.Algorithm"); with leading dots
+            where it is imported from beside the file (".helper.Base").
     """
 
     path: Path
@@ -60,8 +69,9 @@ def _parse(path: Path, _mtime: int, _size: int) -> Source:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     imports: dict[str, str] = {}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            imports |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            origin = "." * node.level + (f"{node.module}." if node.module else "")
+            imports |= {alias.asname or alias.name: f"{origin}{alias.name}" for alias in node.names}
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 top = alias.name.partition(".")[0]
@@ -85,8 +95,7 @@ def find_class(source: Source, dotted: str) -> tuple[Source, ast.ClassDef] | Non
     first, *rest = dotted.split(".")
     found = _class_in(source.tree.body, first)
     if found is None:
-        origin = ".".join([source.imports.get(first, ""), *rest]).strip(".")
-        return _find_in_harness(origin) if first in source.imports else None
+        return _find_origin(source, ".".join([source.imports[first], *rest])) if first in source.imports else None
     for name in rest:
         found = _class_in(found.body, name)
         if found is None:
@@ -148,7 +157,11 @@ def class_fields(source: Source, dotted: str) -> list[ConfigField]:
 
 
 def facts(source: Source, dotted: str) -> dict[str, Any]:
-    """Literal class attributes ("version", "columns", a dataset's card), inherited ones included."""
+    """Literal class attributes, inherited ones included.
+
+    ``version = "1"`` is {"version": "1"}; ``columns = {"mcd": Column(unit="dB")}`` is {"columns": {"mcd": {"unit": "dB"}}};
+    ``card = DatasetCard(title="VCTK")`` is {"card.title": "VCTK"}. What is no literal is given as its source text.
+    """
     result: dict[str, Any] = {}
     for _, node in reversed(list(lineage(source, dotted))):
         for statement in node.body:
@@ -171,44 +184,22 @@ def harness_file(module: str) -> Path | None:
     parts = module.split(".")
     if parts[0] != "benchmark":
         return None
-    for root in benchmark.__path__:
-        path = Path(root, *parts[1:])
-        for candidate in (path.with_suffix(".py"), path / "__init__.py"):
-            if candidate.is_file():
-                return candidate
-    return None
+    return next((path for root in benchmark.__path__ if (path := module_file(Path(root), parts[1:]))), None)
 
 
-def code(path: Path) -> str:
-    """A file's code without comments, docstrings and layout: what can change what it does.
-
-    Raises:
-        BenchmarkError: it can't be read or is not Python.
-    """
-    tree = ast.parse(ast.unparse(read(path).tree))  # a copy: read() keeps its trees
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:] or [ast.Pass()]
-    return ast.unparse(tree)
+def module_file(root: Path, parts: Sequence[str]) -> Path | None:
+    """The file of the module or package ``parts`` below a folder; None where there is none."""
+    path = root.joinpath(*parts)
+    return next((each for each in (path.parent / f"{path.name}.py", path / "__init__.py") if each.is_file()), None)
 
 
-def harness_imports(path: Path) -> set[Path]:
-    """The files of the package ``benchmark`` that a file imports from, directly or through others, itself among them."""
-    files, queue = {path}, [path]
-    while queue:
-        for origin in read(queue.pop()).imports.values():
-            imported = harness_file(origin) or harness_file(origin.rpartition(".")[0])
-            if imported and imported not in files:
-                files.add(imported)
-                queue.append(imported)
-    return files
-
-
-def _find_in_harness(origin: str) -> tuple[Source, ast.ClassDef] | None:
-    """The class with this import name ("benchmark.algorithms.reptile.Reptile.Config")."""
-    parts = origin.split(".")
+def _find_origin(source: Source, origin: str) -> tuple[Source, ast.ClassDef] | None:
+    """The class with this import name, in the harness or beside the file: "benchmark.algorithms.reptile.Reptile", ".helper.Base"."""
+    name = origin.lstrip(".")
+    parts, level = name.split("."), len(origin) - len(name)
     for cut in range(len(parts) - 1, 0, -1):
-        path = harness_file(".".join(parts[:cut]))
+        beside = module_file(source.path.parents[max(level, 1) - 1], parts[:cut])
+        path = beside if level else harness_file(".".join(parts[:cut])) or beside
         if path is not None:
             return find_class(read(path), ".".join(parts[cut:]))
     return None
@@ -229,10 +220,26 @@ def _dotted(node: ast.expr | None) -> str | None:
 
 
 def _literal(node: ast.expr) -> Any:
+    """A literal's value; a call with keywords alone, inside a dict, as a dict of them."""
+    if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
+        keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
+        return dict(zip(keys, map(_literal, node.values), strict=True))
+    if isinstance(node, ast.Call) and node.keywords and not node.args and all(word.arg for word in node.keywords):
+        return {word.arg: _literal(word.value) for word in node.keywords}
     try:
         return ast.literal_eval(node)
     except ValueError:
         return ast.unparse(node)
+
+
+class _WithoutLimits(ast.NodeTransformer):
+    """``Annotated[int, Ge(2)]`` is ``int``."""
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self.generic_visit(node)
+        if (_dotted(node.value) or "").rpartition(".")[2] == "Annotated" and isinstance(node.slice, ast.Tuple):
+            return node.slice.elts[0]
+        return node
 
 
 def _own_fields(config: ast.ClassDef) -> Iterator[ConfigField]:
@@ -243,7 +250,7 @@ def _own_fields(config: ast.ClassDef) -> Iterator[ConfigField]:
     for index, node in enumerate(config.body):
         if not isinstance(node, ast.AnnAssign) or not isinstance(node.target, ast.Name):
             continue
-        kind = ast.unparse(node.annotation)
+        kind = ast.unparse(_WithoutLimits().visit(copy.deepcopy(node.annotation)))
         if "ClassVar" in kind:
             continue
         doc, default = described.get(node.target.id, ""), node.value

@@ -52,12 +52,17 @@ def _start(plugins: registry.Plugins, ready: Callable[[], object] | None) -> Non
     threading.Thread(target=_follow, daemon=True).start()
     # Ctrl-C reaches all processes of a terminal; the one that started this one tells what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    torch.set_num_threads(1)
-    # NumPy's linear algebra has threads of its own.
-    threadpool_limits(1)
+    one_thread()
     registry.register(plugins)
     if ready is not None:
         ready()
+
+
+def one_thread() -> None:
+    """Let this process compute with one thread, so that numbers don't depend on how many processes there are."""
+    torch.set_num_threads(1)
+    # NumPy's linear algebra has threads of its own.
+    threadpool_limits(1)
 
 
 def _follow() -> None:

@@ -20,6 +20,7 @@ class Recognition(Problem):
     metrics = ("cer", "wer")
     references = ("no_adaptation",)
     objective = "cer"
+    gained = "characters_right"
     headline = ("cer", "wer")
 
     def provides(self, supports: Collection[str]) -> frozenset[str]:

@@ -20,6 +20,7 @@ class Synthesis(Problem):
     metrics = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
     references = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
     objective = "gap_closed"
+    gained = "gap_closed"
     headline = ("gap_closed", "mcd", "pesq", "stoi", "per")
 
     def provides(self, supports: Collection[str]) -> frozenset[str]:

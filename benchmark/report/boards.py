@@ -3,53 +3,51 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from benchmark import problems
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing import workers as processes
 from benchmark.plumbing.progress import progress
+from benchmark.results.columns import KnownColumns, known, shown
 from benchmark.results.comparison import Contender, counted, pooled
-from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, metric_columns, read_costs
+from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, read_costs
 from benchmark.results.leaderboard import compute_rows, metrics_in
-from benchmark.results.leaderboard_rules import FACTS, differing_fact, facts_of
-from benchmark.results.leaderboard_table import HEADLINE
-from benchmark.results.result import read_result
-
-PREFERRED = ("gap_closed", "speaker_similarity", *HEADLINE)
-"""Metrics from the one that a report opens with."""
+from benchmark.results.leaderboard_rules import differing_fact, facts_of
+from benchmark.results.result import read_result, table_name
 
 Row = dict[str, str]
 
 
 @dataclass(frozen=True)
 class Board:
-    """Runs on one dataset, all of which can be compared.
+    """Runs of one dataset, problem and task, all of which can be compared.
 
     Attributes:
-        dataset: its name.
+        name: that of their table, "espeak" or "espeak-recognition".
         contenders: by algorithm and configuration; toplines and floors, which use no support set, last.
         rows: leaderboard rows of each contender, by its name.
         metrics: columns, the most telling ones first.
-        higher_is_better: where it is known.
-        meanings: one line about each metric plugin.
-        scorers: the plugin behind a metric's column, where it is known.
+        headline: those that are shown before the reader asks for more.
+        known: what they mean, as far as their metrics were found.
         toplines: names of those that are shown the recording.
+        plugins: ``--plugin`` files.
     """
 
-    dataset: str
+    name: str
     contenders: list[Contender]
     rows: dict[str, list[Row]]
     metrics: list[str]
-    higher_is_better: Mapping[str, bool]
-    meanings: Mapping[str, str]
-    scorers: Mapping[str, str] = field(default_factory=dict)
+    headline: list[str]
+    known: KnownColumns
     toplines: frozenset[str] = frozenset()
+    plugins: registry.Plugins = ()
 
     @property
     def shots(self) -> list[int]:
@@ -72,9 +70,10 @@ class Board:
     def unlike(self) -> dict[str, str]:
         """Metric plugins whose constants differ between contenders, with a constant and its values: their scores can't be compared."""
         found: dict[str, str] = {}
-        for one, other in itertools.combinations([facts_of(contender.results[0]) for contender in self.contenders], 2):
-            for plugin in dict.fromkeys(FACTS.values()):
-                if plugin not in found and (what := differing_fact(one, other, {plugin})):
+        facts = [facts_of(contender.results[0], self.plugins) for contender in self.contenders]
+        for one, other in itertools.combinations(facts, 2):
+            for plugin in dict.fromkeys(self.known.metrics[name] for name in self.known.constants):
+                if plugin not in found and (what := differing_fact(one, other, {plugin}, self.plugins)):
                     found[plugin] = what
         return found
 
@@ -102,18 +101,18 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     Args:
         folders: run folders.
         workers: processes.
-        plugins: ``--plugin`` files, for the sense of their metrics.
+        plugins: ``--plugin`` files, for what their metrics mean.
 
     Raises:
         UsageError: a folder is missing.
         BenchmarkError: runs of one dataset can't be compared, or a run is damaged.
     """
-    by_dataset: dict[str, list[Path]] = {}
+    by_table: dict[str, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no run folder {folder}; name one that 'run' wrote, runs/RUN.")
-        by_dataset.setdefault(read_result(folder)["dataset"], []).append(folder)
-    found = {dataset: pooled(members) for dataset, members in sorted(by_dataset.items())}
+        by_table.setdefault(table_name(read_result(folder)), []).append(folder)
+    found = {name: pooled(members) for name, members in sorted(by_table.items())}
     for contender in (contender for members in found.values() for contender in members):
         runs = list(zip(contender.folders, contender.results, strict=True))
         costs = pd.concat([read_costs(folder / COSTS_FILE).assign(seed=result["seed"]) for folder, result in runs])
@@ -123,12 +122,12 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
             if not pd.MultiIndex.from_frame(episodes[known.names]).isin(known).all():
                 lacks = f"{folder / COSTS_FILE} lacks episodes that {EPISODES_FILE} beside it has"
                 raise BenchmarkError(f"{lacks}; run it again with --overwrite always.")
-            if what := differing_fact(facts_of(contender.results[0]), facts_of(result)):
+            if what := differing_fact(facts_of(contender.results[0], plugins), facts_of(result, plugins), None, plugins):
                 names = f"{contender.folders[0].name} and {folder.name}"
                 raise BenchmarkError(f"{names} can't be pooled: they differ in {what}; name the runs that were scored alike.")
     every = [contender for members in found.values() for contender in members]
     rows = _all_rows(every, workers)
-    return [_board(dataset, members, [rows[every.index(one)] for one in members], plugins) for dataset, members in found.items()]
+    return [_board(name, members, [rows[every.index(one)] for one in members], plugins) for name, members in found.items()]
 
 
 def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
@@ -143,28 +142,14 @@ def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
     return found
 
 
-def _board(dataset: str, contenders: Sequence[Contender], rows: Sequence[list[Row]], plugins: registry.Plugins) -> Board:
+def _board(name: str, contenders: Sequence[Contender], rows: Sequence[list[Row]], plugins: registry.Plugins) -> Board:
     by_name = {contender.name: own for contender, own in zip(contenders, rows, strict=True)}
     metrics = list(dict.fromkeys(metric for own in rows for metric in metrics_in(own)))
-    metrics.sort(key=lambda metric: PREFERRED.index(metric) if metric in PREFERRED else len(PREFERRED))
-    scored = {column for contender in contenders for column in metric_columns(list(contender.episodes.columns))}
-    # What is no column of the episodes was pooled from trials: an equal error rate.
-    senses = {metric: False for metric in metrics if metric not in scored}
-    meanings: dict[str, str] = {}
-    scorers: dict[str, str] = {}
-    for name in dict.fromkeys(name for contender in contenders for result in contender.results for name in result["metric_versions"]):
-        try:
-            columns = registry.load("metric", name, plugins).higher_is_better
-            senses |= columns
-            scorers |= dict.fromkeys(columns, name)
-            meanings[name] = registry.get("metric", name, plugins).summary
-        except BenchmarkError:
-            # A metric of somebody's plugin file that was not given: its values stand, its sense is not known.
-            continue
-    # An equal error rate is no plugin's column, but the fact that gives it its scale is a plugin's.
-    scorers |= {metric: FACTS[f"{metric}_real"] for metric in metrics if f"{metric}_real" in FACTS}
+    telling = problems.get(contenders[0].results[0]["problem"]).headline
+    metrics.sort(key=lambda metric: telling.index(metric) if metric in telling else len(telling))
+    scored_with = {metric for contender in contenders for result in contender.results for metric in result["metric_versions"]}
     toplines = frozenset(one.name for one in contenders if _is_topline(one.results[0]["algorithm"], plugins))
-    board = Board(dataset, [], by_name, metrics, senses, meanings, scorers, toplines)
+    board = Board(name, [], by_name, metrics, shown(metrics), known(plugins).of(scored_with), toplines, plugins)
     roles = ["", "topline", "floor"]
     return replace(board, contenders=sorted(contenders, key=lambda one: (roles.index(board.role(one.name)), one.name)))
 

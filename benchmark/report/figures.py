@@ -27,7 +27,7 @@ from benchmark.report.charts import (
     shape,
     steps_axis,
 )
-from benchmark.report.words import digits, label, number, said
+from benchmark.report.words import digits, number, said
 from benchmark.results.comparison import counted
 
 COSTS = {
@@ -81,7 +81,7 @@ def curves(board: Board) -> list[CurveSet]:
     for metric in board.metrics:
         levels = _levels(board, metric)
         every = [row for rows in board.rows.values() for row in rows if row["shots"] != "0"]
-        places, y = digits(every, metric), _upright(every, levels, metric)
+        places, y = digits(every, metric), _upright(every, levels, metric, board.known.label(metric))
         charts = []
         for shots in board.shots:
             series = [Curve(index, _over_steps(name, board.rows[name], metric, shots, places)) for index, name in adapting(board)]
@@ -92,12 +92,12 @@ def curves(board: Board) -> list[CurveSet]:
     return sets
 
 
-def _upright(rows: Iterable[Row], levels: Iterable[tuple[str, str, float]], metric: str) -> Axis:
+def _upright(rows: Iterable[Row], levels: Iterable[tuple[str, str, float]], metric: str, label: str) -> Axis:
     """An axis for curves and for the levels near them: PESQ of recordings would press all methods' into one line."""
     values = [value for row in rows for value in _bounds(row, metric) if not math.isnan(value)]
     low, high = min(values, default=-math.inf), max(values, default=math.inf)
     reach = 0.75 * (high - low)
-    return linear([*values, *(level for *_, level in levels if low - reach <= level <= high + reach)], label(metric))
+    return linear([*values, *(level for *_, level in levels if low - reach <= level <= high + reach)], label)
 
 
 def _bounds(row: Row, metric: str) -> list[float]:
@@ -123,7 +123,7 @@ def costs(board: Board) -> list[Chart]:
     levels = _levels(board, metric)
     here = {name: [row for row in board.rows[name] if int(row["shots"]) == shots] for _, name in adapting(board)}
     every = [row for rows in here.values() for row in rows]
-    places, y = digits(every, metric), _upright(every, levels, metric)
+    places, y = digits(every, metric), _upright(every, levels, metric, board.known.label(metric))
     charts = []
     for cost, title in COSTS.items():
         series = []

@@ -55,8 +55,8 @@ def findings(board: Board) -> Findings | None:
     Steps are chosen by their number and not by their scores: the best of several scores would be too good.
     """
     metric = board.metrics[0] if board.metrics else ""
-    higher, scorer = board.higher_is_better.get(metric), board.scorers.get(metric)
-    if higher is None or scorer in board.unlike() or not board.shots:
+    higher = board.known.higher_is_better(metric)
+    if higher is None or board.known.metrics[metric] in board.unlike() or not board.shots:
         return None
     shots = board.shots[-1]
     last = {name: max((row for row in rows if int(row["shots"]) in (0, shots)), key=lambda row: (int(row["shots"]), int(row["steps"])))

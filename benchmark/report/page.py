@@ -18,7 +18,7 @@ from benchmark.plumbing.progress import progress
 from benchmark.report import charts, figures, sounds, tables
 from benchmark.report.boards import Board
 from benchmark.report.findings import Findings, findings
-from benchmark.report.words import label, listed, plain
+from benchmark.report.words import listed
 from benchmark.results.comparison import budget_note
 
 SPOKEN = 9_000_000
@@ -47,9 +47,6 @@ class Part:
     failures: tables.Table
     shared: dict[str, str]
     provenance: dict[str, dict[str, str]]
-
-    label = staticmethod(label)
-    plain = staticmethod(plain)
 
     @property
     def steps(self) -> list[int]:
@@ -83,7 +80,7 @@ class Part:
 
 
 def _unlike(board: Board, plugin: str, what: str) -> str:
-    columns = [column for column, scorer in board.scorers.items() if scorer == plugin] or [plugin]
+    columns = list(board.known.of({plugin}).columns)
     return (
         f"Don't compare {listed(columns)} between these runs: {plugin} was scored on another scale in some of them, "
         f"which differ in {what}; Provenance says which."
@@ -104,7 +101,7 @@ def build(boards: Sequence[Board], cache: Path) -> str:
 
 
 def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
-    with progress(f"Speech of {board.dataset}", 1.0) as show:
+    with progress(f"Speech of {board.name}", 1.0) as show:
         sentences, speaking = sounds.sentences(board, text, limit, PICTURED, show)
     adapting = [(index, f"{name} ({few})" if (few := board.fewer_seeds(name)) else name) for index, name in figures.adapting(board)]
     keys = figures.legend(adapting)
@@ -112,7 +109,7 @@ def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
         board, findings(board), tables.leaderboard(board), tables.meanings(board), tables.differences(board), keys,
         figures.curves(board), figures.costs(board),
         figures.spaces(board), sentences, speaking, tables.speakers(board), tables.failures(board), tables.shared(board),
-        {contender.name: tables.provenance(contender, board.rows[contender.name]) for contender in board.contenders},
+        {contender.name: tables.provenance(board, contender) for contender in board.contenders},
     )  # fmt: skip
 
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from benchmark.report.boards import Board, Row
-from benchmark.report.words import PLAIN, SECONDS, UNITS, digits, facts, interval, label, number, ranged
+from benchmark.report.words import SECONDS, digits, facts, interval, number, ranged
+from benchmark.results.columns import ARROWS
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns, reasons
 from benchmark.results.leaderboard_rules import facts_of
-from benchmark.results.leaderboard_table import HEADLINE
 from benchmark.settings.config import said
 
 COSTS = {
@@ -82,16 +82,16 @@ class Table:
 
 def arrow(board: Board, metric: str) -> str:
     """Which way is better."""
-    return {True: "↑", False: "↓", None: ""}[board.higher_is_better.get(metric)]
+    return ARROWS[board.known.higher_is_better(metric)]
 
 
 def leaderboard(board: Board) -> Table:
     """Every row, with intervals."""
-    headline = [metric for metric in board.metrics if metric in HEADLINE] or board.metrics
+    headline, known = board.headline, board.known.columns
     columns = [
         Column("algorithm"), Column("shots"), Column("steps"),
-        *(Column(metric, UNITS.get(metric, ""), arrow(board, metric), metric not in headline, first=metric == headline[0])
-          for metric in board.metrics),
+        *(Column(metric, known[metric].unit if metric in known else "", arrow(board, metric), metric not in headline,
+                 first=metric == headline[0]) for metric in board.metrics),
         Column("failed", arrow="↓"), Column("seeds", arrow="↑"),
         *(Column(*words, "↓", cost not in BRIEF) for cost, words in COSTS.items()),
     ]  # fmt: skip
@@ -115,10 +115,11 @@ def leaderboard(board: Board) -> Table:
 
 def meanings(board: Board) -> dict[str, str]:
     """What each column holds, in a sentence."""
-    scores = {metric: PLAIN.get(metric) or board.meanings.get(board.scorers.get(metric, ""), "see its plugin") for metric in board.metrics}
+    known = board.known.columns
+    scores = {board.known.label(metric): known[metric].meaning if metric in known else "see its plugin" for metric in board.metrics}
     costs = {f"{text} ({unit})": MEANS[cost] for cost, (text, unit) in COSTS.items()}
     failed = {"failed": "utterances that a metric could not score, the most of any one metric; they are left out of its mean"}
-    return {label(metric): text for metric, text in scores.items()} | failed | costs
+    return scores | failed | costs
 
 
 def _score(row: Row, metric: str, places: int) -> TableCell:
@@ -139,7 +140,7 @@ def _short(value: float) -> str:
 def speakers(board: Board) -> list[tuple[str, Table]]:
     """For each headline metric each speaker's mean, every contender at its most shots and steps."""
     tables = []
-    for metric in (metric for metric in board.metrics if metric in HEADLINE or metric == board.metrics[0]):
+    for metric in board.headline:
         means = {contender.name: _means(board, contender, metric) for contender in board.contenders}
         if not any(means.values()):
             continue
@@ -192,9 +193,9 @@ def failures(board: Board) -> Table:
     return Table(heads, entries)
 
 
-def provenance(contender: Contender, rows: Sequence[Row]) -> dict[str, str]:
+def provenance(board: Board, contender: Contender) -> dict[str, str]:
     """Where a contender's rows come from."""
-    first, row = contender.results[0], rows[0]
+    first, row = contender.results[0], board.rows[contender.name][0]
     commits = dict.fromkeys(_commit(result) for result in contender.results)
     return {
         "runs": " ".join(folder.name for folder in contender.folders), "status": row["status"],
@@ -202,8 +203,10 @@ def provenance(contender: Contender, rows: Sequence[Row]) -> dict[str, str]:
         "speakers": row["speakers"], "episodes": row["episodes"], "settings": row["settings"] or "none", "tuned": row["tuned"] or "nothing",
         "preset": row["preset"], "backbone": row["backbone"], "vocoder": row["vocoder"], "training": f"{row['training_tflops']} TFLOP",
         "code": ", ".join(commits), "Python": str(first.get("python")), "libraries": _pairs(first.get("libraries")),
-        "real speech, by the same metrics": _pairs(facts(facts_of(first))) or "not measured",
-        "hardware": _pairs(first.get("hardware")), "source digests": _pairs(first.get("sources")), "configuration": row["options"],
+        "real speech, by the same metrics": _pairs(_facts(board, first)) or "not measured",
+        "hardware": _pairs(first.get("hardware")),
+        "harness": f"training {first['training_version']}, evaluation {first['evaluation_version']}",
+        "source digests": _pairs(first.get("sources")), "configuration": row["options"],
     }  # fmt: skip
 
 
@@ -214,9 +217,14 @@ def shared(board: Board) -> dict[str, str]:
     commits = dict.fromkeys(_commit(result) for result in results)
     names = ("protocol_version", "data_version", "manifest_hash", "metric_versions")
     counts = {each["speakers"] for rows in board.rows.values() for each in rows}
-    common = {"dataset": board.dataset, "speakers scored": " or ".join(sorted(counts, key=int)), "code": ", ".join(commits)}
+    common = {name: str(results[0][name]) for name in ("dataset", "problem", "task")}
+    common |= {"speakers scored": " or ".join(sorted(counts, key=int)), "code": ", ".join(commits)}
     common |= {name.replace("_", " "): row[name] for name in names}
-    return common | ({} if board.unlike() else facts(facts_of(results[0])))
+    return common | ({} if board.unlike() else _facts(board, results[0]))
+
+
+def _facts(board: Board, result: Mapping[str, Any]) -> dict[str, str]:
+    return facts(facts_of(result, board.plugins), board.known.constants)
 
 
 def _commit(result: Mapping[str, Any]) -> str:

@@ -15,13 +15,14 @@ from benchmark.plumbing.files import digest_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from benchmark.plugins.registry import Plugins
     from benchmark.results.statistics import Comparison
 
 CURVE = -1
 """Stands for the number of steps where the area under the whole adaptation curve is compared."""
 UNLIKE = 1.1
 """Ratio of training budgets from which they are said to differ."""
-COMPARABLE = ("dataset", "data_version", "manifest_hash", "protocol_version", "backbone", "vocoder")
+COMPARABLE = ("dataset", "problem", "task", "data_version", "manifest_hash", "protocol_version", "backbone", "vocoder")
 
 
 @dataclass(frozen=True)
@@ -65,17 +66,18 @@ class Line:
     better: str | None
 
 
-def contenders(folders: Sequence[Path], metrics: Collection[str] | None = None) -> list[Contender]:
+def contenders(folders: Sequence[Path], metrics: Collection[str] | None = None, plugins: Plugins = ()) -> list[Contender]:
     """Read runs, and pool those that differ in nothing but seed, shots and steps.
 
     Args:
         folders: of the runs.
         metrics: plugins that are compared, whose versions and facts have to agree; None: versions have to, of all that both have.
+        plugins: ``--plugin`` files, for their metrics' facts.
 
     Raises:
         BenchmarkError: fewer than two configurations, runs that can't be compared, or a damaged one.
     """
-    found = pooled(folders, metrics)
+    found = pooled(folders, metrics, plugins)
     if len(found) < 2:
         raise BenchmarkError(
             f"{folders[0].name} is compared with nothing: name runs of two algorithms, or of two configurations, at least."
@@ -83,7 +85,7 @@ def contenders(folders: Sequence[Path], metrics: Collection[str] | None = None) 
     return found
 
 
-def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> list[Contender]:
+def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plugins: Plugins = ()) -> list[Contender]:
     """:func:`contenders`, of which one is enough."""
     import pandas as pd
 
@@ -93,11 +95,12 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
 
     results = {folder: read_result(folder) for folder in dict.fromkeys(folders)}
     for one, other in itertools.combinations(results, 2):
-        if what := _difference(results[one], results[other], metrics):
+        if what := _difference(results[one], results[other], metrics, plugins):
             raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they differ in {what}; make one of them again.")
     groups: dict[tuple[str, str, str], list[Path]] = {}
     for folder, result in results.items():
-        groups.setdefault((result["algorithm"], options(result), digest_of(result["sources"], 4)), []).append(folder)
+        code = digest_of([result["sources"], result["training_version"], result["evaluation_version"]], 4)
+        groups.setdefault((result["algorithm"], options(result), code), []).append(folder)
     names = [algorithm for algorithm, *_ in groups]
     found = []
     for (algorithm, digest, code), members in groups.items():
@@ -112,7 +115,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None) -> l
     return found
 
 
-def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Collection[str] | None) -> str:
+def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Collection[str] | None, plugins: Plugins) -> str:
     from benchmark.results.leaderboard_rules import differing_fact, facts_of
 
     for key in COMPARABLE:
@@ -122,7 +125,7 @@ def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Col
     for name in sorted(versions.keys() & others.keys() if metrics is None else metrics):
         if name in versions and name in others and versions[name] != others[name]:
             return f"metric_versions of {name} ({versions[name]} and {others[name]})"
-    return "" if metrics is None else differing_fact(facts_of(ours), facts_of(theirs), metrics)
+    return "" if metrics is None else differing_fact(facts_of(ours, plugins), facts_of(theirs, plugins), metrics, plugins)
 
 
 def compare_all(

@@ -16,7 +16,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import write_text
 from benchmark.plumbing.locks import locked
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
-from benchmark.results.leaderboard_rules import MIN_SEEDS, REFERENCES, conflict, differing, facts_of, lacking_references, options, refuse
+from benchmark.results.leaderboard_rules import MIN_SEEDS, conflict, differing, facts_of, is_reference, lacking_references, options, refuse
 from benchmark.settings.config import said
 
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
@@ -26,6 +26,8 @@ PROVENANCE = (
 )  # fmt: skip
 RUNS = "runs"
 """Beside the tables: a folder for each run behind their rows, with the files that the rows are computed from."""
+NEEDED = ("algorithm", "shots", "steps")
+"""Without these a file is no leaderboard."""
 _COUNTS = ("shots", "steps", "seeds", "speakers", "episodes")
 KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
 
@@ -86,7 +88,7 @@ def _refuse_rows(
                 f"{folder.name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}; "
                 "make the older of them again, in a table of its own (--table) until all are."
             )
-    if first["status"] == "ok" and first["algorithm"] not in REFERENCES and (lacking := lacking_references(kept, first)):
+    if first["status"] == "ok" and not is_reference(first) and (lacking := lacking_references(kept, first)):
         raise BenchmarkError(
             f"{path} lacks {', '.join(lacking)} with {MIN_SEEDS} seeds (preset {first['preset']}), without which the rows of "
             f"{first['algorithm']} have no scale; add those toplines and floors first."
@@ -209,11 +211,20 @@ def _cell(value: float) -> str:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """A leaderboard's rows.
+    """A leaderboard's rows; a column that the file lacks is empty, one that is not known here is kept.
 
     Raises:
         BenchmarkError: there is no such file, or it is not a leaderboard.
     """
+    return _read(path)[0]
+
+
+def lacking_columns(path: Path) -> list[str]:
+    """Columns that leaderboards have and this file does not."""
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     try:
         with path.open(encoding="utf-8", newline="") as stream:
             reader = csv.DictReader(stream)
@@ -224,18 +235,19 @@ def read(path: Path) -> list[dict[str, str]]:
     if twice := [name for name in header if header.count(name) > 1]:
         raise BenchmarkError(f"{path} has the column {twice[0]!r} twice; restore the file.")
     metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
-    if lacking := [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in header]:
-        if lacking[0] == IDENTITY[0]:
-            raise BenchmarkError(f"{path} is not a leaderboard: its first line has no column {lacking[0]!r}.")
-        raise BenchmarkError(f"{path} has no column {lacking[0]!r}, so another version wrote it; delete it and add its runs again.")
+    for name in NEEDED:
+        if name not in header:
+            raise BenchmarkError(f"{path} is not a leaderboard: its first line has no column {name!r}.")
+    lacking = [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in header]
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
         for name in (*_COUNTS, *metrics, *COSTS):
             kind = int if name in _COUNTS or name.endswith("_failed") else float
-            if (row[name] or name in _COUNTS) and not is_number(row[name], kind):
+            if name in row and (row[name] or name in _COUNTS) and not is_number(row[name], kind):
                 raise BenchmarkError(f"{path}, line {number}: {name} is {row[name]!r}, which is no number; restore the file.")
-    return rows
+        row |= dict.fromkeys(lacking, "")
+    return rows, lacking
 
 
 def is_number(cell: str, kind: Callable[[str], float] = float) -> bool:
@@ -253,7 +265,8 @@ def metrics_in(rows: Sequence[dict[str, str]]) -> list[str]:
 
 
 def _metrics(header: Iterable[str]) -> list[str]:
-    return [name.removesuffix("_failed") for name in header if name.endswith("_failed")]
+    names = list(header)
+    return [name for name in names if f"{name}_lo" in names or f"{name}_failed" in names]
 
 
 def run_folder(path: Path, run_id: str, places: Sequence[Path] = ()) -> Path | None:

@@ -16,12 +16,13 @@ from benchmark.results.leaderboard import (
     PROVENANCE,
     RUNS,
     compute_rows,
+    lacking_columns,
     metrics_in,
     order,
     read,
     run_folder,
 )
-from benchmark.results.leaderboard_rules import MIN_SEEDS, REFERENCES, SETTING, conflict, lacking_references, refuse
+from benchmark.results.leaderboard_rules import MIN_SEEDS, SETTING, conflict, is_reference, lacking_references, refuse
 
 TOLERANCE = 6e-4
 """Relative or absolute: other versions of NumPy may round a bootstrap's fourth decimal the other way."""
@@ -80,6 +81,9 @@ def _check_group(
     report: Verification, local: bool,
 ) -> None:  # fmt: skip
     """The rows of the same runs."""
+    if not run_ids:
+        report.unknown += len(members)
+        return
     folders = [run_folder(path, name, places) for name in run_ids]
     found = [folder for folder in folders if folder is not None]
     if len(found) < len(folders):
@@ -98,13 +102,17 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Verification, lo
     keys = [tuple(row[name] for name in KEY) for row in rows]
     metrics = metrics_in(rows)
     header = [*IDENTITY, *(f"{metric}{end}" for metric in metrics for end in ("", "_lo", "_hi", "_failed")), *COSTS, *PROVENANCE]
-    if list(rows[0]) != header:
-        report.problems.append(f"{path} has other columns, or in another order, than leaderboards have.")
+    if lacking := lacking_columns(path):
+        report.problems.append(f"{path} lacks the column {', '.join(lacking)}; delete the file and add its runs again.")
+    elif odd := [name for name in rows[0] if name not in header]:
+        report.problems.append(f"{path} has the column {', '.join(odd)}, which no leaderboard has; restore the file.")
+    elif list(rows[0]) != header:
+        report.problems.append(f"{path} has its columns in another order than leaderboards have.")
     firsts = list({row["preset"]: row for row in reversed(rows)}.values())
     for number, row in enumerate(rows, 2):
         where = f"{path}, line {number}"
         low = {metric: (_number(row[f"{metric}_lo"]), _number(row[metric]), _number(row[f"{metric}_hi"])) for metric in metrics}
-        seeds = int(row["seeds"])
+        seeds = int(row["seeds"] or 0)
         if number > 2 and order(rows[number - 3]) > order(row):
             report.problems.append(f"{where} is not in its place; the file was changed by hand.")
         if keys.index(keys[number - 2]) != number - 2:
@@ -126,7 +134,7 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Verification, lo
 
 def _check_scale(path: Path, rows: list[dict[str, str]], report: Verification) -> None:
     """Rows that may be cited need toplines and floors."""
-    methods = [row for row in rows if row["status"] == "ok" and row["algorithm"] not in REFERENCES]
+    methods = [row for row in rows if row["status"] == "ok" and not is_reference(row)]
     for row in {tuple(row[name] for name in ("algorithm", *SETTING)): row for row in methods}.values():
         if lacking := lacking_references(rows, row):
             who = f"{row['algorithm']}, preset {row['preset']}"
@@ -137,9 +145,18 @@ def _check_runs(path: Path, report: Verification) -> None:
     """Every run kept for the tables of a folder has rows in one of them: deleted rows leave it behind."""
     tables = "".join(table.read_text(encoding="utf-8", errors="replace") for table in sorted(path.parent.glob("*.csv")))
     idle = sorted(folder.name for folder in (path.parent / RUNS).glob("*") if folder.name not in tables)
-    if mine := [name for name in idle if name.startswith(f"{path.stem}-")]:
+    if mine := [name for name in idle if _table_of(path.parent / RUNS / name) == path.stem]:
         more = f" and {len(mine) - 1} more" * (len(mine) > 1)
         report.problems.append(f"{path} has no row of {mine[0]}{more}, kept in {path.parent / RUNS}; restore the rows, or delete the runs.")
+
+
+def _table_of(folder: Path) -> str:
+    from benchmark.results.result import read_result, table_name
+
+    try:
+        return table_name(read_result(folder))
+    except BenchmarkError:  # damaged, and with no row to say so: the name begins with the dataset's
+        return folder.name.partition("-")[0]
 
 
 def _number(cell: str) -> float:

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
+from benchmark.plugins.registry import Plugins
 from benchmark.plumbing.files import digest_of
+from benchmark.problem import Problem
+from benchmark.problems import PROBLEMS
+from benchmark.results.columns import known
 
 MIN_SEEDS = 3
-REFERENCES = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
-"""Toplines and floors, without which a score has no scale."""
 SETTING = ("preset", "backbone", "vocoder")
 """What a method has in common with the references that give it its scale."""
-FACTS = {
-    "per_real": "per", "same": "speaker_similarity", "different": "speaker_similarity", "eer_real": "speaker_similarity",
-    "ecapa_same": "ecapa_similarity", "ecapa_different": "ecapa_similarity", "ecapa_eer_real": "ecapa_similarity",
-}  # fmt: skip
-"""Constants of real speech that give metrics their scale, each with its metric plugin."""
 FACT_TOLERANCE = 1e-3
 """Relative, and a tenth of it absolute: other machines round the last digits otherwise; another recogniser differs by more."""
 
@@ -57,8 +54,9 @@ def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], prelim
 
 def differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """What keeps two runs from being seeds of one row; "" if nothing does."""
-    same = ("dataset", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash", "protocol_version",
-            "metric_versions", "sources")  # fmt: skip
+    same = ("dataset", "problem", "task", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash",
+            "protocol_version", "metric_versions", "device", "precision", "sources", "training_version",
+            "evaluation_version")  # fmt: skip
     names = [name for name in same if result[name] != other[name]] + ["their options"] * (options(result) != options(other))
     names += [name for name in ("shots", "steps") if result["config"].get(name) != other["config"].get(name)]
     return next(iter(names), "") or differing_fact(facts_of(result), facts_of(other))
@@ -69,29 +67,50 @@ def options(result: Mapping[str, Any]) -> str:
     return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
 
 
-def facts_of(result: Mapping[str, Any]) -> dict[str, float]:
+def facts_of(result: Mapping[str, Any], plugins: Plugins = ()) -> dict[str, float]:
     """The metrics' constants in a ``result.json``; an algorithm's own (``embedding_eer``) are not among them."""
-    return {name: value for name, value in sorted(result["facts"].items()) if name in FACTS and value is not None}
+    constants = known(plugins).constants
+    return {name: value for name, value in sorted(result["facts"].items()) if name in constants and value is not None}
 
 
-def differing_fact(ours: Mapping[str, float], theirs: Mapping[str, float], metrics: Collection[str] | None = None) -> str:
+def differing_fact(
+    ours: Mapping[str, float], theirs: Mapping[str, float], metrics: Collection[str] | None = None, plugins: Plugins = ()
+) -> str:
     """The first fact that both have and that differs, with its two values; "" if there is none.
 
     Args:
         ours, theirs: as :func:`facts_of` gives them.
         metrics: plugins whose facts matter; None for all.
+        plugins: ``--plugin`` files.
     """
+    behind = known(plugins).metrics
     for name in sorted(ours.keys() & theirs.keys()):
         close = math.isclose(ours[name], theirs[name], rel_tol=FACT_TOLERANCE, abs_tol=FACT_TOLERANCE / 10)
-        if not close and (metrics is None or FACTS[name] in metrics):
+        if not close and (metrics is None or behind[name] in metrics):
             return f"{name} ({ours[name]:.6g} and {theirs[name]:.6g})"
     return ""
+
+
+def table_of(row: Mapping[str, str]) -> str:
+    """The table that a row belongs to (:func:`benchmark.results.result.table_name`), as its runs' names have it."""
+    return row["run_ids"].partition(f"-{row['algorithm']}-{row['preset']}-s")[0]
+
+
+def problem_of(row: Mapping[str, str]) -> Problem:
+    """What a row's runs predict."""
+    words = table_of(row).split("-")[1:]  # no dataset's name has a dash
+    return next((problem for name, problem in PROBLEMS.items() if name in words), PROBLEMS["synthesis"])
+
+
+def is_reference(row: Mapping[str, str]) -> bool:
+    """Whether a row is a topline or a floor, which needs none beside it."""
+    return row["algorithm"] in problem_of(row).references
 
 
 def lacking_references(rows: Sequence[Mapping[str, str]], row: Mapping[str, str]) -> list[str]:
     """Toplines and floors of a row's preset, backbone and vocoder that a table lacks or has fewer seeds of than a citable row needs."""
     found = {other["algorithm"] for other in rows if other["status"] == "ok" and all(other[name] == row[name] for name in SETTING)}
-    return [name for name in REFERENCES if name not in found]
+    return [name for name in problem_of(row).references if name not in found]
 
 
 def conflict(row: Mapping[str, str], other: Mapping[str, str]) -> str:
@@ -102,6 +121,8 @@ def conflict(row: Mapping[str, str], other: Mapping[str, str]) -> str:
     Raises:
         BenchmarkError: a cell was changed by hand.
     """
+    if table_of(row) != table_of(other):
+        return f"dataset, problem or task ({table_of(row)} and {table_of(other)})"
     for name in ("data_version", "manifest_hash", "protocol_version"):
         if row[name] != other[name]:
             return f"{name} ({row[name]} and {other[name]})"
@@ -115,6 +136,6 @@ def conflict(row: Mapping[str, str], other: Mapping[str, str]) -> str:
 def _facts_in(row: Mapping[str, str]) -> dict[str, float]:
     pairs = (pair.partition("=")[::2] for pair in row["facts"].split())
     try:
-        return {name: float(value) for name, value in pairs if name in FACTS}
+        return {name: float(value) for name, value in pairs if name in known().constants}
     except ValueError as error:
         raise BenchmarkError(f"The row of {row['algorithm']} holds facts {row['facts']!r}, which are no numbers; restore it.") from error

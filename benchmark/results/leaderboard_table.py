@@ -11,12 +11,12 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.plugins.registry import Plugins
+from benchmark.results.columns import ARROWS, KnownColumns, known, shown
 from benchmark.results.leaderboard import is_number, metrics_in, read, run_folder
 from benchmark.results.leaderboard_rules import SETTING
 from benchmark.settings.config import said
 
-HEADLINE = ("mcd", "pesq", "stoi", "gap_closed", "per")
-"""The metrics that fit a terminal's width; the file holds all."""
 STYLES = {"table": "simple", "md": "github", "latex": "latex_booktabs", "csv": ""}
 """Formats, and tabulate's names for them."""
 UNFIT = {
@@ -24,13 +24,12 @@ UNFIT = {
     "uncommitted": "made from code that was changed, or is unknown",
 }  # fmt: skip
 """What keeps rows from being cited, by their status."""
-ARROWS = {True: "↑", False: "↓"}
 LATEX = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 
 
 def show(
     path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None,
-    metrics: Sequence[str] = (), sort: str = "",
+    metrics: Sequence[str] = (), sort: str = "", plugins: Plugins = (),
 ) -> str:  # fmt: skip
     """A leaderboard as text: means ± half the width of their intervals; below, what a reader has to know.
 
@@ -40,8 +39,9 @@ def show(
             one value for all and is always shown.
         style: one of ``STYLES``.
         run_ids: only rows made from these runs.
-        metrics: columns to show; those of ``HEADLINE`` if empty, all if "all".
+        metrics: columns to show; the problem's headline, which fits a terminal's width, if empty; all if "all".
         sort: column to sort by, rising, or falling with a "-" before it; what may be cited stays first.
+        plugins: ``--plugin`` files, for what their metrics' columns mean.
 
     Raises:
         BenchmarkError: there is no readable table.
@@ -74,7 +74,7 @@ def show(
     if "all" in metrics:
         metrics = available
     elif not metrics:
-        metrics = [metric for metric in available if metric in HEADLINE] or available
+        metrics = shown(available)
     header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
     names = _names(rows)
     table = [
@@ -87,13 +87,13 @@ def show(
         return buffer.getvalue().rstrip("\n")
     from tabulate import tabulate
 
-    senses = _senses(rows)
-    header = [f"{name} {ARROWS[senses[name]]}" if name in senses else name for name in header]
+    found = known(plugins).of({pair.partition("=")[0] for row in rows for pair in row["metric_versions"].split()})
+    header = [f"{name} {ARROWS[found.higher_is_better(name)]}".strip() for name in header]
     sides = ["left"] + ["right"] * (len(header) - 1)
     text = tabulate(table, header, tablefmt=STYLES[style], disable_numparse=True, colalign=sides if table else None)
     if style != "latex":
-        return "\n".join([text, "", *_legend(rows, metrics)])
-    return _latex(text, _legend(rows, metrics), len(header))
+        return "\n".join([text, "", *_legend(rows, metrics, found)])
+    return _latex(text, _legend(rows, metrics, found), len(header))
 
 
 def _latex(text: str, notes: Sequence[str], columns: int) -> str:
@@ -113,28 +113,13 @@ def _escaped(text: str) -> str:
     return re.sub(r"[\\~^&%$#_{}]", lambda found: words.get(found[0], f"\\{found[0]}"), text)
 
 
-def _senses(rows: Sequence[dict[str, str]]) -> dict[str, bool]:
-    """Whether higher is better, for each metric of which it is known; read from source, for importing metrics takes seconds."""
-    from benchmark.plugins import registry
-
-    senses: dict[str, bool] = {}
-    strange = False
-    for name in dict.fromkeys(pair.partition("=")[0] for row in rows for pair in row["metric_versions"].split()):
-        try:
-            senses |= registry.describe(registry.get("metric", name)).facts["higher_is_better"] or {}
-        except (BenchmarkError, KeyError):
-            strange = True
-    # What no metric lists as a column was pooled from trials: an equal error rate.
-    return {metric: senses.get(metric, False) for metric in metrics_in(rows) if metric in senses or not strange}
-
-
-def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str]) -> list[str]:
+def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str], found: KnownColumns) -> list[str]:
     """What has to be known to read a table."""
     lines = ["±: half the width of the 95 % interval, which may be lopsided (bounds: the CSV file). ↑: higher is better, ↓: lower."]
     if any(_failed(row, metrics_in(rows)) for row in rows):
         lines.append("failed: utterances that a metric could not score, the most of any one metric.")
-    if "per" in metrics:
-        lines.append("per: its recogniser errs on real speech too; read it against the row of ground_truth.")
+    if those := ", ".join(metric for metric in metrics if found.off_on_real_speech(metric)):
+        lines.append(f"{those}: recordings don't score perfectly either; read it against the row of ground_truth.")
     lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if any(row["status"] == status for row in rows)]
     for name in SETTING:
         kinds: dict[str, dict[str, None]] = {}

@@ -73,6 +73,8 @@ class RunIdentity:
     task: str = "speaker"
     device: str = "cpu"
     precision: str = "32-true"
+    training_version: str = "1"
+    evaluation_version: str = "1"
 
 
 LATER: Mapping[str, Any] = {
@@ -87,10 +89,18 @@ def run_id(identity: RunIdentity) -> str:
 
 
 def _name(identity: Mapping[str, Any]) -> str:
-    kind = "" if identity.get("problem", "synthesis") == "synthesis" else f"-{identity['problem']}"
-    task = "" if identity.get("task", "speaker") == "speaker" else f"-{identity['task']}"
-    start = f"{identity['dataset']}{kind}{task}-{identity['algorithm']}-{identity['preset']}-s{identity['seed']}"
+    start = f"{table_name(identity)}-{identity['algorithm']}-{identity['preset']}-s{identity['seed']}"
     return f"{start}-{digest_of(dict(identity), 10)}"
+
+
+def table_name(identity: Mapping[str, Any]) -> str:
+    """The table that a run's rows stand in, "espeak" or "espeak-recognition-language"; its run's name begins with it.
+
+    Args:
+        identity: a run's, or its result; synthesis by speaker where it says neither.
+    """
+    problem, task = identity.get("problem", LATER["problem"]), identity.get("task", LATER["task"])
+    return identity["dataset"] + f"-{problem}" * (problem != LATER["problem"]) + f"-{task}" * (task != LATER["task"])
 
 
 def _number(value: float) -> float | None:

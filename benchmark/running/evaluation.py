@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.algorithm import Adapted, Algorithm
 from benchmark.audio import SAMPLE_RATE
@@ -21,12 +21,13 @@ from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import AdaptationFailed, CannotScore, PredictionFailed
 from benchmark.metric import Metric, Sample
-from benchmark.plumbing import workers as processes
 from benchmark.plumbing.files import digest_of, write_atomic
 from benchmark.problem import Prediction, Problem
 from benchmark.results.episode_log import CostRow, EpisodeRow
 from benchmark.results.episode_tables import Block
+from benchmark.running import engines
 from benchmark.running.episodes import Episode
+from benchmark.running.flops import counted
 from benchmark.running.meter import Meter
 from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
@@ -146,13 +147,13 @@ class Evaluator:
         for step in (0, 1):
             if step and self.algorithm.max_steps == 0:
                 return counts[0], counts[0]
-            with FlopCounterMode(display=False) as counter:
+            with counted() as count:
                 try:
                     for _ in self._adapt(support, [step]):
                         pass
                 except AdaptationFailed:
                     pass
-            counts.append(counter.get_total_flops())
+            counts.append(count.total)
         return counts[0], counts[1]
 
     def _score(
@@ -200,22 +201,27 @@ class Evaluator:
 _evaluator: Evaluator
 
 
-def _load(path: Path) -> None:
+def _load(saved: Path | bytes) -> None:
     global _evaluator
-    # Written a moment ago by the parent process into its own run folder.
-    _evaluator = torch.load(path, weights_only=False)
+    # Made a moment ago by the process that hands out the jobs.
+    _evaluator = torch.load(io.BytesIO(saved) if isinstance(saved, bytes) else saved, weights_only=False)
 
 
 def _run(job: Job) -> Scores:
     return _evaluator.run(job)
 
 
-def evaluate(evaluator: Evaluator, jobs: Sequence[Job], workers: int, plugins: Sequence[str], folder: Path) -> Iterator[Scores]:
+def evaluate(
+    evaluator: Evaluator, jobs: Sequence[Job], workers: int, plugins: Sequence[str], folder: Path, engine: str = "local"
+) -> Iterator[Scores]:
     """Blocks of ``jobs``, in order, as they are ready. One thread a worker makes the numbers independent of their count."""
     shared = folder / ".evaluator.pt"
     write_atomic(shared, partial(torch.save, evaluator))
     try:
-        with processes.pool(min(workers, max(1, len(jobs))), plugins, partial(_load, shared)) as pool:
+        ready = partial(_load, shared.read_bytes() if engine == "ray" else shared)
+        # As many workers share a GPU as work on this machine.
+        gpus = round(1 / workers, 4) if evaluator.device == "cuda" else 0
+        with engines.engine(engine, min(workers, max(1, len(jobs))), plugins, ready, gpus=gpus) as pool:
             yield from pool.map(_run, jobs)
     finally:
         shared.unlink(missing_ok=True)

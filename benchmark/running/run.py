@@ -6,7 +6,6 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,22 +13,24 @@ from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
 from benchmark.audio import SAMPLE_RATE
+from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
 from benchmark.plugins import fit, registry
-from benchmark.plugins.source import harness_file
 from benchmark.plumbing import checkpoint
-from benchmark.plumbing.files import digest_of, write_text
+from benchmark.plumbing.files import write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.results.episode_log import EpisodeLog
-from benchmark.results.result import RunIdentity, git_state, run_id, write_result
+from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import vocoding
-from benchmark.running.episodes import PROTOCOL_VERSION, Manifest, TaskSampler, check_tasks, first
+from benchmark.running.episodes import Manifest, TaskSampler, check_tasks, first
 from benchmark.running.evaluation import Evaluator, evaluate
+from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
+from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
 from benchmark.running.preparation import metrics_folder, open_corpus, open_manifest
 from benchmark.running.pretraining import build, pretrained, speaker_index
 from benchmark.running.resume import is_sound
@@ -41,9 +42,6 @@ from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
 from benchmark.vocoder import Vocoder
 
-TRAINING = ("batch", "learning.inner_loop", "running.pretraining", "running.training")
-HARNESS = (*TRAINING, "running.episodes", "running.evaluation")
-"""Modules that make a run's numbers, beside its plugins."""
 METRIC_THREADS = 1
 """That metrics prepare themselves with; what they train is shared by runs of any ``threads``."""
 
@@ -59,6 +57,7 @@ class Places:
         workers: processes.
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
+        engine: where evaluation jobs are done, "local" or "ray" (:mod:`benchmark.running.engines`).
         hardware: what is computed on. Its device's type and precision do change numbers, and are part of the run's identity.
     """
 
@@ -68,62 +67,8 @@ class Places:
     workers: int
     plugins: tuple[Path, ...] = ()
     logs: tuple[str, ...] = ()
+    engine: str = "local"
     hardware: Hardware = field(default_factory=Hardware)
-
-
-def identify(
-    settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins, hardware: Hardware = Hardware()
-) -> RunIdentity:
-    """Everything that makes one run's numbers differ from another's."""
-    chosen = {"algorithm": settings.algo, "dataset": settings.dataset, "backbone": settings.backbone, "vocoder": settings.vocoder}
-    sources = {kind: plugin_digest(kind, plugin.name, tuple(plugins)) for kind, plugin in chosen.items()}
-    sources["harness"] = code_digest(HARNESS)
-    versions = {}
-    for plugin in settings.metrics:
-        sources[f"metric {plugin.name}"] = plugin_digest("metric", plugin.name, tuple(plugins))
-        versions[plugin.name] = registry.load("metric", plugin.name, plugins).version
-    evaluation = settings.evaluation
-    return RunIdentity(
-        dataset=settings.dataset.name,
-        algorithm=settings.algo.name,
-        backbone=settings.backbone.name,
-        vocoder=settings.vocoder.name,
-        preset=settings.preset,
-        seed=settings.seed,
-        config=config.to_dict(settings),
-        sources=sources,
-        metric_versions=versions,
-        data_version=corpus.version,
-        manifest_hash=manifest.digest,
-        protocol_version=PROTOCOL_VERSION,
-        synthetic=bool(corpus.meta["card"]["synthetic"]),
-        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.targets["test"]),
-        problem=fit.problem_of(settings.backbone.name, plugins).name,
-        task=settings.task,
-        device=hardware.device,
-        precision=hardware.precision,
-    )
-
-
-# What runs is the code that this process found first: what is edited or committed while it works on one seed is not what the next one runs.
-
-
-@cache
-def plugin_digest(kind: str, name: str, plugins: tuple[str | Path, ...]) -> str:
-    """Of the code of a plugin, and of what it builds on."""
-    return registry.source_digest(registry.get(kind, name, plugins))
-
-
-@cache
-def code_digest(modules: tuple[str, ...]) -> str:
-    """Of the code of modules of the harness."""
-    return registry.code_digest(path for name in modules if (path := harness_file(f"benchmark.{name}")))
-
-
-@cache
-def started_from() -> tuple[str | None, bool | None]:
-    """The state of the checkout when this process began its first run."""
-    return git_state()
 
 
 def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
@@ -192,7 +137,7 @@ def _stages(
     todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
-        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder), len(jobs) - len(todo) + 1):
+        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder, places.engine), len(jobs) - len(todo) + 1):
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
@@ -208,7 +153,7 @@ def trained(
     plugins = tuple(str(path) for path in places.plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     backbone_type = registry.load("backbone", settings.backbone.name, plugins)
-    source = digest_of([plugin_digest("backbone", settings.backbone.name, plugins), code_digest(TRAINING)])
+    source = learned_source("backbone", settings.backbone.name, plugins)
     backbone, _ = pretrained(
         backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers,
         places.hardware,
@@ -222,10 +167,11 @@ def trained(
         return algorithm, {"steps": 0, "flops": 0.0, "seconds": 0.0, "budget_flops": 0.0}
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
-    with progress(f"Training {settings.algo.name}", 1.0) as show:
+    path = training or folder / "checkpoints" / "training.ckpt"
+    lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run that trains {settings.algo.name} alike.")
+    with lock, progress(f"Training {settings.algo.name}", 1.0) as show:
         spent = train(
-            algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed,
-            training or folder / "checkpoints" / "training.ckpt", lambda fraction, _: show(fraction),
+            algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed, path, lambda fraction, _: show(fraction),
             loggers=loggers, hardware=places.hardware,
         )  # fmt: skip
     checkpoint.save(kept, algorithm.state_dict())
@@ -246,7 +192,7 @@ def corpus_of(settings: RunSettings, places: Places) -> Corpus:
 def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, loggers: Sequence[Logger] = ()) -> Vocoder:
     """The vocoder, trained or loaded."""
     plugins, chosen = tuple(str(path) for path in places.plugins), settings.vocoder
-    source = digest_of([plugin_digest("vocoder", chosen.name, plugins), code_digest(TRAINING)])
+    source = learned_source("vocoder", chosen.name, plugins)
     torch.manual_seed(settings.seed)
     # What it computes when it is made, a pseudo-inverse say, must not depend on the machine's cores.
     torch.set_num_threads(METRIC_THREADS)
@@ -273,14 +219,6 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
     return tuple(metrics)
 
 
-def outside_plugins(settings: RunSettings, plugins: registry.Plugins) -> list[str]:
-    """The plugins, "KIND NAME", that are not the harness's own."""
-    chosen = [("algorithm", settings.algo), ("dataset", settings.dataset), ("backbone", settings.backbone), ("vocoder", settings.vocoder)]
-    chosen += [("metric", metric) for metric in settings.metrics]
-    found = [registry.get(kind, plugin.name, plugins) for kind, plugin in chosen]
-    return [f"{info.kind} {info.name}" for info in found if info.origin != "built-in"]
-
-
 def fast_dev_run(settings: RunSettings) -> RunSettings:
     """The same run cut down to see whether it goes through: two speakers, a few steps of everything."""
     return replace(
@@ -298,7 +236,8 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
 
     Raises:
         UsageError: the algorithm does, given a fresh backbone; or training tasks are larger than training speakers.
-        BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights.
+        BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights; or the operations of one of the
+            backbone's layers can't be counted.
     """
     for chosen in settings.metrics:
         registry.load("metric", chosen.name, plugins)(chosen.config).require()
@@ -309,6 +248,9 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
         raise UsageError(reason)
     if plugin.trains:
         check_tasks(corpus, settings.meta)
+    speaker = corpus.speakers("train")[0]
+    batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
+    refuse_uncounted(backbone, lambda: backbone.loss(batch))
 
 
 def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:

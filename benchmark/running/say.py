@@ -6,8 +6,10 @@ definition, the statistics and the language. The corpus as published is not need
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,16 @@ import numpy as np
 import torch
 
 from benchmark.algorithm import Algorithm, Oracle
-from benchmark.audio import Audio
+from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.batch import Batch
 from benchmark.data.corpus import Corpus
 from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.data.phonemes import phonemise
 from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transcribed, unknown
+from benchmark.data.scripts import is_foreign
 from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, PredictionFailed, UsageError
 from benchmark.plugins import fit, registry
+from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
 from benchmark.results.result import read_result
 from benchmark.running.preparation import metrics_folder
@@ -33,6 +37,11 @@ from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.utterance import token_symbols
 from benchmark.vocoder import Vocoder
+
+PAUSE_SECONDS = 0.25
+"""Between sentences."""
+LONGEST = 300
+"""Characters of a sentence; longer ones are cut: models learned from shorter ones, and memory grows with length."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +100,7 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     except RuntimeError as error:
         raise BenchmarkError(f"The checkpoint of {folder} is from other code of {settings.algo.name}; make the run again.") from error
     for kind, name in (("algorithm", settings.algo.name), ("backbone", settings.backbone.name), ("vocoder", settings.vocoder.name)):
-        if registry.source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
+        if source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
             print(f"Note: the code of {kind} {name} has changed since the run.", file=sys.stderr)
     problem = fit.problem_of(settings.backbone.name, plugins)
     if problem.name != "synthesis":
@@ -116,28 +125,49 @@ def _corpus(name: str, version: str, cache: Path, run: Path) -> Corpus:
     )
 
 
-def tokens(text: str, corpus: Corpus) -> torch.Tensor:
-    """A sentence's symbols, shape (T,), int64.
-
-    Raises:
-        UsageError: there are no phonemes in it, or some that the corpus has no symbol for.
-    """
-    plain = " ".join(text.split())
-    if not plain:
-        raise UsageError("The text to say is empty.")
-    (words,) = phonemise([plain], corpus.meta["card"]["language"])
-    if not words:
-        raise UsageError(f"There is nothing to pronounce in {plain[:60]!r}; write words.")
-    if strange := unknown(words, corpus):
-        raise UsageError(f"The model never heard {' '.join(strange)}, which {plain[:60]!r} needs; say it in other words.")
-    return torch.tensor([corpus.symbol_ids[symbol] for symbol in token_symbols(words)])
-
-
-def say(sentence: torch.Tensor, speaker: Speaker, recordings: list[Recording], steps: int | None, cache: Path) -> Spoken:
-    """Adapt to recordings and speak.
+def tokens(text: str, corpus: Corpus, language: str | None = None) -> list[torch.Tensor]:
+    """The symbols of each sentence, shape (T,), int64.
 
     Args:
-        sentence: from :func:`tokens`.
+        text: one sentence or many.
+        corpus: that the model learned from.
+        language: espeak-ng voice that reads the text; None for the corpus's own.
+
+    Raises:
+        UsageError: the text is empty or in a script that the language is not written in, or has phonemes that the corpus has
+            no symbol for, or none.
+    """
+    plain, language = " ".join(text.split()), language or corpus.meta["card"]["language"]
+    if not plain:
+        raise UsageError("The text to say is empty.")
+    if is_foreign(plain, language):
+        raise UsageError(f"{plain[:60]!r} is in a script that {language} is not written in; name its --language.")
+    sentences = sentences_of(plain)
+    every = [words for words in phonemise(sentences, language) if words]
+    if not every:
+        raise UsageError(f"There is nothing to pronounce in {plain[:60]!r}; write words.")
+    if strange := unknown(tuple(word for words in every for word in words), corpus):
+        raise UsageError(f"The model never heard {' '.join(strange)}, which {plain[:60]!r} needs; say it in other words.")
+    return [torch.tensor([corpus.symbol_ids[symbol] for symbol in token_symbols(words)]) for words in every]
+
+
+def sentences_of(text: str) -> list[str]:
+    """A text cut after the marks that end sentences, and a very long sentence at its commas or between words."""
+    found = []
+    for sentence in re.split(r"(?<=[.!?…。！？;:])\s+", text):
+        while len(sentence) > LONGEST:
+            cut = max(sentence.rfind(", ", 0, LONGEST), 0) or max(sentence.rfind(" ", 0, LONGEST), 0) or LONGEST
+            found.append(sentence[: cut + 1].strip())
+            sentence = sentence[cut + 1 :].strip()
+        found.append(sentence)
+    return [sentence for sentence in found if sentence]
+
+
+def say(sentences: Sequence[torch.Tensor], speaker: Speaker, recordings: list[Recording], steps: int | None, cache: Path) -> Spoken:
+    """Adapt to recordings and speak, with a pause between sentences.
+
+    Args:
+        sentences: from :func:`tokens`.
         speaker: from :func:`open_run`.
         recordings: of one voice, at least one.
         steps: of adaptation; None for the most that the run was scored at.
@@ -153,16 +183,16 @@ def say(sentence: torch.Tensor, speaker: Speaker, recordings: list[Recording], s
     steps = steps if most is None else min(steps, most)
     if "transcripts" not in speaker.algorithm.needs:
         # All recordings serve, and nothing has to be aligned.
-        return _attempt(sentence, speaker, sound_of(recordings, corpus.mel), steps, [])
+        return _attempt(sentences, speaker, sound_of(recordings, corpus.mel), steps, [])
     if not any(each.text for each in recordings):
         raise UsageError(f"{name} learns from what is said: put transcripts beside the recordings, as {Path(recordings[0].name).stem}.txt.")
     support, left_out = transcribed(recordings, corpus, corpus_aligner(corpus, metrics_folder(cache, corpus)))
     if support is None:
         raise UsageError(f"{name} learns from what is said, and no transcript can be used: {told(left_out)}.")
-    return _attempt(sentence, speaker, support, steps, left_out)
+    return _attempt(sentences, speaker, support, steps, left_out)
 
 
-def _attempt(sentence: torch.Tensor, speaker: Speaker, support: Batch, steps: int, left_out: LeftOut) -> Spoken:
+def _attempt(sentences: Sequence[torch.Tensor], speaker: Speaker, support: Batch, steps: int, left_out: LeftOut) -> Spoken:
     name = speaker.settings.algo.name
     # As in evaluation: its seconds compare with a leaderboard's, and a busy machine stalls several threads.
     torch.set_num_threads(1)
@@ -175,8 +205,12 @@ def _attempt(sentence: torch.Tensor, speaker: Speaker, support: Batch, steps: in
     adapted = time.perf_counter()
     try:
         assert not isinstance(model, Oracle)  # open_run() refuses toplines
-        with torch.no_grad():
-            audio = speaker.vocoder.decode(model.mel(sentence)).detach().cpu().float().numpy()
+        pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
+        parts: list[Audio] = []
+        for sentence in sentences:
+            with torch.no_grad():
+                parts += [pause, speaker.vocoder.decode(model.mel(sentence)).detach().cpu().float().numpy()]
+        audio = np.concatenate(parts[1:])
     except PredictionFailed as error:
         raise BenchmarkError(f"{name} lost its voice: {error}; try fewer --steps or other recordings.") from error
     if not len(audio) or not np.isfinite(audio).all():

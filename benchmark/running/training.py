@@ -18,11 +18,11 @@ import torch
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.errors import AdaptationFailed, TrainingDiverged
 from benchmark.parameters import ParameterGroup
 from benchmark.plumbing import checkpoint
+from benchmark.running.flops import counted
 from benchmark.running.hardware import Hardware
 from benchmark.running.loggers import log_step
 
@@ -124,9 +124,9 @@ class Training(pl.LightningModule):
         if self.step % COUNT_EVERY and self.counted[1]:
             logs = self.learner.meta_step(item)
         else:
-            with FlopCounterMode(display=False) as counter:
+            with counted() as count:
                 logs = self.learner.meta_step(item)
-            self.counted = [self.counted[0] + counter.get_total_flops(), self.counted[1] + 1]
+            self.counted = [self.counted[0] + count.total, self.counted[1] + 1]
         self.flops += self.counted[0] / self.counted[1]
         return logs
 

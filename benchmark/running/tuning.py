@@ -1,74 +1,40 @@
 """Tuning: an algorithm's options, chosen on validation speakers with the same number of trials as every other's.
 
-A trial is a run on the validation speakers, at the largest of the preset's shots, scored by speaker similarity alone. Its
-objective is the mean over the preset's steps of the share of the gap to the speaker that is closed (``gap_closed``; the
-area under the adaptation curve), so that what learns fast and what ends high both count. An utterance that could not be
-scored counts as 0 there, no nearer than a stranger: leaving it out would reward options that fail on what is hard.
+A trial is a run on the validation speakers, at the largest of the preset's shots, scored by the one metric that has the
+problem's ``objective``. What it gains is the mean over the preset's steps (the area under the adaptation curve), so that what
+learns fast and what ends high both count. An utterance that could not be scored counts as 0 there: leaving it out would reward
+options that fail on what is hard.
 
-The first trial takes the options as given, by default the defaults. The others come from Optuna's TPE, which draws its first
-ones at random; values are ordered where they are numbers, and no combination is tried twice. Each trial's draw depends on its
-number and on the trials before it alone, so a tuning that was cut off goes on as if it had not been.
+:mod:`benchmark.running.trials` says what a trial tries, and keeps it; the CSV table is written from there after each one.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import math
-import random
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from benchmark.algorithm import Algorithm
 from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
-from benchmark.plugins import registry
+from benchmark.plugins import fit, registry
 from benchmark.plumbing.files import digest_of, write_text
 from benchmark.results.episode_tables import EPISODES_FILE, read_episodes
-from benchmark.running.preparation import open_corpus, open_manifest
-from benchmark.running.run import Places, identify, run
+from benchmark.running.identity import identify
+from benchmark.running.preparation import open_manifest
+from benchmark.running.run import Places, check_fit, corpus_of, run
+from benchmark.running.trials import Proposal, Trial, Trials, Values, ordered
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 
-START = 3
-"""Trials before TPE has anything to go by: the given options and two random ones. On made-up response surfaces over a grid of
-30 (80 each of two families, noise of 0.012), eight trials ended .015 and .012 below the best, random search without
-repetition .025 and .021; with 5 at the start it was as good at eight trials and worse at six."""
-MOST_DRAWS = 20
-COLUMNS = ("gap_closed", "failed", "seconds", "note", "run_id", "setup")
-
-Values = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One trial.
-
-    Attributes:
-        values: of the options searched.
-        curve: gap closed by steps; empty where the training diverged.
-        failed: utterances that could not be scored.
-        seconds: it took.
-        note: why there is no curve.
-        run_id: of its run.
-    """
-
-    values: Values
-    curve: Mapping[int, float]
-    failed: int
-    seconds: float
-    note: str
-    run_id: str
-
-    @property
-    def objective(self) -> float:
-        """Mean of the curve; NaN where the training diverged."""
-        return sum(self.curve.values()) / len(self.curve) if self.curve else math.nan
+COLUMNS = ("failed", "seconds", "note", "run_id", "setup")
 
 
 class Search:
@@ -80,18 +46,20 @@ class Search:
 
     Attributes:
         table: the trials' CSV file, complete after each trial.
-        trials: those done.
 
     Raises:
-        UsageError: the algorithm has nothing to tune.
-        BenchmarkError: the table is damaged, or was made from other code, data or settings.
+        UsageError: the algorithm has nothing to tune, or does not fit the backbone; no metric has the problem's objective.
+        BenchmarkError: there is a table, but no record of its trials from this code, data and settings.
     """
 
     def __init__(self, settings: RunSettings, places: Places) -> None:
         self.plugins = tuple(str(path) for path in places.plugins)
+        self.problem = fit.problem_of(settings.backbone.name, self.plugins)
         self.settings = replace(
-            settings, shots=(max(settings.shots),), metrics=(_similarity(),), evaluation=replace(settings.evaluation, split="validation")
-        )
+            settings, shots=(max(settings.shots),), metrics=(_scorer(settings, self.problem.objective, self.plugins),),
+            evaluation=replace(settings.evaluation, split="validation"),
+        )  # fmt: skip
+        check_fit(self.settings, self.plugins)
         name = settings.algo.name
         self.plugin: type[Algorithm] = registry.load("algorithm", name, self.plugins)
         self.choices = choices(self.plugin, settings.algo.config)
@@ -101,39 +69,48 @@ class Search:
         self.places = replace(places, output=folder / "runs")
         self.table = folder / f"{name}.csv"
         self.setup = self._setup()
-        self.trials = self._read()
+        self._trials = self._opened()
 
     @property
     def size(self) -> int:
         """How many combinations there are."""
         return math.prod(map(len, self.choices.values()))
 
-    def next(self) -> Values:
-        """What the next trial tries."""
-        if not self.trials:
-            return {name: getattr(self.settings.algo.config, name) for name in self.choices}
-        return propose(self.choices, self.trials, self.settings.seed)
+    @property
+    def trials(self) -> list[Trial]:
+        """Those done, that with the options as given first."""
+        return self._trials.done()
 
-    def attempt(self, values: Values) -> Trial:
-        """Do the next trial, and write it to the table."""
-        started = time.monotonic()
+    @property
+    def under_way(self) -> int:
+        """How many trials processes are at now."""
+        return self._trials.under_way
+
+    def next(self, most: int) -> AbstractContextManager[Proposal | None]:
+        """What to try next, until ``most`` trials are done or under way; see :meth:`Trials.next`."""
+        return self._trials.next(most)
+
+    def attempt(self, proposal: Proposal) -> Trial:
+        """Do a trial, and write it to the table."""
+        started, values = time.monotonic(), proposal.values
         settings = replace(self.settings, algo=replace(self.settings.algo, config=replace(self.settings.algo.config, **values)))
         curve: dict[int, float] = {}
-        failed, note, name = 0, "", ""
+        failed, note, name, column = 0, "", "", self.problem.objective
         try:
             folder = run(settings, self.places, training=self._training(settings))
         except TrainingDiverged as error:
             note = str(error)
         else:
             rows, name = read_episodes(folder / EPISODES_FILE), folder.name
-            failed = int(rows["gap_closed"].isna().sum())
-            speakers = rows.fillna({"gap_closed": 0.0}).groupby(["steps", "speaker"])["gap_closed"].mean()
+            failed = int(rows[column].isna().sum())
+            gains = rows.assign(gain=rows[column].map(self.problem.gain).fillna(0.0))
+            speakers = gains.groupby(["steps", "speaker"])["gain"].mean()
             curve = {int(step): float(value) for step, value in dict(speakers.groupby("steps").mean()).items()}
             # A table of many trials would otherwise keep gigabytes; the scores and the configuration stay.
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             shutil.rmtree(folder / "audio", ignore_errors=True)
         trial = Trial(values, curve, failed, time.monotonic() - started, note, name)
-        self.trials.append(trial)
+        self._trials.tell(proposal, trial)
         self._write()
         return trial
 
@@ -163,17 +140,16 @@ class Search:
         beyond = [name for name, value in best.values.items() if value not in self.plugin.search_space[name]]
         return {
             "values": {**values, **{name: config.plain(value) for name, value in best.values.items()}},
-            "trials": len(self.trials), "gap_closed": round(best.objective, 4),
-            "gap_closed_as_given": None if not self.trials[0].curve else round(self.trials[0].objective, 4),
+            "trials": len(self.trials), self.problem.gained: round(best.objective, 4),
+            f"{self.problem.gained}_as_given": None if not self.trials[0].curve else round(self.trials[0].objective, 4),
             "arguments": " ".join(arguments), "setup": self.setup,
             **({"given": beyond} if beyond else {}),
         }  # fmt: skip
 
     def _setup(self) -> str:
         """Digest of all that the trials share: scores under another one can't be compared."""
-        chosen, places = self.settings.dataset, self.places
-        corpus = open_corpus(chosen.name, chosen.config, places.data_root, places.cache, places.workers, self.plugins)
-        identity = identify(self.settings, corpus, open_manifest(corpus, self.plugins), self.plugins)
+        corpus = corpus_of(self.settings, self.places)
+        identity = identify(self.settings, corpus, open_manifest(corpus, self.plugins), self.plugins, self.places.hardware)
         shared = {**vars(identity), "config": _without(identity.config, self.choices)}
         return digest_of([shared, {name: config.plain(values) for name, values in self.choices.items()}], 16)
 
@@ -185,12 +161,22 @@ class Search:
         key = digest_of([self.setup, _without(config.to_dict(settings), alone)], 16)
         return self.table.parent / "trainings" / f"{settings.algo.name}-{key}.ckpt"
 
+    def _opened(self) -> Trials:
+        journal = self.table.with_suffix(".journal")
+        given = {name: getattr(self.settings.algo.config, name) for name in self.choices}
+        if self.table.is_file() and not (journal.is_file() and self.setup in journal.read_text(encoding="utf-8", errors="replace")):
+            raise BenchmarkError(
+                f"{self.table} was made from other code, data or settings, or without {journal.name} beside it; move it away to tune again."
+            )
+        return Trials(journal, self.setup, self.choices, given, self.settings.seed)
+
     def _write(self) -> None:
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        steps = sorted({step for trial in self.trials for step in trial.curve})
-        writer.writerow(["trial", *self.choices, *(f"gap_closed@{step}" for step in steps), *COLUMNS])
-        for number, trial in enumerate(self.trials, 1):
+        gained, trials = self.problem.gained, self.trials
+        steps = sorted({step for trial in trials for step in trial.curve})
+        writer.writerow(["trial", *self.choices, *(f"{gained}@{step}" for step in steps), gained, *COLUMNS])
+        for number, trial in enumerate(trials, 1):
             writer.writerow([
                 number, *(json.dumps(config.plain(trial.values[name])) for name in self.choices),
                 *(repr(trial.curve[step]) if step in trial.curve else "" for step in steps),
@@ -198,79 +184,22 @@ class Search:
             ])  # fmt: skip
         write_text(self.table, buffer.getvalue())
 
-    def _read(self) -> list[Trial]:
-        if not self.table.is_file():
-            return []
-        try:
-            with self.table.open(encoding="utf-8", newline="") as stream:
-                rows = list(csv.DictReader(stream))
-            if any(row["setup"] != self.setup for row in rows):
-                raise BenchmarkError(f"{self.table} was made from other code, data or settings; move it away to tune anew.")
-            known = {name: {json.dumps(config.plain(value)): value for value in values} for name, values in self.choices.items()}
-            return [
-                Trial(
-                    {name: known[name][row[name]] for name in self.choices},
-                    {int(key.partition("@")[2]): float(value) for key, value in row.items() if "@" in key and value},
-                    int(row["failed"]), float(row["seconds"]), row["note"], row["run_id"],
-                )
-                for row in rows
-            ]  # fmt: skip
-        except (OSError, UnicodeDecodeError, csv.Error, KeyError, ValueError, TypeError) as error:
-            raise BenchmarkError(f"{self.table} is not a whole table of trials ({error!r}); restore it, or move it away.") from error
-
 
 def choices(plugin: type[Algorithm], given: Any) -> dict[str, list[Any]]:
     """The values to choose from: the plugin's search space, and what was given; numbers in rising order."""
     result = {}
     for name, values in plugin.search_space.items():
         every = [*values, *([] if getattr(given, name) in values else [getattr(given, name)])]
-        result[name] = sorted(every) if _ordered(every) else every
+        result[name] = sorted(every) if ordered(every) else every
     return result
-
-
-def propose(choices: Mapping[str, Sequence[Any]], trials: Sequence[Trial], seed: int) -> Values:
-    """A combination that was not tried yet, by the tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011).
-
-    Args:
-        choices: values by option; more combinations than trials.
-        trials: done.
-        seed: of the draw, with the number of trials.
-    """
-    import optuna
-    from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
-    from optuna.samplers import TPESampler
-    from optuna.trial import TrialState, create_trial
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space: dict[str, BaseDistribution] = {
-        name: IntDistribution(0, len(values) - 1) if _ordered(values) else CategoricalDistribution(range(len(values)))
-        for name, values in choices.items()
-    }
-    done = [{name: values.index(trial.values[name]) for name, values in choices.items()} for trial in trials]
-    seed = int(digest_of([seed, len(trials)], 8), 16)
-    study = optuna.create_study(direction="maximize", sampler=TPESampler(n_startup_trials=START, seed=seed))
-    worst = min((trial.objective for trial in trials if trial.curve), default=0.0)
-    for params, trial in zip(done, trials, strict=True):
-        # What diverged is as bad as the worst: TPE would learn nothing from a failure.
-        study.add_trial(create_trial(params=params, distributions=space, value=trial.objective if trial.curve else worst))
-    for _ in range(MOST_DRAWS):
-        asked = study.ask(space)
-        drawn = asked.params
-        if drawn not in done:
-            break
-        study.tell(asked, state=TrialState.FAIL)
-    else:
-        # TPE keeps to what was tried already.
-        every = (dict(zip(choices, numbers, strict=True)) for numbers in itertools.product(*map(range, map(len, choices.values()))))
-        drawn = random.Random(seed).choice([each for each in every if each not in done])
-    return {name: values[drawn[name]] for name, values in choices.items()}
 
 
 def summary(search: Search) -> str:
     """The trials as a table, best first."""
-    steps = sorted({step for trial in search.trials for step in trial.curve})
-    lines = [["trial", *search.choices, *map(str, steps), "gap_closed", "failed", "seconds"]]
-    for number, trial in sorted(enumerate(search.trials), key=lambda pair: -pair[1].objective if pair[1].curve else math.inf):
+    trials = search.trials
+    steps = sorted({step for trial in trials for step in trial.curve})
+    lines = [["trial", *search.choices, *map(str, steps), search.problem.gained, "failed", "seconds"]]
+    for number, trial in sorted(enumerate(trials), key=lambda pair: -pair[1].objective if pair[1].curve else math.inf):
         cells = [f"{trial.curve[step]:.3f}" if step in trial.curve else "-" for step in steps]
         objective = f"{trial.objective:.3f}" if trial.curve else "diverged"
         values = [config.said({"": value})[1:] for value in trial.values.values()]
@@ -279,14 +208,20 @@ def summary(search: Search) -> str:
     return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 
 
-def _ordered(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
 def _without(settings: Mapping[str, Any], names: Any) -> dict[str, Any]:
     """The settings but for those options of the algorithm."""
     return {**settings, "algo": {name: value for name, value in settings["algo"].items() if name not in names}}
 
 
-def _similarity() -> config.Plugin:
-    return config.Plugin("speaker_similarity", registry.load("metric", "speaker_similarity").Config())
+def _scorer(settings: RunSettings, objective: str, plugins: registry.Plugins) -> config.Plugin:
+    """The metric that has the column which tuning goes by: of those given, or of all there are.
+
+    Raises:
+        UsageError: there is none.
+    """
+    given = {chosen.name: chosen for chosen in settings.metrics}
+    for name in [*given, *registry.find("metric", plugins)]:
+        with suppress(BenchmarkError):  # a broken plugin has no columns
+            if objective in (fit.declared("metric", name, plugins).facts.get("columns") or ()):
+                return given.get(name) or config.Plugin(name, registry.load("metric", name, plugins).Config())
+    raise UsageError(f"No metric has the column {objective}, which tuning goes by; name its file with --plugin.")

@@ -17,8 +17,8 @@ whose own ``Config`` fields then join the tree:
 
 In YAML that is ``algo: reptile`` or ``algo: {name: reptile, inner_lr: 0.01}``, ``metrics: [mcd, pesq]`` or
 ``metrics: {mcd: {}, per: {epochs: 3}}``. Choosing another plugin drops the options given for the one before. A value
-out of range is a ``ValueError`` from ``__post_init__`` whose message starts with the field's name ("inner_lr must be
-above 0, not -1").
+out of range is a ``ValueError`` whose message starts with the field's name ("inner_lr must be above 0, not -1"), from
+:class:`benchmark.settings.ranges.Checked` or the dataclass's own ``__post_init__``.
 
 jsonargparse reads and checks the values; what is done here is to find what it needs and to say errors in one sentence.
 """
@@ -34,7 +34,7 @@ from typing import Any, TypeVar, cast
 
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
-from benchmark.settings.reader import Plugin, Reader
+from benchmark.settings.reader import DefaultNames, Plugin, Reader
 
 __all__ = ["Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_yaml", "said", "to_dict", "to_yaml"]
 
@@ -49,8 +49,15 @@ def plugin(kind: str, default: str | None = None) -> Any:
     return field(default=Plugin(default), metadata={"kind": kind, "default": (default,)})
 
 
-def plugins(kind: str, default: Sequence[str]) -> Any:
-    """A settings field that chooses any number of plugins, in the order given."""
+def plugins(kind: str, default: Sequence[str] | DefaultNames) -> Any:
+    """A settings field that chooses any number of plugins, in the order given.
+
+    Args:
+        kind: of plugin.
+        default: names, or a function that gives them: of what the other fields chose, by field, and of the plugin files.
+    """
+    if callable(default):
+        return field(default=(), metadata={"kind": kind, "default_names": default, "many": True})
     metadata = {"kind": kind, "default": tuple(default), "many": True}
     return field(default=tuple(Plugin(name) for name in default), metadata=metadata)
 

@@ -31,8 +31,8 @@ def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registr
             continue
         kind, default = each.metadata["kind"], ",".join(each.metadata.get("default", ()))
         found = registry.find(kind, plugins)
-        lines += _entry(each.name, kind, default or None, ", ".join(found))
         many = bool(each.metadata.get("many"))
+        lines += _entry(each.name, kind, default or ("those of the problem" if many else None), ", ".join(found))
         chosen = _chosen(each.name, arguments) or ("" if many else default)
         for name in map(registry.normalise, chosen.split(",") if many else [chosen]):
             if name not in found:
@@ -59,7 +59,7 @@ def _chosen(key: str, arguments: Sequence[str]) -> str:
 def _own(kind: Any, prefix: str) -> Iterator[str]:
     """The fields that are not plugins, nested dataclasses' included."""
     hints = typing.get_type_hints(kind)
-    docs = _docs(kind)
+    texts = _texts(kind)
     for each in dataclasses.fields(kind):
         if "kind" in each.metadata:
             continue
@@ -71,20 +71,18 @@ def _own(kind: Any, prefix: str) -> Iterator[str]:
         if factory is not dataclasses.MISSING:
             default = factory()
         text = ",".join(map(str, default)) if isinstance(default, tuple | list) else str(default)
-        doc = docs.get(each.name) or (", ".join(presets()) if each.name == "preset" else "")
-        hint = hints[each.name]
-        name = hint.__name__ if type(hint) is type else str(hint)
-        yield from _entry(f"{prefix}{each.name}", name, None if default is dataclasses.MISSING else text, doc)
+        doc = texts[each.name].doc or (", ".join(presets()) if each.name == "preset" else "")
+        yield from _entry(f"{prefix}{each.name}", texts[each.name].type, None if default is dataclasses.MISSING else text, doc)
 
 
-def _docs(kind: Any) -> dict[str, str]:
-    """What the class and its bases say of their fields."""
-    docs: dict[str, str] = {}
+def _texts(kind: Any) -> dict[str, source.ConfigField]:
+    """What the source of the class and of its bases says of their fields."""
+    texts: dict[str, source.ConfigField] = {}
     for each in reversed(inspect.getmro(kind)):
         if isinstance(each, type) and dataclasses.is_dataclass(each):
             text = source.read(Path(inspect.getfile(each)))
-            docs |= {field.name: field.doc for field in source.class_fields(text, each.__name__)}
-    return docs
+            texts |= {field.name: field for field in source.class_fields(text, each.__name__)}
+    return texts
 
 
 def _entry(key: str, kind: str, default: str | None, doc: str) -> list[str]:

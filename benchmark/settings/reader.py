@@ -10,15 +10,17 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from math import isfinite
-from pathlib import PurePath
-from types import NoneType
 from typing import Any
 
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
+from benchmark.settings.ranges import in_words, is_list
 
 if typing.TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
+
+
+DefaultNames = Callable[[Mapping[str, Sequence[str]], registry.Plugins], Sequence[str]]
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,7 @@ class Choice:
     def __init__(self, each: dataclasses.Field[Any]) -> None:
         self.key, self.kind, self.many = each.name, each.metadata["kind"], bool(each.metadata.get("many"))
         self.names: list[str] = list(each.metadata.get("default", ()))
+        self.default_names: DefaultNames | None = each.metadata.get("default_names")
         self.types: dict[str, Any] = {}
 
     def choose(self, value: Any, where: str) -> dict[str, Any]:
@@ -64,7 +67,7 @@ class Choice:
 
     def find(self, found: registry.Plugins) -> list[registry.PluginInfo]:
         """The chosen plugins, not imported; a wrong name is told before anything slow happens."""
-        if not self.names:
+        if not self.names and not self.many:
             every = ", ".join(registry.find(self.kind, found))
             raise UsageError(f"Say which {self.kind}: --{self.key} NAME, where NAME is one of {every}.")
         return [registry.get(self.kind, name, found) for name in self.names]
@@ -95,6 +98,9 @@ class Reader:
         for key, value in pairs:
             if key in self.choices:
                 self.choices[key].choose(value, "")
+        for choice in self.choices.values():
+            if choice.default_names and not choice.names:
+                choice.names = list(choice.default_names({key: other.names for key, other in self.choices.items()}, self.found))
         found = {key: choice.find(self.found) for key, choice in self.choices.items()}
         for key, choice in self.choices.items():
             choice.load(found[key])
@@ -108,7 +114,7 @@ class Reader:
         given = {key: value for key, value in pairs if key not in self.choices}
         for key in given:
             self._require_known(key, "")
-        words = [f"--{key}={_as_list(value) if _is_list(self.leaves[key]) else value}" for key, value in given.items()]
+        words = [f"--{key}={_as_list(value) if is_list(self.leaves[key]) else value}" for key, value in given.items()]
         values = self._checked(partial(parser.parse_args, words, values), given, "")
         return self._build(values.as_dict())
 
@@ -152,7 +158,7 @@ class Reader:
                 raise UsageError(f"{key}{where} must be a group of settings ('{key}: {{...}}'), not {value!r}.")
             else:
                 self._require_known(key, where)
-                yield key, _as_list(value) if _is_list(self.leaves[key]) else value
+                yield key, _as_list(value) if is_list(self.leaves[key]) else value
 
     def _require_known(self, key: str, where: str) -> None:
         """Refuse a key that is no leaf of the tree, and name the one that was probably meant."""
@@ -187,10 +193,10 @@ class Reader:
             key = found.group(1) if found else ""
             dash = "" if where else "--"
             if key in given:
-                expected = _say(self.leaves[key])
+                expected = in_words(self.leaves[key])
                 raise UsageError(f"{dash}{key}{where} must be {expected}, not {given[key]!r}.") from error
             if key in self.leaves:
-                raise UsageError(f"The setting {key} has no value: give --{key} {_say(self.leaves[key])}.") from error
+                raise UsageError(f"The setting {key} has no value: give --{key} {in_words(self.leaves[key])}.") from error
             raise UsageError(f"Settings{where} can't be read: {' '.join(str(error).split())}.") from error
 
     def _build(self, values: dict[str, Any]) -> Any:
@@ -218,7 +224,7 @@ def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[
             value = float(value)
         elif typing.get_origin(hints[name]) is tuple and isinstance(value, list):
             value = tuple(value)
-        numbers = value if _is_list(hints[name]) else [value]
+        numbers = value if is_list(hints[name]) else [value]
         if any(isinstance(each, float) and not isfinite(each) for each in numbers):
             raise UsageError(f"{key} must be a finite number, not {value}.")
         filled[name] = value
@@ -253,27 +259,8 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def _is_list(kind: Any) -> bool:
-    return typing.get_origin(kind) in (list, tuple, Sequence)
-
-
 def _as_list(value: Any) -> Any:
     """``5,10`` and ``5`` are lists too."""
     if isinstance(value, str):
         return value if value.lstrip().startswith("[") else f"[{value}]"
     return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _say(kind: Any) -> str:
-    """A type in words."""
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
-    inner = [each for each in typing.get_args(kind) if each is not Ellipsis]
-    if kind in words:
-        return words[kind]
-    if typing.get_origin(kind) is typing.Literal:
-        return f"one of {', '.join(map(str, inner))}"
-    if _is_list(kind) and inner:
-        return f"a list, each of it {_say(inner[0])}"
-    if inner:
-        return " or ".join(_say(each) for each in inner)
-    return "a path" if isinstance(kind, type) and issubclass(kind, PurePath) else f"a {getattr(kind, '__name__', kind)}"

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
 
-from benchmark.dataset import SPLITS
+from annotated_types import Ge, Le, MinLen
+
+from benchmark.plugins import fit, registry
 from benchmark.settings.config import Plugin, plugin, plugins
+from benchmark.settings.ranges import Checked, NonNegativeInt, PositiveFloat, PositiveInt, Seed
 
 MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
 """What a manifest holds for each held-out speaker; runs take the first so many of each."""
 
 
-def _at_least(least: float, **values: float) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ValueError(f"{name} must be at least {least}, not {value}")
+def _metrics(chosen: Mapping[str, Sequence[str]], found: registry.Plugins) -> Sequence[str]:
+    """Those of the problem that the chosen backbone solves."""
+    (backbone,) = chosen["backbone"]
+    return fit.own_metrics(backbone, found)
 
 
 @dataclass(frozen=True)
-class PretrainSettings:
+class PretrainSettings(Checked):
     """The multi-speaker pretraining that all algorithms on a dataset, backbone and seed share.
 
     Attributes:
@@ -28,17 +32,13 @@ class PretrainSettings:
         learning_rate: peak rate of AdamW.
     """
 
-    steps: int = 2000
-    batch_size: int = 24
-    learning_rate: float = 1e-3
-
-    def __post_init__(self) -> None:
-        _at_least(1, steps=self.steps, batch_size=self.batch_size)
-        _at_least(1e-9, learning_rate=self.learning_rate)
+    steps: PositiveInt = 2000
+    batch_size: PositiveInt = 24
+    learning_rate: PositiveFloat = 1e-3
 
 
 @dataclass(frozen=True)
-class MetaSettings:
+class MetaSettings(Checked):
     """The training that each algorithm does on top, under one compute budget.
 
     Attributes:
@@ -49,60 +49,45 @@ class MetaSettings:
         learning_rate: peak rate of the outer optimiser (AdamW).
     """
 
-    tflops: float = 20.0
-    tasks: int = 4
-    support: int = 5
-    query: int = 5
-    learning_rate: float = 3e-4
-
-    def __post_init__(self) -> None:
-        _at_least(1, tasks=self.tasks, support=self.support, query=self.query)
-        _at_least(1e-9, tflops=self.tflops, learning_rate=self.learning_rate)
+    tflops: PositiveFloat = 20.0
+    tasks: PositiveInt = 4
+    support: PositiveInt = 5
+    query: PositiveInt = 5
+    learning_rate: PositiveFloat = 3e-4
 
 
 @dataclass(frozen=True)
-class VocoderSettings:
+class VocoderSettings(Checked):
     """The training of a vocoder that learns; the others pass it over.
 
     Attributes:
         steps: optimiser steps.
         batch_size: pieces of speech a step.
-        frames: mel frames of a piece.
+        frames: mel frames of a piece, at least 2.
         learning_rate: peak rate of AdamW.
     """
 
-    steps: int = 20000
-    batch_size: int = 16
-    frames: int = 32
-    learning_rate: float = 5e-4
-
-    def __post_init__(self) -> None:
-        _at_least(1, steps=self.steps, batch_size=self.batch_size)
-        _at_least(2, frames=self.frames)
-        _at_least(1e-9, learning_rate=self.learning_rate)
+    steps: PositiveInt = 20000
+    batch_size: PositiveInt = 16
+    frames: Annotated[int, Ge(2)] = 32
+    learning_rate: PositiveFloat = 5e-4
 
 
 @dataclass(frozen=True)
-class EvaluationSettings:
+class EvaluationSettings(Checked):
     """What is adapted to and scored.
 
     Attributes:
         split: "test", or "validation" for choosing hyper-parameters.
-        episodes: episodes a speaker, the manifest's first.
-        queries: sentences an episode, the manifest's first.
+        episodes: episodes a speaker, the manifest's first, 1 to 3.
+        queries: sentences an episode, the manifest's first, 1 to 4.
         speakers: at most so many speakers; 0 for all (fewer marks the run as limited).
     """
 
-    split: str = "test"
-    episodes: int = 1
-    queries: int = 3
-    speakers: int = 0
-
-    def __post_init__(self) -> None:
-        _at_least(1, episodes=self.episodes, queries=self.queries)
-        _at_least(0, speakers=self.speakers)
-        if self.split not in SPLITS[1:]:
-            raise ValueError(f"split must be test or validation, not {self.split}")
+    split: Literal["test", "validation"] = "test"
+    episodes: Annotated[int, Ge(1), Le(MAX_EPISODES)] = 1
+    queries: Annotated[int, Ge(1), Le(MAX_QUERIES)] = 3
+    speakers: NonNegativeInt = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +104,7 @@ class PrepareSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings:
+class RunSettings(Checked):
     """A run's settings.
 
     Attributes:
@@ -131,7 +116,7 @@ class RunSettings:
             speaker_similarity and per) if none is named.
         task: what is adapted to: a speaker, a language, or one style of one speaker.
         preset: smoke, small or paper: values for everything that is not given.
-        shots: support sizes to adapt on.
+        shots: support sizes to adapt on, each 1 to 10, as many as an episode's support set holds.
         steps: adaptation steps after which to score.
         seed: the first seed of everything random; further ones count up from it.
         threads: that training computes with, whatever the machine has: another number sums in another order, and so makes
@@ -146,31 +131,20 @@ class RunSettings:
     dataset: Plugin = plugin("dataset")
     backbone: Plugin = plugin("backbone", "fastspeech2")
     vocoder: Plugin = plugin("vocoder", "griffin_lim")
-    metrics: tuple[Plugin, ...] = plugins("metric", ())
+    metrics: tuple[Plugin, ...] = plugins("metric", _metrics)
     task: Literal["speaker", "language", "style"] = "speaker"
     preset: str = "small"
-    shots: tuple[int, ...] = (5, 10)
-    steps: tuple[int, ...] = (0, 5, 20, 50, 100)
-    seed: int = 0
-    threads: int = 4
+    shots: Annotated[tuple[Annotated[int, Ge(1), Le(MAX_SHOTS)], ...], MinLen(1)] = (5, 10)
+    steps: Annotated[tuple[NonNegativeInt, ...], MinLen(1)] = (0, 5, 20, 50, 100)
+    seed: Seed = 0
+    threads: PositiveInt = 4
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     meta: MetaSettings = field(default_factory=MetaSettings)
     vocoder_training: VocoderSettings = field(default_factory=VocoderSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
 
     def __post_init__(self) -> None:
-        if not self.shots or not self.steps:
-            raise ValueError("shots and steps need at least one number each")
-        _at_least(1, shots=min(self.shots))
-        _at_least(1, threads=self.threads)
-        _at_least(0, steps=min(self.steps), seed=self.seed)
+        super().__post_init__()
         # The order says nothing; another one must not make another run.
         object.__setattr__(self, "shots", tuple(sorted(set(self.shots))))
         object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))
-        # An episode's support set holds so many utterances; see benchmark.running.episodes.
-        if max(self.shots) > MAX_SHOTS:
-            raise ValueError(f"shots must be at most {MAX_SHOTS}, as many as an episode's support set holds, not {max(self.shots)}")
-        if self.evaluation.queries > MAX_QUERIES:
-            raise ValueError(f"evaluation.queries must be at most {MAX_QUERIES}, not {self.evaluation.queries}")
-        if self.evaluation.episodes > MAX_EPISODES:
-            raise ValueError(f"evaluation.episodes must be at most {MAX_EPISODES}, not {self.evaluation.episodes}")

@@ -8,6 +8,7 @@ import torch
 import torchaudio
 
 from benchmark.mel import MelSpec
+from benchmark.settings.ranges import BelowOne, Checked, PositiveFloat, PositiveInt
 from benchmark.vocoder import Vocoder
 
 
@@ -18,7 +19,7 @@ class GriffinLim(Vocoder):
     """
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Settings.
 
         Attributes:
@@ -27,17 +28,9 @@ class GriffinLim(Vocoder):
             sharpen: exponent on the mel magnitudes before inversion; 1 leaves them as they are.
         """
 
-        iterations: int = 60
-        momentum: float = 0.99
-        sharpen: float = 1.0
-
-        def __post_init__(self) -> None:
-            if self.iterations < 1:
-                raise ValueError("iterations must be at least 1")
-            if not 0 <= self.momentum < 1:
-                raise ValueError("momentum must be from 0 to below 1")
-            if self.sharpen <= 0:
-                raise ValueError("sharpen must be above 0")
+        iterations: PositiveInt = 60
+        momentum: BelowOne = 0.99
+        sharpen: PositiveFloat = 1.0
 
     def __init__(self, config: Config | None = None, mel: MelSpec | None = None) -> None:
         super().__init__(config)

@@ -19,6 +19,7 @@ from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch
+from benchmark.running.flops import refuse_uncounted
 from benchmark.task import Task
 from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
@@ -238,6 +239,12 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
     def repeatable() -> None:
         equal(_trained(plugin, config, backbone), _trained(plugin, config, backbone), "two trainings with one seed differ")
 
+    def charged() -> None:
+        algorithm = plugin(tiny_backbone(backbone), config)
+        refuse_uncounted(algorithm, lambda: algorithm.meta_step(_tasks()))
+
+    if plugin.trains:
+        yield Requirement("every layer's operations are counted", charged)
     yield Requirement("same seed, same numbers", repeatable)
     yield Requirement("adapt is pure and repeatable", pure)
     yield Requirement("adapt pins train/eval mode", modes)

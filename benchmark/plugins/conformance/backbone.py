@@ -15,6 +15,7 @@ from benchmark.mel import MelSpec
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch, tiny_spec
 from benchmark.problems import PROBLEMS
+from benchmark.running.flops import refuse_uncounted
 
 SUPPORTS = ("durations", "speaker_vector")
 
@@ -78,12 +79,16 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
         model = tiny_backbone(plugin, config).eval()
         names = [name for name in model.adaptable_groups()["all"] if model.get_parameter(name).requires_grad]
         parameters = [model.get_parameter(name) for name in names]
-        with second_order():
+        with second_order(model):
             loss = model.loss(tiny_batch(NEW_SPEAKER))["loss"]
             grads = torch.autograd.grad(loss, parameters, create_graph=True, materialize_grads=True)
             total = torch.stack([grad.square().sum() for grad in grads]).sum()
             again = torch.autograd.grad(total, parameters, materialize_grads=True)
         require(all(bool(torch.isfinite(grad).all()) for grad in again), "a second derivative is not finite")
+
+    def counted() -> None:
+        model = tiny_backbone(plugin, config)
+        refuse_uncounted(model, lambda: model.loss(tiny_batch(NEW_SPEAKER)))
 
     def functional() -> None:
         model = tiny_backbone(plugin, config).eval()
@@ -102,6 +107,7 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
     else:
         yield Requirement("writes text", recognition)
     yield Requirement("can be differentiated twice", twice)
+    yield Requirement("every layer's operations are counted", counted)
     yield Requirement("runs through functional_call", functional)
 
 

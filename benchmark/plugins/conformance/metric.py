@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmark.errors import CannotScore
 from benchmark.metric import Column, Metric, Sample
+from benchmark.plugins import source
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.plugins.fit import IN_WORDS
 from benchmark.problems import PROBLEMS
+from benchmark.results.columns import read
 
 
 def requirements(plugin: type[Metric], config: Any) -> Iterator[Requirement]:
@@ -26,6 +30,18 @@ def requirements(plugin: type[Metric], config: Any) -> Iterator[Requirement]:
         every = [problem.provides(("durations", "speaker_vector")) for problem in PROBLEMS.values()]
         require(any(set(plugin.needs) <= given for given in every), "no problem provides all that it needs")
 
+    def literals() -> None:
+        file = inspect.getsourcefile(plugin)
+        text = source.read(Path(file)) if file else None
+        if text is None or source.find_class(text, plugin.__name__) is None:
+            return
+        facts = source.facts(text, plugin.__name__)
+        for attribute in ("columns", "rates"):
+            require(
+                dict(read(facts.get(attribute))) == dict(getattr(plugin, attribute)),
+                f"{attribute} must be a dict of Column(unit=..., meaning=..., ...) with literals: tables read it without importing",
+            )
+
     def silent() -> None:
         empty = np.zeros(0, np.float32)
         sample = Sample(empty, empty, (), "s", (), "", "")
@@ -36,4 +52,5 @@ def requirements(plugin: type[Metric], config: Any) -> Iterator[Requirement]:
         raise AssertionError(f"empty audio and no text were scored {values} instead of raising CannotScore")
 
     yield Requirement("declares columns, what they mean, needs and version", declared)
+    yield Requirement("its columns can be read from source", literals)
     yield Requirement("empty audio is refused, not scored", silent)

@@ -1,0 +1,82 @@
+"""Run a grid: every algorithm on every backbone and dataset, with every seed.
+
+Takes lists, --algo reptile,maml --dataset espeak,vctk --seeds 3; every other option is one of `run` and holds for all runs. What
+does not fit together is left out, what is complete is not done again, and a run that fails does not stop the others. With
+--engine ray each run is a task of the cluster, done again if its machine or process is lost. Ends with a table for each dataset.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+from benchmark.commands import run as single
+from benchmark.errors import UsageError
+from benchmark.plugins.registry import normalise
+
+LISTS = ("algo", "backbone", "dataset")
+
+
+def settings() -> type:
+    """What else can be set, in YAML and on the command line."""
+    return single.settings()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the grid and the options of `run`."""
+    for name in LISTS:
+        parser.add_argument(f"--{name}", metavar="A,B", help=f"{name}s to combine, or as --config has it".replace("algos", "algorithms"))
+    single.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do what fits and is not done yet, show the tables, then say what failed."""
+    from dataclasses import replace
+
+    from benchmark.settings import tuned_values as tuning
+
+    lists = [_names(name, getattr(args, name)) for name in LISTS]
+    if args.data_root is not None and len(lists[-1]) > 1:
+        raise UsageError("--data-root is for one dataset; for several, set $BENCHMARK_DATA to the folder that holds one of each name.")
+    grid = []
+    for words in product(*lists):
+        given = [word for name, value in zip(LISTS, words, strict=True) if value for word in (f"--{name}", value)]
+        parsed = tuning.parse([*single.given(args), *given], plugins=args.plugin, also=args.options)
+        single.say_tuned(parsed, args.plugin)
+        grid += [replace(parsed, seed=parsed.seed + number) for number in range(args.seeds)]
+
+    from benchmark.results.result import read_result, table_name
+    from benchmark.running import run as runs
+    from benchmark.running import sweeps
+
+    places = single.places(args)
+    chosen, said = sweeps.fitting(grid, args.plugin)
+    for sentence in said:
+        print(sentence, flush=True)
+    if args.fast_dev_run:
+        chosen = [runs.fast_dev_run(each) for each in chosen]
+    outcomes = list(sweeps.sweep(chosen, places, args.overwrite))
+    done = [(outcome.settings, outcome.folder) for outcome in outcomes if outcome.folder]
+    tables: dict[str, dict[tuple[str, str], list[Path]]] = {}
+    for settings, folder in done:
+        key = settings.algo.name, settings.backbone.name
+        tables.setdefault(table_name(read_result(folder)), {}).setdefault(key, []).append(folder)
+    for groups in tables.values():
+        single.show_results(args.output, list(groups.values()), args.plugin)
+    failed = [outcome for outcome in outcomes if not outcome.folder]
+    for outcome in failed:
+        print(f"Failed: {sweeps.name_of(outcome.settings)}: {outcome.error}")
+    print(f"{len(done)} of {len(outcomes)} runs are complete{f', {len(failed)} failed' if failed else ''}.")
+    return 1 if failed else 0
+
+
+def _names(option: str, given: str | None) -> Sequence[str | None]:
+    """The names in a list; [None] if there is no list, so that the settings decide."""
+    if given is None:
+        return [None]
+    names = list(dict.fromkeys(normalise(name) for name in given.split(",") if name.strip()))
+    if not names:
+        raise UsageError(f"--{option} names nothing; give one or more names with commas between them.")
+    return names

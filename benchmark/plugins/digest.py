@@ -1,0 +1,125 @@
+"""Digests of code: what a plugin is made of, and nothing that can't change a number.
+
+Comments, docstrings, formatting, import lines and the place of files don't count. Names that are imported under another name count as
+what they are ("from .losses import triplet as loss": ``triplet``).
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Iterable, Iterator
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import Any
+
+from benchmark.plugins import source
+from benchmark.plugins.registry import PluginInfo, source_file
+
+SHARED = ("algorithms", "backbones", "datasets", "inner_loop", "learning", "metrics", "scoring", "vocoders")
+"""What plugins are made of, inside ``benchmark``; the rest of it counts by its versions (:mod:`benchmark.running.identity`)."""
+UNSEEN = ("ctx", "kind", "type_comment")
+"""Fields of syntax trees that say nothing about what the code does."""
+
+
+def source_digest(info: PluginInfo) -> str:
+    """SHA-256 (hexadecimal) of the code of a plugin, of the files beside it that it imports and of the harness's shared code.
+
+    An entry point whose file can't be found without importing it is imported.
+    """
+    return code_digest(files(info))
+
+
+def code_digest(paths: Iterable[Path]) -> str:
+    """SHA-256 (hexadecimal) of files' code, in whatever order they come."""
+    return hashlib.sha256("\0".join(sorted(filter(None, map(code, paths)))).encode()).hexdigest()
+
+
+def files(info: PluginInfo) -> set[Path]:
+    """The files that count in a plugin's digest, its own among them."""
+    start = source_file(info)
+    top, *inside = info.module.split(".")
+    # package/part/plugin.py, which is package.part.plugin, lies two folders below the one that holds its package.
+    root = start.parent if info.origin == "file" else start.parents[len(inside) + (start.name == "__init__.py")]
+
+    def find(module: str) -> Path | None:
+        first, *rest = module.split(".")
+        if first == "benchmark":
+            return source.harness_file(module) if rest and rest[0] in SHARED else None
+        if info.origin == "file":
+            beside = rest if first == top else [first, *rest]
+            return source.module_file(root, beside) if beside else None
+        return source.module_file(root, [first, *rest]) if first == top else None
+
+    found, queue = {start}, [(info.module, start)]
+    while queue:
+        for module in _imports(*queue.pop()):
+            path = find(module)
+            if path is not None and path not in found:
+                found.add(path)
+                queue.append((module, path))
+    return found
+
+
+def code(path: Path) -> str:
+    """What a file does, in a notation that is the same for all versions of Python; "" where it does nothing.
+
+    Raises:
+        BenchmarkError: it can't be read or is not Python.
+    """
+    tree = source.read(path).tree
+    names = {
+        alias.asname: alias.name.rpartition(".")[2]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module)  # the others import files, which may move
+        for alias in node.names
+        if alias.asname
+    }
+    return _written(tree.body, names)
+
+
+def _written(node: Any, names: dict[str, str]) -> str:
+    """A part of a syntax tree as text; imported names as they are called where they come from."""
+    if isinstance(node, list):
+        parts = [_written(each, names) for each in node if not _silent(each)]
+        return f"[{','.join(parts)}]" if parts else ""
+    if isinstance(node, ast.Name):
+        return f"Name({names.get(node.id, node.id)})"
+    if isinstance(node, ast.AST):
+        fields = [(name, _written(value, names)) for name, value in ast.iter_fields(node) if name not in UNSEEN]
+        return f"{type(node).__name__}({','.join(f'{name}={text}' for name, text in fields if text)})"
+    return "" if node is None else ascii(node)
+
+
+def _silent(node: Any) -> bool:
+    """Whether a statement does nothing, or imports."""
+    if _for_types(node):
+        return not node.orelse and all(map(_silent, node.body))
+    bare = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)  # a docstring, or "..."
+    return bare or isinstance(node, ast.Import | ast.ImportFrom | ast.Pass)
+
+
+def _for_types(node: Any) -> bool:
+    return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+
+
+def _imports(module: str, path: Path) -> Iterator[str]:
+    """Import names of all modules that a file may import when it runs; some of them are classes and functions."""
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    queue: list[ast.AST] = [source.read(path).tree]
+    while queue:
+        node = queue.pop()
+        queue += node.orelse if isinstance(node, ast.If) and _for_types(node) else ast.iter_child_nodes(node)
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            try:
+                base = resolve_name("." * node.level + (node.module or ""), package)
+            except ImportError:  # beyond the top-level package: it fails when it runs
+                continue
+            names = [f"{base}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            parts = name.split(".")
+            yield from (".".join(parts[:end]) for end in range(1, len(parts) + 1))

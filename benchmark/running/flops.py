@@ -1,0 +1,188 @@
+"""The one counter of floating-point operations: what training budgets and costs of adaptation are counted with.
+
+Products of matrices count, forward and backward: linear layers, convolutions, recurrent layers, attention. A multiply-add is
+two operations. Element-wise work, norms, embeddings, softmax, sums and inner products of two vectors count nothing.
+
+What is counted does not depend on which kernel a device picks: fused attention counts as the products that it fuses, whatever
+it computes twice to save memory. A fused recurrent layer's backward pass counts as twice its forward pass, for its kernels
+always compute the gradients for weights, input and state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from math import prod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmark.algorithm import pinned
+from benchmark.errors import BenchmarkError
+
+LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
+"""Layers that multiply by a matrix, so must count for something."""
+
+Shape = Sequence[int]
+
+
+def _matrix_vector(matrix: Shape, *_: Any, **__: Any) -> int:
+    return 2 * prod(matrix)
+
+
+def _added_matrix_vector(added: Shape, matrix: Shape, *_: Any, **__: Any) -> int:
+    return 2 * prod(matrix)
+
+
+def _added_batches(added: Shape, one: Shape, other: Shape, *_: Any, **__: Any) -> int:
+    return 2 * prod(one) * other[-1]
+
+
+def _attention(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
+    """Q K^T, and its product with V; heads that share keys or values each count."""
+    return 2 * prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
+
+
+def _attention_backward(grad: Shape, query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
+    return 2 * _attention(query, key, value)
+
+
+def _recurrent(data: Shape, weights: Sequence[Shape], *_: Any, **__: Any) -> int:
+    """Each matrix, of whatever layer and direction, multiplies one vector a step and sequence."""
+    return 2 * prod(data[:-1]) * sum(prod(weight) for weight in weights if len(weight) == 2)
+
+
+def _recurrent_backward(data: Shape, weights: Sequence[Shape], *_: Any, **__: Any) -> int:
+    return 2 * _recurrent(data, weights)
+
+
+def _onednn_recurrent(data: Shape, from_input: Shape, from_state: Shape, *_: Any, **__: Any) -> int:
+    return _recurrent(data, (from_input, from_state))
+
+
+def _onednn_recurrent_backward(data: Shape, from_input: Shape, from_state: Shape, *_: Any, **__: Any) -> int:
+    return _recurrent_backward(data, (from_input, from_state))
+
+
+def _convolution_backward(
+    grad: Shape, data: Shape, weight: Shape, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
+    output_padding: Any, groups: int, wanted: Sequence[bool], **_: Any,
+) -> int:  # fmt: skip
+    """Each of the gradients for input and weight costs as much as the forward pass; torch's own forgets that groups divide it."""
+    forward = 2 * data[0] * prod(weight) * prod((data if transposed else grad)[2:])
+    return forward * (wanted[0] + wanted[1])
+
+
+aten = torch.ops.aten
+FORMULAS: dict[Any, Any] = {
+    aten.mv: _matrix_vector,
+    aten.addmv: _added_matrix_vector,
+    aten.addbmm: _added_batches,
+    aten.convolution_backward: _convolution_backward,
+    aten.mkldnn_rnn_layer: _onednn_recurrent,
+    aten.mkldnn_rnn_layer_backward: _onednn_recurrent_backward,
+    aten._cudnn_rnn: _recurrent,
+    aten._cudnn_rnn_backward: _recurrent_backward,
+    aten._scaled_dot_product_flash_attention_for_cpu: _attention,
+    aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    aten._scaled_dot_product_flash_attention: _attention,
+    aten._scaled_dot_product_flash_attention_backward: _attention_backward,
+    aten._scaled_dot_product_efficient_attention: _attention,
+    aten._scaled_dot_product_efficient_attention_backward: _attention_backward,
+    aten._scaled_dot_product_cudnn_attention: _attention,
+    aten._scaled_dot_product_cudnn_attention_backward: _attention_backward,
+}
+"""What torch's counter misses or counts otherwise, from the shapes of an operator's arguments."""
+
+
+class Count:
+    """Operations so far."""
+
+    def __init__(self, counter: FlopCounterMode) -> None:
+        self._counter = counter
+
+    @property
+    def total(self) -> int:
+        """Since the count began, until it ended."""
+        return self._counter.get_total_flops()
+
+
+class _Whole(nullcontext[None]):
+    """In place of torch's tracker of modules, whose hooks can't stand ``autograd.grad`` for a leaf that a module was called with."""
+
+    parents = frozenset({"Global"})
+
+
+@contextmanager
+def counted() -> Iterator[Count]:
+    """Count what is computed inside; read ``total`` then or later."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    # It fuses a whole attention layer, or a Transformer's, into one operator that hides its products.
+    torch.backends.mha.set_fastpath_enabled(False)
+    counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
+    counter.mod_tracker = _Whole()  # type: ignore[assignment]
+    try:
+        with counter:
+            yield Count(counter)
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def refuse_uncounted(module: nn.Module, attempt: Callable[[], object]) -> None:
+    """See that each layer that multiplies by a matrix counts, forward and backward.
+
+    Args:
+        module: a backbone, or an algorithm with its backbone; left in its mode.
+        attempt: calls its layers on a batch, by its loss or a training step. Draws no random numbers from the caller's.
+
+    Raises:
+        BenchmarkError: a layer, which is named, or the whole module counts for nothing, so would train for free.
+    """
+    calls: dict[str, Any] = {}
+
+    def remember(name: str, layer: nn.Module, arguments: Any, options: Any) -> None:
+        calls.setdefault(name, (layer, arguments, options))
+
+    layers = [(name, layer) for name, layer in module.named_modules() if isinstance(layer, LAYERS)]
+    hooks = [layer.register_forward_pre_hook(partial(remember, name), with_kwargs=True) for name, layer in layers]
+    with torch.random.fork_rng(devices=[]), pinned(module, training=False):
+        try:
+            with counted() as count:
+                attempt()
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if not count.total:
+            raise BenchmarkError(_sentence(type(module).__name__))
+        for name, (layer, arguments, options) in calls.items():
+            if not all(_cost(layer, arguments, options)):
+                raise BenchmarkError(_sentence(f"{type(module).__name__}'s layer {name} ({type(layer).__name__})"))
+
+
+def _cost(module: nn.Module, arguments: Any, options: Any) -> tuple[int, int]:
+    """Operations of a call and of its gradients for the module's parameters and whatever it is given."""
+
+    def fresh(value: Any) -> Any:
+        return value.detach().requires_grad_(value.is_floating_point()) if isinstance(value, Tensor) else value
+
+    arguments, options = tree_map(fresh, (arguments, options))
+    inputs = [value for value in tree_leaves((arguments, options)) if isinstance(value, Tensor)]
+    wanted = [value for value in (*module.parameters(), *inputs) if value.requires_grad]
+    with torch.enable_grad(), counted() as count:
+        outputs = [value for value in tree_leaves(module(*arguments, **options)) if isinstance(value, Tensor) and value.requires_grad]
+        forward = count.total
+        if outputs and wanted:
+            torch.autograd.grad(torch.stack([value.sum() for value in outputs]).sum(), wanted, allow_unused=True)
+    return forward, count.total - forward
+
+
+def _sentence(what: str) -> str:
+    return (
+        f"The operations of {what} can't be counted, so it would train for free; "
+        "use layers that can be: Linear, Conv1d, Conv2d, GRU, LSTM, MultiheadAttention, or plain matrix products."
+    )

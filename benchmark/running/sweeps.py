@@ -1,0 +1,96 @@
+"""A sweep: every algorithm on every backbone and dataset, with every seed; one failing run does not stop the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.plugins import registry
+from benchmark.plumbing.progress import progress
+from benchmark.running.engines import engine
+from benchmark.running.run import Places, check_fit, run, with_metrics
+from benchmark.settings.schema import RunSettings
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run: its folder, or None and one sentence that says why."""
+
+    settings: RunSettings
+    folder: Path | None
+    error: str = ""
+
+
+def name_of(settings: RunSettings) -> str:
+    """A run's place in the grid, in words."""
+    return f"{settings.algo.name} on {settings.backbone.name}, {settings.dataset.name}, seed {settings.seed}"
+
+
+def fitting(grid: Sequence[RunSettings], plugins: registry.Plugins) -> tuple[list[RunSettings], list[str]]:
+    """The runs whose parts go together, metrics filled in; and a sentence about each thing left out.
+
+    Raises:
+        UsageError: none do.
+    """
+    kept, said = [], []
+    for settings in grid:
+        try:
+            filled, note = with_metrics(settings, plugins)
+            check_fit(filled, plugins)
+        except UsageError as error:
+            said.append(f"Left out: {settings.algo.name} on {settings.backbone.name}, {settings.dataset.name}: {error}")
+        else:
+            kept.append(filled)
+            said += [note] if note else []
+    said = list(dict.fromkeys(said))
+    if not kept:
+        raise UsageError(f"Nothing of the sweep fits together. {' '.join(said)}")
+    return kept, said
+
+
+def sweep(runs: Sequence[RunSettings], places: Places, overwrite: str = "missing") -> Iterator[Outcome]:
+    """Do the runs: on the local engine one after another, on Ray each as a task, done again if its worker is killed.
+
+    Args:
+        runs: that fit together.
+        places: where; runs at once may share all of it.
+        overwrite: as of :func:`benchmark.running.run.run`.
+
+    Yields:
+        what became of each, in the order given.
+    """
+    if places.engine == "local":
+        for number, settings in enumerate(runs, 1):
+            print(f"Run {number} of {len(runs)}: {name_of(settings)}", flush=True)
+            yield _attempt(settings, places, overwrite)
+        return
+    on_gpu = places.hardware.device == "cuda"
+    # A task can lend its cores to tasks of its own while it waits for them, but not its GPUs.
+    inner = replace(places, engine="local" if on_gpu else "ray")
+    cpus, gpus = max(settings.threads for settings in runs), places.hardware.devices if on_gpu else 0
+    with engine("ray", places.workers, places.plugins, cpus=cpus, gpus=gpus) as tasks, progress("Runs", len(runs)) as show:
+        waiting = [tasks.submit(_attempt, settings, inner, overwrite) for settings in runs]
+        for number, (settings, task) in enumerate(zip(runs, waiting, strict=True), 1):
+            try:
+                outcome = task.result()
+            except Exception as error:
+                # The run's own errors come back as an outcome, so its worker is what failed.
+                outcome = Outcome(settings, None, f"Ray gave it up ({_first_line(error)}); give the same command again.")
+            show(number)
+            yield outcome
+
+
+def _attempt(settings: RunSettings, places: Places, overwrite: str) -> Outcome:
+    try:
+        return Outcome(settings, run(settings, places, overwrite))
+    except BenchmarkError as error:
+        return Outcome(settings, None, " ".join(str(error).split()))
+    except Exception as error:
+        # A plugin's own: it must not cost the runs that use other ones.
+        return Outcome(settings, None, f"Unexpected {type(error).__name__}: {_first_line(error)} (`run` with --debug shows the traceback).")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

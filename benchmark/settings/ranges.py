@@ -1,0 +1,135 @@
+"""Ranges of settings as types, and what holds a dataclass to them.
+
+    @dataclass(frozen=True)
+    class Config(Checked):
+        inner_lr: PositiveFloat = 1e-3
+        inner_steps: Annotated[int, Ge(2)] = 5
+        optimizer: Literal["adam", "sgd"] = "adam"
+        groups: Names = ("all",)
+
+Any constraint of ``annotated_types`` that pydantic knows may stand in an annotation. pydantic is imported when the first
+value is checked: what lists plugins or prints their help does without it.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import PurePath
+from types import NoneType
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge, Gt, Lt, MinLen, Predicate
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+
+def odd(number: int) -> bool:
+    """Whether it is odd; what :data:`Odd` must be."""
+    return number % 2 == 1
+
+
+PositiveInt = Annotated[int, Ge(1)]
+NonNegativeInt = Annotated[int, Ge(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NonNegativeFloat = Annotated[float, Ge(0)]
+BelowOne = Annotated[float, Ge(0), Lt(1)]
+"""From 0 to below 1, as momentum and dropout are."""
+Between0And1 = Annotated[float, Gt(0), Lt(1)]
+"""Neither 0 nor 1."""
+Odd = Annotated[int, Ge(1), Predicate(odd)]
+Seed = Annotated[int, Ge(0), Lt(2**32)]
+"""What NumPy takes."""
+Names = Annotated[tuple[str, ...], MinLen(1)]
+"""One or more."""
+
+LIMITS = {
+    "greater_than": "be above {gt}",
+    "greater_than_equal": "be at least {ge}",
+    "less_than": "be below {lt}",
+    "less_than_equal": "be at most {le}",
+    "finite_number": "be a finite number",
+}
+"""What pydantic calls a broken limit, and what the value must do."""
+
+
+@dataclass(frozen=True)  # jsonargparse reads groups only from classes all of whose bases are dataclasses
+class Checked:
+    """Base of a settings dataclass whose annotations are checked, whoever makes it.
+
+    A subclass with a ``__post_init__`` of its own calls this one first, and then compares fields with each other. Values are
+    converted to their types where nothing is lost (1 to 1.0, a list to a tuple).
+
+    Raises:
+        ValueError: a value is of a wrong type or out of range; the sentence begins with the field's name.
+    """
+
+    def __post_init__(self) -> None:
+        from pydantic import ValidationError
+
+        own: Any = type(self)
+        for name, (kind, adapter) in _adapters(own).items():
+            try:
+                # Frozen dataclasses have no other way to set a field.
+                object.__setattr__(self, name, adapter.validate_python(getattr(self, name)))
+            except ValidationError as error:
+                raise ValueError(f"{name} must {_what_is_right(kind, error.errors()[0])}") from error
+
+
+@cache
+def _adapters(kind: Any) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
+    """Type and validator of each field that is not itself a dataclass (such check themselves)."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    hints = typing.get_type_hints(kind, include_extras=True)
+    config = ConfigDict(allow_inf_nan=False, arbitrary_types_allowed=True)
+    names = [each.name for each in fields(kind) if each.init and not is_dataclass(hints[each.name])]
+    return {name: (hints[name], TypeAdapter(hints[name], config=config)) for name in names}
+
+
+def _what_is_right(kind: Any, error: Any) -> str:
+    """The rest of "inner_lr must ..."; ``error`` is one of pydantic's, whose "input" is the wrong item where the value is a tuple."""
+    if error["type"] == "too_short":
+        least = error["ctx"]["min_length"]
+        return f"hold at least {least} value{'s' if least > 1 else ''}"
+    if error["type"] == "predicate_failed":
+        # pydantic quotes the function's name: Predicate 'odd' failed.
+        return f"be {error['msg'].split(chr(39))[1].replace('_', ' ')}, not {error['input']}"
+    if error["type"] in LIMITS:
+        limits = {name: _number(limit) for name, limit in error.get("ctx", {}).items()}
+        return f"{LIMITS[error['type']].format(**limits)}, not {_number(error['input'])}"
+    return f"be {in_words(kind)}, not {error['input']}"
+
+
+def _number(value: Any) -> str:
+    """As one would write it: -1, not -1.0."""
+    return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
+
+
+def is_list(kind: Any) -> bool:
+    """Whether values of the type are written as lists."""
+    return typing.get_origin(_bare(kind)) in (list, tuple, Sequence)
+
+
+def in_words(kind: Any) -> str:
+    """A type in words, its limits left out: "a whole number", "one of adam, sgd"."""
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
+    kind = _bare(kind)
+    inner = [each for each in typing.get_args(kind) if each is not Ellipsis]
+    if kind in words:
+        return words[kind]
+    if typing.get_origin(kind) is typing.Literal:
+        return f"one of {', '.join(map(str, inner))}"
+    if is_list(kind) and inner:
+        return f"a list, each of it {in_words(inner[0])}"
+    if inner:
+        return " or ".join(in_words(each) for each in inner)
+    return "a path" if isinstance(kind, type) and issubclass(kind, PurePath) else f"a {getattr(kind, '__name__', kind)}"
+
+
+def _bare(kind: Any) -> Any:
+    """The type without its constraints."""
+    return kind.__origin__ if typing.get_origin(kind) is Annotated else kind

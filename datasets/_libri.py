@@ -1,0 +1,79 @@
+"""What LibriTTS and LibriSpeech share: subset/speaker/chapter folders, subsets whose names say their split."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from benchmark.dataset import SPLITS, Dataset, Utterance
+from benchmark.errors import BenchmarkError
+
+SPLIT_OF = {"train": "train", "dev": "validation", "test": "test"}
+
+
+class Libri(Dataset):
+    """Speakers of subsets called train-*, dev-* and test-*, which train, validate and are tested.
+
+    Attributes:
+        folders: names of the folder that holds the subsets, where the root is not that folder itself.
+    """
+
+    folders: ClassVar[Sequence[str]]
+
+    @dataclass(frozen=True)
+    class Config:
+        """What is read.
+
+        Attributes:
+            subsets: names of subsets ("train-clean-100"); all that are there if empty.
+        """
+
+        subsets: tuple[str, ...] = ()
+
+    config: Config
+
+    def __init__(self, root: Path | None, config: Any = None) -> None:
+        super().__init__(root, config)
+        assert root is not None
+        base = next((root / name for name in self.folders if (root / name).is_dir()), root)
+        there = {path.name: path for path in sorted(base.glob("*")) if path.is_dir() and path.name.partition("-")[0] in SPLIT_OF}
+        if not there:
+            raise self.wrong_root()
+        if lacking := [name for name in self.config.subsets if name not in there]:
+            raise BenchmarkError(f"{base} has no subset {lacking[0]}; it has {', '.join(there)}.")
+        self._folders: dict[str, list[Path]] = {}
+        self._splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+        for name in self.config.subsets or tuple(there):
+            for folder in sorted(path for path in there[name].iterdir() if path.is_dir()):
+                if folder.name not in self._folders:
+                    self._splits[SPLIT_OF[name.partition("-")[0]]].append(folder.name)
+                self._folders.setdefault(folder.name, []).append(folder)
+
+    def speakers(self, split: str) -> Sequence[str]:
+        """See :meth:`Dataset.speakers`."""
+        return sorted(self._splits[split])
+
+    def utterances(self, speaker: str) -> Sequence[Utterance]:
+        """See :meth:`Dataset.utterances`."""
+        chapters = sorted(path for folder in self._folders[speaker] for path in folder.iterdir() if path.is_dir())
+        return sorted((each for chapter in chapters for each in self.chapter(speaker, chapter)), key=lambda each: each.id)
+
+    @abstractmethod
+    def chapter(self, speaker: str, folder: Path) -> Sequence[Utterance]:
+        """The utterances of one of a speaker's chapters."""
+
+    def fetch(self, make: Any, root: Path) -> None:
+        """Let a torchaudio dataset download the subsets.
+
+        Raises:
+            BenchmarkError: it can't.
+        """
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            for subset in ("dev-clean", "test-clean", "train-clean-100"):
+                make(str(root), url=subset, download=True)
+        except (OSError, RuntimeError) as error:
+            raise BenchmarkError(f"{self.card.title} can't be downloaded into {root}: {error}. Run the same command again.") from error

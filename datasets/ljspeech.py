@@ -1,0 +1,58 @@
+"""LJ Speech: one woman reads 13,100 English sentences at 22 kHz."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from benchmark.data.listings import ljspeech
+from benchmark.dataset import Dataset, DatasetCard, Utterance
+from benchmark.errors import BenchmarkError
+
+SPEAKER = "linda_johnson"
+
+
+class LJSpeech(Dataset):
+    """Ito & Johnson, "The LJ Speech Dataset" (2017): a speaker to adapt to. Alone it poses no few-shot tasks, which need several."""
+
+    card: ClassVar = DatasetCard(
+        title="LJ Speech",
+        version="1",
+        licence="public domain",
+        language="en-us",
+        sample_rate=22_050,
+        citation="Ito & Johnson, https://keithito.com/LJ-Speech-Dataset/, 2017",
+        how_to_get="Run prepare with --download (2.6 GB), or unpack it from https://keithito.com/LJ-Speech-Dataset/.",
+        layout="metadata.csv of id|text|normalised text, and wavs/id.wav",
+    )
+
+    def __init__(self, root: Path | None, config: Any = None) -> None:
+        super().__init__(root, config)
+        assert root is not None
+        nested = root / "LJSpeech-1.1"
+        found = ljspeech(nested if nested.is_dir() else root) if root.is_dir() else None
+        if found is None:
+            raise self.wrong_root()
+        self._utterances = [Utterance(each.id, SPEAKER, each.text, each.audio) for each in sorted(found[0], key=lambda each: each.id)]
+
+    def speakers(self, split: str) -> Sequence[str]:
+        """See :meth:`Dataset.speakers`."""
+        return [SPEAKER] if split == "test" else []
+
+    def utterances(self, speaker: str) -> Sequence[Utterance]:
+        """See :meth:`Dataset.utterances`."""
+        return self._utterances
+
+    def download(self, root: Path) -> None:
+        """Through torchaudio."""
+        from torchaudio.datasets import LJSPEECH
+
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            LJSPEECH(str(root), download=True)
+        except (OSError, RuntimeError) as error:
+            raise BenchmarkError(f"{self.card.title} can't be downloaded into {root}: {error}. Run the same command again.") from error
+
+
+PLUGIN = LJSpeech

@@ -1,0 +1,98 @@
+"""LibriTTS, LibriSpeech and LJ Speech, in exactly the layouts that they are published in."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmark.data.chunks import make_chunks
+from benchmark.dataset import SPLITS
+from benchmark.errors import BenchmarkError, UsageError
+
+LibriTTS = importlib.import_module("benchmark.datasets.libritts").LibriTTS
+LibriSpeech = importlib.import_module("benchmark.datasets.librispeech").LibriSpeech
+LJSpeech = importlib.import_module("benchmark.datasets.ljspeech").LJSpeech
+SUBSETS = {"train-clean-100": ("19", "26"), "train-other-500": ("20",), "dev-clean": ("84",), "test-clean": ("1089",)}
+
+
+def record(path: Path, rate: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, np.random.default_rng(0).normal(0, 0.1, rate), rate)
+
+
+@pytest.fixture
+def libritts(tmp_path: Path) -> Path:
+    root = tmp_path / "LibriTTS"
+    for subset, speakers in SUBSETS.items():
+        for speaker in speakers:
+            stem = root / subset / speaker / "198" / f"{speaker}_198_000000_000000"
+            record(stem.with_name(f"{stem.name}.wav"), 24_000)
+            stem.with_name(f"{stem.name}.normalized.txt").write_text("Northanger Abbey, eighteen oh three.\n")
+            stem.with_name(f"{stem.name}.original.txt").write_text("Northanger Abbey, 1803.\n")
+    (root / "speakers.tsv").write_text("READER\tGENDER\tSUBSET\tNAME\n19\tF\ttrain-clean-100\tKara Shallenberg\n")
+    return tmp_path
+
+
+@pytest.fixture
+def librispeech(tmp_path: Path) -> Path:
+    root = tmp_path / "LibriSpeech"
+    for subset, speakers in SUBSETS.items():
+        for speaker in speakers:
+            folder = root / subset / speaker / "198"
+            for number in range(2):
+                record(folder / f"{speaker}-198-000{number}.flac", 16_000)
+            lines = [f"{speaker}-198-000{number} NORTHANGER ABBEY {number}" for number in range(2)]
+            (folder / f"{speaker}-198.trans.txt").write_text("\n".join(lines) + "\n")
+    (root / "SPEAKERS.TXT").write_text("; comments\n19 | F | train-clean-100 | 25.1 | Kara Shallenberg\n")
+    return tmp_path
+
+
+def test_subsets_are_splits_and_texts_are_the_normalised_ones(libritts: Path) -> None:
+    for root in (libritts, libritts / "LibriTTS"):
+        dataset = LibriTTS(root)
+        assert {split: list(dataset.speakers(split)) for split in SPLITS} == {
+            "train": ["19", "20", "26"], "validation": ["84"], "test": ["1089"],
+        }  # fmt: skip
+        (utterance,) = dataset.utterances("19")
+        assert (utterance.id, utterance.text) == ("19_198_000000_000000", "Northanger Abbey, eighteen oh three.")
+        assert dataset.load(utterance)[1] == 24_000
+
+
+def test_the_restored_copy_has_the_same_layout(libritts: Path) -> None:
+    (libritts / "LibriTTS").rename(libritts / "LibriTTS_R")
+    assert LibriTTS(libritts).speakers("test") == ["1089"]
+
+
+def test_some_subsets_alone(libritts: Path) -> None:
+    chosen = LibriTTS.Config(subsets=("train-clean-100", "dev-clean", "test-clean"))
+    assert LibriTTS(libritts, chosen).speakers("train") == ["19", "26"]
+    with pytest.raises(BenchmarkError, match="has no subset train-clean-360; it has dev-clean, test-clean, train-clean-100"):
+        LibriTTS(libritts, LibriTTS.Config(subsets=("train-clean-360",)))
+
+
+def test_librispeech_texts_come_from_its_chapters(librispeech: Path) -> None:
+    dataset = LibriSpeech(librispeech)
+    first, second = dataset.utterances("1089")
+    assert (first.id, first.text, second.text) == ("1089-198-0000", "NORTHANGER ABBEY 0", "NORTHANGER ABBEY 1")
+    assert dataset.load(first)[1] == 16_000
+
+
+def test_lj_speech_is_one_speaker_and_says_so(tmp_path: Path) -> None:
+    root = tmp_path / "LJSpeech-1.1"
+    record(root / "wavs" / "LJ001-0001.wav", 22_050)
+    (root / "metadata.csv").write_text("LJ001-0001|In 1455,|In fourteen fifty-five,\n")
+    dataset = LJSpeech(tmp_path)
+    assert [list(dataset.speakers(split)) for split in SPLITS] == [[], [], ["linda_johnson"]]
+    assert dataset.utterances("linda_johnson")[0].text == "In fourteen fifty-five,"
+    with pytest.raises(BenchmarkError, match="holds 0 training, 0 validation and 1 test speaker"):
+        make_chunks(dataset, None, 0)
+
+
+@pytest.mark.parametrize("plugin", [LibriTTS, LibriSpeech, LJSpeech])
+def test_another_folder_says_what_is_expected(plugin: type, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="expected"):
+        plugin(tmp_path)
