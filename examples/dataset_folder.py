@@ -23,7 +23,7 @@ from benchmark.dataset import Dataset, DatasetCard, Utterance
 
 
 class DatasetFolder(Dataset):
-    """Recordings of one's own. Validation and test speakers are drawn by a seed; no speaker is in two splits."""
+    """Recordings of one's own. Validation and test speakers, at least two each, are drawn by a seed; no speaker is in two splits."""
 
     card = DatasetCard(
         title="folder of recordings",
@@ -32,8 +32,8 @@ class DatasetFolder(Dataset):
         language="en-us",
         sample_rate=16_000,
         citation="none",
-        how_to_get="Record at least three speakers, 15 sentences each.",
-        layout="SPEAKER/NAME.wav and SPEAKER/NAME.txt, of at least three speakers",
+        how_to_get="Record at least six speakers, 15 sentences each.",
+        layout="SPEAKER/NAME.wav and SPEAKER/NAME.txt, of at least six speakers",
     )
 
     @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DatasetFolder(Dataset):
         """How speakers are split, and what they speak.
 
         Attributes:
-            held_out: share of the speakers that validate, and that test, above 0 and at most 0.4.
+            held_out: share of the speakers that validate, and that are tested, above 0 and at most 0.4.
             seed: of the draw.
             language: espeak-ng voice that turns the transcripts into phonemes.
         """
@@ -59,10 +59,10 @@ class DatasetFolder(Dataset):
         assert root is not None
         self._folder = root
         speakers = sorted({path.parent.name for path in root.glob("*/*.wav")})
-        if len(speakers) < 3:
+        if len(speakers) < 6:
             raise self.wrong_root()
         drawn = [speakers[i] for i in np.random.default_rng(self.config.seed).permutation(len(speakers))]
-        some = max(1, round(self.config.held_out * len(speakers)))
+        some = max(2, round(self.config.held_out * len(speakers)))
         self._splits = {"validation": drawn[:some], "test": drawn[some : 2 * some], "train": drawn[2 * some :]}
 
     def speakers(self, split: str) -> Sequence[str]:

@@ -133,5 +133,6 @@ def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequen
     for folder in every:
         if lost := failures_in(folder):
             print(lost)
-        print(f"Speech to listen to: {folder / 'audio'}")
+        if (folder / "audio").is_dir():
+            print(f"Speech to listen to: {folder / 'audio'}")
     print(f"Leaderboard of your runs: {table}")

@@ -30,6 +30,7 @@ from benchmark.data.drafts import Chunk, Draft, Drafts, as_segments, draft
 from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec
+from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing import workers as processes
 from benchmark.plumbing.files import digest_of, digest_of_file, write_json, write_text
@@ -123,7 +124,7 @@ def _workers(count: int, plugins: Sequence[str]) -> Iterator[Executor]:
             if count == 1:
                 yield _Here()
             else:
-                with processes.pool(count, plugins) as pool:
+                with processes.pool(count, partial(registry.register, tuple(plugins))) as pool:
                     yield pool
     finally:
         torch.set_num_threads(threads)

@@ -1,4 +1,4 @@
-"""Worker processes: one thread each, the user's plugins known, and gone when the process that started them is."""
+"""Worker processes: one thread each, and gone when the process that started them is."""
 
 from __future__ import annotations
 
@@ -15,24 +15,22 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from benchmark.errors import BenchmarkError
-from benchmark.plugins import registry
 
 
 @contextmanager
-def pool(count: int, plugins: registry.Plugins = (), ready: Callable[[], object] | None = None) -> Iterator[Executor]:
+def pool(count: int, ready: Callable[[], object] | None = None) -> Iterator[Executor]:
     """Processes to work in; on any error, Ctrl-C included, they end at once, whatever they are at.
 
     Args:
         count: of processes.
-        plugins: ``--plugin`` files.
-        ready: called in each process before its first job; must be picklable.
+        ready: called in each process before its first job (to import ``--plugin`` files, say); must be picklable.
 
     Raises:
         BenchmarkError: one of them died.
     """
     others = set(multiprocessing.active_children())
     try:
-        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (tuple(plugins), ready)) as executor:
+        with ProcessPoolExecutor(count, multiprocessing.get_context("spawn"), _start, (ready,)) as executor:
             try:
                 yield executor
             except BaseException:
@@ -48,12 +46,11 @@ def pool(count: int, plugins: registry.Plugins = (), ready: Callable[[], object]
         ) from error
 
 
-def _start(plugins: registry.Plugins, ready: Callable[[], object] | None) -> None:
+def _start(ready: Callable[[], object] | None) -> None:
     threading.Thread(target=_follow, daemon=True).start()
     # Ctrl-C reaches all processes of a terminal; the one that started this one tells what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     one_thread()
-    registry.register(plugins)
     if ready is not None:
         ready()
 

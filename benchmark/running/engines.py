@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -54,7 +55,7 @@ def engine(
         BenchmarkError: a process died (Ray: each time that the job was tried), or there is no such cluster.
     """
     if name == "local":
-        with workers.pool(count, plugins, ready) as pool:
+        with workers.pool(count, partial(_get_ready, tuple(plugins), ready)) as pool:
             yield pool
         return
     check(name)
@@ -77,6 +78,13 @@ def engine(
     finally:
         if not connected:
             ray.shutdown()
+
+
+def _get_ready(plugins: registry.Plugins, ready: Callable[[], object] | None) -> None:
+    """In a worker: know the plugins, then prepare."""
+    registry.register(plugins)
+    if ready is not None:
+        ready()
 
 
 def _connect(count: int) -> None:
@@ -143,7 +151,7 @@ def _do(token: str, shared: list[Any], job: bytes) -> Any:
         except OSError as error:
             raise BenchmarkError(f"A machine of the Ray cluster has no folder {folder}; let its machines share a file system.") from error
         os.environ.update(settings)
-        registry.register(plugins)
+        registry.register(plugins)  # before what is ready is unpickled: it may be of the plugins' classes
         if (prepare := pickle.loads(ready)) is not None:
             prepare()
         _entered = token
