@@ -194,9 +194,8 @@ def test_a_vocoder_learns_to_invert_mels() -> None:
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that somebody could have recorded: six voices, 15 sentences each, no sentence read twice."""
-    from benchmark.datasets.espeak import HELD_OUT_SENTENCES, TRAIN_SENTENCES
-
-    root, sentences = tmp_path_factory.mktemp("recorded"), [*TRAIN_SENTENCES, *HELD_OUT_SENTENCES]
+    espeak = importlib.import_module("benchmark.datasets.espeak")
+    root, sentences = tmp_path_factory.mktemp("recorded"), [*espeak.TRAIN_SENTENCES, *espeak.HELD_OUT_SENTENCES]
     for speaker, voice in {"ann": "f2", "bob": "m3", "cid": "m7", "dot": "f4", "eve": "f5", "fay": "f1"}.items():
         (root / speaker).mkdir()
         for number in range(15):
