@@ -5,16 +5,18 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from typing import Any
 
-import pytorch_lightning as pl
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from benchmark.errors import BenchmarkError
 
 SET_BY_LIGHTNING = ("MASTER_ADDR", "MASTER_PORT")
+PATIENCE = 10.0
+"""Seconds for a process to end after it was told to."""
 
 
 @contextmanager
@@ -29,52 +31,46 @@ def relayed(hear: Callable[[Any], object]) -> Iterator[Callable[[Any], object]]:
     errors: list[BaseException] = []
     thread = threading.Thread(target=_listen, args=(receiver, hear, errors), daemon=True)
     thread.start()
+    stopped: Exception | None = None
     try:
         yield sender.send
-    except ProcessRaisedException as error:
-        if not errors:
-            raise
-        raise errors[0] from error
-    except ProcessExitedException as error:
-        raise BenchmarkError(
-            "A training process died (killed, or out of memory); give the same command again: it goes on where it stopped."
-        ) from error
+    except (ProcessRaisedException, ProcessExitedException) as error:
+        stopped = error
     finally:
-        # After Ctrl-C they may still be at work, and would be waited for.
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
-        sender.close()
-        thread.join()
+        _end(set(multiprocessing.active_children()) - others)
+        # Not the end of the pipe: what else was started meanwhile may hold it open.
+        sender.send(None)
+        thread.join(PATIENCE)
         # A port that the next training would find taken.
         for name, value in before.items():
             os.environ.pop(name, None)
             os.environ.update({} if value is None else {name: value})
     if errors:
-        raise errors[0]
+        raise errors[0] from stopped
+    if isinstance(stopped, ProcessExitedException):
+        raise BenchmarkError(
+            "A training process died (killed, or out of memory); give the same command again: it goes on where it stopped."
+        ) from stopped
+    if stopped:
+        raise stopped
+
+
+def _end(processes: Iterable[BaseProcess]) -> None:
+    """After Ctrl-C they may still be at work, or wait for each other, and would be waited for."""
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join(PATIENCE)
+        process.kill()
 
 
 def _listen(receiver: Any, hear: Callable[[Any], object], errors: list[BaseException]) -> None:
     try:
-        while True:
-            message = receiver.recv()
+        while (message := receiver.recv()) is not None:
             if isinstance(message, BaseException):
                 errors.append(message)
             else:
                 hear(message)
-    except EOFError:
-        return
     except Exception as error:
         errors.append(error)
         receiver.close()  # so that who tells more fails, too
-
-
-class Errors(pl.Callback):
-    """Tells why a spawned process stops, for all that Lightning hands on is a traceback."""
-
-    def __init__(self, tell: Callable[[Any], object]) -> None:
-        self.tell = tell
-
-    def on_exception(self, trainer: pl.Trainer, module: pl.LightningModule, exception: BaseException) -> None:
-        """Tell what is meant for users."""
-        if isinstance(exception, BenchmarkError):
-            self.tell(exception)

@@ -20,7 +20,7 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import CheckpointIO
 from torch.utils.data import DataLoader, IterableDataset
 
-from benchmark.errors import AdaptationFailed, TrainingDiverged
+from benchmark.errors import AdaptationFailed, BenchmarkError, TrainingDiverged
 from benchmark.parameters import ParameterGroup
 from benchmark.plumbing import checkpoint
 from benchmark.running import ranks, relay
@@ -86,13 +86,17 @@ class Training(pl.LightningModule):
     Of several processes each learns from its share of a step's tasks; gradients and logs are the mean over them, FLOPs the sum.
     """
 
+    fail: Callable[[BenchmarkError], object]
+    """Told why a step stops the training."""
+
     def __init__(
         self, learner: Any, learning_rate: float, budget: Budget, seed: int, path: Path, report: Callable[[Step], object]
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.learner, self.learning_rate, self.budget, self.seed = learner, learning_rate, budget, seed
-        self.path, self.report, self.threads = path, report, torch.get_num_threads()
+        self.path, self.threads = path, torch.get_num_threads()
+        self.report, self.fail = report, _ignored
         self.step, self.flops, self.seconds, self.counted, self.phase = 0, 0.0, 0.0, [0.0, 0.0], 0
 
     def setup(self, stage: str) -> None:
@@ -116,6 +120,14 @@ class Training(pl.LightningModule):
         Raises:
             TrainingDiverged: loss, gradients or the weights after the step are not finite.
         """
+        try:
+            self._learn_from(item)
+        except BenchmarkError as error:
+            # Lightning hands on no more than a traceback from a process that it spawned.
+            self.fail(error)
+            raise
+
+    def _learn_from(self, item: Any) -> None:
         started = time.perf_counter()
         # What is drawn in sequence differs between processes; where it must not, tasks have seeds of their own.
         torch.manual_seed((self.seed << 32) + (self.global_rank << 24) + self.step)
@@ -188,6 +200,10 @@ class Training(pl.LightningModule):
         """Go on from there."""
         for name, value in state["progress"].items():
             setattr(self, name, value)
+
+
+def _ignored(error: BenchmarkError) -> None:
+    """Nobody need be told of an error that is raised in their own process."""
 
 
 class _Items(IterableDataset[Any]):
@@ -276,9 +292,10 @@ def fit(
         resume = path if ranks.agreed(state is not None) else None
         spawns = hardware.processes > 1 and not hardware.repeats_program
         items = DataLoader(_Items(make_item, module), batch_size=None)
-        with relay.relayed(tell) if spawns else nullcontext(tell) as module.report:
-            callbacks = [_Saver(path, checkpoint_seconds), *([relay.Errors(module.report)] if spawns else [])]
-            _train(module, items, resume, callbacks, hardware)
+        with relay.relayed(tell) if spawns else nullcontext() as send:
+            if send:
+                module.report = module.fail = send
+            _train(module, items, resume, _Saver(path, checkpoint_seconds), hardware)
     if finished or hardware.processes > 1:
         # Spawned processes leave nothing else behind, and the others count their own time.
         state = checkpoint.load(path)
@@ -289,7 +306,7 @@ def fit(
     return {"steps": module.step, "flops": module.flops, "seconds": module.seconds}
 
 
-def _train(module: Training, items: DataLoader[Any], resume: Path | None, callbacks: list[pl.Callback], hardware: Hardware) -> None:
+def _train(module: Training, items: DataLoader[Any], resume: Path | None, saver: pl.Callback, hardware: Hardware) -> None:
     # Lightning's own messages tell of devices and data loaders; ours say what matters to a user.
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -300,7 +317,7 @@ def _train(module: Training, items: DataLoader[Any], resume: Path | None, callba
             strategy=ranks.strategy(hardware), precision=hardware.precision,  # type: ignore[arg-type]
             max_steps=-1, max_epochs=-1, inference_mode=False, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=callbacks, plugins=[_Digested()],
+            callbacks=[saver], plugins=[_Digested()],
         )  # fmt: skip
         try:
             trainer.fit(module, items, ckpt_path=resume, weights_only=True)
