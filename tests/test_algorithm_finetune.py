@@ -179,7 +179,7 @@ def test_what_the_backbone_lacks_is_refused() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--algo.optimizer", "lion"], "algo.optimizer must be one of adam, adamw, sgd, not lion"),
+        (["--algo.optimizer", "lion"], "algo.optimizer must be one of adam, adamw, sgd, not 'lion'"),
         (["--algo.learning_rate", "-1"], "algo.learning_rate must be above 0"),
         (["--shots", "0"], "shots must be at least 1"),
         (["--steps", "-5"], "steps must be at least 0"),

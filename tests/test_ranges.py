@@ -140,7 +140,7 @@ def test_values_at_their_bounds_are_taken() -> None:
     words = ["--algo=finetune", "--dataset=espeak", "--shots=1,10", "--steps=0", f"--seed={2**32 - 1}", "--evaluation.queries=4"]
     settings = parse(RunSettings, [*words, "--algo.momentum=0", "--algo.weight_decay=0", "--dataset.sentences=40"])
     assert (settings.shots, settings.steps, settings.seed, settings.evaluation.queries) == ((1, 10), (0,), 2**32 - 1, 4)
-    assert settings.algo.config.momentum == 0 and settings.dataset.config.sentences == 40 and settings.metrics == ()
+    assert settings.algo.config.momentum == 0 and settings.dataset.config.sentences == 40
 
 
 @dataclass(frozen=True)

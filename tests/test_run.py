@@ -224,7 +224,7 @@ def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: p
         (["--algo", "reptile", "--data-root", "."], "Dataset espeak takes no --data-root: It is rendered on the fly."),
         (["--algo", "finetune", "--algo.groups", "tail", "--fast-dev-run"], "no group 'tail'"),
         (["--algo", "anil", "--algo.groups", "tail"], "no group 'tail' to adapt; it has embedding"),  # before any pretraining
-        (["--algo", "anil", "--algo.groups", "[]"], "at least one group"),
+        (["--algo", "anil", "--algo.groups", "[]"], "algo.groups must hold at least 1 value"),
         (["--algo", "finetune", "--algo.lora_rank", "500"], "lora_rank 500 is larger than every layer: the largest, "),
         (["--algo", "reptile", "--meta.support", "30"], "fewer usable utterances than the 33 of a task"),  # likewise
         (["--algo", "maml", "--algo.inner_steps", "-1"], "inner_steps must be at least 1, not -1"),

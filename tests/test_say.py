@@ -181,7 +181,7 @@ def test_bad_voices_are_one_sentence(
     def said(place: Path) -> str:
         return refused(command(run, place, output, cache), 2, capsys)
 
-    assert "no folder of recordings at" in said(tmp_path / "nowhere")
+    assert "no folder of recordings and no recording at" in said(tmp_path / "nowhere")
     bad = tmp_path / "bad"
     bad.mkdir()
     (bad / "notes.txt").write_text("hello")

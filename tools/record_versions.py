@@ -25,7 +25,7 @@ VERSIONED = {
     "training": (
         "algorithm.py", "audio.py", "backbone.py", "batch.py", "mel.py", "parameters.py", "task.py", "utterance.py", "vocoder.py",
         "learning/inner_loop.py", "running/episodes.py", "running/flops.py", "running/hardware.py", "running/pretraining.py",
-        "running/run.py", "running/training.py", "running/vocoding.py",
+        "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
     ),
     "evaluation": (
         "metric.py", "problem.py", "problems/*.py", "running/episodes.py", "running/evaluation.py", "running/meter.py",
@@ -37,7 +37,7 @@ VERSIONED = {
 NUMBERLESS = (
     "__init__.py", "__main__.py", "cli.py", "errors.py", "inner_loop.py",
     "running/__init__.py", "running/identity.py", "running/loggers.py", "running/resume.py", "running/say.py",
-    "running/engines.py", "running/sweeps.py", "running/trials.py", "running/tuning.py",
+    "running/engines.py", "running/relay.py", "running/sweeps.py", "running/trials.py", "running/tuning.py",
 )  # fmt: skip
 """Files beside them that can't move a number of a run."""
 

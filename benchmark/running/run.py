@@ -308,7 +308,20 @@ def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
 
 
 def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
-    """The settings with metrics that fit: the problem's own if none that fits is named; and a sentence about those left out, or "".
+    """The settings with the metrics that fit, and a sentence about those left out, or "".
+
+    Raises:
+        UsageError: nothing is left to score with.
+    """
+    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins)
+    if kept != names:
+        raise UsageError(left)
+    ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
+    fit.check_encoders(settings.algo.name, ranked, plugins)
+
+
+def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
+    """The settings with the metrics that fit, and a sentence about those left out, or "".
 
     Raises:
         UsageError: nothing is left to score with.
@@ -319,7 +332,7 @@ def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunS
         names = [name for name in fit.problem_of(settings.backbone.name, plugins).metrics if name in there]
         own = [name for name in names if name not in {each.name for each in chosen}]
         chosen += tuple(config.Plugin(name, registry.load("metric", name, plugins).Config()) for name in own)
-    kept, left = fit.fitting_metrics([each.name for each in chosen], settings.backbone.name, plugins)
+    kept, left = fit.fitting_metrics([each.name for each in settings.metrics], settings.backbone.name, plugins)
     if not kept:
         raise UsageError("There is no metric to score with; name some with --metrics.")
-    return replace(settings, metrics=tuple(each for each in chosen if each.name in kept)), left
+    return replace(settings, metrics=tuple(each for each in settings.metrics if each.name in kept)), left

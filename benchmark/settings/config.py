@@ -16,7 +16,8 @@ whose own ``Config`` fields then join the tree:
     settings.algo.name, settings.algo.config.inner_lr, settings.pretrain.steps
 
 In YAML that is ``algo: reptile`` or ``algo: {name: reptile, inner_lr: 0.01}``, ``metrics: [mcd, pesq]`` or
-``metrics: {mcd: {}, per: {epochs: 3}}``. Choosing another plugin drops the options given for the one before. A value
+``metrics: {mcd: {}, per: {epochs: 3}}``; ``metrics.per: {epochs: 3}`` sets an option of per if it is chosen, without
+choosing it. Choosing another plugin drops the options given for the one before. A value
 out of range is a ``ValueError`` whose message starts with the field's name ("inner_lr must be above 0, not -1"), from
 :class:`benchmark.settings.ranges.Checked` or the dataclass's own ``__post_init__``.
 

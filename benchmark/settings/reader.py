@@ -107,7 +107,7 @@ class Reader:
         parser = self._parser()
         values: Namespace | None = None
         for (where, layer), chosen in zip(layers, options, strict=True):
-            plain = {key: value for key, value in layer.items() if key not in self.choices}
+            plain = {key: value for key, value in layer.items() if key.partition(".")[0] not in self.choices}
             tree = plain | {key: each for key, each in self._current(chosen).items() if each}
             flat = dict(self._flatten(tree, where))
             values = self._checked(partial(parser.parse_object, _nest(flat), values), flat, where)
@@ -120,7 +120,12 @@ class Reader:
 
     def _choose(self, layer: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
         """The options for plugins in one layer: field → plugin name → options."""
-        return {key: choice.choose(layer[key], where) for key, choice in self.choices.items() if key in layer}
+        options = {key: choice.choose(layer[key], where) for key, choice in self.choices.items() if key in layer}
+        for key, value in layer.items():
+            field, dot, name = key.partition(".")
+            if dot and field in self.choices:
+                options.setdefault(field, {})[name] = value
+        return options
 
     def _current(self, chosen: dict[str, dict[str, Any]]) -> dict[str, Any]:
         """One layer's options for the plugins that are chosen in the end, as they lie in the settings tree."""
