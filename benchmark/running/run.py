@@ -313,25 +313,6 @@ def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunS
     Raises:
         UsageError: nothing is left to score with.
     """
-    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins)
-    if kept != names:
-        raise UsageError(left)
-    ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
-    fit.check_encoders(settings.algo.name, ranked, plugins)
-
-
-def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
-    """The settings with the metrics that fit, and a sentence about those left out, or "".
-
-    Raises:
-        UsageError: nothing is left to score with.
-    """
-    chosen = settings.metrics
-    if not fit.fitting([each.name for each in chosen], settings.backbone.name, plugins):
-        there = registry.find("metric", plugins)
-        names = [name for name in fit.problem_of(settings.backbone.name, plugins).metrics if name in there]
-        own = [name for name in names if name not in {each.name for each in chosen}]
-        chosen += tuple(config.Plugin(name, registry.load("metric", name, plugins).Config()) for name in own)
     kept, left = fit.fitting_metrics([each.name for each in settings.metrics], settings.backbone.name, plugins)
     if not kept:
         raise UsageError("There is no metric to score with; name some with --metrics.")
