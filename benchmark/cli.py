@@ -23,7 +23,7 @@ COMMANDS = Path(__file__).resolve().parent / "commands"
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells expect."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-INTERRUPTION = "Interrupted; give the same command again to go on."
+INTERRUPTION = "Interrupted; run the same command again to resume."
 
 
 class Parser(argparse.ArgumentParser):
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
             where = f" ({error.filename})" if error.filename else ""
-            return _say(f"error: The disk is full{where}; free some space and give the same command again.", 1, debug)
+            return _say(f"error: The disk is full{where}; free some space and run the same command again.", 1, debug)
         reason = " ".join(str(error).split())
         reason = f"{type(error).__name__}: {reason[:400]}" if reason else type(error).__name__
         return _say(f"error: Unexpected {reason} (run it again with --debug for the traceback).", 1, debug)
@@ -139,7 +139,7 @@ def _overview() -> str:
     found = commands()
     width = max(map(len, found))
     lines += [f"  {name:{width}}  {summary}" for name, summary in found.items()]
-    return "\n".join([*lines, "", f"{PROGRAM} COMMAND --help says more about each."])
+    return "\n".join([*lines, "", f"{PROGRAM} COMMAND --help describes one."])
 
 
 def _say(message: str, status: int, debug: bool) -> int:

@@ -251,7 +251,7 @@ def by_name(own_runs: Path, *arguments: str) -> int:
 def test_algorithms_are_found_in_the_table_of_ones_own_runs(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert by_name(own_runs, "reptile", "maml") == 0
     printed = capsys.readouterr().out
-    assert printed.startswith(f"Algorithms by their rows in {own_runs / 'd.csv'}.") and "reptile is better than maml" in printed
+    assert printed.startswith(f"Algorithms from their rows in {own_runs / 'd.csv'}.") and "reptile is better than maml" in printed
     assert by_name(own_runs, "reptil", "maml") == 2
     error = capsys.readouterr().err
     assert "d.csv (--table says where else); did you mean 'reptile'? There are: maml, reptile." in error

@@ -494,7 +494,7 @@ def test_ones_own_table_is_named_where_none_is_committed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     add([make_run(tmp_path / "runs", dataset="mine")], Path("runs", "mine.csv"), local=True)
-    assert "that of your own runs is runs/mine.csv" in refused(["leaderboard", "show", "mine"], 2, capsys)
+    assert "for the one of your own runs, give its path, runs/mine.csv" in refused(["leaderboard", "show", "mine"], 2, capsys)
 
 
 def test_seeds_run_one_at_a_time_stay_together_and_changed_code_is_marked(tmp_path: Path) -> None:

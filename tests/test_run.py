@@ -106,7 +106,7 @@ def test_ctrl_c_is_one_sentence_and_status_130(cache: Path, tmp_path: Path) -> N
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
-    assert process.returncode == 130 and error.endswith("Interrupted; give the same command again to go on.\n"), error
+    assert process.returncode == 130 and error.endswith("Interrupted; run the same command again to resume.\n"), error
     assert "Traceback" not in error
 
 

@@ -99,7 +99,7 @@ def test_run_takes_tuned_values_and_says_so(places: list[str], tmp_path: Path, c
     file.write_text(f"mean_speaker: {{values: {{}}, trials: 4}}\nfinetune: {chosen}\n")
     given = ["--algo", "finetune", *TINY, "--metrics", "stoi", "--algo.groups", "embedding"]
     assert main(["run", *given, "--cache", places[1], "--output", str(tmp_path / "runs")]) == 0
-    assert "As tuned on validation speakers, in 4 trials: learning_rate=0.01.\n" in capsys.readouterr().out
+    assert "Tuned on validation speakers, in 4 trials: learning_rate=0.01.\n" in capsys.readouterr().out
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     result = json.loads((folder / "result.json").read_text())
     # What the user gives stands above what was tuned.

@@ -41,7 +41,7 @@ def pool(count: int, ready: Callable[[], object] | None = None) -> Iterator[Exec
                 raise
     except BrokenProcessPool as error:
         raise BenchmarkError(
-            "A worker process died (killed, or out of memory); give the same command again, perhaps with fewer --workers: it goes on "
+            "A worker process died (killed, or out of memory); run the same command again, perhaps with fewer --workers: it resumes "
             "where it stopped."
         ) from error
 

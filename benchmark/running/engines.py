@@ -72,7 +72,7 @@ def engine(
         raise error.cause from error
     except RayError as error:
         raise BenchmarkError(
-            f"A Ray worker died {RETRIES + 1} times at one job (killed, or out of memory); give the same command again: it goes on where "
+            f"A Ray worker died {RETRIES + 1} times at one job (killed, or out of memory); run the same command again: it resumes where "
             "it stopped."
         ) from error
     finally:

@@ -49,7 +49,7 @@ def relayed(hear: Callable[[Any], object]) -> Iterator[Callable[[Any], object]]:
         raise errors[0] from stopped
     if isinstance(stopped, ProcessExitedException):
         raise BenchmarkError(
-            "A training process died (killed, or out of memory); give the same command again: it goes on where it stopped."
+            "A training process died (killed, or out of memory); run the same command again: it resumes where it stopped."
         ) from stopped
     if stopped:
         raise stopped

@@ -77,7 +77,7 @@ def sweep(runs: Sequence[RunSettings], places: Places, overwrite: str = "missing
                 outcome = task.result()
             except Exception as error:
                 # The run's own errors come back as an outcome, so its worker is what failed.
-                outcome = Outcome(settings, None, f"Ray gave it up ({_first_line(error)}); give the same command again.")
+                outcome = Outcome(settings, None, f"Ray gave it up ({_first_line(error)}); run the same command again.")
             show(number)
             yield outcome
 
