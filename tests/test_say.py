@@ -143,7 +143,7 @@ def test_without_transcripts_only_those_who_just_listen_speak(
     assert output.read_bytes() == with_transcripts and "to 3 recordings" in capsys.readouterr().out
     output.unlink()
     assert main(command(folders["finetune"], voice, output, cache)) == 2
-    assert "put transcripts beside the recordings, as 0.txt" in capsys.readouterr().err and not output.exists()
+    assert "put them beside the recordings, as 0.txt" in capsys.readouterr().err and not output.exists()
 
 
 def test_algorithms_that_need_no_transcripts_adapt_to_sound_alone(voice: Path) -> None:

@@ -230,14 +230,14 @@ def test_a_table_that_cannot_be_continued_is_refused(places: list[str], tmp_path
     table.unlink()
     table.with_suffix(".journal").write_text("{]\n{]\n")
     assert main(["tune", "--algo", "finetune", *TINY, *places]) == 1
-    assert "finetune.journal is not a whole record of trials" in capsys.readouterr().err
+    assert "finetune.journal is not a complete record of trials" in capsys.readouterr().err
 
 
 def test_what_is_maximised_and_who_scores_it_follow_from_the_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = tuning.parse(["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke", "--metrics", "mcd,speaker_similarity"])
     assert search._scorer(settings, "gap_closed", ()) == settings.metrics[1], "as the user configured it"
     assert search._scorer(settings, "per", ()).name == "per", "found among all metrics"
-    with pytest.raises(UsageError, match="No metric has the column telepathy, which tuning goes by"):
+    with pytest.raises(UsageError, match="No metric has the column telepathy, which tuning needs"):
         search._scorer(settings, "telepathy", ())
 
 

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify = actions.add_parser("verify", help="recompute rows")
     verify.add_argument("table", nargs="?", metavar="TABLE", help="a table's name or a CSV file (default: all)")
     actions.add_parser("columns", help="print what metrics' columns mean")
-    verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="folder of runs that are not beside the table")
+    verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
 
 
 def run(args: argparse.Namespace) -> int:

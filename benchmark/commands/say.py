@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("text", metavar="TEXT", help="what to say")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of a finished run")
-    parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="folder of recordings (or one file), with .txt transcripts beside them")
+    parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="recordings (or one), with .txt transcripts beside them")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="wav file to write")
     parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads the text (default: the corpus's language)")
     parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")

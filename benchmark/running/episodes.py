@@ -1,4 +1,4 @@
-"""Episodes: who is adapted to, on what, and what they are asked to say. Manifests fix them; checks keep them leak-proof."""
+"""Episodes: targets with their support and query sets. Manifests fix them, and checks refuse leaks."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Episode:
     """One adaptation: ``support[:k]`` is its k-shot support set; the queries are the same for every k.
 
     Attributes:
-        target: what is adapted to: a speaker, unless the run's task is another (:mod:`benchmark.task`).
-        index: the target's episodes count from 0.
+        target: a speaker, unless the run's task is another (:mod:`benchmark.task`).
+        index: of the target's episodes, from 0.
         support: utterances to adapt to.
-        query: utterances to say, or to understand.
+        query: utterances to speak or to transcribe.
     """
 
     target: str
@@ -43,7 +43,7 @@ class Episode:
         return tuple(name for name in corpus.utterances_of(self.target) if name not in used)
 
     def plain(self) -> dict[str, Any]:
-        """As manifests hold it; a target is called "speaker" there whatever it is."""
+        """The episode as manifests hold it; they call every target "speaker"."""
         return {"speaker": self.target, "index": self.index, "support": list(self.support), "query": list(self.query)}
 
 
@@ -98,14 +98,14 @@ class Manifest:
 
 
 def normalised(text: str) -> str:
-    """Letters and digits of a text, case folded: what makes two sentences the same."""
+    """A text's letters and digits, case-folded; two sentences are the same if these are."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def make_manifest(corpus: Corpus, seed: int = 0) -> Manifest:
     """Draw episodes for every validation and test target.
 
-    A sentence that more than half of all targets hold is never a query: everyone's model has heard it.
+    A sentence that more than half of all targets read is never a query, because models hear it in training.
 
     Raises:
         BenchmarkError: a split has no speakers, or a speaker has too few utterances.
@@ -158,7 +158,7 @@ def _draw(corpus: Corpus, target: str, index: int, shared: set[str], generator: 
 
 
 def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
-    """Refuse a manifest that leaks or that the corpus can't serve.
+    """Refuse a manifest that leaks or does not match the corpus.
 
     Raises:
         BenchmarkError: a speaker is in two splits, or in another split of the corpus than the manifest says; support
@@ -174,8 +174,8 @@ def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
         strangers = set(corpus.targets(split)) - set(manifest.targets.get(split, ()))
         if strangers:
             raise BenchmarkError(
-                f"The corpus puts {corpus.task.name} {min(strangers)} into {split}, the manifest does not; a different release of "
-                f"{manifest.dataset}, or a manifest that belongs to another: use the release that `describe` names, or restore the file."
+                f"The corpus puts {corpus.task.name} {min(strangers)} into {split}, but the manifest does not: they are of different "
+                f"releases of {manifest.dataset}; use the release that `describe` names, or restore the file."
             )
     for split, episodes in manifest.episodes.items():
         for episode in episodes:
@@ -207,7 +207,7 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
 
 
 def check_tasks(corpus: Corpus, settings: MetaSettings) -> None:
-    """Refuse tasks that a training target has too few utterances for, before a later step meets that target.
+    """Refuse tasks that are too large for a training target now, not at the step that draws it.
 
     Raises:
         UsageError: a training target has fewer utterances than support and query of a task together.
@@ -224,7 +224,7 @@ def check_tasks(corpus: Corpus, settings: MetaSettings) -> None:
 
 @dataclass(frozen=True)
 class TaskSampler:
-    """Training tasks for a step, the same for every algorithm: a function of seed and step alone."""
+    """The training tasks of a step, the same for every algorithm: they depend only on seed and step."""
 
     corpus: Corpus
     speaker_index: Mapping[str, int]
@@ -252,7 +252,7 @@ class TaskSampler:
 
 
 def first(episodes: Sequence[Episode], count: int, targets: int = 0) -> list[Episode]:
-    """The first ``count`` episodes of each target, of ``targets`` targets if that is not 0."""
+    """The first ``count`` episodes of each target; only of the first ``targets`` targets if that is not 0."""
     names = sorted({episode.target for episode in episodes})
     kept = set(names[:targets] if targets else names)
     return [episode for episode in episodes if episode.index < count and episode.target in kept]
