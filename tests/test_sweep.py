@@ -84,7 +84,7 @@ def test_what_does_not_fit_is_left_out_and_said_before_anything_runs(
         (["--algo", "reptile,maml", "--algo.learning_rate", "1"], "no setting '--algo.learning_rate' of reptile"),
         (["--algo", "reptile", "--dataset", "espeak,vctk", "--data-root", "."], "--data-root is for one dataset"),
         (["--algo", "reptile", "--engine", "slurm"], "--engine: invalid choice: 'slurm'"),
-        (["--dataset", "espeak"], "Say which algorithm: --algo NAME"),
+        (["--dataset", "espeak"], "No algorithm is chosen: give --algo NAME"),
         (["--algo", "reptile", "--seds", "2"], "did you mean '--seeds'?"),
     ],
 )

@@ -225,7 +225,7 @@ def test_a_table_that_cannot_be_continued_is_refused(places: list[str], tmp_path
     table.parent.mkdir(parents=True)
     table.write_text("trial,learning_rate\n1,0.001\n")
     assert main(["tune", "--algo", "finetune", *TINY, *places]) == 1
-    assert "or without finetune.journal beside it; move it away to tune again." in capsys.readouterr().err
+    assert "or lacks finetune.journal beside it; move it away to tune again." in capsys.readouterr().err
     assert table.read_text() == "trial,learning_rate\n1,0.001\n", "kept as history"
     table.unlink()
     table.with_suffix(".journal").write_text("{]\n{]\n")
