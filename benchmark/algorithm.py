@@ -79,7 +79,7 @@ class AdaptedModel:
             return call(self.backbone, self.replaced(), method, *args, **options)
 
     def mel(self, tokens: Tensor, durations: Tensor | None = None) -> Tensor:
-        """The log-mel of a sentence, shape (F, n_mels); arguments as of :meth:`benchmark.backbone.SynthesisBackbone.synthesize`.
+        """The log-mel of a sentence, shape (F, n_mels); arguments as for :meth:`benchmark.backbone.SynthesisBackbone.synthesize`.
 
         Raises:
             PredictionFailed: the model predicts no mel, or one that is not finite.

@@ -102,7 +102,7 @@ class AutoregressiveBackbone(SynthesisBackbone):
             frame = mel[:, -1:]
             if stop.item() > 0:
                 return torch.cat(frames, dim=1)[0] * self.mel_std + self.mel_mean
-        raise PredictionFailed(f"the model does not stop within {MOST_STEPS * FRAMES_PER_STEP} frames a symbol")
+        raise PredictionFailed(f"the model does not stop within {MOST_STEPS * FRAMES_PER_STEP} frames per symbol")
 
     def _encode(self, tokens: Tensor) -> Tensor:
         """(B, T, hidden)."""

@@ -254,7 +254,7 @@ def test_algorithms_are_found_in_the_table_of_ones_own_runs(own_runs: Path, caps
     assert printed.startswith(f"Algorithms from their rows in {own_runs / 'd.csv'}.") and "reptile is better than maml" in printed
     assert by_name(own_runs, "reptil", "maml") == 2
     error = capsys.readouterr().err
-    assert "d.csv (--table says where else); did you mean 'reptile'? There are: maml, reptile." in error
+    assert "d.csv (--table names another); did you mean 'reptile'? There are: maml, reptile." in error
     assert by_name(own_runs, "reptile", "maml", "--table", "e") == 2
     assert "There is no leaderboard of 'e'" in capsys.readouterr().err
     assert main(["compare", "reptile", "maml", "--output", str(own_runs / "none")]) == 2

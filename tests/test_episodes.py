@@ -104,7 +104,7 @@ def test_sentences_that_most_people_read_are_never_queries(corpus: Any) -> None:
 def test_tasks_that_one_training_speaker_is_too_poor_for_are_refused_at_once(corpus: Any) -> None:
     check_tasks(corpus, MetaSettings(support=10, query=10))
     del corpus.texts["train1-07"]
-    sentence = r"1 of the 2 training speakers of fake have fewer usable utterances than the 20 of a task .*, train1 only 19; lower"
+    sentence = r"1 of the 2 training speakers of fake have fewer usable utterances than the 20 of a task .*; train1 has only 19: lower"
     with pytest.raises(UsageError, match=sentence):
         check_tasks(corpus, MetaSettings(support=10, query=10))
     with pytest.raises(UsageError, match=sentence):

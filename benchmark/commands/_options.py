@@ -68,5 +68,5 @@ def hardware_of(args: argparse.Namespace) -> Hardware:
 def run_folder(name: Path, output: Path) -> Path:
     """The run folder with this path, or with this name in ``output``."""
     if name.is_dir():
-        return name.resolve() if name.name in ("", "..") else name  # a folder's name is its run's
+        return name.resolve() if name.name in ("", "..") else name  # a run is named after its folder
     return output / name if (output / name).is_dir() else name

@@ -204,7 +204,7 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
     for name in names:
         if not any(_rows(rows, name) for rows in boards.values()):
             hint = suggest(name, sorted({row["algorithm"] for rows in boards.values() for row in rows}))
-            raise UsageError(f"There is no run folder {name}, and no such algorithm in {places} (--table says where else){hint}")
+            raise UsageError(f"There is no run folder {name}, and no such algorithm in {places} (--table names another){hint}")
     raise UsageError(f"No dataset has {', '.join(names)} together in {places}; say where with --table.")
 
 

@@ -71,7 +71,7 @@ def code(path: Path) -> str:
     names = {
         alias.asname: alias.name.rpartition(".")[2]
         for node in ast.walk(tree)
-        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module)  # the others import files, which may move
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module)  # "from . import x" imports a file, which may move
         for alias in node.names
         if alias.asname
     }
@@ -115,7 +115,7 @@ def _imports(module: str, path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             try:
                 base = resolve_name("." * node.level + (node.module or ""), package)
-            except ImportError:  # beyond the top-level package: it fails when it runs
+            except ImportError:  # beyond the top-level package, so it fails at run time
                 continue
             names = [f"{base}.{alias.name}" for alias in node.names]
         else:

@@ -192,7 +192,7 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
         if name not in corpus:
             raise BenchmarkError(
                 f"Utterance {name}, which {where} needs, is not in the prepared corpus (missing, or skipped: see the "
-                "preparation report); complete the data, for a score without it could not be compared."
+                "preparation report); complete the data, because scores without it can't be compared."
             )
     if not {*episode.support, *episode.query} <= set(corpus.utterances_of(episode.target)):
         raise BenchmarkError(f"{kind.capitalize()} leak: {where} holds an utterance of another.")
@@ -201,7 +201,7 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
     texts = {normalised(corpus.text(name)) for name in episode.support}
     for name in episode.query:
         if normalised(corpus.text(name)) in texts:
-            raise BenchmarkError(f"Text leak: in {where} the query {name} says what a support utterance says.")
+            raise BenchmarkError(f"Text leak: in {where} the query {name} has the text of a support utterance.")
     if not episode.enrolment(corpus):
         raise BenchmarkError(f"{where.capitalize()} leaves no utterance for the centroid.")
 
@@ -218,7 +218,7 @@ def check_tasks(corpus: Corpus, settings: MetaSettings) -> None:
     if poor:
         raise UsageError(
             f"{len(poor)} of the {len(counts)} training {corpus.task.name}s of {corpus.name} have fewer usable utterances than "
-            f"the {needed} of a task (meta.support + meta.query), {poor[0][1]} only {poor[0][0]}; lower those settings."
+            f"the {needed} of a task (meta.support + meta.query); {poor[0][1]} has only {poor[0][0]}: lower those settings."
         )
 
 

@@ -46,7 +46,7 @@ class Meter:
                 return
             self._wait()
             self.seconds += time.perf_counter() - started
-            # max() of a NaN and a number is the first of them.
+            # In this order a NaN wins: max() returns its first argument if either is NaN.
             self.peak_bytes = max(self.memory.peak(), self.peak_bytes)
             yield item
             _trim()

@@ -92,7 +92,7 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     corpus = _corpus(settings.dataset.name, result["data_version"], cache, folder)
     state = checkpoint.load(folder / "checkpoints" / "algorithm.pt", quiet=True)
     if state is None:
-        raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; run again with --overwrite always.")
+        raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; repeat the run with --overwrite always.")
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
     algorithm = algorithm_type(backbone, settings.algo.config)
     try:

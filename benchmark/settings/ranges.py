@@ -56,7 +56,7 @@ LIMITS = {
 """pydantic's names of broken limits, and what the value must do."""
 
 
-@dataclass(frozen=True)  # jsonargparse reads groups only from classes all of whose bases are dataclasses
+@dataclass(frozen=True)  # jsonargparse reads groups only from classes whose bases are all dataclasses
 class Checked:
     """Base of a settings dataclass that checks its values against its annotations, wherever it is made.
 
