@@ -71,7 +71,7 @@ def code(path: Path) -> str:
     names = {
         alias.asname: alias.name.rpartition(".")[2]
         for node in ast.walk(tree)
-        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module)  # "from . import x" imports a file, which may move
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module)  # "from . import x" names a movable file
         for alias in node.names
         if alias.asname
     }

@@ -143,7 +143,7 @@ class Training(pl.LightningModule):
             group["lr"] = peak * self._schedule()
         optimizer.step()
         if not torch.isfinite(torch.nn.utils.get_total_norm(self.learner.parameters())):
-            raise self._diverged("the weights after it are not finite")
+            raise self._diverged("the weights are not finite after the step")
         self.step += 1
         self.seconds += time.perf_counter() - started
         progress = self.budget.progress(self.step, self.flops)
