@@ -229,9 +229,9 @@ def register(plugins: Plugins) -> None:
 
 def imported_files() -> list[str]:
     """The ``--plugin`` files that this process has imported, for :func:`register` in another one."""
-    # The package made for a folder has no file.
-    found = [getattr(module, "__file__", None) for name, module in list(sys.modules.items()) if name.startswith(FILE_MODULE)]
-    return [file for file in found if file]
+    every = [module for name, module in list(sys.modules.items()) if name.startswith(FILE_MODULE)]
+    # The others are modules that plugins import from beside them.
+    return [str(module.__file__) for module in every if hasattr(module, "PLUGIN")]
 
 
 def from_file(path: str | Path) -> PluginInfo:
