@@ -201,7 +201,7 @@ def test_a_diverged_trial_counts_and_the_search_goes_on(places: list[str], tmp_p
         (["--algo", "finetune", "--trials", "many"], 2, "must be a whole number, at least 1, not many"),
         (["--algo", "finetun"], 2, "did you mean 'finetune'?"),
         (["--algo", "mean_speaker"], 2, "mean_speaker has nothing to tune"),
-        (["--algo", "finetune", "--trials", "31"], 2, "holds 30 combinations, fewer than 31 trials"),
+        (["--algo", "finetune", "--trials", "31"], 2, "has 30 combinations, fewer than 31 trials"),
         (["--algo", "finetune", "--algo.groups", "tail", "--trials", "1"], 2, "no group 'tail'"),
     ],
 )
