@@ -115,7 +115,7 @@ def test_runs_of_unlike_presets_and_budgets_are_said(tmp_path: Path) -> None:
     (runs[1] / "result.json").write_text(json.dumps(result))
     assert main(["report", *map(str, runs), "--cache", str(tmp_path), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 0
     text = (tmp_path / "page.html").read_text()
-    assert "of several presets, paper and small" in text and "Trained for unlike budgets" in text
+    assert "of several presets, paper and small" in text and "Trained with different budgets" in text
 
 
 def test_scores_on_different_scales_are_not_ranked_and_said_so(tmp_path: Path) -> None:
