@@ -103,7 +103,7 @@ def test_only_methods_of_the_same_seeds_are_ranked(tmp_path: Path) -> None:
     assert found is not None and (found.seeds, found.others) == ("seed 0", []) and sum(map(len, found.groups)) == 4
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
     text = (tmp_path / "report.html").read_text()
-    assert "rests on seeds 0,1,2. Of other seeds, which are other models, so not ranked: <span class=" in text
+    assert "rests on seeds 0,1,2. Not ranked, because other seeds are other models: <span class=" in text
     assert ", 20 steps, seed 0" in text and "no_adaptation (floor, seed 0)" in text
     assert "once (1 seed)</button>" in text and "a</button>" in text, "the curves' legend says so too"
 
