@@ -106,7 +106,7 @@ class Cell(nn.Module, ABC):
 
 @dataclass(frozen=True)
 class RecalledModel(AdaptedModel):
-    """A learner's memory of a speaker; each sentence reads a speaker vector of its own from it.
+    """A learner's memory of a speaker; each sentence reads its own speaker vector from it.
 
     Attributes:
         learner: shared by all speakers.

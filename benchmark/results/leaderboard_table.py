@@ -35,7 +35,7 @@ def show(
 
     Args:
         path: the CSV file.
-        shots, steps: only rows with so many. Algorithms without a support set (0 shots) or adaptation steps (0 steps only)
+        shots, steps: only rows with these numbers. Algorithms without a support set (0 shots) or adaptation steps (0 steps only)
             have one value for all, and are always shown.
         style: one of ``STYLES``.
         run_ids: only rows made from these runs.
@@ -45,7 +45,7 @@ def show(
 
     Raises:
         BenchmarkError: there is no readable table.
-        UsageError: the table has no such metric or column, or no row with so many shots and steps.
+        UsageError: the table has no such metric or column, or no row with these shots and steps.
     """
     every = read(path)
     grid: dict[tuple[str, ...], set[str]] = {}
@@ -140,7 +140,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
     Args:
         path: the CSV file.
         algorithm: its name, or one of its configurations, ``reptile:d37ca7c2``.
-        shots, steps: only rows with so many.
+        shots, steps: only rows with these numbers.
         committed: whether the table is one of the benchmark's; if not, the entry says so.
 
     Raises:
