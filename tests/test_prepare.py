@@ -366,7 +366,7 @@ def test_textgrids_that_are_not_there_or_of_something_else(data: Path, tmp_path:
         prepared(data, tmp_path, textgrids=tmp_path / "nowhere")
     (tmp_path / "grids").mkdir()
     (tmp_path / "grids" / "other.TextGrid").write_text("")
-    with pytest.raises(BenchmarkError, match=r"holds no TextGrid of this dataset: of 1 found none .*00010000\.TextGrid"):
+    with pytest.raises(BenchmarkError, match=r"holds no TextGrid of this dataset: none of the 1 found .*00010000\.TextGrid"):
         prepared(data, tmp_path, textgrids=tmp_path / "grids")
 
 
