@@ -42,28 +42,28 @@ NUMBERLESS = (
 """Other files, which can't change a run's numbers."""
 
 
-class Part(NamedTuple):
+class Version(NamedTuple):
     """A version and the digest of its code."""
 
     version: str
     digest: str
 
 
-def parts(package: Path = ROOT / "benchmark") -> Iterator[tuple[str, Part]]:
+def parts(package: Path = ROOT / "benchmark") -> Iterator[tuple[str, Version]]:
     """The current version and digest of every versioned part, by name."""
     versions = {"training": TRAINING_VERSION, "evaluation": EVALUATION_VERSION, "preparation": str(PREPARE_VERSION)}
     for name, patterns in VERSIONED.items():
-        yield name, Part(versions[name], code_digest(path for pattern in patterns for path in package.glob(pattern)))
+        yield name, Version(versions[name], code_digest(path for pattern in patterns for path in package.glob(pattern)))
     for name, info in registry.find("metric").items():
         if info.origin == "built-in":
-            yield f"metric {name}", Part(registry.load_info(info).version, source_digest(info))
+            yield f"metric {name}", Version(registry.load_info(info).version, source_digest(info))
 
 
-def complaint(name: str, now: Part, recorded: Mapping[str, Mapping[str, str]]) -> str:
+def complaint(name: str, now: Version, recorded: Mapping[str, Mapping[str, str]]) -> str:
     """What to do about a part, in one sentence; "" if nothing."""
     if name not in recorded:
         return f"The version of {name} is not recorded: run {COMMAND}."
-    then = Part(**recorded[name])
+    then = Version(**recorded[name])
     if now.version != then.version:
         return f"The version of {name} is {now.version} now, but {then.version} is recorded: run {COMMAND}."
     if now.digest != then.digest:

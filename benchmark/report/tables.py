@@ -40,7 +40,7 @@ class TableCell:
 
 
 @dataclass(frozen=True)
-class Column:
+class Heading:
     """A heading.
 
     Attributes:
@@ -76,7 +76,7 @@ class Entry:
 class Table:
     """A sortable table whose first column heads its rows."""
 
-    columns: list[Column]
+    columns: list[Heading]
     entries: list[Entry]
 
 
@@ -89,11 +89,11 @@ def leaderboard(board: Board) -> Table:
     """Every row, with intervals."""
     headline, known = board.headline, board.known.columns
     columns = [
-        Column("algorithm"), Column("shots"), Column("steps"),
-        *(Column(metric, known[metric].unit if metric in known else "", arrow(board, metric), metric not in headline,
+        Heading("algorithm"), Heading("shots"), Heading("steps"),
+        *(Heading(metric, known[metric].unit if metric in known else "", arrow(board, metric), metric not in headline,
                  first=metric == headline[0]) for metric in board.metrics),
-        Column("failed", arrow="↓"), Column("seeds", arrow="↑"),
-        *(Column(*words, "↓", cost not in BRIEF) for cost, words in COSTS.items()),
+        Heading("failed", arrow="↓"), Heading("seeds", arrow="↑"),
+        *(Heading(*words, "↓", cost not in BRIEF) for cost, words in COSTS.items()),
     ]  # fmt: skip
     places = {metric: digits((row for rows in board.rows.values() for row in rows), metric) for metric in board.metrics}
     # A status that all rows share is said once, above the table.
@@ -149,8 +149,8 @@ def speakers(board: Board) -> list[tuple[str, Table]]:
         entries = [
             Entry(TableCell(speaker, speaker), [_mean(own.get(speaker, math.nan), places) for own in means.values()]) for speaker in names
         ]
-        columns = [Column(name, board.role(name) or board.fewer_seeds(name), arrow(board, metric)) for name in means]
-        tables.append((metric, Table([Column("speaker"), *columns], entries)))
+        columns = [Heading(name, board.role(name) or board.fewer_seeds(name), arrow(board, metric)) for name in means]
+        tables.append((metric, Table([Heading("speaker"), *columns], entries)))
     return tables
 
 
@@ -189,7 +189,7 @@ def failures(board: Board) -> Table:
             )
             for metric, reason, count in sorted(found, key=lambda each: -each[2])
         ]
-    heads = [Column("algorithm"), Column("metrics", words=True), Column("utterances", arrow="↓"), Column("reason", words=True)]
+    heads = [Heading("algorithm"), Heading("metrics", words=True), Heading("utterances", arrow="↓"), Heading("reason", words=True)]
     return Table(heads, entries)
 
 

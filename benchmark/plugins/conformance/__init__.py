@@ -13,14 +13,14 @@ from benchmark.plugins.conformance.requirement import Requirement, require
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Verdict:
     """A requirement, and what is wrong if it is not met."""
 
     requirement: str
     problem: str | None
 
 
-def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None) -> Iterator[Outcome]:
+def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None) -> Iterator[Verdict]:
     """Try a plugin on small synthetic data, requirement by requirement.
 
     Args:
@@ -37,11 +37,11 @@ def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None) -> I
     for each in every:
         try:
             each.attempt()
-            yield Outcome(each.name, None)
+            yield Verdict(each.name, None)
         except Exception as error:  # a plugin may fail in any way; each becomes one line
-            yield Outcome(each.name, str(error) or type(error).__name__)
+            yield Verdict(each.name, str(error) or type(error).__name__)
             if each.vital:
-                yield Outcome("all the rest", "not tried until this is fixed")
+                yield Verdict("all the rest", "not tried until this is fixed")
                 return
 
 
