@@ -26,7 +26,7 @@ class Folder(Dataset):
 
     tasks = ("speaker", "language", "style")
     card: ClassVar = DatasetCard(
-        title="A folder of recordings",
+        title="a folder of recordings",
         version="1",
         licence="its owner's",
         language="en-us",
