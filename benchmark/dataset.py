@@ -59,7 +59,7 @@ class Utterance:
         text: the transcript; "" if there is none.
         audio: the file; None if the dataset renders it (override ``load``).
         language: the espeak-ng voice that turns the text into phonemes ("de"); "" for the card's.
-        style: how it is spoken ("whisper", "happy"); "" if the dataset does not say.
+        style: how it is spoken ("whisper", "happy"); "" for plain speech, or if the dataset does not say.
         labels: anything else known about it ("room": "office").
         unusable: why it can't be used, if the dataset knows ("not UTF-8 text"); it is skipped and counted under that reason.
     """
@@ -90,7 +90,9 @@ class Dataset(ABC):
         card: what readers must know.
         needs_root: False for a dataset that makes its own speech.
         tasks: what its utterances can be grouped by, of ``benchmark.task.TASK_KINDS``: "language" if each utterance names
-            its language and no language is in two splits, "style" if each names its style.
+            its language and no language is in two splits, "style" if utterances name their style.
+        task: what the run groups by. The harness sets it before it asks for anything. Recordings need not care; a dataset
+            that renders its speech can render what the task needs.
 
     Set ``card``, and implement ``speakers`` and ``utterances``. Override ``load`` unless every utterance is one audio
     file, ``alignment`` if phone boundaries are known, ``download`` if the corpus can be fetched.
@@ -106,6 +108,7 @@ class Dataset(ABC):
     card: ClassVar[DatasetCard]
     needs_root: ClassVar[bool] = True
     tasks: ClassVar[Sequence[str]] = ("speaker",)
+    task: str = "speaker"
 
     @dataclass(frozen=True)
     class Config:

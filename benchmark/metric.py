@@ -92,7 +92,8 @@ class Metric(ABC):
         constants: meanings of the values that ``facts`` returns, by name.
         needs: its inputs, of "speech" (synthesised), "aligned" (speech with the reference's durations, without which PESQ
             and STOI mean nothing), "reference" (the real recording), "transcript", "centroid" (of the target's real speech)
-            and "text" (recognised). A metric is left out if the problem and the backbone do not provide them all.
+            and "text" (recognised), or the name of the only task that it makes sense in ("style"). A metric is left out if the
+            problem, the backbone and the task do not provide them all.
     """
 
     version: ClassVar[str]

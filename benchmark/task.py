@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:  # command lines and tables read the kinds of tasks without importing torch
+    import torch
 
-from benchmark.batch import Batch
+    from benchmark.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,17 @@ class TaskKind:
         name: the value of ``--task``.
         target: maps a speaker, a language ("" if unknown) and a style ("" if none) to the target's name.
         meaning: what a target is, in plain English.
+        speakers: the least number of speakers of a target; a target with fewer belongs to no task.
+        metrics: plugins that a run scores with by default beside its problem's, where they fit.
+        headline: their columns that tables show.
     """
 
     name: str
     target: Callable[[str, str, str], str]
     meaning: str
+    speakers: int = 1
+    metrics: Sequence[str] = ()
+    headline: Sequence[str] = ()
 
 
 def _speaker(speaker: str, language: str, style: str) -> str:
@@ -61,8 +68,8 @@ TASK_KINDS: Mapping[str, TaskKind] = {
     kind.name: kind
     for kind in (
         TaskKind("speaker", _speaker, "a speaker"),
-        TaskKind("language", _language, "a language, spoken by several speakers"),
-        TaskKind("style", _style, "one style of one speaker"),
+        TaskKind("language", _language, "a language, spoken by several speakers", speakers=2),
+        TaskKind("style", _style, "one style of one speaker", metrics=("style_gap",), headline=("style_gap_closed",)),
     )
 }
 """An utterance whose target is "" belongs to no task of that kind."""

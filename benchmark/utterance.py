@@ -38,7 +38,7 @@ class PreparedUtterance:
         energy: shape (F,), float32 natural log of the frame's root mean square.
         audio: shape (samples,), int16 at the mel definition's rate, silence-trimmed and loudness-normalised.
         language: the language spoken, as an espeak-ng voice ("en-us"); "" if unknown.
-        style: how it is spoken ("whisper"); "" if the dataset does not say.
+        style: how it is spoken ("whisper"); "" for plain speech, or if the dataset does not say.
         labels: anything else the dataset says.
     """
 

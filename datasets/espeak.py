@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,9 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from annotated_types import Ge, Le
 
-from benchmark.data.espeak import VoiceSettings, speak
+from benchmark.data.espeak import VoiceSettings, named, speak
+from benchmark.data.phonemes import phonemise
 from benchmark.dataset import Dataset, DatasetCard, Segment, Utterance
 from benchmark.settings.ranges import Checked
+
+from ._espeak_languages import MORE_VOICES, SPOKEN, sentences_in, voice_in
 
 # fmt: off
 VOICES = {
@@ -151,11 +154,28 @@ Snow makes the whole town look peaceful.
 """.strip().splitlines()
 
 
+STYLES: Mapping[str, Mapping[str, Any]] = {
+    "": {}, "emphatic": {"emphatic": True}, "fast": {"faster": 1.5}, "flat": {"range": 0}, "lively": {"range": 99},
+    "slow": {"faster": 0.65}, "whisper": {"whispered": True},
+}  # fmt: skip
+"""Changes to a voice's settings; "faster" multiplies its rate. A voice without a style speaks plainly."""
+STYLED = {
+    "train": ("alicia", "andrea", "boris", "pedro", "ricishay", "steph3"),
+    "validation": ("f5", "ian"),
+    "test": ("grandma", "linda", "m6", "travis"),
+}
+"""The voices that speak in styles."""
+
+
 class Espeak(Dataset):
     """Synthetic voices of the espeak-ng formant synthesiser, reading the benchmark's own sentences; needs no data.
 
-    26 voices (16 train, 4 validation, 6 test), half of them women, 24 short sentences each; validation and test voices
-    read no sentence of a training voice. Phone boundaries are exact: they are the synthesiser's events.
+    By speaker: 26 English voices (16 train, 4 validation, 6 test), half of them women, 24 short sentences each.
+    By language (``--task language``): 18 languages (10 train, 2 validation, 6 test) of 3 or 4 voices, 24 sentences each.
+    By style (``--task style``): 12 English voices (6 train, 2 validation, 4 test), each in six styles (emphatic, fast, flat, lively,
+    slow, whisper) and plainly, 24 sentences each.
+
+    Validation and test voices read no sentence of a training voice. Phone boundaries are exact: they are the synthesiser's events.
     Use it to try things out and to test. Formant synthesis is far easier to learn than speech, so no number made with it
     says anything about speech, and no paper should cite one.
     """
@@ -172,13 +192,14 @@ class Espeak(Dataset):
         synthetic=True,
     )
     needs_root = False
+    tasks = ("speaker", "language", "style")
 
     @dataclass(frozen=True)
     class Config(Checked):
         """Size.
 
         Attributes:
-            sentences: sentences that each voice reads, 1 to 40.
+            sentences: sentences that each voice reads (in each style), 1 to 40; a language has 24.
         """
 
         sentences: Annotated[int, Ge(1), Le(len(HELD_OUT_SENTENCES))] = 24
@@ -193,16 +214,37 @@ class Espeak(Dataset):
 
     def speakers(self, split: str) -> Sequence[str]:
         """See :meth:`Dataset.speakers`."""
-        return sorted(VOICES[split])
+        if self.task == "language":
+            return sorted(f"{language}-{name}" for language, names in SPOKEN[split].items() for name in names)
+        return sorted(STYLED[split] if self.task == "style" else VOICES[split])
 
     def utterances(self, speaker: str) -> Sequence[Utterance]:
         """See :meth:`Dataset.utterances`."""
+        if self.task == "language":
+            return self._in_language(*speaker.rsplit("-", 1))
         sentences = TRAIN_SENTENCES if speaker in VOICES["train"] else HELD_OUT_SENTENCES
         # Each voice draws its own sentences, seeded by its place among all voices, which does not depend on the split.
-        generator = np.random.default_rng([1, sorted(self._voices).index(speaker)])
-        config: Any = self.config
-        chosen = generator.permutation(len(sentences))[: config.sentences]
-        return [Utterance(f"{speaker}_{number:03d}", speaker, sentences[i]) for number, i in enumerate(chosen, 1)]
+        place = sorted(self._voices).index(speaker)
+        if self.task == "style":
+            return [u for number, style in enumerate(STYLES) for u in self._reading(speaker, sentences, [2, place, number], style)]
+        return self._reading(speaker, sentences, [1, place])
+
+    def _reading(self, speaker: str, sentences: Sequence[str], seed: Sequence[int], style: str = "") -> list[Utterance]:
+        chosen = np.random.default_rng(seed).permutation(len(sentences))[: self.config.sentences]
+        stem = f"{speaker}_{style}" if style else speaker
+        return [Utterance(f"{stem}_{number:03d}", speaker, sentences[i], style=style) for number, i in enumerate(chosen, 1)]
+
+    def _in_language(self, language: str, name: str) -> list[Utterance]:
+        """The voices of a language take turns, so that a few sentences each are many together."""
+        sentences = TRAIN_SENTENCES[:24] if language == "en-us" else sentences_in(language)
+        (names,) = (spoken[language] for spoken in SPOKEN.values() if language in spoken)
+        count = min(self.config.sentences, len(sentences))
+        first = names.index(name) * count
+        speaker = f"{language}-{name}"
+        return [
+            Utterance(f"{speaker}_{number + 1:03d}", speaker, sentences[(first + number) % len(sentences)], language=language)
+            for number in range(count)
+        ]
 
     def load(self, utterance: Utterance) -> tuple[npt.NDArray[np.float32], int]:
         """See :meth:`Dataset.load`; renders on demand."""
@@ -211,13 +253,22 @@ class Espeak(Dataset):
 
     def alignment(self, utterance: Utterance) -> list[list[Segment]]:
         """See :meth:`Dataset.alignment`; from the synthesiser's events."""
-        return self._rendered(utterance)[2]
+        segments = self._rendered(utterance)[2]
+        return named(segments, phonemise([utterance.text], utterance.language)[0]) if utterance.language else segments
 
     def _rendered(self, utterance: Utterance) -> tuple[npt.NDArray[np.float32], int, list[list[Segment]]]:
         # The harness asks for audio and alignment of an utterance one after the other.
         if self._last is None or self._last[0] != utterance.id:
-            self._last = utterance.id, speak(utterance.text, self._voices[utterance.speaker])
+            self._last = utterance.id, speak(utterance.text, self._voice(utterance))
         return self._last[1]
+
+    def _voice(self, utterance: Utterance) -> VoiceSettings:
+        if utterance.language:
+            name = utterance.speaker.rsplit("-", 1)[1]
+            return voice_in(utterance.language, MORE_VOICES.get(name) or self._voices[name])
+        voice, changes = self._voices[utterance.speaker], dict(STYLES[utterance.style])
+        rate = round(voice.rate * changes.pop("faster", 1))
+        return replace(voice, rate=rate, **changes)
 
 
 PLUGIN = Espeak

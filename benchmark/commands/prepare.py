@@ -41,12 +41,12 @@ def run(args: argparse.Namespace) -> int:
     name, mel = parsed.dataset.name, registry.load("vocoder", parsed.vocoder.name, args.plugin)(parsed.vocoder.config).mel
     workers = args.workers or default_workers()
     corpus = open_corpus(
-        name, parsed.dataset.config, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download, mel
+        name, parsed.dataset.config, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download, mel, parsed.task
     )
     print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
     for line in describe(corpus):
         print(line)
-    for line in _compared(name, corpus.version):
+    for line in _compared(name if parsed.task == "speaker" else f"{name}-{parsed.task}", corpus.version):
         print(line)
     if args.write_manifest:
         manifest = make_manifest(corpus)
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compared(name: str, version: str) -> Iterator[str]:
-    """A warning line if the dataset's leaderboard was computed on other data."""
+    """A warning line if the leaderboard of that name was computed on other data."""
     from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
     from benchmark.results.leaderboard import read

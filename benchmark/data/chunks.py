@@ -58,8 +58,10 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
         some = utterances[speaker]
         own = {utterance.id: found[utterance.id] for utterance in some if utterance.id in found}
         content = [_content(u, audio[u.id], own.get(u.id)) for u in some]
-        if some and some[0].audio is None:
-            content.append(["first as rendered", _rendered(dataset, some[0])])
+        firsts: dict[tuple[str, str], Utterance] = {}
+        for each in some:
+            firsts.setdefault((each.language, each.style), each)
+        content += [["first as rendered", _rendered(dataset, each)] for each in firsts.values() if each.audio is None]
         digest = digest_of([version, dataset.card.version, asdict(dataset.config), split, speaker, content], 24)
         chunks.append(Chunk(speaker, split, some, own, digest))
     return chunks

@@ -29,6 +29,9 @@ from benchmark.utterance import PreparedUtterance, Statistics, spelled
 
 ARRAYS = ("audio", "mel", "pitch", "energy", "tokens", "durations")
 CORPUS_FORMAT = 1
+NAMED = 6
+"""Targets that a sentence lists at most."""
+
 
 class Corpus:
     """A prepared corpus. Opening it reads its index; audio and features are memory-mapped on demand.
@@ -59,13 +62,21 @@ class Corpus:
             self._index: dict[str, dict[str, Any]] = {row["id"]: row for row in map(json.loads, lines)}
         except (OSError, ValueError, KeyError) as error:
             raise BenchmarkError(f"The prepared corpus at {folder} is damaged ({error}); delete it and prepare again.") from error
+        self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
+        self._group()
+
+    def _group(self) -> None:
         self._by_speaker: dict[str, list[str]] = {}
         self._by_target: dict[str, list[str]] = {}
+        voices: dict[str, set[str]] = {}
         for row in self._index.values():
             self._by_speaker.setdefault(row["speaker"], []).append(row["id"])
             if target := self._target(row):
                 self._by_target.setdefault(target, []).append(row["id"])
-        self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
+                voices.setdefault(target, set()).add(row["speaker"])
+        self._lonely = {target: min(some) for target, some in sorted(voices.items()) if len(some) < self.task.speakers}
+        for target in self._lonely:
+            del self._by_target[target]
 
     def __contains__(self, utterance_id: object) -> bool:
         return utterance_id in self._index
@@ -107,11 +118,22 @@ class Corpus:
 
     def targets(self, split: str) -> list[str]:
         """The targets of the split's tasks, sorted: its speakers, or the groups of the task that the corpus was opened for."""
-        return sorted({target for row in self._index.values() if row["split"] == split and (target := self._target(row))})
+        found = {self._target(row) for row in self._index.values() if row["split"] == split}
+        return sorted(found & self._by_target.keys())
 
     def utterances_of(self, target: str) -> list[str]:
         """The utterances of a target, sorted."""
         return sorted(self._by_target[target])
+
+    def left_out(self) -> str:
+        """A sentence about the targets that have too few speakers; "" if there are none."""
+        if not self._lonely:
+            return ""
+        count, kind = len(self._lonely), self.task.name
+        are = f"{kind} of {self.name} has one speaker and is" if count == 1 else f"{kind}s of {self.name} have one speaker each and are"
+        named = ", ".join(f"{target} ({speaker})" for target, speaker in list(self._lonely.items())[:NAMED])
+        more = ", …" if count > NAMED else ""
+        return f"{count} {are} left out, because no model could tell the {kind} from the speaker: {named}{more}."
 
     def _language(self, row: dict[str, Any]) -> str:
         return str(row.get("language") or self.meta.get("card", {}).get("language", ""))

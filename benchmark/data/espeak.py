@@ -6,11 +6,12 @@ import ctypes
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -18,19 +19,25 @@ import numpy.typing as npt
 from benchmark.audio import from_int16
 from benchmark.dataset import Segment
 from benchmark.errors import BenchmarkError
+from benchmark.utterance import Words
 
 # From espeak-ng's public header, speak_lib.h.
 _SYNCHRONOUS, _PHONEME_EVENTS, _PHONEME_IPA, _DONT_EXIT = 2, 0x1, 0x2, 0x8000
 _RATE, _PITCH, _RANGE = 1, 3, 4
-_UTF8 = 1
+_UTF8, _SSML = 1, 0x10
 _EVENT_END, _EVENT_WORD, _EVENT_PHONEME = 0, 1, 7
 _STRESS = str.maketrans("", "", "ˈˌ")
 
-VOICELESS_STOPS = frozenset({"p", "t", "k", "tʃ"})
+VOICELESS_STOPS = frozenset({"p", "t", "k", "c", "tʃ", "ts", "tɕ"})
 CLOSURE_LEVEL = 0.06
 """Highest level of a stop's closure, relative to the loudest 5 ms of the phone before it; an echo may linger in a closure."""
 _CLOSURE_STEP_SECONDS = 0.005
 _LEAST_SECONDS = 0.008
+_PALATAL = "ʲ"
+_WHISPER = "\nvoicing 0\nbreath 75 75 50 40 15 10\nbreathw 150 150 200 200 400 400\n"
+"""Lines that make a variant whisper: those of espeak-ng's own variant ``whisper``, but without any voicing."""
+_EMPHASIS = '<speak><emphasis level="strong"><prosody volume="30">{}</prosody></emphasis></speak>'
+"""Emphasis is also louder; at the usual volume it would clip."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +49,16 @@ class VoiceSettings:
         rate: words per minute, 80 to 450.
         pitch: 0 to 99; 50 is the voice's default.
         range: intonation range, 0 (monotone) to 99; 50 is the voice's default.
+        emphatic: stress every word: slower, and with stronger accents.
+        whispered: replace the variant's voicing by breath; the name must have a variant.
     """
 
     name: str
     rate: int = 160
     pitch: int = 50
     range: int = 50
+    emphatic: bool = False
+    whispered: bool = False
 
 
 Spoken = tuple[npt.NDArray[np.float32], int, list[list[Segment]]]
@@ -88,26 +99,54 @@ def speak(text: str, voice: VoiceSettings) -> Spoken:
         BenchmarkError: the library fails or does not know the voice.
     """
     got = _Rendering()
-    with _fresh_library() as (library, rate):
+    content, flags = text.encode(), _UTF8
+    if voice.emphatic:
+        content, flags = _EMPHASIS.format(escape(text)).encode(), _UTF8 | _SSML
+    if not _has_variant(voice.name):
+        raise _no_voice(voice.name)
+    place = _whispering(voice.name.partition("+")[2]) if voice.whispered else nullcontext(_data())
+    with place as data, _fresh_library(data) as (library, rate):
         callback = _Callback(lambda samples, count, events: _receive(got, samples, count, events))
         library.espeak_SetSynthCallback(callback)
-        if not _has_variant(voice.name) or library.espeak_SetVoiceByName(voice.name.encode()) != 0:
-            raise BenchmarkError(f"espeak-ng has no voice {voice.name}; the espeakng-loader package may be damaged: reinstall it.")
+        if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
+            raise _no_voice(voice.name)
         for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.range)):
             library.espeak_SetParameter(parameter, value, 0)
-        content = text.encode()
-        if library.espeak_Synth(content, len(content) + 1, 0, 0, 0, _UTF8, None, None) != 0 or library.espeak_Synchronize() != 0:
+        if library.espeak_Synth(content, len(content) + 1, 0, 0, 0, flags, None, None) != 0 or library.espeak_Synchronize() != 0:
             raise BenchmarkError(f"espeak-ng could not speak {text!r} as {voice.name}.")
     samples = from_int16(np.frombuffer(b"".join(got.blocks), np.int16))
     return samples, rate, _segments(got.events, samples, rate)
 
 
+def _no_voice(name: str) -> BenchmarkError:
+    return BenchmarkError(f"espeak-ng has no voice {name}; the espeakng-loader package may be damaged: reinstall it.")
+
+
 def _has_variant(name: str) -> bool:
     """Whether the voice's variant exists; the library silently ignores an unknown one."""
-    import espeakng_loader
-
     variant = name.partition("+")[2]
-    return not variant or (Path(espeakng_loader.get_data_path()) / "voices" / "!v" / variant).is_file()
+    return not variant or (_data() / "voices" / "!v" / variant).is_file()
+
+
+def named(words: list[list[Segment]], phones: Words) -> list[list[Segment]]:
+    """The segments under the names that the phonemiser gives the same phones, where it finds as many in each word.
+
+    The synthesiser's events leave out length marks and count the palatal part of a consonant ("tʲ") as a phone.
+    """
+    joined: list[list[Segment]] = []
+    for word in words:
+        joined.append([])
+        for each in word:
+            if each.phone == _PALATAL and joined[-1]:
+                last = joined[-1].pop()
+                each = Segment(last.phone + _PALATAL, last.start, each.end)
+            joined[-1].append(each)
+    if [len(word) for word in joined] != [len(word) for word in phones]:
+        return joined
+    return [
+        [Segment(phone, each.start, each.end) for each, phone in zip(word, names, strict=True)]
+        for word, names in zip(joined, phones, strict=True)
+    ]
 
 
 def _receive(got: _Rendering, samples: Any, count: int, events: Any) -> int:
@@ -160,8 +199,8 @@ def _closure(samples: npt.NDArray[np.float32], previous: int, start: int, rate: 
 
 
 @contextmanager
-def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
-    """The library in its initial state, and its sample rate.
+def _fresh_library(data: Path) -> Iterator[tuple[ctypes.CDLL, int]]:
+    """The library in its initial state with a data folder, and its sample rate.
 
     espeak-ng keeps pitch flutter and wave phase in static variables that nothing resets, so its output depends on what it
     spoke before. A fresh copy of the library file has fresh static variables.
@@ -174,8 +213,7 @@ def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
             stream.write(_library_bytes())
         library = ctypes.CDLL(name)
         try:
-            data = espeakng_loader.get_data_path().encode()
-            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT)
+            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), _PHONEME_EVENTS | _PHONEME_IPA | _DONT_EXIT)
             if rate <= 0:
                 raise BenchmarkError("espeak-ng could not be started; the espeakng-loader package may be damaged: reinstall it.")
             library.espeak_ng_SetRandSeed(ctypes.c_long(1))
@@ -192,6 +230,27 @@ def _unload(library: ctypes.CDLL) -> None:
 
     unload = getattr(_ctypes, "dlclose", None) or getattr(_ctypes, "FreeLibrary")  # noqa: B009 (Windows only)
     unload(library._handle)
+
+
+def _data() -> Path:
+    import espeakng_loader
+
+    return Path(espeakng_loader.get_data_path())
+
+
+@contextmanager
+def _whispering(variant: str) -> Iterator[Path]:
+    """A data folder in which the variant whispers; everything else is linked to the wheel's."""
+    data = _data()
+    with tempfile.TemporaryDirectory(prefix="espeak-") as name:
+        folder = Path(name)
+        variants = folder / "voices" / "!v"
+        variants.mkdir(parents=True)
+        for each in [*data.iterdir(), *(data / "voices").iterdir()]:
+            if each.name not in ("voices", "!v"):
+                (folder / each.relative_to(data)).symlink_to(each)
+        (variants / variant).write_bytes((data / "voices" / "!v" / variant).read_bytes() + _WHISPER.encode())
+        yield folder
 
 
 @lru_cache(maxsize=1)

@@ -58,12 +58,12 @@ def prepare(
         plugins: ``--plugin`` files, for the workers.
         mel: the mel definition; the default one if None.
         textgrids: folder of TextGrids with phone boundaries; if None, the folder ``textgrids`` in the data root.
-        task: task that the corpus is opened for; preparation does not depend on it.
+        task: task that the corpus is opened for; the dataset is told.
 
     Raises:
         BenchmarkError: nothing usable was found, or fewer than two training speakers; or the cache can't be written.
     """
-    mel = mel or MelSpec()
+    mel, dataset.task = mel or MelSpec(), task
     chunks = make_chunks(dataset, textgrids, PREPARE_VERSION)
     key = digest_of([name, dataset.card.version, PREPARE_VERSION, asdict(mel), [c.digest for c in chunks]], 12)
     folder = cache / f"{name}-{key}"
@@ -295,6 +295,8 @@ def describe(corpus: Corpus) -> Iterator[str]:
     for split in SPLITS:
         counts = corpus.report["splits"][split]
         yield f"  {split:<10} {counts['speakers']:>4} speakers  {counts['utterances']:>6} utterances  {counts['hours']:.2f} h"
+    if corpus.left_out():
+        yield f"  {corpus.left_out()}"
     sources = corpus.report.get("boundaries", {})
     if sources:
         yield "  phone boundaries from " + ", ".join(f"{source} ({count})" for source, count in sorted(sources.items()))

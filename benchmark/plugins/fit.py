@@ -16,6 +16,7 @@ from benchmark import problems
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.problem import Problem
+from benchmark.task import TASK_KINDS
 
 IN_WORDS: Mapping[str, str] = {
     "speaker_vector": "a speaker vector",
@@ -27,6 +28,7 @@ IN_WORDS: Mapping[str, str] = {
     "transcript": "a transcript",
     "centroid": "real speech of the target",
     "text": "recognised text",
+    **{kind: f"tasks by {kind}" for kind in TASK_KINDS},
 }
 SUPPORT = ("mels", "transcripts")
 """What every run's support set has; only ``say`` may lack transcripts."""
@@ -62,10 +64,12 @@ def problem_of(backbone: str, plugins: registry.Plugins = ()) -> Problem:
     return problems.get(str(declared("backbone", backbone, plugins).facts.get("problem")))
 
 
-def own_metrics(backbone: str, plugins: registry.Plugins = ()) -> list[str]:
-    """The metrics that a run with this backbone uses by default."""
+def own_metrics(backbone: str, plugins: registry.Plugins = (), task: str = "speaker") -> list[str]:
+    """The metrics that a run with this backbone and task uses by default: the problem's, and those of the task that fit."""
     there = registry.find("metric", plugins)
-    return [name for name in problem_of(backbone, plugins).metrics if name in there]
+    of_task = TASK_KINDS[task].metrics if task in TASK_KINDS else ()
+    fit_too = fitting([name for name in of_task if name in there], backbone, plugins)
+    return [*(name for name in problem_of(backbone, plugins).metrics if name in there), *fit_too]
 
 
 def lacking(needs: Iterable[str], backbone: str, plugins: registry.Plugins = ()) -> list[str]:
@@ -89,19 +93,21 @@ def misfit(algorithm: str, backbone: str, plugins: registry.Plugins = (), needs:
 
 
 def fitting(names: Sequence[str], backbone: str, plugins: registry.Plugins = ()) -> list[str]:
-    """The metrics among ``names`` that can be scored with a backbone."""
-    given = problem_of(backbone, plugins).provides(declared("backbone", backbone, plugins).words("supports"))
+    """The metrics among ``names`` that can be scored with a backbone, in some task."""
+    given = {*problem_of(backbone, plugins).provides(declared("backbone", backbone, plugins).words("supports")), *TASK_KINDS}
     return [name for name in names if given.issuperset(declared("metric", name, plugins).words("needs"))]
 
 
-def fitting_metrics(names: Sequence[str], backbone: str, plugins: registry.Plugins = ()) -> tuple[list[str], str]:
-    """The metrics that can be scored with a backbone, and a sentence about the others; "" if there are no others.
+def fitting_metrics(
+    names: Sequence[str], backbone: str, plugins: registry.Plugins = (), task: str = "speaker"
+) -> tuple[list[str], str]:
+    """The metrics that can be scored with a backbone and a task, and a sentence about the others; "" if there are no others.
 
     Raises:
         UsageError: no metric can be scored.
     """
     supports = declared("backbone", backbone, plugins).words("supports")
-    given = problem_of(backbone, plugins).provides(supports)
+    given = {*problem_of(backbone, plugins).provides(supports), task}
     without = {name: [need for need in declared("metric", name, plugins).words("needs") if need not in given] for name in names}
     kept = [name for name in names if not without[name]]
     left = {name: wanting for name, wanting in without.items() if wanting}
@@ -110,7 +116,11 @@ def fitting_metrics(names: Sequence[str], backbone: str, plugins: registry.Plugi
     wanting = list(dict.fromkeys(need for needs in left.values() for need in needs))
     verb = "needs" if len(left) == 1 else "need"
     said = f"{joined(list(left))}, which {verb} {in_words(wanting)}"
-    why = f"{backbone} has no durations" if wanting == ["aligned"] else f"{backbone} does {problem_of(backbone, plugins).name}"
+    why = f"{backbone} does {problem_of(backbone, plugins).name}"
+    if TASK_KINDS.keys() >= set(wanting):
+        why = f"the task is {task}"
+    elif wanting == ["aligned"]:
+        why = f"{backbone} has no durations"
     if not kept:
         raise UsageError(f"{why}, so there is nothing to score with: leave out {said}.")
     return kept, f"{why}, so {said}, {'is' if len(left) == 1 else 'are'} left out."

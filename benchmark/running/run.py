@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -91,6 +92,8 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     ranks.join(places.hardware)
     started = time.monotonic()
     corpus = corpus_of(settings, places)
+    if left_out := corpus.left_out():
+        say_once(left_out)
     manifest = open_manifest(corpus, plugins)
     identity = identify(settings, corpus, manifest, plugins, places.hardware)
     check_options(settings, corpus, plugins)
@@ -120,6 +123,12 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
             write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside)
             run_logs.log_results(loggers, folder)
     return folder
+
+
+@cache
+def say_once(sentence: str) -> None:
+    """Print what holds for all runs that this process does."""
+    print(sentence, flush=True)
 
 
 def _stages(
@@ -300,7 +309,7 @@ def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
         raise UsageError(reason)
     names = [metric.name for metric in settings.metrics]
-    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins)
+    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins, settings.task)
     if kept != names:
         raise UsageError(left)
     ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
@@ -313,7 +322,8 @@ def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunS
     Raises:
         UsageError: no metric is left.
     """
-    kept, left = fit.fitting_metrics([each.name for each in settings.metrics], settings.backbone.name, plugins)
+    names = [each.name for each in settings.metrics]
+    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins, settings.task)
     if not kept:
         raise UsageError("There is no metric to score with; name some with --metrics.")
     return replace(settings, metrics=tuple(each for each in settings.metrics if each.name in kept)), left

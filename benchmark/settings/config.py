@@ -55,7 +55,8 @@ def plugins(kind: str, default: Sequence[str] | DefaultNames) -> Any:
 
     Args:
         kind: of plugin.
-        default: names, or a function that returns them from the other fields' choices, by field, and the plugin files.
+        default: names, or a function that returns them from what is given for the other fields, by field (plugins' names, and the
+            text of each value that is not a default), and the plugin files.
     """
     if callable(default):
         return field(default=(), metadata={"kind": kind, "default_names": default, "many": True})

@@ -12,14 +12,15 @@ from benchmark.plugins import fit, registry
 from benchmark.settings.config import Plugin, plugin, plugins
 from benchmark.settings.ranges import Checked, NonNegativeInt, PositiveFloat, PositiveInt, Seed
 
+TaskName = Literal["speaker", "language", "style"]
 MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
 """What a manifest holds for each held-out speaker; runs use the first ones of each."""
 
 
 def _metrics(chosen: Mapping[str, Sequence[str]], found: registry.Plugins) -> Sequence[str]:
-    """The default metrics of the problem that the chosen backbone solves."""
-    (backbone,) = chosen["backbone"]
-    return fit.own_metrics(backbone, found)
+    """The default metrics of the problem that the chosen backbone solves, and of the task."""
+    (backbone,), (task,) = chosen["backbone"], chosen.get("task", ("speaker",))
+    return fit.own_metrics(backbone, found, task)
 
 
 @dataclass(frozen=True)
@@ -97,10 +98,12 @@ class PrepareSettings:
     Attributes:
         dataset: dataset plugin.
         vocoder: vocoder plugin; features follow its mel definition.
+        task: as for run. It matters to datasets that render speech for a task (espeak) or split by it (folder).
     """
 
     dataset: Plugin = plugin("dataset")
     vocoder: Plugin = plugin("vocoder", "griffin_lim")
+    task: TaskName = "speaker"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,7 @@ class RunSettings(Checked):
         backbone: backbone plugin.
         vocoder: vocoder plugin.
         metrics: metric plugins to score with; by default the problem's (for synthesis mcd, f0, duration_error, pesq, stoi,
-            speaker_similarity and per).
+            speaker_similarity and per) and the task's (for style style_gap).
         task: what to adapt to: a speaker, a language, or one style of one speaker.
         preset: smoke, small or paper: values for all settings that are not given.
         shots: support sizes to adapt to, each 1 to 10 (an episode's support set holds 10).
@@ -132,7 +135,7 @@ class RunSettings(Checked):
     backbone: Plugin = plugin("backbone", "fastspeech2")
     vocoder: Plugin = plugin("vocoder", "griffin_lim")
     metrics: tuple[Plugin, ...] = plugins("metric", _metrics)
-    task: Literal["speaker", "language", "style"] = "speaker"
+    task: TaskName = "speaker"
     preset: str = "small"
     shots: Annotated[tuple[Annotated[int, Ge(1), Le(MAX_SHOTS)], ...], MinLen(1)] = (5, 10)
     steps: Annotated[tuple[NonNegativeInt, ...], MinLen(1)] = (0, 5, 20, 50, 100)
