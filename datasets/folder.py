@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -45,7 +46,8 @@ class Folder(Dataset):
 
         Attributes:
             language: espeak-ng voice for texts whose language the folder does not name ("en-us", "de").
-            split_by: draw disjoint splits by "speaker" or by "language", where the folder names no splits.
+            split_by: draw disjoint splits by "speaker" or by "language", where the folder names no splits; ``--task language``
+                always splits by language.
             validation: share of the speakers (languages) in the validation split, at least one of them.
             test: share of the speakers (languages) in the test split, at least one of them.
             seed: seed of the draw into splits.
@@ -78,7 +80,11 @@ class Folder(Dataset):
         self._speakers: dict[str, list[Utterance]] = {}
         for utterance in sorted(every, key=lambda each: each.id):
             self._speakers.setdefault(utterance.speaker, []).append(utterance)
-        self._splits = self._given(splits) if splits else self._drawn()
+        self._named = splits
+
+    @cached_property
+    def _splits(self) -> dict[str, list[str]]:
+        return self._given(self._named) if self._named else self._drawn()
 
     def speakers(self, split: str) -> Sequence[str]:
         """See :meth:`Dataset.speakers`."""
@@ -95,14 +101,17 @@ class Folder(Dataset):
     def _drawn(self) -> dict[str, list[str]]:
         """Speakers, or languages with all of their speakers, drawn by the seed."""
         groups: dict[str, set[str]] = {}
+        split_by = "language" if self.task == "language" else self.config.split_by
         for speaker, utterances in self._speakers.items():
             languages = {utterance.language or self.config.language for utterance in utterances}
-            if self.config.split_by == "language" and len(languages) > 1:
+            if split_by == "language" and len(languages) > 1:
                 spoken = ", ".join(sorted(languages))
                 raise BenchmarkError(f"{speaker} of {self.root} speaks {spoken}, so no split by language keeps speakers apart.")
-            groups.setdefault(speaker if self.config.split_by == "speaker" else languages.pop(), set()).add(speaker)
+            groups.setdefault(speaker if split_by == "speaker" else languages.pop(), set()).add(speaker)
         names = sorted(groups)
         drawn = [names[i] for i in np.random.default_rng(self.config.seed).permutation(len(names))]
+        if split_by == "language" and len(names) < len(SPLITS):
+            raise BenchmarkError(f"{self.root} has only the languages {', '.join(names)}; a split by language needs at least three.")
         if len(names) < len(SPLITS):  # too few for few-shot evaluation; preparation says so
             return {"train": sorted(self._speakers), "validation": [], "test": []}
         test = max(1, round(self.config.test * len(names)))
