@@ -7,7 +7,7 @@ declares what metrics can use, which reference rows a table needs, and which col
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -53,6 +53,7 @@ class Problem(ABC):
     Attributes:
         name: "synthesis" or "recognition"; a backbone names the one that it solves.
         metrics: plugins that a run scores with by default; missing ones are skipped.
+        task_metrics: further ones, by the task that they are for.
         references: the toplines and floors whose rows give scores a scale.
         objective: the column that tuning goes by; :meth:`gain` makes it something to maximise.
         gained: the name of :meth:`gain` in tables of trials.
@@ -61,6 +62,7 @@ class Problem(ABC):
 
     name: ClassVar[str]
     metrics: ClassVar[Sequence[str]]
+    task_metrics: ClassVar[Mapping[str, Sequence[str]]] = {}
     references: ClassVar[Sequence[str]]
     objective: ClassVar[str]
     gained: ClassVar[str]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,16 +40,12 @@ class TaskKind:
         target: maps a speaker, a language ("" if unknown) and a style ("" if none) to the target's name.
         meaning: what a target is, in plain English.
         speakers: the least number of speakers of a target; a target with fewer belongs to no task.
-        metrics: plugins that a run scores with by default beside its problem's, where they fit.
-        headline: their columns that tables show.
     """
 
     name: str
     target: Callable[[str, str, str], str]
     meaning: str
     speakers: int = 1
-    metrics: Sequence[str] = ()
-    headline: Sequence[str] = ()
 
 
 def _speaker(speaker: str, language: str, style: str) -> str:
@@ -69,7 +65,7 @@ TASK_KINDS: Mapping[str, TaskKind] = {
     for kind in (
         TaskKind("speaker", _speaker, "a speaker"),
         TaskKind("language", _language, "a language, spoken by several speakers", speakers=2),
-        TaskKind("style", _style, "one style of one speaker", metrics=("style_gap",), headline=("style_gap_closed",)),
+        TaskKind("style", _style, "one style of one speaker"),
     )
 }
 """An utterance whose target is "" belongs to no task of that kind."""

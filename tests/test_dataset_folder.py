@@ -99,6 +99,19 @@ def test_languages_are_held_out_with_all_their_speakers(tmp_path: Path) -> None:
     assert [len(dataset.speakers(split)) for split in SPLITS] == [6, 2, 2]
 
 
+def test_tasks_by_language_split_by_language(tmp_path: Path) -> None:
+    rows = [f"{language}{n}.wav,Text.,{language}{n},{language}" for language in ("de", "en-us", "fr", "it", "es") for n in (1, 2)]
+    (tmp_path / "metadata.csv").write_text("\n".join(["audio,text,speaker,language", *rows]), "utf-8")
+    dataset, asked = Folder(tmp_path), Folder(tmp_path, Folder.Config(split_by="language"))
+    dataset.task = "language"
+    assert [dataset.speakers(split) for split in SPLITS] == [asked.speakers(split) for split in SPLITS]
+    (tmp_path / "metadata.csv").write_text("\n".join(["audio,text,speaker,language", *rows[:4]]), "utf-8")
+    few = Folder(tmp_path)
+    few.task = "language"
+    with pytest.raises(BenchmarkError, match=r"has only the languages de, en-us; a split by language needs at least three"):
+        few.speakers("train")
+
+
 @pytest.mark.parametrize("content", ["Héllo".encode("latin-1"), "Hello".encode("utf-16"), b"Hel\0lo"], ids=["latin-1", "utf-16", "nul"])
 def test_transcripts_that_are_not_utf8_text_say_so(content: bytes, tmp_path: Path) -> None:
     plain(tmp_path)

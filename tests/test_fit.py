@@ -132,11 +132,25 @@ def test_metrics_are_those_of_the_problem_unless_some_are_named(plugins: list[st
 def test_a_task_that_a_dataset_does_not_pose_is_refused(
     plugins: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    fit.check_task("speaker", "espeak")
-    with pytest.raises(UsageError, match=r"^espeak has no tasks by style; it has tasks by speaker"):
-        fit.check_task("style", "espeak")
-    command = ["run", "--algo", "finetune", "--dataset", "espeak", "--task", "style", "--cache", str(tmp_path), "--output", str(tmp_path)]
-    assert "espeak has no tasks by style" in refused(command, 2, capsys)
+    for task in ("speaker", "language", "style"):
+        fit.check_task(task, "espeak")
+    with pytest.raises(UsageError, match=r"^vctk has no tasks by style; it has tasks by speaker"):
+        fit.check_task("style", "vctk")
+    command = ["run", "--algo", "finetune", "--dataset", "vctk", "--task", "style", "--cache", str(tmp_path), "--output", str(tmp_path)]
+    assert "vctk has no tasks by style" in refused(command, 2, capsys)
+
+
+def test_a_style_is_scored_only_where_tasks_are_by_style(plugins: list[str]) -> None:
+    usual = [each.name for each in settings(plugins, "--algo", "maml").metrics]
+    assert [each.name for each in settings(plugins, "--algo", "maml", "--task", "language").metrics] == usual
+    assert [each.name for each in settings(plugins, "--algo", "maml", "--task", "style").metrics] == [*usual, "style_gap"]
+    assert "style_gap" not in [each.name for each in settings(plugins, "--algo", "maml", "--task", "style", "--backbone", "listener").metrics]
+    asked = settings(plugins, "--algo", "maml", "--metrics", "mcd,style_gap")
+    kept, sentence = with_metrics(asked, plugins)
+    assert [each.name for each in kept.metrics] == ["mcd"]
+    assert sentence == "the task is speaker, so style_gap, which needs tasks by style, is left out."
+    with pytest.raises(UsageError, match="the task is language, so there is nothing to score with: leave out style_gap, which needs tasks by"):
+        with_metrics(settings(plugins, "--algo", "maml", "--metrics", "style_gap", "--task", "language"), plugins)
 
 
 def test_an_encoder_that_conditions_never_ranks(plugins: list[str]) -> None:

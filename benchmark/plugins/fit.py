@@ -65,11 +65,9 @@ def problem_of(backbone: str, plugins: registry.Plugins = ()) -> Problem:
 
 
 def own_metrics(backbone: str, plugins: registry.Plugins = (), task: str = "speaker") -> list[str]:
-    """The metrics that a run with this backbone and task uses by default: the problem's, and those of the task that fit."""
-    there = registry.find("metric", plugins)
-    of_task = TASK_KINDS[task].metrics if task in TASK_KINDS else ()
-    fit_too = fitting([name for name in of_task if name in there], backbone, plugins)
-    return [*(name for name in problem_of(backbone, plugins).metrics if name in there), *fit_too]
+    """The metrics that a run with this backbone and task uses by default."""
+    there, problem = registry.find("metric", plugins), problem_of(backbone, plugins)
+    return [name for name in (*problem.metrics, *problem.task_metrics.get(task, ())) if name in there]
 
 
 def lacking(needs: Iterable[str], backbone: str, plugins: registry.Plugins = ()) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.problem import Prediction, Problem
 
@@ -18,10 +18,11 @@ class Synthesis(Problem):
 
     name = "synthesis"
     metrics = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
+    task_metrics: ClassVar = {"style": ("style_gap",)}
     references = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
     objective = "gap_closed"
     gained = "gap_closed"
-    headline = ("gap_closed", "mcd", "pesq", "stoi", "per")
+    headline = ("gap_closed", "mcd", "pesq", "stoi", "per", "style_gap_closed")
 
     def provides(self, supports: Collection[str]) -> frozenset[str]:
         """See :meth:`Problem.provides`."""

@@ -21,7 +21,6 @@ from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted,
 from benchmark.results.leaderboard import compute_rows, metrics_in
 from benchmark.results.leaderboard_rules import differing_fact, facts_of
 from benchmark.results.result import read_result, table_name
-from benchmark.task import TASK_KINDS
 
 Row = dict[str, str]
 
@@ -146,8 +145,7 @@ def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
 def _board(name: str, contenders: Sequence[Contender], rows: Sequence[list[Row]], plugins: registry.Plugins) -> Board:
     by_name = {contender.name: own for contender, own in zip(contenders, rows, strict=True)}
     metrics = list(dict.fromkeys(metric for own in rows for metric in metrics_in(own)))
-    first = contenders[0].results[0]
-    telling = [*problems.get(first["problem"]).headline, *TASK_KINDS[first["task"]].headline]
+    telling = problems.get(contenders[0].results[0]["problem"]).headline
     metrics.sort(key=lambda metric: telling.index(metric) if metric in telling else len(telling))
     scored_with = {metric for contender in contenders for result in contender.results for metric in result["metric_versions"]}
     toplines = frozenset(one.name for one in contenders if _is_topline(one.results[0]["algorithm"], plugins))

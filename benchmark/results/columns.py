@@ -11,11 +11,10 @@ from benchmark.errors import BenchmarkError
 from benchmark.metric import Column
 from benchmark.plugins import registry
 from benchmark.problems import PROBLEMS
-from benchmark.task import TASK_KINDS
 
 ARROWS = {True: "↑", False: "↓", None: ""}
 """Arrows by whether higher is better; None: not known."""
-HEADLINE = frozenset(name for each in (*PROBLEMS.values(), *TASK_KINDS.values()) for name in each.headline)
+HEADLINE = frozenset(name for problem in PROBLEMS.values() for name in problem.headline)
 """Columns that a table shows by default. No column belongs to both problems."""
 
 

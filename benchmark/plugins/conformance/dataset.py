@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,9 @@ def requirements(plugin: type[Any], config: Any) -> Iterator[Requirement]:
     if plugin.needs_root:
         return
 
-    def splits() -> None:
+    def splits(task: str) -> None:
         dataset = plugin(None, config)
+        dataset.task = task
         speakers = [set(dataset.speakers(split)) for split in SPLITS]
         require(all(speakers), "a split has no speakers")
         require(sum(map(len, speakers)) == len(set.union(*speakers)), "a speaker is in two splits")
@@ -36,4 +38,6 @@ def requirements(plugin: type[Any], config: Any) -> Iterator[Requirement]:
         again, _ = dataset.load(utterances[0])
         require(np.array_equal(first, again) and np.isfinite(first).all(), "audio is not finite, or differs between two loads")
 
-    yield Requirement("disjoint splits, unique ids, repeatable audio", splits)
+    for task in plugin.tasks:
+        of_task = "" if task == "speaker" else f" (by {task})"
+        yield Requirement(f"disjoint splits, unique ids, repeatable audio{of_task}", partial(splits, task))
