@@ -18,7 +18,6 @@ from benchmark.data.phonemes import phonemise
 from benchmark.data.scripts import is_foreign
 from benchmark.dataset import SPLITS, Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
-from benchmark.mel import MelSpec
 from benchmark.metrics.style_gap import FEATURES, features
 from benchmark.plumbing.files import digest_of
 from benchmark.running.episodes import normalised
@@ -76,7 +75,7 @@ def test_languages_are_many_each_of_several_voices_and_in_one_split() -> None:
     assert len(held_out) == len(set(held_out)), "held-out languages share no voice"
 
 
-@pytest.mark.parametrize("language", sorted(path.stem for path in (Path(plugin.__file__).parent / "sentences").glob("*.txt")))
+@pytest.mark.parametrize("language", sorted(path.stem for path in (Path(str(plugin.__file__)).parent / "sentences").glob("*.txt")))
 def test_sentences_of_a_language(language: str) -> None:
     sentences = plugin.sentences_in(language)
     assert len(sentences) == 24 == len({normalised(text) for text in sentences})
@@ -120,7 +119,7 @@ def measured(dataset: Dataset, speaker: str, style: str) -> dict[str, float]:
         samples, rate = dataset.load(utterance)
         words = dataset.alignment(utterance)
         assert words is not None
-        rows.append(features(from_int16(standardise(samples, rate)[0]), sum(map(len, words)), MelSpec()))
+        rows.append(features(from_int16(standardise(samples, rate)[0]), sum(map(len, words))))
     with np.errstate(all="ignore"):
         return dict(zip(FEATURES, np.mean(rows, axis=0), strict=True))
 

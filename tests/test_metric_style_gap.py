@@ -19,6 +19,7 @@ from tests.metric_helpers import sample, unusable_audio
 
 WORDS = (tuple("abcdefghij"), tuple("klmnopqrst"))
 PHONES = sum(map(len, WORDS))
+NOTHING: Audio = np.zeros(0, np.float32)
 SCALES = np.array([0.5, 1.0, 0.1, 0.7, 1.5])
 
 
@@ -75,10 +76,10 @@ class Corpus:
         return sorted(each.id for each in self._all.values() if f"{each.speaker}+{each.style}" == target)
 
 
-def utterance(name: str, audio: Audio) -> PreparedUtterance:
+def utterance(name: str, audio: Audio = NOTHING) -> PreparedUtterance:
     speaker, style, _ = name.split("-")
-    nothing: Any = np.zeros(0)
-    return PreparedUtterance(name, speaker, "", WORDS, *[nothing] * 5, np.round(audio * 32767).astype(np.int16), style=style)
+    none: Any = np.zeros(0)
+    return PreparedUtterance(name, speaker, "", WORDS, none, none, none, none, none, np.round(audio * 32767).astype(np.int16), "", style)
 
 
 def said(amount: float, jitter: float = 0.0) -> Audio:
@@ -146,8 +147,7 @@ def test_real_speech_is_measured_once(spoken: Corpus, tmp_path: Path, monkeypatc
 def table(rows: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> Corpus:
     """A corpus whose utterances have the given features."""
     monkeypatch.setattr(StyleGap, "_features", lambda self, names: np.stack([rows[name] for name in names]))
-    nothing: Any = np.zeros(0)
-    return Corpus(PreparedUtterance(name, name.split("-")[0], "", WORDS, *[nothing] * 6, style=name.split("-")[1]) for name in rows)
+    return Corpus(map(utterance, rows))
 
 
 def test_features_weigh_by_how_well_they_tell_the_style(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,7 +163,7 @@ def test_features_weigh_by_how_well_they_tell_the_style(monkeypatch: pytest.Monk
     wanted = (groups[1].mean(0) - groups[0].mean(0)) / spread
     counts = np.abs(wanted) >= 1
     assert counts.tolist() == [True, True, False, True, True], "voicing does not tell this style"
-    for got in (plain, plain + shift, plain + 0.3 * shift, plain + rng.normal(size=5), plain + [0, 0, 0.5, 0, 0]):
+    for got in (plain, plain + shift, plain + 0.3 * shift, plain + rng.normal(size=5), plain + np.eye(5)[2]):
         monkeypatch.setattr(style_gap, "features", lambda audio, phones, got=got: got)
         moved = (got - groups[0].mean(0)) / spread
         (share,), *_ = np.linalg.lstsq(wanted[counts, None], moved[counts], rcond=None)

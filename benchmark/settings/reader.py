@@ -98,11 +98,12 @@ class Reader:
         for key, value in pairs:
             if key in self.choices:
                 self.choices[key].choose(value, "")
-        said = {key: (str(value),) for values in (*(layer for _, layer in layers), dict(pairs)) for key, value in values.items()}
+        items = [item for _, layer in layers for item in layer.items()]
+        said: dict[str, tuple[str, ...]] = {key: (str(value),) for key, value in [*items, *pairs]}
         for choice in self.choices.values():
             if choice.default_names and not choice.names:
-                chosen = said | {key: tuple(other.names) for key, other in self.choices.items()}
-                choice.names = list(choice.default_names(chosen, self.found))
+                every = said | {key: tuple(other.names) for key, other in self.choices.items()}
+                choice.names = list(choice.default_names(every, self.found))
         found = {key: choice.find(self.found) for key, choice in self.choices.items()}
         for key, choice in self.choices.items():
             choice.load(found[key])
