@@ -52,6 +52,17 @@ def test_an_utterance_in_the_wrong_place_is_an_error(corpus: Corpus, tmp_path: P
     assert 1 / 24 <= eer <= 1 / 12
 
 
+def test_a_target_of_another_task_is_one_point_per_utterance(tmp_path: Path) -> None:
+    speakers = {"train": ["tom"], "test": ["ann", "bob"], "validation": ["val"]}
+    place = tmp_path / "c"
+    spoken = write_corpus(place, speakers, utterances=4, task="style", facts=lambda _, index: {"style": "sad" if index < 2 else "glad"})
+    embedding_space(one_direction_a_speaker("aabbccaa"), spoken, spoken.targets("test"), tmp_path)
+    with (tmp_path / "embedding.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert [(row["speaker"], row["utterance"]) for row in rows][:3] == [("ann+glad", "ann-002"), ("ann+glad", "ann-003"), ("ann+sad", "ann-000")]
+    assert len(rows) == 8
+
+
 def test_one_speaker_alone_has_no_error_rate(corpus: Corpus, tmp_path: Path) -> None:
     assert embedding_space(one_direction_a_speaker("aaaa"), corpus, ["ann"], tmp_path) == {}
     assert (tmp_path / "embedding.csv").is_file()

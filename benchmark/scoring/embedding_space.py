@@ -29,17 +29,17 @@ def embedding_space(embed: Embed, corpus: Corpus, speakers: Sequence[str], folde
     Args:
         embed: a trained algorithm's method.
         corpus: the prepared corpus.
-        speakers: of the scored split.
+        speakers: of the scored split, or the targets of another task.
         folder: the run's folder.
 
     Returns:
         "embedding_eer", the equal error rate (0 … 1) of verifying each utterance against its speaker's centroid
         (leave one out) and the other speakers'; nothing if fewer than two speakers have two utterances.
     """
-    embeddings = {speaker: embed_all(embed, corpus, corpus.utterance_ids(speaker)) for speaker in speakers}
+    embeddings = {speaker: embed_all(embed, corpus, corpus.utterances_of(speaker)) for speaker in speakers}
     points, share = project(np.concatenate(list(embeddings.values())))
     owners = [speaker for speaker, e in embeddings.items() for _ in range(len(e))]
-    names = [name for speaker in speakers for name in corpus.utterance_ids(speaker)]
+    names = [name for speaker in speakers for name in corpus.utterances_of(speaker)]
     lines = [f"{s},{u},{x:.6f},{y:.6f}" for s, u, (x, y) in zip(owners, names, points, strict=True)]
     write_text(folder / "embedding.csv", "\n".join(["speaker,utterance,x,y", *lines, ""]))
     several = {speaker: e for speaker, e in embeddings.items() if len(e) >= 2}
