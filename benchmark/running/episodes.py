@@ -111,18 +111,18 @@ def make_manifest(corpus: Corpus, seed: int = 0) -> Manifest:
         BenchmarkError: a split has no speakers, or a speaker has too few utterances.
     """
     targets = {split: tuple(corpus.targets(split)) for split in SPLITS}
-    if not any(targets.values()) and not corpus.left_out():
+    left_out, voices = (f" {corpus.left_out()}", " and at least two speakers") if corpus.task.speakers > 1 else ("", "")
+    if not any(targets.values()) and not left_out.strip():
         raise BenchmarkError(
             f"No usable utterance of {corpus.name} names its {corpus.task.name}; name it (in a folder: the column {corpus.task.name} of "
             "metadata.csv), or choose another --task."
         )
     for split, names in targets.items():
         if not names:
-            voices = " and at least two speakers" if corpus.task.speakers > 1 else ""
-            raise BenchmarkError(" ".join(filter(None, [
+            raise BenchmarkError(
                 f"{corpus.name} has no {split} {corpus.task.name}s with usable audio{voices}; few-shot evaluation needs several in each "
-                "split, so check the data root and the preparation report.", corpus.left_out(),
-            ])))  # fmt: skip
+                f"split, so check the data root and the preparation report.{left_out.rstrip()}"
+            )
     readers: dict[str, set[str]] = {}
     for names in targets.values():
         for name in names:
