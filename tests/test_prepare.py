@@ -487,9 +487,9 @@ def test_wrong_use_is_one_sentence(
 def test_data_that_cannot_serve_is_one_sentence(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def said(root: Path, *more: object) -> str:
+    def said(root: Path, *more: object, status: int = 1) -> str:
         places = ["--data-root", root, "--cache", tmp_path / "cache", "--workers", "1"]
-        return refused(["prepare", "--dataset", "speechocean762", *places, *more], 1, capsys)
+        return refused(["prepare", "--dataset", "speechocean762", *places, *more], status, capsys)
 
     assert "holds no utterances; expected train/" in said(speechocean(tmp_path / "none", {}))
     alone = speechocean(tmp_path / "alone", {"0001": WOMAN}, SENTENCES[:1])
@@ -504,7 +504,9 @@ def test_data_that_cannot_serve_is_one_sentence(
         assert "choose a folder that is writable and has space" in said(data)
     # Enough to be prepared, too little to draw episodes from.
     assert "no validation speakers with usable audio" in said(data, "--write-manifest", tmp_path / "manifest.json")
+    # Too little for a run of the usual size.
     adults = {f"{number:04d}": WOMAN for number in range(7, 14)}
     few = speechocean(tmp_path / "few", PEOPLE | adults, SENTENCES[:3])
-    assert "3 usable utterances; an episode needs 10 support and 4 query" in said(few, "--write-manifest", tmp_path / "manifest.json")
+    sentence = "have fewer than the 16 utterances that 10 shots, 4 queries and a centroid of 2 need"
+    assert sentence in said(few, "--write-manifest", tmp_path / "manifest.json", status=2)
     assert not (tmp_path / "manifest.json").exists()

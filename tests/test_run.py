@@ -226,7 +226,7 @@ def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: p
         (["--algo", "anil", "--algo.groups", "tail"], "no group 'tail' to adapt; it has embedding"),  # before any pretraining
         (["--algo", "anil", "--algo.groups", "[]"], "algo.groups must hold at least 1 value"),
         (["--algo", "finetune", "--algo.lora_rank", "500"], "lora_rank 500 is larger than every layer: the largest, "),
-        (["--algo", "reptile", "--meta.support", "30"], "fewer usable utterances than the 33 of a task"),  # likewise
+        (["--algo", "reptile", "--meta.support", "30"], "fewer than the 33 utterances that a task's support of 30"),  # likewise
         (["--algo", "maml", "--algo.inner_steps", "-1"], "inner_steps must be at least 1, not -1"),
         (["--algo", "meta_sgd", "--algo.inner_lr", "0"], "inner_lr must be above 0"),
         (["--algo", "imaml", "--algo.optimizer", "sgd", "--algo.inner_lr", "200"], "proximal_weight must be below 2 / inner_lr = 0.01"),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from benchmark.data.enough import Need, Sizes
     from benchmark.running.hardware import Hardware
 
 
@@ -70,3 +71,15 @@ def run_folder(name: Path, output: Path) -> Path:
     if name.is_dir():
         return name.resolve() if name.name in ("", "..") else name  # a folder's name is its run's
     return output / name if (output / name).is_dir() else name
+
+
+def usual_needs() -> tuple[list[Sizes], Need]:
+    """What runs ask of speakers unless they are told otherwise: for episodes, each of the default preset's shots, and for tasks."""
+    from benchmark.data.enough import Sizes, for_task
+    from benchmark.settings.config import read_preset
+    from benchmark.settings.schema import EvaluationSettings, MetaSettings, RunSettings
+
+    preset = read_preset(RunSettings.preset)
+    evaluation, meta = EvaluationSettings(**preset.get("evaluation", {})), MetaSettings(**preset.get("meta", {}))
+    shots = preset.get("shots", RunSettings.shots)
+    return [Sizes(each, evaluation.queries, evaluation.episodes) for each in shots], for_task(meta.support, meta.query)

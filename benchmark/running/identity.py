@@ -56,7 +56,7 @@ def identify(
         manifest_hash=manifest.digest,
         protocol_version=PROTOCOL_VERSION,
         synthetic=bool(corpus.meta["card"]["synthetic"]),
-        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.targets["test"]),
+        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.adapted_to("test")),
         problem=fit.problem_of(settings.backbone.name, plugins).name,
         task=settings.task,
         device=hardware.device,

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.data.corpus import Corpus
+from benchmark.data.enough import Sizes
 from benchmark.data.prepare import prepare
 from benchmark.dataset import Dataset
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
-from benchmark.running.episodes import Manifest, check_manifest, make_manifest
+from benchmark.running.episodes import FULL, Manifest, check_manifest, draw_manifest
 
 
 def cache_folder(given: Path | None) -> Path:
@@ -77,13 +78,21 @@ def manifest_path(name: str, plugins: registry.Plugins, task: str = "speaker") -
     return found if found is not None and found.is_file() else None
 
 
-def open_manifest(corpus: Corpus, plugins: registry.Plugins) -> Manifest:
-    """The dataset's committed manifest, or one drawn from the corpus; either way checked for leaks.
+def open_manifest(corpus: Corpus, plugins: registry.Plugins, sizes: Sizes = FULL, split: str = "test") -> Manifest:
+    """The dataset's committed manifest if it has what is asked for, else one drawn from the corpus; either way checked for leaks.
+
+    Args:
+        corpus: prepared.
+        plugins: ``--plugin`` files.
+        sizes: what the run asks of each held-out target.
+        split: that it evaluates.
 
     Raises:
         BenchmarkError: it leaks, or the corpus can't serve it.
     """
     path = manifest_path(corpus.name, plugins, corpus.task.name)
-    manifest = Manifest.load(path) if path else make_manifest(corpus)
+    manifest = Manifest.load(path) if path else None
+    if manifest is None or not manifest.holds(sizes, split):
+        manifest = draw_manifest(corpus, sizes)
     check_manifest(manifest, corpus)
     return manifest

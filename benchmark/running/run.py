@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -27,7 +28,7 @@ from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
-from benchmark.running.episodes import Manifest, TaskSampler, check_tasks, first
+from benchmark.running.episodes import Manifest, TaskSampler, episode_targets, first, sizes_of, task_targets
 from benchmark.running.evaluation import Evaluator, evaluate
 from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
@@ -91,9 +92,10 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     ranks.join(places.hardware)
     started = time.monotonic()
     corpus = corpus_of(settings, places)
-    manifest = open_manifest(corpus, plugins)
+    manifest = open_manifest(corpus, plugins, sizes_of(settings), settings.evaluation.split)
     identity = identify(settings, corpus, manifest, plugins, places.hardware)
-    check_options(settings, corpus, plugins)
+    for sentence in check_options(settings, corpus, manifest, plugins):
+        say_once(sentence)
     folder = places.output / run_id(identity)
     if places.hardware.rank:
         # The process that writes holds the locks, and says whether there is something to train.
@@ -117,9 +119,16 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         write_text(folder / "config.yaml", config.to_yaml(settings))
         with run_logs.opened(places.logs, identity, folder) as loggers:
             facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
-            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside)
+            out = sorted({*corpus.targets(settings.evaluation.split)}.difference(manifest.adapted_to(settings.evaluation.split)))
+            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside, out)
             run_logs.log_results(loggers, folder)
     return folder
+
+
+@cache
+def say_once(sentence: str) -> None:
+    """Print what holds for all runs that this process does."""
+    print(sentence, flush=True)
 
 
 def _stages(
@@ -146,7 +155,7 @@ def _stages(
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
     if algorithm.embeds:
-        facts |= embedding_space(algorithm.embed, corpus, corpus.targets(chosen.split), folder)
+        facts |= embedding_space(algorithm.embed, corpus, manifest.adapted_to(chosen.split), folder)
     return facts, spent
 
 
@@ -230,7 +239,7 @@ def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, logg
 def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:
     """The metrics, with what they compute once per corpus done."""
     plugins = tuple(str(path) for path in places.plugins)
-    targets = tuple(corpus.targets(settings.evaluation.split))
+    targets = tuple(manifest.adapted_to(settings.evaluation.split))
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
     context = MetricContext(corpus, metrics_folder(places.cache, corpus), targets, enrolment=enrolment)
     metrics = []
@@ -255,14 +264,19 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
     )
 
 
-def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugins) -> None:
+def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins) -> list[str]:
     """Refuse now what the backbone or the corpus can't serve, not after an hour of pretraining.
 
+    Returns:
+        sentences about the targets that the run leaves out.
+
     Raises:
-        UsageError: the algorithm does, given a fresh backbone; or training tasks are larger than training speakers.
+        UsageError: the algorithm does, given a fresh backbone; or all targets have fewer utterances than episodes, or tasks, need.
         BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights; or the operations of one of the
             backbone's layers can't be counted.
     """
+    _, left_out = episode_targets(corpus, manifest, sizes_of(settings), settings.evaluation.split)
+    sentences = [left_out]
     for chosen in settings.metrics:
         registry.load("metric", chosen.name, plugins)(chosen.config).require()
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
@@ -271,10 +285,12 @@ def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugi
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):
         raise UsageError(reason)
     if plugin.trains:
-        check_tasks(corpus, settings.meta)
+        _, left_out = task_targets(corpus, settings.meta)
+        sentences.append(left_out)
     speaker = corpus.speakers("train")[0]
     batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
     refuse_uncounted(backbone, lambda: backbone.loss(batch))
+    return list(filter(None, sentences))
 
 
 def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:

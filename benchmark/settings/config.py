@@ -37,7 +37,9 @@ from benchmark.errors import UsageError
 from benchmark.plugins import registry
 from benchmark.settings.reader import DefaultNames, Plugin, Reader
 
-__all__ = ["Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_yaml", "said", "to_dict", "to_yaml"]
+__all__ = [
+    "Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict", "to_yaml",
+]  # fmt: skip
 
 PRESETS = Path(__file__).resolve().parent / "presets"
 S = TypeVar("S")
@@ -90,7 +92,7 @@ def parse(
     if "preset" in names:
         chosen = [str(layer["preset"]) for _, layer in layers if "preset" in layer]
         preset = given.get("preset") or (chosen[-1] if chosen else names["preset"].default)
-        layers = [(f" in preset {preset}", _read_preset(str(preset))), *over_preset, *layers]
+        layers = [(f" in preset {preset}", read_preset(str(preset))), *over_preset, *layers]
     pairs = [pair for pair in pairs if pair[0] != "config"]
     return cast(S, Reader(settings_type, plugins, also).read(layers, pairs))
 
@@ -158,7 +160,12 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def _read_preset(name: str) -> dict[str, Any]:
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset's mapping.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
     if name not in presets():
         raise UsageError(f"There is no preset called '{name}'{registry.suggest(name, presets())}")
     return read_yaml(PRESETS / f"{name}.yaml")
