@@ -22,7 +22,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_check_and_prepare_say_what_usual_runs_would_leave_out(root: Path, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = [
-        "  1 of 3 training speakers has fewer than the 6 utterances that a task's support of 3 and query of 3 need and is left out: t3 (3).",
+        "  1 of 3 training speakers has fewer than the 6 utterances that a task's support of 3 and query of 3 need and is left out: "
+        "t3 (3).",
         "  2 of 3 test speakers have fewer than the 6 utterances that 1 shot, 3 queries and a centroid of 2 need and are left out: "
         "poor (5), poorest (4).",
         "  3 of 3 test speakers have fewer than the 10 utterances that 5 shots, 3 queries and a centroid of 2 need: poor (5), poorest (4), "
@@ -41,8 +42,9 @@ def test_a_run_leaves_out_whom_it_can_not_serve(root: Path, cache: Path, tmp_pat
     assert main([*RUN, *places, "--shots", "2"]) == 0
     printed = capsys.readouterr().out
     assert (
-        "1 of 3 test speakers has fewer than the 5 utterances that 2 shots, 1 query and a centroid of 2 need and is left out: poorest (4).\n"
-        "1 of 3 training speakers has fewer than the 6 utterances that a task's support of 3 and query of 3 need and is left out: t3 (3).\n"
+        "1 of 3 test speakers has fewer than the 5 utterances that 2 shots, 1 query and a centroid of 2 need and is left out: "
+        "poorest (4).\n1 of 3 training speakers has fewer than the 6 utterances that a task's support of 3 and query of 3 need and is left "
+        "out: t3 (3).\n"
     ) in printed
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     result = json.loads((folder / "result.json").read_text())

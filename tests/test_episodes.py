@@ -13,8 +13,17 @@ from benchmark.data.enough import Sizes, for_episode, lacking, normalised
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.running import preparation
 from benchmark.running.episodes import (
-    FULL, Episode, Manifest, TaskSampler, check_manifest, draw_manifest, episode_targets, first, make_manifest, task_targets,
-)  # fmt: skip
+    FULL,
+    Episode,
+    Manifest,
+    TaskSampler,
+    check_manifest,
+    draw_manifest,
+    episode_targets,
+    first,
+    make_manifest,
+    task_targets,
+)
 from benchmark.running.preparation import open_manifest
 from benchmark.settings.schema import MetaSettings
 from benchmark.task import TASK_KINDS
