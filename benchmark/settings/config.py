@@ -35,7 +35,7 @@ from typing import Any, TypeVar, cast
 
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
-from benchmark.settings.reader import DefaultNames, Plugin, Reader
+from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
 __all__ = [
     "Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict", "to_yaml",
@@ -85,7 +85,7 @@ def parse(
         UsageError: an unknown key, plugin or preset, a wrong type or a value out of range; broken YAML.
     """
     names = {each.name: each for each in dataclasses.fields(cast(Any, settings_type))}
-    pairs = list(_pairs(arguments, {"config", "preset", *(name for name, each in names.items() if "kind" in each.metadata)}))
+    pairs = list(_pairs(arguments, {"config", "preset", *(key for key, _ in plugin_fields(settings_type))}))
     given = dict(pairs)
     files = [value for key, value in pairs if key == "config"]
     layers: list[tuple[str, Mapping[str, Any]]] = [(f" in {path}", read_yaml(Path(path))) for path in files]
@@ -110,14 +110,18 @@ def from_dict(settings_type: type[S], values: Mapping[str, Any], where: str, plu
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
-    """The settings as nested mappings of plain values, every plugin's options included."""
+    """The settings as nested mappings of plain values, every plugin's options included; a list of no plugins is left out."""
     result: dict[str, Any] = {}
     for each in dataclasses.fields(settings):
         value = getattr(settings, each.name)
+        if each.metadata.get("many") and not value:
+            continue
         if each.metadata.get("many"):
             result[each.name] = {chosen.name: plain(chosen.config) or {} for chosen in value}
         elif "kind" in each.metadata:
             result[each.name] = {"name": value.name} | (plain(value.config) or {})
+        elif dataclasses.is_dataclass(value):
+            result[each.name] = to_dict(value)
         else:
             result[each.name] = plain(value)
     return result
