@@ -21,7 +21,8 @@ class Folder(Dataset):
     Layouts, in the order that they are looked for: ``metadata.csv`` with a header (``audio,text,speaker`` and optionally
     ``language,style,split``; Hugging Face's names serve too), LJSpeech's ``metadata.csv`` (``id|text|text``) with ``wavs/``, Kaldi's
     ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits are those of the column
-    ``split`` or of Kaldi's folders; where there are none, speakers are drawn by a seed.
+    ``split`` or of Kaldi's folders; where there are none, speakers are drawn by a seed. One speaker, or two, are held out, to be
+    adapted to from other corpora (``run --pretrain.dataset``).
     """
 
     tasks = ("speaker", "language", "style")
@@ -103,8 +104,8 @@ class Folder(Dataset):
             groups.setdefault(speaker if self.config.split_by == "speaker" else languages.pop(), set()).add(speaker)
         names = sorted(groups)
         drawn = [names[i] for i in np.random.default_rng(self.config.seed).permutation(len(names))]
-        if len(names) < len(SPLITS):  # too few for few-shot evaluation, which preparation says
-            return {"train": sorted(self._speakers), "validation": [], "test": []}
+        if len(names) < len(SPLITS):  # too few to learn from: models of other corpora adapt to them
+            return {"train": [], "validation": [], "test": sorted(self._speakers)}
         test = max(1, round(self.config.test * len(names)))
         validation = max(1, round(self.config.validation * len(names)))
         parts = {"test": drawn[:test], "validation": drawn[test : test + validation], "train": drawn[test + validation :]}

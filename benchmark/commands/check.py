@@ -52,7 +52,7 @@ def _data(kind: str, name: str, root: Path, plugins: list[str]) -> int:
     dataset = open_dataset(name, None, root, plugins)
     print(f"{dataset.card.title}: {root}")
     with progress("Reading", 1) as show:
-        found = survey(dataset, *usual_needs(), show)
+        found = survey(name, dataset, *usual_needs(), show)
     print("\n".join([*found.lines, *(f"  PROBLEM  {problem}" for problem in found.problems)]))
     print("A run can't use it." if found.problems else "A run can use it.")
     return len(found.problems)

@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.settings.schema import PrepareSettings
 
     parsed = config.parse(PrepareSettings, args.settings, plugins=args.plugin, also=args.options)
-    from benchmark.data.enough import told
+    from benchmark.data.enough import role, told
     from benchmark.data.prepare import describe
     from benchmark.dataset import SPLITS
     from benchmark.plugins import registry
@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
     for line in describe(corpus):
         print(line)
-    for line in told(texts_of(corpus), *usual_needs(), "a run has to ask for less"):
+    counts = {split: len(corpus.speakers(split)) for split in SPLITS}
+    for line in filter(None, [role(counts, name), *told(texts_of(corpus), *usual_needs(), "a run has to ask for less")]):
         print(f"  {line}")
     for line in _compared(name, corpus.version):
         print(line)

@@ -124,6 +124,24 @@ def none_left(found: Mapping[str, str], kind: str, need: Need, advice: str) -> s
     return f"{_who(found, len(found), kind, need)}: {_names(found)}; {advice}."
 
 
+def role(counts: Mapping[str, int], name: str) -> str:
+    """What a corpus that can't be used alone is good for, one sentence; "" if a run can use it alone.
+
+    Args:
+        counts: speakers of each split.
+        name: of the dataset.
+    """
+    held = counts["validation"] + counts["test"]
+    if counts["train"] < 2 and held:
+        return (
+            f"{name} has {_counted(counts['train'], 'training speaker', 'training speakers')}, too few to learn from: a run adapts to its "
+            f"{_counted(held, 'held-out speaker', 'held-out speakers')} with --pretrain.dataset NAME, one or several corpora to learn from."
+        )
+    if not counts["test"]:
+        return f"{name} has no test speakers, so it can only be learned from: run --pretrain.dataset {name}."
+    return ""
+
+
 def told(
     texts: Mapping[str, Mapping[str, Sequence[str]]], asked: Sequence[Sizes], task: Need, advice: str
 ) -> Iterator[str]:

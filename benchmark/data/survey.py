@@ -12,7 +12,7 @@ import soundfile
 from benchmark.audio import SAMPLE_RATE, from_int16
 from benchmark.data.chunks import make_chunks
 from benchmark.data.drafts import Chunk, draft
-from benchmark.data.enough import Need, Sizes, for_episode, lacking, normalised, shared_sentences, told
+from benchmark.data.enough import Need, Sizes, for_episode, lacking, normalised, role, shared_sentences, told
 from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.scoring.ge2e import embed
@@ -44,10 +44,13 @@ class _Tally:
     texts: dict[str, list[str]] = field(default_factory=dict)
 
 
-def survey(dataset: Dataset, asked: Sequence[Sizes], task: Need, show: Callable[[float], object] = lambda done: None) -> Survey:
+def survey(
+    name: str, dataset: Dataset, asked: Sequence[Sizes], task: Need, show: Callable[[float], object] = lambda done: None
+) -> Survey:
     """Read everything once.
 
     Args:
+        name: of the dataset plugin.
         dataset: opened on its data root.
         asked: sizes of the runs that might use it, smallest first.
         task: what their training tasks need.
@@ -65,8 +68,8 @@ def survey(dataset: Dataset, asked: Sequence[Sizes], task: Need, show: Callable[
     voices: dict[str, Floats] = {}
     for number, chunk in enumerate(chunks, 1):
         drafts = draft(chunk, dataset)
-        for name, reason in [*drafts.skipped, *((name, f"TextGrid refused: {reason}") for name, reason in drafts.refused)]:
-            lost.setdefault(reason, []).append(name)
+        for each, reason in [*drafts.skipped, *((each, f"TextGrid refused: {reason}") for each, reason in drafts.refused)]:
+            lost.setdefault(reason, []).append(each)
         rates.update(_rates(chunk))
         tally = tallies[chunk.split]
         tally.seconds |= {each.id: len(each.audio) / SAMPLE_RATE for each in drafts.kept}
@@ -80,10 +83,12 @@ def survey(dataset: Dataset, asked: Sequence[Sizes], task: Need, show: Callable[
     result.lines = [*_counts(tallies), *_told(rates), *(f"  {sentence}" for sentence in short), *_reasons(lost), *_doubles(voices)]
     if not texts["validation"]:
         result.lines.append("  there are no validation speakers, so nothing can be tuned on them")
-    if len(texts["train"]) < 2:
-        result.problems.append(f"the train split has {len(texts['train'])} speakers with usable audio and needs 2")
+    if not any(texts.values()):
+        result.problems.append("there are no speakers with usable audio")
+    elif sentence := role({split: len(some) for split, some in texts.items()}, name):
+        result.lines.append(f"  {sentence}")
     least = for_episode(asked[0])
-    if len(lacking(texts["test"], least, shared_sentences(texts))) == len(texts["test"]):
+    if texts["test"] and len(lacking(texts["test"], least, shared_sentences(texts))) == len(texts["test"]):
         result.problems.append(f"no test speaker has the {least.utterances} utterances that {least.purpose} need")
     return result
 

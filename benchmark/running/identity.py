@@ -77,9 +77,10 @@ def outside_plugins(settings: RunSettings, plugins: registry.Plugins) -> list[st
 
 
 def _plugins(settings: RunSettings, plugins: registry.Plugins) -> dict[str, registry.PluginInfo]:
-    """What a run is put together from; metrics under "metric NAME"."""
+    """What a run is put together from; metrics under "metric NAME", datasets that are only learned from likewise."""
     chosen = {"algorithm": settings.algo, "dataset": settings.dataset, "backbone": settings.backbone, "vocoder": settings.vocoder}
     found = {kind: registry.get(kind, plugin.name, plugins) for kind, plugin in chosen.items()}
+    found |= {f"pretraining dataset {each.name}": registry.get("dataset", each.name, plugins) for each in settings.pretrain.dataset}
     return found | {f"metric {each.name}": registry.get("metric", each.name, plugins) for each in settings.metrics}
 
 

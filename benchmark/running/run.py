@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,7 +15,6 @@ from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
 from benchmark.audio import SAMPLE_RATE
-from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
@@ -28,13 +27,13 @@ from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
-from benchmark.running.episodes import Manifest, TaskSampler, episode_targets, first, sizes_of, task_targets
+from benchmark.running.checks import check_options
+from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
 from benchmark.running.evaluation import Evaluator, evaluate
-from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
-from benchmark.running.preparation import metrics_folder, open_corpus, open_manifest
-from benchmark.running.pretraining import build, pretrained, speaker_index
+from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
+from benchmark.running.pretraining import pretrained, speaker_index
 from benchmark.running.resume import is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
@@ -61,6 +60,7 @@ class Places:
         logs: live logs to write, of ``run_logs.KINDS``.
         engine: where evaluation jobs are done, "local" or "ray" (:mod:`benchmark.running.engines`).
         hardware: what is computed on. Its device's type and precision do change numbers, and are part of the run's identity.
+        pretrain_roots: of the datasets of ``pretrain.dataset``, by name ("" where there is one); without, $BENCHMARK_DATA.
     """
 
     output: Path
@@ -71,6 +71,7 @@ class Places:
     logs: tuple[str, ...] = ()
     engine: str = "local"
     hardware: Hardware = field(default_factory=Hardware)
+    pretrain_roots: Mapping[str, Path] = field(default_factory=dict)
 
 
 def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
@@ -92,7 +93,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     ranks.join(places.hardware)
     started = time.monotonic()
     corpus = corpus_of(settings, places)
-    manifest = open_manifest(corpus, plugins, sizes_of(settings), settings.evaluation.split)
+    manifest = open_manifest(corpus.own, plugins, sizes_of(settings), settings.evaluation.split)
     identity = identify(settings, corpus, manifest, plugins, places.hardware)
     for sentence in check_options(settings, corpus, manifest, plugins):
         say_once(sentence)
@@ -214,12 +215,11 @@ def trained(
 def corpus_of(settings: RunSettings, places: Places) -> Corpus:
     """The prepared corpus of a run, its mels as the vocoder inverts them."""
     plugins = tuple(str(path) for path in places.plugins)
-    chosen, vocoder = settings.dataset, registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
+    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
     if vocoder.mel.sample_rate != SAMPLE_RATE:
         raise UsageError(f"The vocoder {settings.vocoder.name} is for {vocoder.mel.sample_rate} Hz; speech here is at {SAMPLE_RATE} Hz.")
-    return open_corpus(
-        chosen.name, chosen.config, places.data_root, places.cache, places.workers, plugins, mel=vocoder.mel, task=settings.task
-    )
+    sources = Sources(settings.dataset, settings.pretrain.dataset, places.data_root, places.pretrain_roots)
+    return open_corpora(sources, settings.evaluation.split, places.cache, places.workers, plugins, vocoder.mel, settings.task)
 
 
 def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, loggers: Sequence[Logger] = ()) -> Vocoder:
@@ -262,35 +262,6 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
         meta=replace(settings.meta, tflops=1e-6, tasks=processes),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
-
-
-def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins) -> list[str]:
-    """Refuse now what the backbone or the corpus can't serve, not after an hour of pretraining.
-
-    Returns:
-        sentences about the targets that the run leaves out.
-
-    Raises:
-        UsageError: the algorithm does, given a fresh backbone; or all targets have fewer utterances than episodes, or tasks, need.
-        BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights; or the operations of one of the
-            backbone's layers can't be counted.
-    """
-    _, left_out = episode_targets(corpus, manifest, sizes_of(settings), settings.evaluation.split)
-    sentences = [left_out]
-    for chosen in settings.metrics:
-        registry.load("metric", chosen.name, plugins)(chosen.config).require()
-    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
-    plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
-    algorithm = plugin(backbone, settings.algo.config)
-    if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):
-        raise UsageError(reason)
-    if plugin.trains:
-        _, left_out = task_targets(corpus, settings.meta)
-        sentences.append(left_out)
-    speaker = corpus.speakers("train")[0]
-    batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
-    refuse_uncounted(backbone, lambda: backbone.loss(batch))
-    return list(filter(None, sentences))
 
 
 def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:

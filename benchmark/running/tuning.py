@@ -150,7 +150,7 @@ class Search:
     def _setup(self) -> str:
         """Digest of all that the trials share: scores under another one can't be compared."""
         corpus = corpus_of(self.settings, self.places)
-        manifest = open_manifest(corpus, self.plugins, sizes_of(self.settings), self.settings.evaluation.split)
+        manifest = open_manifest(corpus.own, self.plugins, sizes_of(self.settings), self.settings.evaluation.split)
         identity = identify(self.settings, corpus, manifest, self.plugins, self.places.hardware)
         shared = {**vars(identity), "config": _without(identity.config, self.choices)}
         return digest_of([shared, {name: config.plain(values) for name, values in self.choices.items()}], 16)

@@ -21,6 +21,8 @@ from benchmark.scoring.verification import Floats, centroid, equal_error_rate, n
 from benchmark.utterance import PreparedCorpus
 
 EMBEDDING_FORMAT = 2
+OTHERS = 20
+"""Training speakers, at most, whom a speaker who is scored alone is compared with."""
 LEAST_SEPARATION = 0.5
 """Of same-speaker from different-speaker cosines, in standard deviations (d'): an equal error rate of about .4."""
 
@@ -34,7 +36,7 @@ class VoiceSimilarity(Metric):
     gap closed = (similarity − different) / (same − different). ``same`` is the mean cosine of a speaker's real
     utterances to the centroid of others of the speaker's (leave one out), ``different`` to the other speakers'
     centroids, both over all speakers of the scored split, all centroids being of as many utterances as enrolment has.
-    ``eer_real`` is the equal error rate of the same trials.
+    ``eer_real`` is the equal error rate of the same trials. Where the split has a single speaker, 20 training speakers are the others.
 
     The trials of ``eer`` are those of a synthesis against its speaker's centroid, made from enrolment, and against every
     other scored speaker's, of as many utterances.
@@ -77,13 +79,15 @@ class VoiceSimilarity(Metric):
         """Embed the real utterances of the scored speakers' split, or read their embeddings from the cache.
 
         Raises:
-            BenchmarkError: fewer than two of the split's speakers have two usable utterances.
+            BenchmarkError: fewer than two of the speakers to compare have two usable utterances.
         """
         corpus = context.corpus
         scored = set(context.targets)
         # The whole split, so that the constants do not depend on how many of its speakers a run is limited to.
         splits = [corpus.targets(split) for split in SPLITS]
         speakers = sorted(speaker for split in splits if scored & set(split) for speaker in split)
+        if len(speakers) == 1:
+            speakers += spread(splits[0], OTHERS)
         names = {speaker: spread(corpus.utterances_of(speaker), self.config.utterances) for speaker in speakers}
         encoder = self.encoder
         keys = {speaker: digest_of([EMBEDDING_FORMAT, encoder, corpus.version, speaker, names[speaker]], 24) for speaker in speakers}

@@ -256,7 +256,8 @@ def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[
     for name, value in values.items():
         key = f"{group}.{name}".strip(".")
         if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
-            value = _construct(hints[name], value, key, {inner[len(name) + 1 :]: part for inner, part in parts.items() if inner.startswith(f"{name}.")})
+            inside = {inner.removeprefix(f"{name}."): part for inner, part in parts.items() if inner.startswith(f"{name}.")}
+            value = _construct(hints[name], value, key, inside)
         elif hints[name] is float and isinstance(value, int):
             value = float(value)
         elif typing.get_origin(hints[name]) is tuple and isinstance(value, list):
