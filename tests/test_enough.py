@@ -27,7 +27,7 @@ def test_check_and_prepare_say_what_usual_runs_would_leave_out(root: Path, cache
         "  2 of 3 test speakers have fewer than the 6 utterances that 1 shot, 3 queries and a centroid of 2 need and are left out: "
         "poor (5), poorest (4).",
         "  3 of 3 test speakers have fewer than the 10 utterances that 5 shots, 3 queries and a centroid of 2 need: poor (5), poorest (4), "
-        "rich (6); a run has to ask for less.",
+        "rich (6); ask for fewer --shots or --evaluation.queries, or record more.",
     ]
     assert main(["check", "folder", "--data-root", str(root)]) == 0
     surveyed = capsys.readouterr().out.splitlines()

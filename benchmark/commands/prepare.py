@@ -49,14 +49,14 @@ def run(args: argparse.Namespace) -> int:
     for line in describe(corpus):
         print(line)
     counts = {split: len(corpus.speakers(split)) for split in SPLITS}
-    for line in filter(None, [role(counts, name), *told(texts_of(corpus), *usual_needs(), "a run has to ask for less")]):
+    for line in filter(None, [role(counts, name), *told(texts_of(corpus), *usual_needs())]):
         print(f"  {line}")
     for line in _compared(name, corpus.version):
         print(line)
     if args.write_manifest:
         manifest = make_manifest(corpus)
         for split in SPLITS[1:]:
-            _, left_out = episode_targets(corpus, manifest, FULL, split, "leave out --write-manifest: a run draws episodes of its own size")
+            _, left_out = episode_targets(corpus, manifest, FULL, split)
             print(left_out, end="\n" * bool(left_out))
         manifest.save(args.write_manifest)
         print(f"Episodes written to {args.write_manifest} (sha256 {manifest.digest}).")

@@ -34,12 +34,14 @@ class Need:
 
     Attributes:
         purpose: what for, "5 shots, 2 queries and a centroid of 2".
+        advice: what to do where nobody has it.
         utterances: in all.
         sentences: of them, that differ from one another; 0 where repetitions serve as well.
         queries: of the sentences, that most targets don't say.
     """
 
     purpose: str
+    advice: str
     utterances: int
     sentences: int = 0
     queries: int = 0
@@ -62,12 +64,13 @@ def for_episode(sizes: Sizes) -> Need:
     """What a held-out target needs: support and queries that all say something else, and utterances for its centroid."""
     sentences = sizes.shots + sizes.queries
     said = f"{_counted(sizes.shots, 'shot', 'shots')}, {_counted(sizes.queries, 'query', 'queries')} and a centroid of {CENTROID}"
-    return Need(said, sentences + CENTROID, sentences, sizes.queries)
+    advice = "ask for fewer --shots or --evaluation.queries, or record more"
+    return Need(said, advice, sentences + CENTROID, sentences, sizes.queries)
 
 
 def for_task(support: int, query: int) -> Need:
     """What a training target needs, for tasks of that many support and query utterances."""
-    return Need(f"a task's support of {support} and query of {query}", support + query)
+    return Need(f"a task's support of {support} and query of {query}", "lower meta.support or meta.query", support + query)
 
 
 def normalised(text: str) -> str:
@@ -114,14 +117,9 @@ def left_out(found: Mapping[str, str], among: int, kind: str, need: Need) -> str
     return f"{_who(found, among, kind, need)} and {'is' if len(found) == 1 else 'are'} left out: {_names(found)}." if found else ""
 
 
-def none_left(found: Mapping[str, str], kind: str, need: Need, advice: str) -> str:
-    """The sentence where nobody has enough; arguments as of :func:`left_out`.
-
-    Args:
-        found, kind, need: as there.
-        advice: what to do, "ask for fewer --shots".
-    """
-    return f"{_who(found, len(found), kind, need)}: {_names(found)}; {advice}."
+def none_left(found: Mapping[str, str], kind: str, need: Need) -> str:
+    """The sentence where nobody has enough; arguments as of :func:`left_out`."""
+    return f"{_who(found, len(found), kind, need)}: {_names(found)}; {need.advice}."
 
 
 def role(counts: Mapping[str, int], name: str) -> str:
@@ -142,16 +140,13 @@ def role(counts: Mapping[str, int], name: str) -> str:
     return ""
 
 
-def told(
-    texts: Mapping[str, Mapping[str, Sequence[str]]], asked: Sequence[Sizes], task: Need, advice: str
-) -> Iterator[str]:
+def told(texts: Mapping[str, Mapping[str, Sequence[str]]], asked: Sequence[Sizes], task: Need) -> Iterator[str]:
     """Sentences about the speakers whom runs of several sizes would leave out.
 
     Args:
         texts: of each split's speakers, normalised.
         asked: the runs' sizes, smallest first.
         task: what training tasks need.
-        advice: what to do where nobody is left.
     """
     shared = shared_sentences(texts)
     for split, some in texts.items():
@@ -159,7 +154,7 @@ def told(
         for need in [task] if split == "train" else [for_episode(sizes) for sizes in asked]:
             found = lacking(some, need, shared)
             if found and len(found) == len(some):
-                yield none_left(found, kind, need, advice)
+                yield none_left(found, kind, need)
                 break  # larger runs have nobody either
             if found:
                 yield left_out(found, len(some), kind, need)

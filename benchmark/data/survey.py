@@ -79,7 +79,7 @@ def survey(
             voices[chunk.speaker] = heard
         show(number / len(chunks))
     texts = {split: tally.texts for split, tally in tallies.items()}
-    short = told(texts, asked, task, "a run has to ask for less")
+    short = told(texts, asked, task)
     result.lines = [*_counts(tallies), *_told(rates), *(f"  {sentence}" for sentence in short), *_reasons(lost), *_doubles(voices)]
     if not texts["validation"]:
         result.lines.append("  there are no validation speakers, so nothing can be tuned on them")

@@ -172,10 +172,7 @@ def _draw(corpus: Corpus, target: str, index: int, shared: set[str], sizes: Size
     return Episode(target, index, tuple(support), tuple(query))
 
 
-ADVICE = "ask for fewer --shots or --evaluation.queries, or record more"
-
-
-def episode_targets(corpus: Corpus, manifest: Manifest, sizes: Sizes, split: str, advice: str = ADVICE) -> tuple[list[str], str]:
+def episode_targets(corpus: Corpus, manifest: Manifest, sizes: Sizes, split: str) -> tuple[list[str], str]:
     """The targets of a split that have episodes, and a sentence about those with too few utterances, "" if there are none.
 
     Args:
@@ -183,7 +180,6 @@ def episode_targets(corpus: Corpus, manifest: Manifest, sizes: Sizes, split: str
         manifest: its episodes.
         sizes: that are asked for.
         split: "validation" or "test".
-        advice: what to do where nobody has enough.
 
     Raises:
         BenchmarkError: the split has no targets.
@@ -195,7 +191,7 @@ def episode_targets(corpus: Corpus, manifest: Manifest, sizes: Sizes, split: str
         raise BenchmarkError(f"{corpus.name} has no {kind} with usable audio to adapt to; check the data root and the preparation report.")
     poor = lacking({name: said for name, said in every.items() if name not in kept}, need, shared_sentences(texts))
     if not kept:
-        raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need, advice))
+        raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need))
     return kept, left_out(poor, len(every), kind, need)
 
 
@@ -258,7 +254,7 @@ def task_targets(corpus: Corpus, settings: MetaSettings) -> tuple[list[str], str
     every, kind = corpus.targets("train"), f"training {corpus.task.name}s"
     poor = lacking({name: corpus.utterances_of(name) for name in every}, need)
     if len(poor) == len(every):
-        raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need, "lower meta.support or meta.query"))
+        raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need))
     return [name for name in every if name not in poor], left_out(poor, len(every), kind, need)
 
 
