@@ -147,12 +147,12 @@ class Corpus:
         return tuple(sorted({each for row in self._index.values() if row["split"] == "train" for each in spelled(row["text"])}))
 
     def unheard(self, targets: Iterable[str]) -> tuple[list[str], float]:
-        """Phones of targets that no training utterance has, sorted, and their share of all that those targets say (0 to 1)."""
+        """Phones of targets that no training utterance has, the most frequent first, and their share of all those targets say (0 to 1)."""
         known = {phone for row in self._index.values() if row["split"] == "train" for word in row["words"] for phone in word}
         said = Counter(
             phone for target in targets for name in self._by_target[target] for word in self._index[name]["words"] for phone in word
         )
-        strange = sorted(said.keys() - known)
+        strange = [phone for phone, _ in said.most_common() if phone not in known]
         return strange, sum(said[phone] for phone in strange) / max(1, said.total())
 
     def check(self) -> None:

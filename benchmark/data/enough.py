@@ -10,7 +10,7 @@ from dataclasses import dataclass
 CENTROID = 2
 """Utterances of a held-out target that are neither support nor query of an episode, at least: they make its centroid."""
 NAMED = 6
-"""Targets that a sentence names."""
+"""Of whom or what a sentence lists."""
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def _pooled(parts: Sequence[Corpus]) -> Statistics:
         means = np.array([getattr(part.statistics, f"{name}_mean") for part in parts])
         squares = np.array([getattr(part.statistics, f"{name}_std") for part in parts]) ** 2 + means**2
         mean = np.tensordot(weights, means, 1)
-        std = np.sqrt(np.tensordot(weights, squares, 1) - mean**2)
+        std = np.sqrt(np.maximum(np.tensordot(weights, squares, 1) - mean**2, 1e-4))
         values[f"{name}_mean"] = tuple(mean.tolist()) if name == "mel" else float(mean)
         values[f"{name}_std"] = tuple(std.tolist()) if name == "mel" else float(std)
     return Statistics(**values)

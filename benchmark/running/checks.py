@@ -5,6 +5,7 @@ from __future__ import annotations
 from benchmark.algorithm import Algorithm
 from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
+from benchmark.data.enough import NAMED
 from benchmark.errors import UsageError
 from benchmark.plugins import fit, registry
 from benchmark.running.episodes import Manifest, episode_targets, sizes_of, task_targets
@@ -28,8 +29,8 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
     sentences = [left_out]
     strange, share = corpus.unheard(targets)
     if strange and fit.problem_of(settings.backbone.name, plugins).name == "synthesis":
-        said = f"No training speaker says {' '.join(strange)}, {share:.1%} of the phonemes of those adapted to"
-        sentences.append(f"{said}: their embeddings are untrained.")
+        named = " ".join([*strange[:NAMED], *(["…"] if len(strange) > NAMED else [])])
+        sentences.append(f"{share:.1%} of the phonemes to say are in no training speech, so their embeddings are untrained: {named}.")
     for chosen in settings.metrics:
         registry.load("metric", chosen.name, plugins)(chosen.config).require()
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
