@@ -114,8 +114,8 @@ def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
 
 
 def transcripts(board: Board, cache: Path) -> Callable[[str], str | None]:
-    """What is said in an utterance, from the prepared corpus of the runs' data version if the cache holds it."""
-    version = board.contenders[0].results[0]["data_version"]
+    """What is said in an utterance, from the prepared corpus of the runs' dataset if the cache holds it."""
+    version = board.contenders[0].results[0]["data_version"].partition("+")[0]  # what else was learned from is not scored
     for path in sorted(cache.glob("corpora/*/corpus.json")):
         try:
             if read_json(path, "prepared corpus").get("version") == version:

@@ -139,8 +139,9 @@ def _check_speakers(names: Sequence[str], counts: Sequence[Mapping[str, int]], s
             raise UsageError(sentence)
         raise UsageError(f"{' and '.join(names)} have one training speaker together, too few to learn from; add to --pretrain.dataset.")
     if not own[split]:
-        held = ", ".join(f"{count} {name}" for name, count in own.items())
-        raise UsageError(f"{names[0]} has no {split} speakers to adapt to ({held}); choose another dataset or --evaluation.split, or check the data root.")
+        counted = ", ".join(f"{count} {name}" for name, count in own.items())
+        sentence = f"{names[0]} has no {split} speakers to adapt to ({counted})"
+        raise UsageError(f"{sentence}; choose another dataset or --evaluation.split, or check the data root.")
 
 
 def manifest_path(name: str, plugins: registry.Plugins, task: str = "speaker") -> Path | None:
