@@ -1,4 +1,4 @@
-"""What a vocoder plugin is: log-mel spectrogram to waveform."""
+"""The interface of vocoder plugins: log-mel spectrogram to waveform."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from benchmark.parameters import ParameterGroup
 
 
 class Segments(NamedTuple):
-    """What a vocoder learns from in one step: pieces of real speech.
+    """The training data of one vocoder step: pieces of real speech.
 
     Attributes:
-        mels: (B, F, n_mels) natural-log magnitude, of the vocoder's own definition.
-        audio: (B, (F - 1) * hop_length) float32 in [-1, 1], what the mels are of.
+        mels: (B, F, n_mels) natural-log magnitude, by the vocoder's mel definition.
+        audio: (B, (F - 1) * hop_length) float32 in [-1, 1], the audio of the mels.
     """
 
     mels: Tensor
@@ -36,24 +36,24 @@ class Segments(NamedTuple):
 
 @dataclass(frozen=True)
 class VocoderContext:
-    """What a vocoder is prepared with.
+    """What ``prepare`` may use.
 
     Attributes:
-        train: does the training that a vocoder which ``trains`` needs, on training speakers only, or loads what an earlier
-            run trained: once per corpus, vocoder and seed, under a lock, cached and resumable, on the preset's budget.
+        train: trains a vocoder that ``trains``, on training speakers only, with the preset's budget, or loads what an
+            earlier run trained. Training happens once per corpus, vocoder and seed, under a lock; it is cached and resumable.
     """
 
     train: Callable[[Vocoder], None]
 
 
 class Vocoder(nn.Module, ABC):
-    """Base of every vocoder plugin; a file in ``benchmark/vocoders/`` that ends in ``PLUGIN = YourClass``.
+    """Base of every vocoder plugin: a file in ``benchmark/vocoders/`` that ends in ``PLUGIN = YourClass``.
 
     Args:
         config: an instance of the plugin's own ``Config``.
 
     Attributes:
-        trains: True for one that learns: it defines ``training_step``.
+        trains: True for a vocoder that learns, and so defines ``training_step``.
         mel: the mel definition that it inverts. Corpora are prepared with it, so backbones predict it.
     """
 
@@ -71,24 +71,24 @@ class Vocoder(nn.Module, ABC):
 
     @classmethod
     def tiny(cls) -> Any:
-        """A configuration small enough to try anything on in milliseconds; the default one unless overridden."""
+        """A configuration that runs in milliseconds, for tests; the default one unless overridden."""
         return cls.Config()
 
     def prepare(self, context: VocoderContext) -> None:
-        """Get ready to decode: train, where it ``trains``. One that comes with weights of its own loads them here instead.
+        """Get ready to decode: train if it ``trains``. Override this to load pretrained weights instead.
 
         Raises:
-            BenchmarkError: it can't (a checkpoint is missing, damaged, or of another mel definition).
+            BenchmarkError: a checkpoint is missing, damaged, or of another mel definition.
         """
         if self.trains:
             context.train(self)
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The parameters that the harness's optimiser moves, by rate; all at the run's rate unless overridden."""
+        """The parameters that the harness's optimiser updates, by learning rate; by default all at the run's rate."""
         return [ParameterGroup(list(self.parameters()))]
 
     def training_step(self, segments: Segments) -> dict[str, float]:
-        """Leave gradients on the parameters for the harness's optimiser, and return scalars for the logs, a "loss" among them.
+        """Leave gradients on the parameters for the harness's optimiser, and return scalars to log, "loss" among them.
 
         All randomness must come from torch's global generator, which the harness seeds before every step.
         """
@@ -102,7 +102,7 @@ class Vocoder(nn.Module, ABC):
             mel: shape (F, n_mels), natural-log magnitude.
 
         Returns:
-            shape (samples,), about (F - 1) * hop_length of them, float32 in about [-1, 1], at ``mel.sample_rate``.
+            shape (samples,), about (F - 1) * hop_length samples, float32 in about [-1, 1], at ``mel.sample_rate``.
 
         Raises:
             PredictionFailed: the mel can't be inverted (too short, not finite).

@@ -1,4 +1,4 @@
-"""A metric: the character error rate of what a recogniser understood.
+"""A metric: the character error rate of a recogniser's transcript.
 
     python -m benchmark check examples/cer.py
     python -m benchmark run --plugin examples/cer.py --metrics cer --plugin examples/recogniser.py --backbone recogniser \\
@@ -17,7 +17,7 @@ from benchmark.utterance import spelled
 class CER(Metric):
     """Character error rate: (substitutions + deletions + insertions) / characters (Levenshtein 1966); 0 is perfect.
 
-    Both texts are compared as :func:`benchmark.utterance.spelled` writes them, case and punctuation left out.
+    Both texts are compared as :func:`benchmark.utterance.spelled` writes them, without case and punctuation.
     """
 
     version = "1"

@@ -4,7 +4,7 @@
     python -m benchmark run --plugin examples/recogniser.py --backbone recogniser --plugin examples/cer.py --metrics cer \\
         --algo reptile --dataset espeak --preset smoke
 
-Its CTC loss is made of plain tensor operations: ``torch.nn.functional.ctc_loss`` can't be differentiated twice, and MAML would fail.
+Its CTC loss uses plain tensor operations, because ``torch.nn.functional.ctc_loss`` can't be differentiated twice, as MAML requires.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NEVER = -1e4
 
 
 class Recogniser(RecognitionBackbone):
-    """Two convolutions, two frames to a step, and a recurrent layer in each direction, trained with CTC (Graves et al., ICML 2006)."""
+    """Two convolutions (two frames per step) and a recurrent layer in each direction, trained with CTC (Graves et al., ICML 2006)."""
 
     mel_mean: Tensor
     mel_std: Tensor
@@ -68,7 +68,7 @@ class Recogniser(RecognitionBackbone):
         return {"output": tuple(name for name in names if name.startswith("output.")), "all": names}
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """CTC loss a character; characters that no training transcript has are passed over."""
+        """CTC loss per character; characters that no training transcript has are ignored."""
         scores, lengths = self._scores(batch.mels, batch.mel_lengths)
         matches = batch.characters.unsqueeze(-1) == self.code_points
         kept = [row.nonzero()[:, 1] + 1 for row in matches]
@@ -78,7 +78,7 @@ class Recogniser(RecognitionBackbone):
         return {"loss": (losses / counts.clamp_min(1)).mean()}
 
     def transcribe(self, mel: Tensor) -> str:
-        """See :meth:`RecognitionBackbone.transcribe`: the likeliest class of each step, repeats and blanks left out."""
+        """See :meth:`RecognitionBackbone.transcribe`: the likeliest class of each step, without repeats and blanks."""
         if not len(mel):
             raise PredictionFailed("the recording is empty")
         scores, _ = self._scores(mel[None], torch.tensor([len(mel)], device=mel.device))
@@ -86,7 +86,7 @@ class Recogniser(RecognitionBackbone):
         return "".join(self.spec.characters[each - 1] for each in best if each)
 
     def _scores(self, mels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, S, classes), and how many of the S steps each utterance has."""
+        """Log-probabilities (B, S, classes), and the number of steps of each utterance."""
 
         def inside(x: Tensor) -> Tensor:
             return (torch.arange(x.shape[1], device=x.device) < lengths[:, None]).unsqueeze(-1).to(x.dtype)
@@ -96,7 +96,7 @@ class Recogniser(RecognitionBackbone):
         lengths = (lengths + 1) // 2
         x = F.gelu(self.second((x * inside(x)).transpose(1, 2))).transpose(1, 2)
         x = x * inside(x)
-        # Each utterance turned round within its own length, so that padding comes last in both directions.
+        # Reverse each utterance within its length, so that padding comes last in both directions.
         step = torch.arange(x.shape[1], device=x.device)
         turned = torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step).unsqueeze(-1).expand_as(x)
         right, left = self.forwards(x)[0], self.backwards(x.gather(1, turned))[0].gather(1, turned)
@@ -114,7 +114,7 @@ def ctc_loss(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -
     """
     labels = F.pad(targets.repeat_interleave(2, dim=1), (0, 1))  # blank, a, blank, b, ..., blank
     labels[:, 0::2] = 0
-    # From a label one may go on two places, over the blank, if the label there is another one.
+    # A path may skip the blank between two labels if they differ.
     skips = F.pad((labels[:, 2:] != 0) & (labels[:, 2:] != labels[:, :-2]), (2, 0))[:, : labels.shape[1]]
     emitted = scores.gather(2, labels.unsqueeze(1).expand(-1, scores.shape[1], -1))
     alpha = emitted[:, 0].where(torch.arange(labels.shape[1], device=scores.device) < 2, NEVER)
@@ -125,7 +125,7 @@ def ctc_loss(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -
         alpha = moved.where(step < lengths[:, None], alpha)
     ends = torch.stack([2 * counts, (2 * counts - 1).clamp_min(0)], dim=1)
     last = alpha.gather(1, ends)
-    # An empty target has one way to end, not two.
+    # An empty target has only one possible end, not two.
     last = torch.stack([last[:, 0], last[:, 1].where(counts > 0, NEVER)])
     return -last.logsumexp(0)
 

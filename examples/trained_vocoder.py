@@ -1,4 +1,4 @@
-"""A vocoder that trains: once for each corpus and seed, on training speakers alone; every run after finds it in the cache.
+"""A vocoder that trains once per corpus and seed, on training speakers only; later runs find it in the cache.
 
     python -m benchmark check examples/trained_vocoder.py
     python -m benchmark run --plugin examples/trained_vocoder.py --vocoder trained_vocoder --algo copy_synthesis \\
@@ -18,7 +18,7 @@ from benchmark.errors import PredictionFailed
 from benchmark.vocoder import Segments, Vocoder
 
 RESOLUTIONS = (512, 1024, 2048)
-"""Samples in a window of the spectrograms that are compared."""
+"""Window lengths, in samples, of the spectrograms that the loss compares."""
 
 
 class TrainedVocoder(Vocoder):

@@ -43,7 +43,7 @@ def test_bad_plugin_is_caught(tmp_path: Path) -> None:
     info = registry.from_file(path)
     wrong = {o.requirement for o in conformance.check(info, registry.load_info(info)) if o.problem}
     assert {
-        "adapt is pure and repeatable", "stored parameters are counted right", "a loss that is not finite is a failed adaptation"
+        "adapt is pure and repeatable", "stored parameters are counted correctly", "a loss that is not finite is a failed adaptation"
     } <= wrong  # fmt: skip
 
 
@@ -77,7 +77,8 @@ def test_careless_batching_is_caught(tmp_path: Path) -> None:
     info = registry.from_file(path)
     problems = {o.requirement: o.problem for o in conformance.check(info, registry.load_info(info)) if o.problem}
     assert set(problems) == {
-        "padding changes nothing", "tasks of unequal length together are as one by one", "a loss that is not finite is a failed adaptation"
+        "padding changes nothing", "tasks of unequal length give the mean of their gradients",
+        "a loss that is not finite is a failed adaptation",
     }  # fmt: skip
     assert problems["padding changes nothing"] == "padding a task's batches to a greater length changes the training gradient"
 

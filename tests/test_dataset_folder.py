@@ -110,7 +110,7 @@ def test_transcripts_that_are_not_utf8_text_say_so(content: bytes, tmp_path: Pat
 @pytest.mark.parametrize(
     ("table", "sentence"),
     [
-        ("audio,text,speaker\na.wav,Hello, you,a\n", "line 2, has 4 columns where the header has 3"),
+        ("audio,text,speaker\na.wav,Hello, you,a\n", "line 2, has 4 columns, but the header has 3"),
         ("audio,text,speaker,split\na.wav,Hello,a,tset\n", "line 2, has the split 'tset'"),
         ("audio,text,speaker,split\na.wav,Hello,a,test\nb.wav,Hello,a,train\n", "line 3, puts a into train"),
     ],

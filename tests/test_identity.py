@@ -337,12 +337,12 @@ def test_changed_code_without_a_changed_version_is_told(tmp_path: Path) -> None:
     assert not any(told())
     append(package / "running" / "training.py", "MORE = 1")
     assert [each for each in told() if each] == [
-        f"The code of training is not that of its version {TRAINING_VERSION}: raise the version if a number can move, then run "
+        f"The code of training has changed since its version {TRAINING_VERSION}: raise it if a number can move, then run "
         "python -m tools.record_versions."
     ]
     recorded["training"]["version"] = "0"
     found = next(each for each in told() if each)
-    assert found == f"The version of training is {TRAINING_VERSION} now, and 0 is recorded: run python -m tools.record_versions."
+    assert found == f"The version of training is {TRAINING_VERSION} now, but 0 is recorded: run python -m tools.record_versions."
 
 
 def test_no_file_of_the_harness_is_without_a_version() -> None:

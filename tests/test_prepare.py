@@ -373,7 +373,7 @@ def test_textgrids_that_are_not_there_or_of_something_else(data: Path, tmp_path:
         prepared(data, tmp_path, textgrids=tmp_path / "nowhere")
     (tmp_path / "grids").mkdir()
     (tmp_path / "grids" / "other.TextGrid").write_text("")
-    with pytest.raises(BenchmarkError, match=r"holds no TextGrid of this dataset: of 1 found none .*00010000\.TextGrid"):
+    with pytest.raises(BenchmarkError, match=r"holds no TextGrid of this dataset: none of the 1 found .*00010000\.TextGrid"):
         prepared(data, tmp_path, textgrids=tmp_path / "grids")
 
 
@@ -470,10 +470,10 @@ def test_the_command_says_that_rows_on_other_data_cannot_be_compared(
         (["--dataset", "speechocean763"], 2, "did you mean 'speechocean762'"),
         (["--dataset", "speechocean762"], 2, "needs --data-root"),
         (["--dataset", "speechocean762", "--data-root", "nowhere"], 2, "found: no such folder"),
-        (["--dataset", "speechocean762", "--data-root", "."], 2, "is not a speechocean762 data root"),
+        (["--dataset", "speechocean762", "--data-root", "."], 2, "does not hold speechocean762"),
         (["--dataset", "speechocean762", "--data-root", "parent"], 2, "Did you mean parent/speechocean762?"),
         (["--dataset", "speechocean762", "--data-root", "file"], 2, "found: a file, not a folder"),
-        (["--dataset", "vctk", "--data-root", "."], 2, "is not a VCTK data root"),
+        (["--dataset", "vctk", "--data-root", "."], 2, "does not hold VCTK"),
         (["--dataset", "vctk", "--data-root", "file"], 2, "found: a file, not a folder"),
         (["--dataset", "espeak", "--data-root", "."], 2, "Dataset espeak takes no --data-root: It is rendered on the fly."),
         (["--dataset", "espeak", "--download"], 2, "Dataset espeak takes no --download"),

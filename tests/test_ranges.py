@@ -29,7 +29,7 @@ ODD = {"4": "be odd, not 4", "-1": "be at least 1, not -1"}
 SOME = {"[]": "hold at least 1 value"}
 RATE = {"inner_lr": ABOVE}
 INNER = {"groups": SOME, "inner_steps": ONE, "inner_lr": ZERO}
-CHOICE, CHOICES = {"other": "be one of "}, {"other": "be a list, each of it one of "}
+CHOICE, CHOICES = {"other": "be one of "}, {"other": "be a list, each item one of "}
 
 REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("algorithm", "maml"): INNER,
@@ -185,7 +185,7 @@ def test_checked_dataclasses_are_dataclasses() -> None:
         ({"rate": "much"}, "rate must be a number, not much"),
         ({"kernel": 2}, "kernel must be odd, not 2"),
         ({"names": ()}, "names must hold at least 1 value"),
-        ({"names": ("a", 3)}, "names must be a list, each of it text, not 3"),
+        ({"names": ("a", 3)}, "names must be a list, each item text, not 3"),
         ({"limit": 0}, "limit must be at least 1, not 0"),
         ({"mode": "idle"}, "mode must be one of fast, slow, not idle"),
         ({"width": 1.5}, "width must be a whole number, not 1.5"),
@@ -202,7 +202,7 @@ def test_a_subclass_checks_its_own_and_inherited_fields(values: dict[str, Any], 
 
 
 def test_limits_do_not_show_in_a_types_words() -> None:
-    assert in_words(Names) == "a list, each of it text" and in_words(PositiveInt | None) == "a whole number or null"
+    assert in_words(Names) == "a list, each item text" and in_words(PositiveInt | None) == "a whole number or null"
 
 
 @pytest.mark.parametrize("words", [["list"], ["run", "--algo", "maml", "--help"]], ids=" ".join)

@@ -67,10 +67,10 @@ def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
     for damaged in (whole[:-20], whole + whole[-300:]):
         (folder / "episodes.csv").write_bytes(damaged)
         run("mean_speaker", cache, tmp_path)
-        assert "complete already" not in capsys.readouterr().out
+        assert "already complete" not in capsys.readouterr().out
         assert (folder / "episodes.csv").read_bytes() == whole
         run("mean_speaker", cache, tmp_path)
-        assert "complete already" in capsys.readouterr().out
+        assert "already complete" in capsys.readouterr().out
     (folder / "result.json").write_bytes(result[:100])
     run("mean_speaker", cache, tmp_path)
     assert json.loads((folder / "result.json").read_text())["curve"] and (folder / "episodes.csv").read_bytes() == whole
@@ -88,7 +88,7 @@ def test_runs_at_once_share_one_pretraining_and_the_same_command_is_done_once(ca
     ]  # fmt: skip
     said = [process.communicate() for process in together]
     assert [process.returncode for process in together] == [0, 0, 0], said
-    assert sum("complete already" in out for out, _ in said) == 1
+    assert sum("already complete" in out for out, _ in said) == 1
     assert sum("Pretraining: done" in error for _, error in said) == 1
     (folder,) = tmp_path.glob("espeak-finetune-*")
     with (folder / "episodes.csv").open() as stream:
@@ -106,7 +106,7 @@ def test_ctrl_c_is_one_sentence_and_status_130(cache: Path, tmp_path: Path) -> N
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
-    assert process.returncode == 130 and error.endswith("Interrupted; give the same command again to go on.\n"), error
+    assert process.returncode == 130 and error.endswith("Interrupted; run the same command again to resume.\n"), error
     assert "Traceback" not in error
 
 

@@ -1,8 +1,8 @@
 """FastSpeech 2, compact and convolutional: duration, pitch and energy predictors, speaker-conditioned layer norm.
 
 Follows Ren et al., "FastSpeech 2" (ICLR 2021) for the variance adaptor and Chen et al., "AdaSpeech" (ICLR 2021),
-section 2.3, for conditional layer normalisation. Self-attention is replaced by convolutions: utterances are short,
-second-order gradients pass through them, and a laptop trains it.
+section 2.3, for conditional layer normalisation. Convolutions replace self-attention: utterances are short,
+convolutions support second-order gradients, and the model trains on a laptop.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from benchmark.settings.ranges import BelowOne, Checked, Odd, PositiveInt
 from benchmark.utterance import SPECIAL_SYMBOLS
 
 MOST_FRAMES = 200
-"""That a symbol may last, on average over a sentence; in speech it is about ten. A model gone wrong would ask for terabytes."""
+"""Most mel frames per symbol, averaged over a sentence; speech has about ten. A diverged model would ask for terabytes."""
 
 
 class ConditionalLayerNorm(nn.Module):
@@ -50,7 +50,7 @@ class ConvBlock(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        """x: (B, L, width); mask: (B, L, 1), 1 inside the utterance."""
+        """x: (B, L, width); mask: (B, L, 1), 1 in the utterance, 0 in padding."""
         hidden = self.norm(x, speaker) * mask
         hidden = F.gelu(self.conv(hidden.transpose(1, 2)).transpose(1, 2))
         return x + self.dropout(self.project(hidden))
@@ -85,7 +85,7 @@ class Predictor(nn.Module):
 
 
 def _mask(lengths: Tensor, size: int) -> Tensor:
-    """(B, size, 1) float, 1 inside."""
+    """(B, size, 1) float, 1 in the utterance, 0 in padding."""
     return (torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)).unsqueeze(-1).float()
 
 
@@ -116,7 +116,7 @@ class FastSpeech2(SynthesisBackbone):
             decoder_kernel: taps of the decoder's convolutions, odd.
             predictor_hidden: width of the duration, pitch and energy predictors.
             speaker_dim: length of a speaker vector.
-            dropout: in training mode, 0 to below 1.
+            dropout: dropout rate in training mode, 0 to below 1.
         """
 
         hidden: PositiveInt = 192
@@ -195,13 +195,13 @@ class FastSpeech2(SynthesisBackbone):
         return {"loss": losses["mel"] + 0.3 * losses["duration"] + 0.1 * (losses["pitch"] + losses["energy"]), **losses}
 
     def synthesize(self, tokens: Tensor, durations: Tensor | None = None, speaker: Tensor | None = None) -> Tensor:
-        """See :meth:`SynthesisBackbone.synthesize`; pitch and energy are always the model's own."""
+        """See :meth:`SynthesisBackbone.synthesize`; pitch and energy are always predicted."""
         tokens = tokens.unsqueeze(0)
         vector = self._speaker(tokens.new_full((1,), NEW_SPEAKER), speaker)
         mask = torch.ones(1, tokens.shape[1], 1, device=tokens.device)
         hidden = self.encoder(self.embedding(tokens), vector, mask)
         if durations is None:
-            # Special symbols (silence, boundary) may last nothing; phones may not.
+            # Special symbols (silence, boundary) may have no frames; phones have at least one.
             least = (tokens >= len(SPECIAL_SYMBOLS)).long()
             frames = self._predict("duration", hidden, vector, mask).expm1()
             if not float(frames.sum()) <= MOST_FRAMES * tokens.shape[1]:
@@ -215,7 +215,7 @@ class FastSpeech2(SynthesisBackbone):
         return (mel * self.mel_std + self.mel_mean).squeeze(0)
 
     def _speaker(self, indices: Tensor, override: Tensor | None) -> Tensor:
-        """(B, speaker_dim)."""
+        """Speaker vectors (B, speaker_dim)."""
         if override is not None:
             return override.expand(len(indices), -1)
         new = self.speaker_table.weight.detach().mean(0) + self.new_speaker
@@ -232,7 +232,7 @@ class FastSpeech2(SynthesisBackbone):
         frames = mask.shape[1]
         ends = durations.cumsum(1)
         clock = torch.arange(frames, device=hidden.device).expand(len(hidden), frames).contiguous()
-        # The token of frame f is the first whose end lies beyond f (zero-length tokens are passed over).
+        # The token of frame f is the first whose end lies beyond f; this skips zero-length tokens.
         token = torch.searchsorted(ends, clock, right=True).clamp_max(hidden.shape[1] - 1)
         length = durations.gather(1, token).clamp_min(1).float()
         elapsed = clock.float() - (ends.gather(1, token).float() - length) + 0.5

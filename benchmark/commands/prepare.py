@@ -1,6 +1,6 @@
 """Prepare a dataset: decode, trim, align, compute features, and keep the result for all runs.
 
-Can be stopped and started again: it goes on where it was. Ends with what was skipped, and why.
+If stopped, it resumes when started again. Ends with a list of what was skipped, and why.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from benchmark.commands._options import add_places, usual_needs
 
 
 def settings() -> type:
-    """What the prepared corpus depends on."""
+    """The settings that the prepared corpus depends on."""
     from benchmark.settings.schema import PrepareSettings
 
     return PrepareSettings
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_places(parser)
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
-    parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them as a manifest")
+    parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them to a manifest")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _compared(name: str, version: str) -> Iterator[str]:
-    """A line that says so if the dataset's leaderboard was computed on other data."""
+    """A warning line if the dataset's leaderboard was computed on other data."""
     from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
     from benchmark.results.leaderboard import read
@@ -76,6 +76,6 @@ def _compared(name: str, version: str) -> Iterator[str]:
     versions = sorted({row["data_version"] for row in read(table)})
     if versions and version not in versions:
         yield (
-            f"  Your rows can't be compared with those of {table}: they were computed on data version {', '.join(versions)}, and yours is "
-            f"{version} (another copy of the corpus, utterances skipped, TextGrids, or other versions of the libraries)."
+            f"  Your rows can't be compared with those of {table}: they were computed on data version {', '.join(versions)}, but yours is "
+            f"{version} (another copy of the corpus, skipped utterances, TextGrids, or other library versions)."
         )

@@ -1,11 +1,11 @@
-"""A prepared corpus on disk, read by memory map: what training, adaptation and evaluation get their speech from.
+"""A prepared corpus on disk, read by memory map: the speech for training, adaptation and evaluation.
 
 Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 
 ``corpus.json``
     dataset card, mel definition, symbols, statistics, shard digests, the report of what was skipped, ``version``.
 ``utterances.jsonl``
-    one utterance a line: id, speaker, split, text, words, shard, and where its frames, tokens and samples lie.
+    one utterance per line: id, speaker, split, text, words, shard, and where its frames, tokens and samples lie.
 ``shards/00000.{audio,mel,pitch,energy,tokens,durations}.npy``
     the utterances of a shard, one after the other.
 """
@@ -32,11 +32,11 @@ ARRAYS = ("audio", "mel", "pitch", "energy", "tokens", "durations")
 CORPUS_FORMAT = 1
 
 class Corpus:
-    """A prepared corpus. Opening one reads its index; audio and features are memory-mapped when asked for.
+    """A prepared corpus. Opening it reads its index; audio and features are memory-mapped on demand.
 
     Args:
         folder: written by :mod:`benchmark.data.prepare`.
-        task: what its utterances are grouped by, a name in :data:`benchmark.task.TASK_KINDS`.
+        task: how to group its utterances, a name in :data:`benchmark.task.TASK_KINDS`.
 
     Raises:
         BenchmarkError: the folder holds no corpus, an unreadable one, or one of another format.
@@ -99,11 +99,11 @@ class Corpus:
         )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
-        # Memory maps would be pickled as copies; a worker opens its own.
+        # Memory maps would be pickled as copies; each worker opens its own.
         return {**self.__dict__, "_maps": {}}
 
     def many(self, utterance_ids: Iterable[str]) -> list[PreparedUtterance]:
-        """Several utterances, in the order asked."""
+        """Several utterances, in the given order."""
         return [self[utterance_id] for utterance_id in utterance_ids]
 
     def speakers(self, split: str) -> list[str]:
@@ -115,7 +115,7 @@ class Corpus:
         return sorted(self._by_speaker[speaker])
 
     def targets(self, split: str) -> list[str]:
-        """What tasks of the split adapt to, sorted: its speakers, or what else the corpus was opened to group by."""
+        """The targets of the split's tasks, sorted: its speakers, or the groups of the task that the corpus was opened for."""
         return sorted({target for row in self._index.values() if row["split"] == split and (target := self._target(row))})
 
     def utterances_of(self, target: str) -> list[str]:
@@ -129,11 +129,11 @@ class Corpus:
         return self.task.target(row["speaker"], self._language(row), row.get("style", ""))
 
     def frames(self, utterance_id: str) -> int:
-        """An utterance's length in mel frames, without touching its arrays."""
+        """An utterance's length in mel frames, without reading its arrays."""
         return int(self._index[utterance_id]["frames"])
 
     def text(self, utterance_id: str) -> str:
-        """What is said, without touching the utterance's arrays."""
+        """An utterance's text, without reading its arrays."""
         return str(self._index[utterance_id]["text"])
 
     @cached_property
@@ -143,7 +143,7 @@ class Corpus:
 
     @cached_property
     def characters(self) -> tuple[str, ...]:
-        """Of the training transcripts as recognition spells them, sorted."""
+        """The characters of the training transcripts as recognition spells them, sorted."""
         return tuple(sorted({each for row in self._index.values() if row["split"] == "train" for each in spelled(row["text"])}))
 
     def unheard(self, targets: Iterable[str]) -> tuple[list[str], float]:

@@ -1,4 +1,4 @@
-"""The aligner of a prepared corpus, trained once on its training speakers and cached: ``duration_error`` and ``say`` share it."""
+"""The aligner of a prepared corpus, trained once on its training speakers and cached; ``duration_error`` and ``say`` share it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from benchmark.scoring.checks import spread
 from benchmark.utterance import PreparedCorpus
 
 ALIGNER_FORMAT = 1
-"""Raised when the aligner or its training changes, so that no cached one of before is used."""
+"""Raise it when the aligner or its training changes, so that no older one in the cache is used."""
 UTTERANCES = 1000
-"""Of the training split, to train the aligner on."""
+"""Most utterances of the training split to train the aligner on."""
 
 
 def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
-    """The corpus's aligner, from the cache if it is there and whole.
+    """The corpus's aligner, from the cache if a whole one is there.
 
     Args:
-        corpus: prepared.
-        cache: the folder for what is computed once for this corpus.
+        corpus: the prepared corpus.
+        cache: folder for results computed once per corpus.
 
     Raises:
-        BenchmarkError: it can't be trained.
+        BenchmarkError: the aligner can't be trained.
     """
     key = digest_of([ALIGNER_FORMAT, corpus.version, UTTERANCES], 24)
     path = cache / f"aligner-{key}.pt"

@@ -74,12 +74,12 @@ def for_task(support: int, query: int) -> Need:
 
 
 def normalised(text: str) -> str:
-    """Letters and digits of a text, case folded: what makes two sentences the same."""
+    """A text's letters and digits, case-folded; two sentences are the same if these are."""
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
 def shared_sentences(texts: Mapping[str, Mapping[str, Collection[str]]]) -> set[str]:
-    """Those that more than half of all targets say, and more than one: everyone's model has heard them.
+    """Sentences that more than half of all targets read, and more than one: models hear them in training.
 
     Args:
         texts: of each split's targets, normalised.

@@ -1,4 +1,4 @@
-"""Frame-level pitch and energy on the mel's frames."""
+"""Pitch and energy of each mel frame."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from benchmark.scoring.ge2e import embed
 from benchmark.scoring.verification import Floats, centroid, equal_error_rate, verification_trials
 
 VOICE_UTTERANCES = 8
-"""Of a speaker, spread over all, whose voice is compared with the other speakers'."""
+"""Utterances per speaker, spread over all, whose voice is compared with the other speakers'."""
 EXAMPLES = 3
 
 

@@ -28,7 +28,7 @@ class F0(Metric):
         ),
         "vuv_error": Column(
             unit="%",
-            meaning="how often voicing is not the recording's",
+            meaning="how often voicing differs from the recording's",
             higher_is_better=False, low=0.0, high=100.0,
         ),
     }

@@ -15,15 +15,15 @@ from benchmark.settings.schema import RunSettings
 
 
 def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins) -> list[str]:
-    """Refuse now what the backbone or the corpus can't serve, not after an hour of pretraining.
+    """Refuse settings that don't suit the backbone or the corpus now, not after an hour of pretraining.
 
     Returns:
         sentences about the targets that the run leaves out, and about phonemes that nobody trained on.
 
     Raises:
-        UsageError: the algorithm does, given a fresh backbone; or all targets have fewer utterances than episodes, or tasks, need.
-        BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights; or the operations of one of the
-            backbone's layers can't be counted.
+        UsageError: the algorithm refuses a fresh backbone, or all targets have fewer utterances than episodes, or tasks, need.
+        BenchmarkError: a metric lacks something that a run does not fetch (a pretrained encoder's weights), or the operations of
+            one of the backbone's layers can't be counted.
     """
     targets, left_out = episode_targets(corpus.own, manifest, sizes_of(settings), settings.evaluation.split)
     sentences = [left_out]

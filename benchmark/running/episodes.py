@@ -1,4 +1,4 @@
-"""Episodes: who is adapted to, on what, and what they are asked to say. Manifests fix them; checks keep them leak-proof."""
+"""Episodes: targets with their support and query sets. Manifests fix them, and checks refuse leaks."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Episode:
     """One adaptation: ``support[:k]`` is its k-shot support set; the queries are the same for every k.
 
     Attributes:
-        target: what is adapted to: a speaker, unless the run's task is another (:mod:`benchmark.task`).
-        index: the target's episodes count from 0.
+        target: a speaker, unless the run's task is another (:mod:`benchmark.task`).
+        index: of the target's episodes, from 0.
         support: utterances to adapt to.
-        query: utterances to say, or to understand.
+        query: utterances to speak or to transcribe.
     """
 
     target: str
@@ -47,7 +47,7 @@ class Episode:
         return tuple(name for name in corpus.utterances_of(self.target) if name not in used)
 
     def plain(self) -> dict[str, Any]:
-        """As manifests hold it; a target is called "speaker" there whatever it is."""
+        """The episode as manifests hold it; they call every target "speaker"."""
         return {"speaker": self.target, "index": self.index, "support": list(self.support), "query": list(self.query)}
 
 
@@ -126,7 +126,7 @@ def draw_manifest(corpus: Corpus, sizes: Sizes) -> Manifest:
 def make_manifest(corpus: Corpus, sizes: Sizes = FULL, seed: int = 0) -> Manifest:
     """Draw episodes for every validation and test target that has enough utterances (:mod:`benchmark.data.enough`).
 
-    A sentence that more than half of all targets hold is never a query: everyone's model has heard it.
+    A sentence that more than half of all targets read is never a query, because models hear it in training.
     """
     texts, need = texts_of(corpus), for_episode(sizes)
     shared = shared_sentences(texts)
@@ -196,7 +196,7 @@ def episode_targets(corpus: Corpus, manifest: Manifest, sizes: Sizes, split: str
 
 
 def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
-    """Refuse a manifest that leaks or that the corpus can't serve.
+    """Refuse a manifest that leaks or does not match the corpus.
 
     Raises:
         BenchmarkError: a speaker is in two splits, or in another split of the corpus than the manifest says; support
@@ -212,8 +212,8 @@ def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
         strangers = set(corpus.targets(split)) - set(manifest.targets.get(split, ()))
         if strangers:
             raise BenchmarkError(
-                f"The corpus puts {corpus.task.name} {min(strangers)} into {split}, the manifest does not; a different release of "
-                f"{manifest.dataset}, or a manifest that belongs to another: use the release that `describe` names, or restore the file."
+                f"The corpus puts {corpus.task.name} {min(strangers)} into {split}, but the manifest does not: they are of different "
+                f"releases of {manifest.dataset}; use the release that `describe` names, or restore the file."
             )
     for split, episodes in manifest.episodes.items():
         for episode in episodes:
@@ -230,7 +230,7 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
         if name not in corpus:
             raise BenchmarkError(
                 f"Utterance {name}, which {where} needs, is not in the prepared corpus (missing, or skipped: see the "
-                "preparation report); complete the data, for a score without it could not be compared."
+                "preparation report); complete the data, because scores without it can't be compared."
             )
     if not {*episode.support, *episode.query} <= set(corpus.utterances_of(episode.target)):
         raise BenchmarkError(f"{kind.capitalize()} leak: {where} holds an utterance of another.")
@@ -239,7 +239,7 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
     texts = {normalised(corpus.text(name)) for name in episode.support}
     for name in episode.query:
         if normalised(corpus.text(name)) in texts:
-            raise BenchmarkError(f"Text leak: in {where} the query {name} says what a support utterance says.")
+            raise BenchmarkError(f"Text leak: in {where} the query {name} has the text of a support utterance.")
     if not episode.enrolment(corpus):
         raise BenchmarkError(f"{where.capitalize()} leaves no utterance for the centroid.")
 
@@ -260,7 +260,7 @@ def task_targets(corpus: Corpus, settings: MetaSettings) -> tuple[list[str], str
 
 @dataclass(frozen=True)
 class TaskSampler:
-    """Training tasks for a step, the same for every algorithm: a function of seed and step alone."""
+    """The training tasks of a step, the same for every algorithm: they depend only on seed and step."""
 
     corpus: Corpus
     speaker_index: Mapping[str, int]
@@ -293,7 +293,7 @@ class TaskSampler:
 
 
 def first(episodes: Sequence[Episode], count: int, targets: int = 0) -> list[Episode]:
-    """The first ``count`` episodes of each target, of ``targets`` targets if that is not 0."""
+    """The first ``count`` episodes of each target; only of the first ``targets`` targets if that is not 0."""
     names = sorted({episode.target for episode in episodes})
     kept = set(names[:targets] if targets else names)
     return [episode for episode in episodes if episode.index < count and episode.target in kept]

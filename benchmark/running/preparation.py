@@ -26,7 +26,7 @@ def cache_folder(given: Path | None) -> Path:
 
 
 def metrics_folder(cache: Path, corpus: Corpus) -> Path:
-    """What metrics compute once for a corpus is kept here (``MetricContext.cache``)."""
+    """The folder for what metrics compute once per corpus (``MetricContext.cache``)."""
     return cache / "metrics" / f"{corpus.name}-{corpus.version}"
 
 
@@ -37,7 +37,7 @@ def open_dataset(
 
     Raises:
         UsageError: it needs a root and none was given, or a wrong one; it needs none and one was given.
-        BenchmarkError: what lies in the root is damaged.
+        BenchmarkError: the files in the root are damaged.
     """
     plugin: type[Dataset] = registry.load("dataset", name, plugins)
     base = os.environ.get("BENCHMARK_DATA")
@@ -67,10 +67,10 @@ def open_corpus(
 
     Args:
         name, config: of the dataset plugin.
-        data_root, cache, workers, plugins: as of a run.
+        data_root, cache, workers, plugins: as for a run.
         download: fetch it first.
         mel: the vocoder's mel definition; the default one if None.
-        task: what its utterances are grouped by.
+        task: kind of target to group utterances by.
     """
     dataset = open_dataset(name, config, data_root, plugins, download)
     return prepare(name, dataset, cache / "corpora", workers, [str(path) for path in plugins], mel, task=task)
@@ -162,7 +162,7 @@ def open_manifest(corpus: Corpus, plugins: registry.Plugins, sizes: Sizes = FULL
         split: that it evaluates.
 
     Raises:
-        BenchmarkError: it leaks, or the corpus can't serve it.
+        BenchmarkError: it leaks, or does not match the corpus.
     """
     path = manifest_path(corpus.name, plugins, corpus.task.name)
     manifest = Manifest.load(path) if path else None

@@ -44,7 +44,7 @@ from benchmark.settings.tuned_values import tuned_values
 from benchmark.vocoder import Vocoder
 
 METRIC_THREADS = 1
-"""That metrics prepare themselves with; what they train is shared by runs of any ``threads``."""
+"""Threads for preparing metrics; runs share what they train, whatever their ``threads``."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Places:
         workers: processes.
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
-        engine: where evaluation jobs are done, "local" or "ray" (:mod:`benchmark.running.engines`).
-        hardware: what is computed on. Its device's type and precision do change numbers, and are part of the run's identity.
-        pretrain_roots: of the datasets of ``pretrain.dataset``, by name ("" where there is one); without, $BENCHMARK_DATA.
+        engine: where evaluation jobs run, "local" or "ray" (:mod:`benchmark.running.engines`).
+        hardware: to compute on. Its device type and precision do change numbers, and are part of the run's identity.
+        pretrain_roots: data roots of the datasets in ``pretrain.dataset``, by name ("" for a single one); else $BENCHMARK_DATA.
     """
 
     output: Path
@@ -75,16 +75,16 @@ class Places:
 
 
 def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
-    """Do what of the run is not done yet, and return its folder.
+    """Do the stages of the run that are not done yet, and return its folder.
 
     Args:
         settings: the run.
         places: where.
-        overwrite: "never" refuses a run that has a result, "missing" does what is missing, "always" starts anew.
+        overwrite: "never" refuses a run that has a result, "missing" does what is missing, "always" starts over.
         training: checkpoint of the algorithm's training, for runs that share one; None for the run's own.
 
     Raises:
-        UsageError: algorithm, backbone, task, dataset and metrics don't go together (:mod:`benchmark.plugins.fit`).
+        UsageError: algorithm, backbone, task, dataset and metrics don't fit together (:mod:`benchmark.plugins.fit`).
         BenchmarkError: bad data, leaking episodes, a diverging training, a folder that can't be written to.
     """
     plugins = tuple(str(path) for path in places.plugins)
@@ -99,19 +99,19 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         say_once(sentence)
     folder = places.output / run_id(identity)
     if places.hardware.rank:
-        # The process that writes holds the locks, and says whether there is something to train.
+        # Rank 0 holds the locks, and says whether there is something to train.
         if ranks.agreed(True):
             _learned(settings, places, corpus, folder, training, ())
         return folder
-    with locked(places.output / f".{folder.name}.lock", f"Waiting for another process that does the same run, {folder}."):
+    with locked(places.output / f".{folder.name}.lock", f"Waiting for another process with the same run, {folder}."):
         complete = (folder / "result.json").is_file()
         if complete and overwrite == "never":
             raise BenchmarkError(f"{folder} is complete; leave out --overwrite never to see its result.")
         if overwrite == "always" and folder.exists():
             shutil.rmtree(folder)
         elif complete and is_sound(folder):
-            logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to do it anew." if places.logs else ""
-            print(f"{folder} is complete already.{logs}")
+            logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to repeat it." if places.logs else ""
+            print(f"{folder} is already complete.{logs}")
             ranks.agreed(False)
             return folder
         ranks.agreed(True)
@@ -136,7 +136,7 @@ def _stages(
     settings: RunSettings, places: Places, corpus: Corpus, manifest: Manifest, folder: Path, training: Path | None,
     loggers: Sequence[Logger],
 ) -> tuple[dict[str, float], dict[str, float]]:  # fmt: skip
-    """Pretraining to evaluation; the metrics' constants and what training spent."""
+    """Pretraining to evaluation; returns the metrics' constants and what training spent."""
     plugins = tuple(str(path) for path in places.plugins)
     algorithm, spent, vocoder = _learned(settings, places, corpus, folder, training, loggers)
     with threads(METRIC_THREADS):
@@ -163,14 +163,14 @@ def _stages(
 def _learned(
     settings: RunSettings, places: Places, corpus: Corpus, folder: Path, training: Path | None, loggers: Sequence[Logger]
 ) -> tuple[Algorithm, dict[str, float], Vocoder]:
-    """All that processes train together: the algorithm, what it spent, the vocoder."""
+    """Everything that processes train together: the algorithm, what its training spent, the vocoder."""
     with threads(settings.threads):
         return *trained(settings, corpus, places, folder, training, loggers), prepared_vocoder(settings, corpus, places, loggers)
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch use so many, as long as this lasts."""
+    """Let torch use ``count`` threads inside the context."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(count)
@@ -201,7 +201,7 @@ def trained(
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
     path = training or folder / "checkpoints" / "training.ckpt"
-    lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run that trains {settings.algo.name} alike.")
+    lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run with the same training of {settings.algo.name}.")
     with lock, progress(f"Training {settings.algo.name}", 1.0) as show:
         spent = train(
             algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed, path, lambda fraction, _: show(fraction),
@@ -213,7 +213,7 @@ def trained(
 
 
 def corpus_of(settings: RunSettings, places: Places) -> Corpus:
-    """The prepared corpus of a run, its mels as the vocoder inverts them."""
+    """The prepared corpus of a run, with the vocoder's mel definition."""
     plugins = tuple(str(path) for path in places.plugins)
     vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
     if vocoder.mel.sample_rate != SAMPLE_RATE:
@@ -227,7 +227,7 @@ def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, logg
     plugins, chosen = tuple(str(path) for path in places.plugins), settings.vocoder
     source = learned_source("vocoder", chosen.name, plugins)
     torch.manual_seed(settings.seed)
-    # What it computes when it is made, a pseudo-inverse say, must not depend on the machine's cores.
+    # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
     torch.set_num_threads(METRIC_THREADS)
     vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
     torch.set_num_threads(settings.threads)
@@ -237,7 +237,7 @@ def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, logg
 
 
 def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:
-    """The metrics, with what they compute once per corpus done."""
+    """The metrics, prepared: what they compute once per corpus is done."""
     plugins = tuple(str(path) for path in places.plugins)
     targets = tuple(manifest.adapted_to(settings.evaluation.split))
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
@@ -253,7 +253,7 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
 
 
 def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
-    """The same run cut down to see whether it goes through: two speakers, a few steps of everything, a task for each process."""
+    """The run cut down to a quick trial: two speakers, a few steps of everything, one task per process."""
     return replace(
         settings,
         shots=(min(settings.shots),),
@@ -265,7 +265,7 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
 
 
 def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:
-    """Refuse steps that the processes which train together can't share evenly.
+    """Refuse steps that the training processes can't share evenly.
 
     Raises:
         UsageError: names the setting.
@@ -278,10 +278,10 @@ def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Pl
 
 
 def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
-    """Refuse what does not go together.
+    """Refuse settings whose plugins do not fit together.
 
     Raises:
-        UsageError: one sentence says what.
+        UsageError: names the plugins and the reason.
     """
     fit.check_task(settings.task, settings.dataset.name, plugins)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
@@ -298,7 +298,7 @@ def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunS
     """The settings with the metrics that fit, and a sentence about those left out, or "".
 
     Raises:
-        UsageError: nothing is left to score with.
+        UsageError: no metric is left.
     """
     kept, left = fit.fitting_metrics([each.name for each in settings.metrics], settings.backbone.name, plugins)
     if not kept:

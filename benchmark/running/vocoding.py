@@ -1,4 +1,4 @@
-"""The vocoder stage: what a vocoder learns, it learns once per corpus and seed, from training speakers only."""
+"""The vocoder stage: a vocoder that learns is trained once per corpus and seed, on training speakers only."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ class VocoderTraining(nn.Module):
 
 
 class SegmentSampler:
-    """Pieces of training utterances; a function of seed and step alone.
+    """Pieces of training utterances; they depend only on seed and step.
 
     Args:
         corpus: prepared.
-        size: pieces a step.
-        frames: mel frames of a piece; shorter utterances are passed over.
+        size: pieces per step.
+        frames: mel frames of a piece; shorter utterances are skipped.
         seed: of the draws.
     """
 
@@ -71,21 +71,21 @@ class SegmentSampler:
 
 
 def check_mel(vocoder: Vocoder, mel: MelSpec, what: str) -> None:
-    """Refuse a vocoder that inverts another mel spectrogram than is predicted.
+    """Refuse a vocoder whose mel definition differs from the predicted one.
 
     Args:
         vocoder: built.
-        mel: the definition that is predicted.
-        what: whose it is, for the error.
+        mel: the predicted mel definition.
+        what: what has this definition, for the error.
 
     Raises:
-        UsageError: the sentence names the first setting that differs.
+        UsageError: names the first setting that differs.
     """
     ours, theirs = asdict(vocoder.mel), asdict(mel)
     for name, value in ours.items():
         if value != theirs[name]:
             raise UsageError(
-                f"The vocoder inverts mels of {name} {value}, {what} has {theirs[name]}; choose a vocoder of the same mel definition, "
+                f"The vocoder inverts mels with {name} {value}, but {what} has {theirs[name]}; choose a vocoder with that mel definition, "
                 "or prepare the corpus with this one."
             )
 
@@ -101,7 +101,7 @@ def prepared(
         name: of the plugin.
         source: digest of its code and of the training's.
         corpus: prepared with the vocoder's mel definition.
-        settings: how long and how it is trained.
+        settings: of its training.
         seed: of batches.
         cache: where trained vocoders and unfinished trainings are kept.
         hardware: to train on.

@@ -27,8 +27,8 @@ class Analysis:
     """What WORLD finds in an utterance, every ``FRAME_PERIOD``.
 
     Attributes:
-        pitch: shape (frames,), F0 in Hz, 0 where unvoiced: Harvest (Morise, Interspeech 2017), which gives a pitch
-            to much that has none, and D4C's "LoveTrain" (Morise 2016), which says what has none.
+        pitch: shape (frames,), F0 in Hz, 0 where unvoiced: Harvest (Morise, Interspeech 2017), which gives unvoiced
+            frames a pitch too, and D4C's "LoveTrain" (Morise 2016), which detects them.
         cepstra: shape (frames, ``ORDER`` + 1), mel-cepstra of the spectral envelope (CheapTrick; Morise 2015), c0
             included; ln-magnitude scale: ln|H(ω)| = Σ c_m cos(m·ω̃).
     """
@@ -100,7 +100,7 @@ def warp(reference: Audio, synthesised: Audio) -> tuple[Ints, float]:
         synthesised: shape (other samples,).
 
     Returns:
-        the path, shape (pairs, 2), of frames of the one and the other, and the mean distance along it.
+        the path, shape (pairs, 2), as frames of reference and synthesis, and the mean distance along it.
     """
     return _warp(reference.tobytes(), synthesised.tobytes())
 

@@ -1,4 +1,4 @@
-"""What ``--help`` says about a settings dataclass and the plugins chosen with it; no plugin is imported."""
+"""The text of ``--help`` on a settings dataclass and the plugins chosen with it; imports no plugin."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registr
         kind, default = each.metadata["kind"], ",".join(each.metadata.get("default", ()))
         found = registry.find(kind, plugins)
         many = bool(each.metadata.get("many"))
-        instead = "those of the problem" if each.metadata.get("default_names") else "none" if many else None
+        instead = "the problem's" if each.metadata.get("default_names") else "none" if many else None
         lines += _entry(key, kind, default or instead, ", ".join(found))
         chosen = _chosen(key, arguments) or ("" if many else default)
         for name in map(registry.normalise, chosen.split(",") if many else [chosen]):
@@ -57,7 +57,7 @@ def _chosen(key: str, arguments: Sequence[str]) -> str:
 
 
 def _own(kind: Any, prefix: str) -> Iterator[str]:
-    """The fields that are not plugins, nested dataclasses' included."""
+    """The fields that are not plugins, including those of nested dataclasses."""
     hints = typing.get_type_hints(kind)
     texts = _texts(kind)
     for each in dataclasses.fields(kind):
@@ -76,7 +76,7 @@ def _own(kind: Any, prefix: str) -> Iterator[str]:
 
 
 def _texts(kind: Any) -> dict[str, source.ConfigField]:
-    """What the source of the class and of its bases says of their fields."""
+    """The fields of the class and its bases, as their source documents them."""
     texts: dict[str, source.ConfigField] = {}
     for each in reversed(inspect.getmro(kind)):
         if isinstance(each, type) and dataclasses.is_dataclass(each):

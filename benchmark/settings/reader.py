@@ -1,4 +1,4 @@
-"""From layers of nested values to typed settings: the inside of :mod:`benchmark.settings.config`."""
+"""Turns layers of nested values into typed settings, for :mod:`benchmark.settings.config`."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Plugin:
 
 
 class Choice:
-    """What has been chosen for one plugin field so far, layer over layer."""
+    """The choice of one plugin field so far, as layers are read."""
 
     def __init__(self, key: str, each: dataclasses.Field[Any]) -> None:
         self.key, self.kind, self.many = key, each.metadata["kind"], bool(each.metadata.get("many"))
@@ -58,18 +58,18 @@ class Choice:
         options = {str(name): each for name, each in value.items()}
         if "name" in options:
             self.names = [registry.normalise(str(options.pop("name")))]
-        # Options without a name, where none was chosen yet, are for whichever is chosen in the end.
+        # Options given before any plugin was named are for the one that is finally chosen.
         return {self.names[0] if self.names else "": options}
 
     def groups(self) -> dict[str, str]:
-        """Chosen names by their place in the tree ("algo", "metrics.per")."""
+        """The chosen names by their place in the tree ("algo", "metrics.per")."""
         return {f"{self.key}.{name}" if self.many else self.key: name for name in self.names}
 
     def find(self, found: registry.Plugins) -> list[registry.PluginInfo]:
-        """The chosen plugins, not imported; a wrong name is told before anything slow happens."""
+        """The chosen plugins, not imported, so that a wrong name is refused before anything slow happens."""
         if not self.names and not self.many:
             every = ", ".join(registry.find(self.kind, found))
-            raise UsageError(f"Say which {self.kind}: --{self.key} NAME, where NAME is one of {every}.")
+            raise UsageError(f"No {self.kind} is chosen: give --{self.key} NAME, where NAME is one of {every}.")
         return [registry.get(self.kind, name, found) for name in self.names]
 
     def load(self, infos: Iterable[registry.PluginInfo]) -> None:
@@ -92,7 +92,7 @@ class Reader:
         self.leaves: dict[str, Any] = {}
 
     def read(self, layers: Sequence[tuple[str, Mapping[str, Any]]], pairs: Sequence[tuple[str, str]]) -> Any:
-        """Settings from (place, nested values) layers and the command line's pairs, later ones first in effect."""
+        """Settings from layers of (place, nested values) and the command line's pairs; later ones override earlier ones."""
         layers = [(where, self._lifted(layer)) for where, layer in layers]
         options = [self._choose(layer, where) for where, layer in layers]
         for key, value in pairs:
@@ -141,7 +141,7 @@ class Reader:
         return options
 
     def _current(self, chosen: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """One layer's options for the plugins that are chosen in the end, as they lie in the settings tree."""
+        """One layer's options for the finally chosen plugins, as nested in the settings tree."""
         result: dict[str, Any] = {}
         for key, options in chosen.items():
             choice = self.choices[key]
@@ -186,7 +186,7 @@ class Reader:
                 yield key, _as_list(value) if is_list(self.leaves[key]) else value
 
     def _require_known(self, key: str, where: str) -> None:
-        """Refuse a key that is no leaf of the tree, and name the one that was probably meant."""
+        """Refuse a key that is not a leaf of the tree, and suggest the one that was probably meant."""
         if key in self.leaves:
             return
         dash = "" if where else "--"
@@ -208,7 +208,7 @@ class Reader:
         raise UsageError(f"There is no setting '{dash}{key}'{of}{where}{hint}")
 
     def _checked(self, read: Callable[[], Namespace], given: Mapping[str, Any], where: str) -> Namespace:
-        """Let jsonargparse read; what it says about a wrong value becomes one sentence."""
+        """Let jsonargparse read; its error about a wrong value becomes one sentence."""
         from argparse import ArgumentError
 
         try:
@@ -250,7 +250,7 @@ def plugin_fields(settings_type: Any, prefix: str = "") -> Iterator[tuple[str, d
 
 
 def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[str, Any]) -> Any:
-    """An instance of a settings dataclass; what its ``__post_init__`` refuses becomes one sentence."""
+    """An instance of a settings dataclass; an error of its ``__post_init__`` becomes one sentence."""
     hints = typing.get_type_hints(kind)
     filled = {name: part for name, part in parts.items() if "." not in name}
     for name, value in values.items():
@@ -298,7 +298,7 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_list(value: Any) -> Any:
-    """``5,10`` and ``5`` are lists too."""
+    """A value as a list, also if it is written ``5,10`` or ``5``."""
     if isinstance(value, str):
         return value if value.lstrip().startswith("[") else f"[{value}]"
     return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,4 +1,4 @@
-"""What a vocoder must do: the same waveform for the same mel, of about its length, trained or not."""
+"""Requirements for vocoders: the same waveform for the same mel, of about its length, trained or not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.vocoder import Segments, Vocoder
 
 TOLERANCE = 0.1
-"""Of the length, relative: framing and edges are a vocoder's own affair, the speaking rate is not."""
+"""Relative tolerance of the length: vocoders may differ in framing and edges, but not in speaking rate."""
 
 
 def requirements(plugin: type[Vocoder], config: Any) -> Iterator[Requirement]:
@@ -60,6 +60,6 @@ def requirements(plugin: type[Vocoder], config: Any) -> Iterator[Requirement]:
         require(grads and all(bool(torch.isfinite(g).all()) for g in grads), "training_step left no gradients, or some that are not finite")
 
     yield Requirement("decodes mels to waveforms, repeatably", decode)
-    yield Requirement("refuses or survives mels of no frame and of one", short_mels)
+    yield Requirement("handles or refuses mels of 0 and 1 frames", short_mels)
     yield Requirement("a training step leaves finite gradients", training)
     yield Requirement("pickles", lambda: pickle.loads(pickle.dumps(build())))
