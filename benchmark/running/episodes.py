@@ -248,10 +248,12 @@ def task_targets(corpus: Corpus, settings: MetaSettings) -> tuple[list[str], str
     """The training targets that have enough utterances for tasks, and a sentence about the others, "" if there are none.
 
     Raises:
-        UsageError: no training target has as many utterances as support and query of a task together.
+        UsageError: there is no training target, or none has as many utterances as support and query of a task together.
     """
     need = for_task(settings.support, settings.query)
     every, kind = corpus.targets("train"), f"training {corpus.task.name}s"
+    if not every:
+        raise UsageError(f"{corpus.name} has no {kind} to make tasks of; choose another --task or dataset.")
     poor = lacking({name: corpus.utterances_of(name) for name in every}, need)
     if len(poor) == len(every):
         raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need))
