@@ -81,7 +81,7 @@ def _units(values: pd.DataFrame, column: str) -> list[list[list[npt.NDArray[Any]
     """A column's values: for each speaker, under each seed, one array per episode."""
     numbers = values[column].to_numpy()
     # All units at once: a frame for each of them would take most of the time of an estimate.
-    found = values.groupby(["speaker", "seed", "episode"]).indices
+    found: dict[Any, Any] = values.groupby(["speaker", "seed", "episode"]).indices  # type: ignore[assignment]
     seeds = sorted(values["seed"].unique())
     units: dict[Any, dict[Any, list[npt.NDArray[Any]]]] = {speaker: {seed: [] for seed in seeds} for speaker, _, _ in sorted(found)}
     for speaker, seed, episode in sorted(found):
