@@ -460,7 +460,7 @@ def test_the_command_says_that_rows_on_other_data_cannot_be_compared(
         assert cli.main(["prepare", "--dataset", "speechocean762", "--data-root", str(data), "--cache", str(cache), "--workers", "1"]) == 0
         return capsys.readouterr().out
 
-    assert f"can't be compared with those of {table}: they were computed on data version 0123abcd, and yours" in said("0123abcd")
+    assert f"can't be compared with those of {table}: they were computed on data version 0123abcd, but yours" in said("0123abcd")
     assert "compared" not in said(corpus.version)
 
 
