@@ -122,7 +122,7 @@ class Dataset(ABC):
             found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
         else:
             found = "a file, not a folder" if root.exists() else "no such folder"
-        return UsageError(f"{root} is not a {card.title} data root: expected {card.layout}; found: {found}. {card.how_to_get}")
+        return UsageError(f"{root} does not hold {card.title}: expected {card.layout}; found: {found}. {card.how_to_get}")
 
     @abstractmethod
     def speakers(self, split: str) -> Sequence[str]:

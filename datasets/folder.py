@@ -21,12 +21,13 @@ class Folder(Dataset):
     Layouts, in the order in which they are tried: ``metadata.csv`` with a header (``audio,text,speaker`` and optionally
     ``language,style,split``; Hugging Face's names work too), LJSpeech's ``metadata.csv`` (``id|text|text``) with ``wavs/``, Kaldi's
     ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits come from the column
-    ``split`` or from Kaldi's folders; without either, a seeded draw splits the speakers.
+    ``split`` or from Kaldi's folders; without either, a seeded draw splits the speakers. One or two speakers can't be split: all are
+    held out, and models of other corpora adapt to them (``run --pretrain.dataset``).
     """
 
     tasks = ("speaker", "language", "style")
     card: ClassVar = DatasetCard(
-        title="A folder of recordings",
+        title="a folder of recordings",
         version="1",
         licence="its owner's",
         language="en-us",
@@ -103,8 +104,8 @@ class Folder(Dataset):
             groups.setdefault(speaker if self.config.split_by == "speaker" else languages.pop(), set()).add(speaker)
         names = sorted(groups)
         drawn = [names[i] for i in np.random.default_rng(self.config.seed).permutation(len(names))]
-        if len(names) < len(SPLITS):  # too few for few-shot evaluation; preparation says so
-            return {"train": sorted(self._speakers), "validation": [], "test": []}
+        if len(names) < len(SPLITS):  # too few to learn from: models of other corpora adapt to them
+            return {"train": [], "validation": [], "test": sorted(self._speakers)}
         test = max(1, round(self.config.test * len(names)))
         validation = max(1, round(self.config.validation * len(names)))
         parts = {"test": drawn[:test], "validation": drawn[test : test + validation], "train": drawn[test + validation :]}

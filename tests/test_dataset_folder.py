@@ -73,7 +73,7 @@ def test_ljspeech_is_one_speaker_who_reads_the_normalised_text(tmp_path: Path) -
     record(tmp_path / "wavs" / "LJ001-0001.wav")
     (tmp_path / "metadata.csv").write_text("LJ001-0001|In 1455|In fourteen fifty-five\n", encoding="utf-8")
     dataset = Folder(tmp_path)
-    assert [list(dataset.speakers(split)) for split in SPLITS] == [["speaker"], [], []]
+    assert [list(dataset.speakers(split)) for split in SPLITS] == [[], [], ["speaker"]], "who is alone is held out"
     (utterance,) = dataset.utterances("speaker")
     assert (utterance.id, utterance.text) == ("LJ001-0001", "In fourteen fifty-five")
 

@@ -289,6 +289,16 @@ class Learned(Vocoder):
         return mel[:, 0] * self.weight
 
 
+def test_what_else_is_learned_from_makes_another_run_and_nothing_else_leaves_it_as_it_was() -> None:
+    plain, joined = identity(), identity(("--algo", "maml", "--pretrain.dataset", "folder"))
+    assert set(plain.config["pretrain"]) == {"steps", "batch_size", "learning_rate"} and "dataset espeak" not in plain.sources
+    assert run_id(joined) != run_id(plain)
+    assert joined.config["pretrain"]["dataset"]["folder"]["language"] == "en-us"
+    assert joined.sources["pretraining dataset folder"] != joined.sources["dataset"] == plain.sources["dataset"]
+    more = ("--algo", "maml", "--pretrain.dataset", "vctk,folder"), ("--algo", "maml", "--pretrain.dataset", "folder,vctk")
+    assert run_id(identity(more[0])) == run_id(identity(more[1])) != run_id(joined)
+
+
 def test_device_and_precision_make_another_pretraining_and_another_vocoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "_train", lambda model, *_: model.state_dict())
     keys = {

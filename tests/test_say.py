@@ -21,7 +21,7 @@ from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone
 from benchmark.running import say
 from benchmark.running.preparation import metrics_folder, open_corpus
-from tests.cli_helpers import full_disk, refused
+from tests.cli_helpers import full_disk, refused, scoring_here
 from tests.dataset_helpers import SENTENCES, speech
 
 TEXT = "Two tall boys read a book."
@@ -62,12 +62,13 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folders(cache: Path, listener: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Finished runs by algorithm."""
     found = {}
-    for name in ("finetune", "listener", "mean_speaker"):
-        output = tmp_path_factory.mktemp(name)
-        common = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "stoi"]
-        places = ["--cache", str(cache), "--output", str(output), "--plugin", str(listener)]
-        assert main(["run", "--algo", name, *common, *places]) == 0
-        (found[name],) = (path for path in output.iterdir() if path.is_dir())
+    with scoring_here():
+        for name in ("finetune", "listener", "mean_speaker"):
+            output = tmp_path_factory.mktemp(name)
+            common = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "stoi"]
+            places = ["--cache", str(cache), "--output", str(output), "--plugin", str(listener)]
+            assert main(["run", "--algo", name, *common, *places]) == 0
+            (found[name],) = (path for path in output.iterdir() if path.is_dir())
     return found
 
 
@@ -187,7 +188,7 @@ def test_bad_voices_are_one_sentence(
     (bad / "notes.txt").write_text("hello")
     assert "holds no recordings" in said(bad)
     soundfile.write(bad / "a.wav", speech(SENTENCES[0], "f2")[8000:11_200], 16_000)
-    assert said(bad).endswith("shorter than 0.45 s of speech (a.wav); put a few wav files there, a spoken sentence each.")
+    assert said(bad).endswith("shorter than 0.45 s of speech (a.wav); put a few wav files there, one spoken sentence each.")
     (bad / "a.wav").write_bytes((voice / "0.wav").read_bytes()[:30_000])
     (bad / "b.wav").write_text("not audio")
     assert "corrupt audio (b.wav)" in (line := said(bad)) and "truncated audio (a.wav)" in line

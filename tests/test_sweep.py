@@ -9,7 +9,9 @@ import pytest
 from benchmark.cli import main
 from tests.cli_helpers import refused
 
-TINY = ["--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd", "--threads", "1"]
+TINY = ["--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "stoi"]
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 def folders(output: Path) -> list[str]:

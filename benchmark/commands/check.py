@@ -44,15 +44,15 @@ def _data(kind: str, name: str, root: Path, plugins: list[str]) -> int:
 
     if kind != "dataset":
         raise UsageError(f"--data-root is for datasets, but {name} is of kind {kind}; leave it out.")
+    from benchmark.commands._options import usual_needs
     from benchmark.data.survey import survey
     from benchmark.plumbing.progress import progress
     from benchmark.running.preparation import open_dataset
-    from benchmark.settings.schema import MAX_QUERIES, MAX_SHOTS
 
     dataset = open_dataset(name, None, root, plugins)
     print(f"{dataset.card.title}: {root}")
     with progress("Reading", 1) as show:
-        found = survey(dataset, MAX_SHOTS + MAX_QUERIES + 1, show)
+        found = survey(name, dataset, *usual_needs(), show)
     print("\n".join([*found.lines, *(f"  PROBLEM  {problem}" for problem in found.problems)]))
     print("A run can't use it." if found.problems else "A run can use it.")
     return len(found.problems)

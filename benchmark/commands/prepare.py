@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark.commands._options import add_places
+from benchmark.commands._options import add_places, usual_needs
 
 
 def settings() -> type:
@@ -32,10 +32,12 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.settings.schema import PrepareSettings
 
     parsed = config.parse(PrepareSettings, args.settings, plugins=args.plugin, also=args.options)
+    from benchmark.data.enough import role, told
     from benchmark.data.prepare import describe
+    from benchmark.dataset import SPLITS
     from benchmark.plugins import registry
     from benchmark.plumbing.workers import default_workers
-    from benchmark.running.episodes import make_manifest
+    from benchmark.running.episodes import FULL, episode_targets, make_manifest, texts_of
     from benchmark.running.preparation import cache_folder, open_corpus
 
     name, mel = parsed.dataset.name, registry.load("vocoder", parsed.vocoder.name, args.plugin)(parsed.vocoder.config).mel
@@ -46,10 +48,16 @@ def run(args: argparse.Namespace) -> int:
     print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
     for line in describe(corpus):
         print(line)
+    counts = {split: len(corpus.speakers(split)) for split in SPLITS}
+    for line in filter(None, [role(counts, name), *told(texts_of(corpus), *usual_needs())]):
+        print(f"  {line}")
     for line in _compared(name, corpus.version):
         print(line)
     if args.write_manifest:
         manifest = make_manifest(corpus)
+        for split in SPLITS[1:]:
+            _, left_out = episode_targets(corpus, manifest, FULL, split)
+            print(left_out, end="\n" * bool(left_out))
         manifest.save(args.write_manifest)
         print(f"Episodes written to {args.write_manifest} (sha256 {manifest.digest}).")
     return 0

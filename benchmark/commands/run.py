@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_engine, add_hardware, add_places, hardware_of, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, hardware_of, positive
 
 if TYPE_CHECKING:
     from benchmark.running.hardware import Hardware
@@ -30,6 +30,7 @@ def settings() -> type:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that can't change results."""
     add_places(parser)
+    add_pretrain_root(parser)
     add_hardware(parser)
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where to put each run's folder (default: runs)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="number of runs, with consecutive seeds (default: 1)")
@@ -108,7 +109,7 @@ def places(args: argparse.Namespace, hardware: Hardware) -> Places:
     engines.check(args.engine)
     return runs.Places(
         args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs,
-        engine=args.engine, hardware=hardware,
+        engine=args.engine, hardware=hardware, pretrain_roots=args.pretrain_root,
     )  # fmt: skip
 
 

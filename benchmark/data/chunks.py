@@ -27,7 +27,7 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
         version: version of the preparation.
 
     Raises:
-        BenchmarkError: there are no utterances, or too few speakers; two utterances share an id; a speaker is in two splits.
+        BenchmarkError: there are no utterances; two utterances share an id; a speaker is in two splits.
     """
     speakers = [(speaker, split) for split in SPLITS for speaker in dataset.speakers(split)]
     utterances = {speaker: tuple(dataset.utterances(speaker)) for speaker, _ in speakers}
@@ -35,12 +35,6 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
     if not every:
         raise BenchmarkError(f"{dataset.root or dataset.card.title} holds no utterances; expected {dataset.card.layout}.")
     _check(dataset, speakers, every)
-    counts = {split: len(dataset.speakers(split)) for split in SPLITS}
-    if counts["train"] < 2 or len(speakers) == counts["train"]:
-        raise BenchmarkError(
-            f"{dataset.root or dataset.card.title} holds {counts['train']} training, {counts['validation']} validation and "
-            f"{counts['test']} test speaker(s); few-shot evaluation needs several speakers in each split, so check the data root."
-        )
     if grids is None:
         grids = dataset.root / "textgrids" if dataset.root is not None and (dataset.root / "textgrids").is_dir() else None
     elif not grids.is_dir():

@@ -13,6 +13,7 @@ Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -59,13 +60,21 @@ class Corpus:
             self._index: dict[str, dict[str, Any]] = {row["id"]: row for row in map(json.loads, lines)}
         except (OSError, ValueError, KeyError) as error:
             raise BenchmarkError(f"The prepared corpus at {folder} is damaged ({error}); delete it and prepare again.") from error
+        self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
+        self._group()
+
+    def _group(self) -> None:
         self._by_speaker: dict[str, list[str]] = {}
         self._by_target: dict[str, list[str]] = {}
         for row in self._index.values():
             self._by_speaker.setdefault(row["speaker"], []).append(row["id"])
             if target := self._target(row):
                 self._by_target.setdefault(target, []).append(row["id"])
-        self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
+
+    @property
+    def own(self) -> Corpus:
+        """The corpus of ``--dataset`` alone: itself, unless others were joined to it to learn from (:class:`JoinedCorpus`)."""
+        return self
 
     def __contains__(self, utterance_id: object) -> bool:
         return utterance_id in self._index
@@ -136,6 +145,15 @@ class Corpus:
     def characters(self) -> tuple[str, ...]:
         """The characters of the training transcripts as recognition spells them, sorted."""
         return tuple(sorted({each for row in self._index.values() if row["split"] == "train" for each in spelled(row["text"])}))
+
+    def unheard(self, targets: Iterable[str]) -> tuple[list[str], float]:
+        """Phones of targets that no training utterance has, the most frequent first, and their share of all those targets say (0 to 1)."""
+        known = {phone for row in self._index.values() if row["split"] == "train" for word in row["words"] for phone in word}
+        said = Counter(
+            phone for target in targets for name in self._by_target[target] for word in self._index[name]["words"] for phone in word
+        )
+        strange = [phone for phone, _ in said.most_common() if phone not in known]
+        return strange, sum(said[phone] for phone in strange) / max(1, said.total())
 
     def check(self) -> None:
         """Compare every shard with its recorded digest.

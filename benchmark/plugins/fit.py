@@ -52,7 +52,7 @@ def declared(kind: str, name: str, plugins: registry.Plugins = ()) -> Declared:
 def _declared(kind: str, name: str, plugins: tuple[str, ...]) -> Declared:
     info = registry.get(kind, name, plugins)
     if info.path is not None:
-        return Declared(MappingProxyType(registry.describe(info).facts))
+        return Declared(MappingProxyType(registry.facts(info)))
     plugin = registry.load_info(info)
     return Declared({key: getattr(plugin, key, None) for key in ("needs", "supports", "problem", "tasks", "columns", "conditions_on")})
 

@@ -206,11 +206,21 @@ def describe(info: PluginInfo) -> Description:
     """
     if info.path is None:
         return Description(info, "", [], {})
-    text = source.read(info.path)
+    text, name = _class_of(info, info.path)
+    return Description(info, source.docstring(text, name), source.config_fields(text, name), source.facts(text, name))
+
+
+def facts(info: PluginInfo) -> dict[str, Any]:
+    """The facts alone, for ``list``, which has to be quick; arguments and errors as for :func:`describe`."""
+    return source.facts(*_class_of(info, info.path)) if info.path else {}
+
+
+def _class_of(info: PluginInfo, path: Path) -> tuple[source.Source, str]:
+    text = source.read(path)
     name = source.plugin_name(text, info.attribute) or info.attribute
     if source.find_class(text, name) is None and info.attribute == "PLUGIN":
-        raise BenchmarkError(f"Plugin file {info.path} does not end in 'PLUGIN = YourClass', a class that it defines.")
-    return Description(info, source.docstring(text, name), source.config_fields(text, name), source.facts(text, name))
+        raise BenchmarkError(f"Plugin file {path} does not end in 'PLUGIN = YourClass', a class that it defines.")
+    return text, name
 
 
 def source_file(info: PluginInfo) -> Path:

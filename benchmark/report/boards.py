@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,10 +27,10 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Board:
-    """Runs of one dataset, problem and task, all of which can be compared.
+    """Runs of one dataset, problem and task, on the same data and episodes, all of which can be compared.
 
     Attributes:
-        name: name of their table, "espeak" or "espeak-recognition".
+        name: name of their table, "espeak" or "espeak-recognition"; with their data and episodes where others have that name.
         contenders: by algorithm and configuration; toplines and floors, which use no support set, last.
         rows: leaderboard rows of each contender, by its name.
         metrics: columns, the most telling ones first.
@@ -107,12 +107,13 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
         UsageError: a folder is missing.
         BenchmarkError: runs of one dataset can't be compared, or a run is damaged.
     """
-    by_table: dict[str, list[Path]] = {}
+    by_data: dict[tuple[str, str, str], list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no run folder {folder}; name one that 'run' wrote, runs/RUN.")
-        by_table.setdefault(table_name(read_result(folder)), []).append(folder)
-    found = {name: pooled(members) for name, members in sorted(by_table.items())}
+        result = read_result(folder)
+        by_data.setdefault((table_name(result), result["data_version"], result["manifest_hash"]), []).append(folder)
+    found = {_name(key, by_data): pooled(members) for key, members in sorted(by_data.items())}
     for contender in (contender for members in found.values() for contender in members):
         runs = list(zip(contender.folders, contender.results, strict=True))
         costs = pd.concat([read_costs(folder / COSTS_FILE).assign(seed=result["seed"]) for folder, result in runs])
@@ -128,6 +129,16 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     every = [contender for members in found.values() for contender in members]
     rows = _all_rows(every, workers)
     return [_board(name, members, [rows[every.index(one)] for one in members], plugins) for name, members in found.items()]
+
+
+def _name(key: tuple[str, str, str], every: Collection[tuple[str, str, str]]) -> str:
+    """The table's name, and by what its runs differ from others of that table: their data (another folder, say), their episodes."""
+    table, data, episodes = key
+    alike = [other for other in every if other[0] == table]
+    versions = "+".join(version[:8] for version in data.split("+"))
+    more = [f"data {versions}"] * (len({other[1] for other in alike}) > 1)
+    more += [f"episodes {episodes[:8]}"] * (len([other for other in alike if other[1] == data]) > 1)
+    return f"{table} ({', '.join(more)})" if more else table
 
 
 def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:

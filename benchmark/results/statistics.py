@@ -79,11 +79,14 @@ def _with_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _units(values: pd.DataFrame, column: str) -> list[list[list[npt.NDArray[Any]]]]:
     """A column's values: for each speaker, under each seed, one array per episode."""
+    numbers = values[column].to_numpy()
+    # All units at once: a frame for each of them would take most of the time of an estimate.
+    found: dict[Any, Any] = values.groupby(["speaker", "seed", "episode"]).indices  # type: ignore[assignment]
     seeds = sorted(values["seed"].unique())
-    return [
-        [[unit[column].to_numpy() for _, unit in own[own["seed"] == seed].groupby("episode", sort=True)] for seed in seeds]
-        for _, own in values.groupby("speaker", sort=True)
-    ]
+    units: dict[Any, dict[Any, list[npt.NDArray[Any]]]] = {speaker: {seed: [] for seed in seeds} for speaker, _, _ in sorted(found)}
+    for speaker, seed, episode in sorted(found):
+        units[speaker][seed].append(numbers[found[speaker, seed, episode]])
+    return [list(by_seed.values()) for by_seed in units.values()]
 
 
 def _drawn_seeds(count: int, resamples: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:

@@ -56,7 +56,7 @@ def identify(
         manifest_hash=manifest.digest,
         protocol_version=PROTOCOL_VERSION,
         synthetic=bool(corpus.meta["card"]["synthetic"]),
-        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.targets["test"]),
+        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.adapted_to("test")),
         problem=fit.problem_of(settings.backbone.name, plugins).name,
         task=settings.task,
         device=hardware.device,
@@ -77,9 +77,10 @@ def outside_plugins(settings: RunSettings, plugins: registry.Plugins) -> list[st
 
 
 def _plugins(settings: RunSettings, plugins: registry.Plugins) -> dict[str, registry.PluginInfo]:
-    """A run's plugins by kind; metrics under "metric NAME"."""
+    """A run's plugins by kind; metrics under "metric NAME", datasets of ``pretrain.dataset`` under "pretraining dataset NAME"."""
     chosen = {"algorithm": settings.algo, "dataset": settings.dataset, "backbone": settings.backbone, "vocoder": settings.vocoder}
     found = {kind: registry.get(kind, plugin.name, plugins) for kind, plugin in chosen.items()}
+    found |= {f"pretraining dataset {each.name}": registry.get("dataset", each.name, plugins) for each in settings.pretrain.dataset}
     return found | {f"metric {each.name}": registry.get("metric", each.name, plugins) for each in settings.metrics}
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,7 +15,6 @@ from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
 from benchmark.audio import SAMPLE_RATE
-from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
@@ -27,13 +27,13 @@ from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
-from benchmark.running.episodes import Manifest, TaskSampler, check_tasks, first
+from benchmark.running.checks import check_options
+from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
 from benchmark.running.evaluation import Evaluator, evaluate
-from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
-from benchmark.running.preparation import metrics_folder, open_corpus, open_manifest
-from benchmark.running.pretraining import build, pretrained, speaker_index
+from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
+from benchmark.running.pretraining import pretrained, speaker_index
 from benchmark.running.resume import is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
@@ -60,6 +60,7 @@ class Places:
         logs: live logs to write, of ``run_logs.KINDS``.
         engine: where evaluation jobs run, "local" or "ray" (:mod:`benchmark.running.engines`).
         hardware: to compute on. Its device type and precision do change numbers, and are part of the run's identity.
+        pretrain_roots: data roots of the datasets in ``pretrain.dataset``, by name ("" for a single one); else $BENCHMARK_DATA.
     """
 
     output: Path
@@ -70,6 +71,7 @@ class Places:
     logs: tuple[str, ...] = ()
     engine: str = "local"
     hardware: Hardware = field(default_factory=Hardware)
+    pretrain_roots: Mapping[str, Path] = field(default_factory=dict)
 
 
 def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
@@ -91,9 +93,10 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     ranks.join(places.hardware)
     started = time.monotonic()
     corpus = corpus_of(settings, places)
-    manifest = open_manifest(corpus, plugins)
+    manifest = open_manifest(corpus.own, plugins, sizes_of(settings), settings.evaluation.split)
     identity = identify(settings, corpus, manifest, plugins, places.hardware)
-    check_options(settings, corpus, plugins)
+    for sentence in check_options(settings, corpus, manifest, plugins):
+        say_once(sentence)
     folder = places.output / run_id(identity)
     if places.hardware.rank:
         # Rank 0 holds the locks, and says whether there is something to train.
@@ -117,9 +120,16 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         write_text(folder / "config.yaml", config.to_yaml(settings))
         with run_logs.opened(places.logs, identity, folder) as loggers:
             facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
-            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside)
+            out = sorted({*corpus.targets(settings.evaluation.split)}.difference(manifest.adapted_to(settings.evaluation.split)))
+            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside, out)
             run_logs.log_results(loggers, folder)
     return folder
+
+
+@cache
+def say_once(sentence: str) -> None:
+    """Print what holds for all runs that this process does."""
+    print(sentence, flush=True)
 
 
 def _stages(
@@ -146,7 +156,7 @@ def _stages(
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
     if algorithm.embeds:
-        facts |= embedding_space(algorithm.embed, corpus, corpus.targets(chosen.split), folder)
+        facts |= embedding_space(algorithm.embed, corpus, manifest.adapted_to(chosen.split), folder)
     return facts, spent
 
 
@@ -205,12 +215,11 @@ def trained(
 def corpus_of(settings: RunSettings, places: Places) -> Corpus:
     """The prepared corpus of a run, with the vocoder's mel definition."""
     plugins = tuple(str(path) for path in places.plugins)
-    chosen, vocoder = settings.dataset, registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
+    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
     if vocoder.mel.sample_rate != SAMPLE_RATE:
         raise UsageError(f"The vocoder {settings.vocoder.name} is for {vocoder.mel.sample_rate} Hz; speech here is at {SAMPLE_RATE} Hz.")
-    return open_corpus(
-        chosen.name, chosen.config, places.data_root, places.cache, places.workers, plugins, mel=vocoder.mel, task=settings.task
-    )
+    sources = Sources(settings.dataset, settings.pretrain.dataset, places.data_root, places.pretrain_roots)
+    return open_corpora(sources, settings.evaluation.split, places.cache, places.workers, plugins, vocoder.mel, settings.task)
 
 
 def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, loggers: Sequence[Logger] = ()) -> Vocoder:
@@ -230,7 +239,7 @@ def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, logg
 def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:
     """The metrics, prepared: what they compute once per corpus is done."""
     plugins = tuple(str(path) for path in places.plugins)
-    targets = tuple(corpus.targets(settings.evaluation.split))
+    targets = tuple(manifest.adapted_to(settings.evaluation.split))
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
     context = MetricContext(corpus, metrics_folder(places.cache, corpus), targets, enrolment=enrolment)
     metrics = []
@@ -253,28 +262,6 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
         meta=replace(settings.meta, tflops=1e-6, tasks=processes),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
-
-
-def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugins) -> None:
-    """Refuse settings that don't suit the backbone or the corpus now, not after an hour of pretraining.
-
-    Raises:
-        UsageError: the algorithm refuses a fresh backbone, or a training speaker has too few utterances for a task.
-        BenchmarkError: a metric lacks something that a run does not fetch (a pretrained encoder's weights), or the operations of
-            one of the backbone's layers can't be counted.
-    """
-    for chosen in settings.metrics:
-        registry.load("metric", chosen.name, plugins)(chosen.config).require()
-    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
-    plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
-    algorithm = plugin(backbone, settings.algo.config)
-    if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):
-        raise UsageError(reason)
-    if plugin.trains:
-        check_tasks(corpus, settings.meta)
-    speaker = corpus.speakers("train")[0]
-    batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
-    refuse_uncounted(backbone, lambda: backbone.loss(batch))
 
 
 def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:

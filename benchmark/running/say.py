@@ -22,6 +22,7 @@ from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.batch import Batch
 from benchmark.data.corpus import Corpus
 from benchmark.data.corpus_aligner import corpus_aligner
+from benchmark.data.joined import JoinedCorpus
 from benchmark.data.phonemes import phonemise
 from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transcribed, unknown
 from benchmark.data.scripts import is_foreign
@@ -89,7 +90,9 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     algorithm_type: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     if algorithm_type.oracle or not algorithm_type.uses_support:
         raise UsageError(f"{settings.algo.name} does not adapt to recordings; choose a run of an algorithm that does.")
-    corpus = _corpus(settings.dataset.name, result["data_version"], cache, folder)
+    chosen, versions = [settings.dataset, *settings.pretrain.dataset], result["data_version"].split("+")
+    own, *others = [_corpus(each.name, version, cache, folder) for each, version in zip(chosen, versions, strict=True)]
+    corpus = JoinedCorpus(own, others) if others else own
     state = checkpoint.load(folder / "checkpoints" / "algorithm.pt", quiet=True)
     if state is None:
         raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; repeat the run with --overwrite always.")

@@ -30,11 +30,18 @@ class PretrainSettings(Checked):
         steps: optimiser steps.
         batch_size: utterances per step.
         learning_rate: peak rate of AdamW.
+        dataset: dataset plugins whose training speakers are learned from too, by the pretraining and by the algorithm.
     """
 
     steps: PositiveInt = 2000
     batch_size: PositiveInt = 24
     learning_rate: PositiveFloat = 1e-3
+    dataset: tuple[Plugin, ...] = plugins("dataset", ())
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # The order says nothing; another one must not make another run.
+        object.__setattr__(self, "dataset", tuple(sorted(self.dataset, key=lambda chosen: chosen.name)))
 
 
 @dataclass(frozen=True)
