@@ -1,10 +1,10 @@
 """A backbone for recognition: mel in, characters out.
 
     python -m benchmark check examples/recogniser.py
-    python -m benchmark run --plugin examples/recogniser.py --backbone recogniser --plugin examples/cer.py --metrics cer \\
-        --algo reptile --dataset espeak --preset smoke
+    python -m benchmark run --plugin examples/recogniser.py --backbone recogniser --algo reptile \\
+        --dataset espeak --preset smoke
 
-Its CTC loss uses plain tensor operations, because ``torch.nn.functional.ctc_loss`` can't be differentiated twice, as MAML requires.
+Its CTC loss is the project's, because ``torch.nn.functional.ctc_loss`` can't be differentiated twice, as MAML requires.
 """
 
 from __future__ import annotations

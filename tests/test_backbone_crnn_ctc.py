@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,7 @@ def batch(*texts: str, frames: int = 30, seed: int = 0) -> Batch:
     return replace(made, mels=mels, mel_lengths=lengths, characters=torch.nn.utils.rnn.pad_sequence(codes, batch_first=True))
 
 
-def model(**options: float) -> CrnnCtc:
+def model(**options: Any) -> CrnnCtc:
     torch.manual_seed(0)
     return CrnnCtc(SPEC, replace(CrnnCtc.tiny(), **options))
 

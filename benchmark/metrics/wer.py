@@ -11,7 +11,9 @@ from benchmark.metrics._error_rate import error_rate
 
 
 class WER(Metric):
-    """(Substitutions + deletions + insertions) / words of the real transcript (Levenshtein 1966), by jiwer; 0 is perfect, over 1 possible.
+    """(Substitutions + deletions + insertions) / words of the real transcript (Levenshtein 1966), by jiwer; 0 is perfect.
+
+    Insertions can take it over 1.
 
     Case and punctuation don't count: both texts are compared as :func:`benchmark.utterance.spelled` writes them, in letters, digits,
     apostrophes and single spaces.
