@@ -234,7 +234,7 @@ def test_each_dataset_has_its_board_and_unfinished_runs_are_named(tmp_path: Path
     (tmp_path / "stopped").mkdir()
     (tmp_path / "stopped" / "config.yaml").touch()
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "2"]) == 0
-    assert "not finished: stopped." in capsys.readouterr().out
+    assert "Unfinished, so left out: stopped." in capsys.readouterr().out
     titles = re.findall(r"<h2[^>]*>(.*)</h2>", (tmp_path / "report.html").read_text())
     assert titles == ["one", "two"]
 
