@@ -72,7 +72,7 @@ def test_killed_and_resumed_with_spawned_processes(alone: dict[str, Alone], tmp_
         heard.append(logs["loss"])
 
     path, both = tmp_path / "two.ckpt", Hardware("cpu", 2)
-    with pytest.raises(BenchmarkError, match=r"^A training process died \(killed, .* give the same command again"):
+    with pytest.raises(BenchmarkError, match=r"^A training process died \(killed, .* run the same command again"):
         fit(algorithm("finetune"), Tasks(dies=12), RATE, BUDGET, SEED, path, hear, checkpoint_seconds=0, hardware=both)
     assert 0 < len(heard) < 13
     two = algorithm("finetune", seed=3)
