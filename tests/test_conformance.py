@@ -62,6 +62,7 @@ from benchmark.learning.inner_loop import sizes
 
 class Careless(Algorithm):
     """Learns from padding, adds tasks up, and stores a mean over padding."""
+    needs = ("mels", "transcripts", "speaker_vector")
     def meta_step(self, tasks):
         for task in tasks:
             loss = self.backbone.loss(task.query)["loss"] + (task.query.mels.mean() * self.backbone.new_speaker).sum()

@@ -49,14 +49,15 @@ def test_run_writes_results_speech_and_a_leaderboard(
     with (folder.parent / "espeak.csv").open() as stream:
         assert {row["status"] for row in csv.DictReader(stream)} == {"limited"}
 
-    # As after kill -9 while the last block was being written: the same command ends with the same bytes, those of a worker process.
+    # As after kill -9 while the last block was being written: the same command ends with the same bytes.
     whole = (folder / "episodes.csv").read_bytes()
     (folder / "episodes.csv").write_bytes(whole[:-20])
     (folder / "result.json").unlink()
-    run("reptile", cache, folder.parent, *metrics)
+    with scoring_here():
+        run("reptile", cache, folder.parent, *metrics)
     assert (folder / "episodes.csv").read_bytes() == whole
 
-    # And from nothing, elsewhere, pretraining included, with another number of processes.
+    # And from nothing, elsewhere, pretraining included, with two worker processes instead of none.
     again = run("reptile", own_cache, tmp_path / "again", *metrics, "--workers", "2")
     assert again.name == folder.name and (again / "episodes.csv").read_bytes() == whole
     never = ["--cache", str(cache), "--output", str(folder.parent), "--overwrite", "never"]
@@ -81,18 +82,25 @@ def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
     assert json.loads((folder / "result.json").read_text())["curve"] and (folder / "episodes.csv").read_bytes() == whole
 
 
-def test_runs_at_once_share_one_pretraining_and_the_same_command_is_done_once(cache: Path, tmp_path: Path) -> None:
-    """One command twice and another, with a seed that nothing is cached for."""
-    places = ["--cache", str(cache), "--output", str(tmp_path), "--seed", "77"]
+def test_runs_at_once_share_one_pretraining_and_the_same_command_is_done_once(
+    own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two commands at once, and one of them once more while they are at work."""
+    places = ["--cache", str(own_cache), "--output", str(tmp_path)]
     together = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmark", "run", "--algo", algorithm, *COMMON, *places],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for algorithm in ("finetune", "finetune", "mean_speaker")
+        for algorithm in ("finetune", "mean_speaker")
     ]  # fmt: skip
+    while not list(own_cache.glob("pretrained/*")) and any(process.poll() is None for process in together):
+        time.sleep(0.05)
+    assert main(["run", "--algo", "finetune", *COMMON, *places]) == 0
+    here = capsys.readouterr()
     said = [process.communicate() for process in together]
-    assert [process.returncode for process in together] == [0, 0, 0], said
+    assert [process.returncode for process in together] == [0, 0], said
+    said.append((here.out, here.err))
     assert sum("already complete" in out for out, _ in said) == 1
     assert sum("Pretraining: done" in error for _, error in said) == 1
     (folder,) = tmp_path.glob("espeak-finetune-*")
