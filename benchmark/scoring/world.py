@@ -17,6 +17,12 @@ FRAME_PERIOD = 5.0
 """Milliseconds."""
 VOICED = 0.85
 """LoveTrain's threshold: its authors' default."""
+FLOOR = 45.0
+"""Lowest pitch in Hz. Harvest doubles what is lower; its own default, 71, is above low voices."""
+LOW = 71.0
+"""Hz: a lower pitch must be loud to count (:func:`audible`)."""
+PAUSE = -30.0
+"""dB below the loud parts of an utterance, where pauses are: down there, hum and rumble have a low pitch, and speech hardly any."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -52,14 +58,27 @@ def _analyse(samples: bytes) -> Analysis:
     import pyworld
 
     audio = np.frombuffer(samples, dtype=np.float32).astype(np.float64)
-    pitch, times = pyworld.harvest(audio, SAMPLE_RATE, frame_period=FRAME_PERIOD)
-    envelope = pyworld.cheaptrick(audio, pitch, times, SAMPLE_RATE)
+    pitch, times = pyworld.harvest(audio, SAMPLE_RATE, f0_floor=FLOOR, frame_period=FRAME_PERIOD)
+    pitch = np.where((pitch < LOW) & (level(audio, times) < PAUSE), 0.0, pitch)
+    envelope = pyworld.cheaptrick(audio, pitch, times, SAMPLE_RATE, f0_floor=FLOOR)
     # 1 at frequency 0 where unvoiced.
     voiced = pyworld.d4c(audio, pitch, times, SAMPLE_RATE, threshold=VOICED)[:, 0] < 0.5
     half = envelope.shape[1]
     cepstra = np.fft.irfft(np.log(envelope), axis=1)[:, :half]
     cepstra[:, 0] /= 2.0
     return Analysis(np.where(voiced, pitch, 0.0), cepstra @ warping(half))
+
+
+def level(audio: Floats, times: Floats) -> Floats:
+    """Power of 25 ms around each of ``times`` (s) above 100 Hz, in dB against the loud parts: the 95th percentile of all frames."""
+    from scipy.signal import butter, sosfiltfilt
+
+    filtered = sosfiltfilt(butter(2, 100.0, "highpass", fs=SAMPLE_RATE, output="sos"), audio)
+    total = np.concatenate([[0.0], np.cumsum(np.square(filtered))])
+    middle = np.round(times * SAMPLE_RATE).astype(int)
+    start, end = (np.clip(middle + shift, 0, len(audio)) for shift in (-200, 200))
+    power = 10.0 * np.log10((total[end] - total[start]) / np.maximum(end - start, 1) + 1e-12)
+    return power - np.percentile(power, 95)
 
 
 @cache
