@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.audio import SAMPLE_RATE, Audio
+from benchmark.scoring.pitch_floor import FLOOR, PAUSE, level, pitch_floor, without_hum
 
 ORDER = 24
 ALPHA = 0.41
@@ -17,15 +18,6 @@ FRAME_PERIOD = 5.0
 """Milliseconds."""
 VOICED = 0.85
 """LoveTrain's threshold: its authors' default."""
-FLOOR = 71.0
-"""Lowest pitch in Hz that is looked for in most voices: WORLD's default. Harvest doubles what is lower."""
-LOW_FLOOR = 45.0
-"""The same for low voices. For all it would be too low: mains hum and rumble in pauses become voiced, creaky vowels drop by octaves."""
-LOW = 80.0
-LOW_SHARE = 0.4
-"""A voice is low where so large a share of its loud frames is below ``LOW`` Hz: on real speech, what parts men of 75 Hz from all others."""
-LOUD, PAUSE = -15.0, -30.0
-"""dB against the loudest frames: above the one are vowels, below the other are pauses."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -37,8 +29,8 @@ class Analysis:
 
     Attributes:
         pitch: shape (frames,), F0 in Hz, 0 where unvoiced: Harvest (Morise, Interspeech 2017), which gives a pitch
-            to much that has none, and D4C's "LoveTrain" (Morise 2016), which says what has none. At least
-            :func:`pitch_floor`.
+            to much that has none, and D4C's "LoveTrain" (Morise 2016), which says what has none.
+            Searched from :func:`pitch_floor` up.
         cepstra: shape (frames, ``ORDER`` + 1), mel-cepstra of the spectral envelope (CheapTrick; Morise 2015), c0
             included; ln-magnitude scale: ln|H(ω)| = Σ c_m cos(m·ω̃).
     """
@@ -62,11 +54,11 @@ def _analyse(samples: bytes) -> Analysis:
     import pyworld
 
     audio = np.frombuffer(samples, dtype=np.float32).astype(np.float64)
-    floor = pitch_floor(audio)
+    floor = pitch_floor(audio, FRAME_PERIOD)
     pitch, times = pyworld.harvest(audio, SAMPLE_RATE, f0_floor=floor, frame_period=FRAME_PERIOD)
     if floor < FLOOR:
         # Mains hum is as low as these voices are.
-        pitch[(pitch < FLOOR) & (level(audio, len(pitch)) < PAUSE)] = 0.0
+        pitch[(pitch < FLOOR) & (level(without_hum(audio), times) < PAUSE)] = 0.0
     # The floor decides the FFT's size: a window of three periods has to fit, or CheapTrick takes the frame for unvoiced.
     envelope = pyworld.cheaptrick(audio, pitch, times, SAMPLE_RATE, f0_floor=floor)
     # 1 at frequency 0 where unvoiced.
@@ -75,37 +67,6 @@ def _analyse(samples: bytes) -> Analysis:
     cepstra = np.fft.irfft(np.log(envelope), axis=1)[:, :half]
     cepstra[:, 0] /= 2.0
     return Analysis(np.where(voiced, pitch, 0.0), cepstra @ warping(half))
-
-
-def pitch_floor(audio: Floats) -> float:
-    """The lowest pitch in Hz to look for in an utterance: ``LOW_FLOOR`` for a low voice, else ``FLOOR``.
-
-    A first look at the pitch sets the range of the second, as is usual (De Looze & Hirst 2008): DIO (Morise 2009), which errs more than
-    Harvest and takes a twentieth of its time.
-    """
-    import pyworld
-
-    pitch, _ = pyworld.dio(audio, SAMPLE_RATE, f0_floor=LOW_FLOOR, frame_period=FRAME_PERIOD)
-    loud = pitch[(pitch > 0) & (level(audio, len(pitch)) > LOUD)]
-    return LOW_FLOOR if len(loud) and np.mean(loud < LOW) >= LOW_SHARE else FLOOR
-
-
-def level(audio: Floats, frames: int) -> Floats:
-    """Power in dB of 25 ms around each frame, against that of the loudest twentieth of them; what is below 100 Hz, as hum is, counts little.
-
-    Args:
-        audio: shape (samples,).
-        frames: how many, every ``FRAME_PERIOD`` from 0.
-    """
-    from scipy.signal import butter, sosfiltfilt
-
-    power = np.square(sosfiltfilt(butter(2, 100.0, "highpass", fs=SAMPLE_RATE, output="sos"), audio))
-    total = np.concatenate([[0.0], np.cumsum(power)])
-    middle = np.arange(frames) * round(SAMPLE_RATE * FRAME_PERIOD / 1000)
-    half = SAMPLE_RATE // 80
-    start, end = np.clip(middle - half, 0, len(audio)), np.clip(middle + half, 0, len(audio))
-    decibels = 10.0 * np.log10((total[end] - total[start]) / np.maximum(end - start, 1) + 1e-12)
-    return np.asarray(decibels - np.percentile(decibels, 95))
 
 
 @cache
