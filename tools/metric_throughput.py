@@ -8,15 +8,9 @@ are reused only within a pair (``f0`` finds the WORLD analysis of ``mcd``). A ru
 syntheses of it.
 Rendering, starting workers and preparing the metrics are not timed. The recogniser has its full size but is hardly trained.
 
-<<<<<<< HEAD
 "ours" is the CPU time of ``score`` and ``trials``; "library" is that of the library calls that they need, on the same signals and in the
-same single-threaded process: for ``mcd`` Harvest, CheapTrick and D4C of both signals and librosa's dynamic time warping; for ``pesq``,
-``stoi`` (plain and extended) and ``speaker_similarity`` their packages; for ``per`` log-mel and network in PyTorch; for
-=======
-"ours" is the CPU time of ``score`` and ``trials``; "library" that of the bare calls that they can't do without, on the same signals and in
-the same process of one thread: for ``mcd`` DIO, Harvest, CheapTrick and D4C of both signals and librosa's dynamic time warping; for
+same single-threaded process: for ``mcd`` DIO, Harvest, CheapTrick and D4C of both signals and librosa's dynamic time warping; for
 ``pesq``, ``stoi`` (plain and extended) and ``speaker_similarity`` their packages; for ``per`` log-mel and network in PyTorch; for
->>>>>>> b
 ``duration_error`` torchaudio's MFCCs and deltas of both signals (its Viterbi search is our own).
 """
 

@@ -28,14 +28,9 @@ class Analysis:
     """What WORLD finds in an utterance, every ``FRAME_PERIOD``.
 
     Attributes:
-<<<<<<< HEAD
         pitch: shape (frames,), F0 in Hz, 0 where unvoiced: Harvest (Morise, Interspeech 2017), which gives unvoiced
-            frames a pitch too, and D4C's "LoveTrain" (Morise 2016), which detects them.
-=======
-        pitch: shape (frames,), F0 in Hz, 0 where unvoiced: Harvest (Morise, Interspeech 2017), which gives a pitch
-            to much that has none, and D4C's "LoveTrain" (Morise 2016), which says what has none.
-            Searched from :func:`pitch_floor` up.
->>>>>>> b
+            frames a pitch too, and D4C's "LoveTrain" (Morise 2016), which detects them. Searched from
+            :func:`pitch_floor` up.
         cepstra: shape (frames, ``ORDER`` + 1), mel-cepstra of the spectral envelope (CheapTrick; Morise 2015), c0
             included; ln-magnitude scale: ln|H(ω)| = Σ c_m cos(m·ω̃).
     """
