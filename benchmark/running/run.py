@@ -41,7 +41,7 @@ from benchmark.scoring.embedding_space import embedding_space
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
-from benchmark.vocoder import Vocoder
+from benchmark.vocoder import Vocoder, checkpoint_of
 
 METRIC_THREADS = 1
 """That metrics prepare themselves with; what they train is shared by runs of any ``threads``."""
@@ -291,11 +291,14 @@ def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Pl
 
 
 def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
-    """Refuse what does not go together.
+    """Refuse what does not go together, a vocoder and a file of weights too.
 
     Raises:
         UsageError: one sentence says what.
+        BenchmarkError: the file of weights is damaged.
     """
+    if path := checkpoint_of(settings.vocoder.config):
+        registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config).load_weights(path)
     fit.check_task(settings.task, settings.dataset.name, plugins)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
         raise UsageError(reason)
