@@ -55,7 +55,8 @@ class Vocoder(nn.Module, ABC):
     """Base of every vocoder plugin; a file in ``benchmark/vocoders/`` that ends in ``PLUGIN = YourClass``.
 
     A ``Config`` with a field ``checkpoint: str = ""`` lets users name a file of weights, which is loaded instead of training.
-    ``decode`` is never called with a mel that nothing can be made of: such a mel is refused before.
+    ``decode`` is never called with a mel that nothing can be made of: such a mel is refused before, and so is, after, a waveform that
+    is not finite.
 
     Args:
         config: an instance of the plugin's own ``Config``.
@@ -151,8 +152,8 @@ class Vocoder(nn.Module, ABC):
             shape (samples,), about (F - 1) * hop_length of them, float32 in about [-1, 1], at ``mel.sample_rate``.
 
         Raises:
-            PredictionFailed: the mel can't be inverted. Too few frames and values that are not finite never get here: whoever
-                calls ``decode`` of any subclass is told of them so, before its own code runs.
+            PredictionFailed: the mel can't be inverted. Mels of too few frames, values that are not finite in a mel or in the
+                waveform: of these whoever calls ``decode`` is told so without any code of the subclass.
         """
 
 
@@ -163,7 +164,7 @@ def checkpoint_of(config: Any) -> Path | None:
 
 
 def _refusing(decode: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A ``decode`` that is only called with what can be inverted."""
+    """A ``decode`` that is only called with what can be inverted, and whose waveforms are finite."""
 
     @wraps(decode)
     def refusing(self: Vocoder, mel: Tensor) -> Tensor:
@@ -173,7 +174,10 @@ def _refusing(decode: Callable[..., Tensor]) -> Callable[..., Tensor]:
             raise PredictionFailed(f"the mel has {len(mel)} frame{'s' * (len(mel) != 1)}, and a waveform takes {least}")
         if not torch.isfinite(mel).all():
             raise PredictionFailed("the mel holds values that are not finite")
-        return decode(self, mel)
+        wave = decode(self, mel)
+        if not torch.isfinite(wave).all():
+            raise PredictionFailed("the vocoder made a waveform that is not finite")
+        return wave
 
     return refusing
 

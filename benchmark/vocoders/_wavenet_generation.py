@@ -59,7 +59,7 @@ class Generation:
         """The next T samples.
 
         Args:
-            conditions: (T, L, 2 C), what the mel adds to values and gates, their biases with it.
+            conditions: (T, L, 2 C), what the mel adds to values and gates, their biases with it; written over.
             draws: (T, 2), uniform between 0 and 1.
 
         Returns:
