@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from benchmark.mel import MelSpec
 from benchmark.settings.ranges import Checked, NonNegativeFloat, NonNegativeInt, Odd, PositiveInt
@@ -76,8 +75,8 @@ class WaveNetBlocks(nn.Module):
             # Nothing comes after the last layer's residual.
             self.outer.append(nn.Conv1d(width, self.skip + width * (layer < config.layers - 1), 1))
         self.end = nn.Conv1d(self.skip, outputs, 1)
-        nn.init.zeros_(self.end.weight)
-        nn.init.zeros_(self.end.bias)
+        for parameter in self.end.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, half: Tensor, condition: Tensor) -> Tensor:
         """(B, outputs, T) from (B, inputs, T) and (B, condition_channels, T)."""
@@ -237,15 +236,16 @@ class WaveGlow(Vocoder):
         z = noise.unflatten(1, (-1, self.config.group)).transpose(1, 2)
         condition = self.upsampling(mels)
         sizes = [self.config.group, *self.config.sizes]
-        *left, x = z.split([*(before - after for before, after in zip(sizes, sizes[1:], strict=False)), sizes[-1]], dim=1)
+        *left, x = z.split([*(before - after for before, after in pairwise(sizes)), sizes[-1]], dim=1)
         for flow, early in zip(reversed(self.flows), reversed(left), strict=True):
+            assert isinstance(flow, Flow)
             x = torch.cat([early, flow.inverse(x, condition)], dim=1)
         return x.transpose(1, 2).flatten(1) / GAIN
 
     @torch.no_grad()
     def decode(self, mel: Tensor) -> Tensor:
         """See :meth:`Vocoder.decode`."""
-        mel = mel.float().to(self.flows[0].mixing.device)
+        mel = mel.float().to(next(self.parameters()).device)
         # The same start for utterances of all lengths; drawn on the CPU, the same on all devices.
         noise = torch.randn((len(mel) - 1) * self.mel.hop_length, generator=torch.Generator().manual_seed(SEED))
         wave = self.from_noise(self.config.sigma * noise[None].to(mel.device), mel[None])[0]

@@ -158,19 +158,13 @@ class WaveNet(Vocoder):
         self.condition = nn.ModuleList(nn.Conv1d(c.condition_channels, 2 * c.channels, 1, bias=False) for _ in c.dilations)
         self.outer = nn.ModuleList(nn.Conv1d(c.channels, c.channels + c.skip_channels, 1) for _ in c.dilations)
         outputs = c.levels if c.output == "mu_law" else 3 * c.mixtures
-        self.head = nn.Sequential(nn.ReLU(), nn.Conv1d(c.skip_channels, c.skip_channels, 1), nn.ReLU(), nn.Conv1d(c.skip_channels, outputs, 1))
+        between, last = nn.Conv1d(c.skip_channels, c.skip_channels, 1), nn.Conv1d(c.skip_channels, outputs, 1)
+        self.head = nn.Sequential(nn.ReLU(), between, nn.ReLU(), last)
         if c.output == "logistics":
-            self._start_as_speech(self.head[-1])
-
-    def _start_as_speech(self, last: nn.Module) -> None:
-        """Begin with logistics about as wide as speech is loud, side by side."""
-        bias = last.get_parameter("bias")
-        with torch.no_grad():
-            last.get_parameter("weight").mul_(0.1)
-            bias.zero_()
-            _, means, log_scales = bias.chunk(3)
-            means.copy_(torch.linspace(-0.1, 0.1, len(means)))
-            log_scales.fill_(-4.0)
+            # Side by side, and about as wide together as speech is loud.
+            last.weight.data.mul_(0.1)
+            means = torch.linspace(-0.1, 0.1, c.mixtures)
+            last.get_parameter("bias").data = torch.cat([torch.zeros_like(means), means, torch.full_like(means, -4.0)])
 
     def forward(self, inputs: Tensor, condition: Tensor) -> Tensor:
         """What is predicted of each sample from those before it.
@@ -222,8 +216,7 @@ class WaveNet(Vocoder):
         draws = self.draws(len(condition))
         generation = Generation(self._weights(), c.dilations, c.output == "logistics", c.temperature, LEAST_LOG_SCALE)
         # Of all layers at once.
-        weight = torch.cat([layer.weight[:, :, 0] for layer in self.condition])
-        bias = torch.cat([layer.bias for layer in self.inner])
+        weight, bias = _stacked(self.condition, "weight")[..., 0].flatten(0, 1), _stacked(self.inner, "bias").flatten()
         made = []
         for start in range(0, len(condition), CHUNK):
             shown = F.linear(condition[start : start + CHUNK], weight, bias).unflatten(1, (c.layers, -1))
@@ -233,20 +226,24 @@ class WaveNet(Vocoder):
 
     def _weights(self) -> Weights:
         """Matrices and biases as they are used sample by sample."""
-        _, head, _, last = self.head
-        first = torch.stack([self.first.weight[:, 0, 0], self.first.bias])
-        inner = torch.stack([torch.cat([layer.weight[:, :, 0].T, layer.weight[:, :, 1].T]) for layer in self.inner])
-        outer, outer_bias = (torch.stack([getattr(layer, name) for layer in self.outer]) for name in ("weight", "bias"))
+        first = torch.stack([self.first.weight[:, 0, 0], self.first.get_parameter("bias")])
+        inner = _stacked(self.inner, "weight").permute(0, 3, 2, 1).flatten(1, 2)
+        outer = _stacked(self.outer, "weight")[..., 0].transpose(1, 2)
+        heads = [layer.get_parameter(name) for layer in (self.head[1], self.head[3]) for name in ("weight", "bias")]
+        head, head_bias, last, last_bias = (each[:, :, 0].T if each.ndim == 3 else each for each in heads)
         # The layers' sum is divided by the root of their number, which may as well be done after the ReLU.
-        parts = (
-            first, inner, outer[..., 0].transpose(1, 2), outer_bias, head.weight[:, :, 0].T / math.sqrt(self.config.layers), head.bias,
-            last.weight[:, :, 0].T, last.bias,
-        )  # fmt: skip
+        head = head / math.sqrt(self.config.layers)
+        parts = first, inner, outer, _stacked(self.outer, "bias"), head, head_bias, last, last_bias
         return Weights(*(np.ascontiguousarray(part.float().cpu().numpy()) for part in parts))
 
     def draws(self, samples: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         """Two uniform numbers for each sample, shape (samples, 2): the same start for utterances of all lengths."""
         return torch.rand(samples, 2, generator=torch.Generator().manual_seed(SEED)).clamp(1e-5, 1 - 1e-5).numpy()
+
+
+def _stacked(layers: nn.ModuleList, name: str) -> Tensor:
+    """A parameter of all layers."""
+    return torch.stack([layer.get_parameter(name) for layer in layers])
 
 
 def _delayed(inputs: Tensor) -> Tensor:
