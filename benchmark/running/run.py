@@ -251,6 +251,7 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
         steps=tuple(sorted({0, min(2, max(settings.steps))})),
         pretrain=replace(settings.pretrain, steps=4, batch_size=4 * processes),
         meta=replace(settings.meta, tflops=1e-6, tasks=processes),
+        vocoder_training=replace(settings.vocoder_training, steps=4, batch_size=2 * processes),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
 

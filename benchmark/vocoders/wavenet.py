@@ -97,13 +97,13 @@ class Upsampling(nn.Module):
         hidden = (mels.transpose(1, 2) + 5) / 3
         for layer in self.layers:
             hidden = F.leaky_relu(layer(hidden), 0.4)
-        # Frames are centred on multiples of the hop, here each fills a hop: half of the first and of the last lies outside.
+        # Frames are centred on multiples of the hop, here each fills a hop: half of the first and half of the last lie outside.
         half = math.prod(STRIDES) // 2
         return hidden[:, :, half:-half]
 
 
 class WaveNet(Vocoder):
-    """Learns by maximum likelihood; a second of speech takes about as long to make with the default sizes, on one core.
+    """Learns by maximum likelihood; makes a second of speech in less than one, with the default sizes and on one core.
 
     The paper's network for speech had 3 cycles of 10 layers and 256 mu-law levels; Tacotron 2's, 30 layers of 256 channels and 10
     logistics.
@@ -158,13 +158,12 @@ class WaveNet(Vocoder):
         self.condition = nn.ModuleList(nn.Conv1d(c.condition_channels, 2 * c.channels, 1, bias=False) for _ in c.dilations)
         self.outer = nn.ModuleList(nn.Conv1d(c.channels, c.channels + c.skip_channels, 1) for _ in c.dilations)
         outputs = c.levels if c.output == "mu_law" else 3 * c.mixtures
-        between, last = nn.Conv1d(c.skip_channels, c.skip_channels, 1), nn.Conv1d(c.skip_channels, outputs, 1)
-        self.head = nn.Sequential(nn.ReLU(), between, nn.ReLU(), last)
+        self.head, self.last = nn.Conv1d(c.skip_channels, c.skip_channels, 1), nn.Conv1d(c.skip_channels, outputs, 1)
         if c.output == "logistics":
             # Side by side, and about as wide together as speech is loud.
-            last.weight.data.mul_(0.1)
+            self.last.weight.data.mul_(0.1)
             means = torch.linspace(-0.1, 0.1, c.mixtures)
-            last.get_parameter("bias").data = torch.cat([torch.zeros_like(means), means, torch.full_like(means, -4.0)])
+            self.last.get_parameter("bias").data = torch.cat([torch.zeros_like(means), means, torch.full_like(means, -4.0)])
 
     def forward(self, inputs: Tensor, condition: Tensor) -> Tensor:
         """What is predicted of each sample from those before it.
@@ -182,7 +181,7 @@ class WaveNet(Vocoder):
             value, gate = (inner(F.pad(hidden, (dilation, 0))) + shown(condition)).chunk(2, dim=1)
             residual, skip = outer(torch.tanh(value) * torch.sigmoid(gate)).split([hidden.shape[1], self.config.skip_channels], dim=1)
             hidden, total = hidden + residual, total + skip
-        out: Tensor = self.head(total / math.sqrt(len(self.inner)))
+        out: Tensor = self.last(F.relu(self.head(F.relu(total / math.sqrt(len(self.inner))))))
         return out.transpose(1, 2)
 
     def log_probability(self, audio: Tensor, mels: Tensor) -> Tensor:
@@ -229,7 +228,7 @@ class WaveNet(Vocoder):
         first = torch.stack([self.first.weight[:, 0, 0], self.first.get_parameter("bias")])
         inner = _stacked(self.inner, "weight").permute(0, 3, 2, 1).flatten(1, 2)
         outer = _stacked(self.outer, "weight")[..., 0].transpose(1, 2)
-        heads = [layer.get_parameter(name) for layer in (self.head[1], self.head[3]) for name in ("weight", "bias")]
+        heads = [layer.get_parameter(name) for layer in (self.head, self.last) for name in ("weight", "bias")]
         head, head_bias, last, last_bias = (each[:, :, 0].T if each.ndim == 3 else each for each in heads)
         # The layers' sum is divided by the root of their number, which may as well be done after the ReLU.
         head = head / math.sqrt(self.config.layers)
