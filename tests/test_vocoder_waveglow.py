@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
 from torch import Tensor
 
-from benchmark.mel import log_mel
+from benchmark.mel import MelSpec, log_mel
 from benchmark.vocoder import Segments
-from benchmark.vocoders.waveglow import Upsampling, WaveGlow
+from benchmark.vocoders.waveglow import LEAST_LEVEL, Level, Upsampling, WaveGlow
 
 SMALL = WaveGlow.Config(group=16, flows=4, early_every=2, early_channels=4, layers=2, channels=8, skip_channels=6, condition_channels=5)
 
@@ -55,14 +56,32 @@ def test_noise_and_back_is_the_waveform_before_training_and_after(learned: tuple
     torch.testing.assert_close(again, noise, atol=1e-4, rtol=1e-4)
 
 
-def test_a_new_one_rotates_samples_and_scales_them_alike() -> None:
+@pytest.mark.parametrize("scaled", [True, False])
+def test_a_new_one_rotates_samples_and_no_more(scaled: bool) -> None:
     torch.manual_seed(0)
-    vocoder = WaveGlow(SMALL)
+    vocoder = WaveGlow(dataclasses.replace(SMALL, scaled=scaled))
     assert all(torch.linalg.det(flow.mixing) > 0 for flow in vocoder.flows)
     segments = tone()
     noise, log_det = vocoder.to_noise(segments.audio, segments.mels)
-    torch.testing.assert_close(noise.norm(dim=1), 10 * segments.audio.norm(dim=1))
-    torch.testing.assert_close(log_det, torch.full((2,), segments.audio.shape[1] * math.log(10)))
+    level = vocoder.level(segments.mels).repeat_interleave(16, dim=1) if scaled else torch.ones_like(segments.audio)
+    torch.testing.assert_close(noise.norm(dim=1), (segments.audio / level).norm(dim=1))
+    torch.testing.assert_close(log_det, -level.log().sum(dim=1), atol=1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("group", [8, 128, 256])
+def test_the_mel_tells_how_loud_samples_are(group: int) -> None:
+    torch.manual_seed(0)
+    level = Level(MelSpec(), group)
+    loud = 0.05 * torch.randn(100 * 256)
+    # Magnitudes of noise have Rayleigh's distribution: their mean is the root of pi / 4 of their root mean square.
+    assert float(level(log_mel(loud, MelSpec())[None]).square().mean().sqrt()) == pytest.approx(0.05 * math.sqrt(math.pi / 4), rel=0.06)
+    # It follows in time: at a group in the middle between two frames, halfway between their logarithms.
+    mels = torch.full((1, 3, 80), -4.0)
+    mels[:, 1] += 2
+    found = level(mels)[0].log() - level(torch.full((1, 2, 80), -4.0))[0, 0].log()
+    middles = (torch.arange(512 // group) + 0.5) * group / 256
+    torch.testing.assert_close(found, 2 - 2 * (middles - 1).abs(), atol=1e-4, rtol=0)
+    assert (level(torch.full((1, 4, 80), math.log(1e-5))) == LEAST_LEVEL).all()
 
 
 def test_the_log_determinant_is_that_of_the_jacobian() -> None:
@@ -78,7 +97,8 @@ def test_the_log_determinant_is_that_of_the_jacobian() -> None:
     jacobian = torch.autograd.functional.jacobian(noise, audio)  # type: ignore[no-untyped-call]
     expected = torch.linalg.slogdet(jacobian)[1]
     _, log_det = vocoder.to_noise(audio[None], mels)
-    assert float(log_det.detach()) == pytest.approx(float(expected), abs=1e-3) and abs(float(expected) - 256 * math.log(10)) > 1
+    assert float(log_det.detach()) == pytest.approx(float(expected), abs=1e-3)
+    assert abs(float(expected) + 16 * float(vocoder.level(mels).log().sum())) > 1  # it is not that of a new one
 
 
 def test_the_loss_is_the_negative_log_density_of_the_noise(learned: tuple[WaveGlow, list[float]], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +124,7 @@ def test_it_learns(learned: tuple[WaveGlow, list[float]]) -> None:
 
 def test_decoding_leaves_torchs_generator_alone_and_has_the_temperature_of_its_config(learned: tuple[WaveGlow, list[float]]) -> None:
     mel = tone().mels[0]
-    still = WaveGlow(WaveGlow.Config(**{**vars(SMALL), "sigma": 0.0}))
+    still = WaveGlow(dataclasses.replace(SMALL, sigma=0.0))
     still.load_state_dict(learned[0].state_dict())
     before = torch.get_rng_state()
     first, second = learned[0].decode(mel), still.decode(mel)
@@ -132,7 +152,7 @@ def test_each_group_of_samples_hears_the_frames_around_it(group: int) -> None:
 def test_the_papers_sizes_have_as_many_parameters_as_are_reported() -> None:
     sizes = {
         "group": 8, "flows": 12, "early_every": 4, "early_channels": 2, "layers": 8, "channels": 512, "skip_channels": 512,
-        "condition_channels": 640, "separable": False,
+        "condition_channels": 640, "scaled": False, "separable": False,
     }  # fmt: skip
     with torch.device("meta"):
         vocoder = WaveGlow(WaveGlow.Config(**sizes))  # type: ignore[arg-type]

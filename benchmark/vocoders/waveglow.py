@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
+import torchaudio
 from torch import Tensor, nn
 
 from benchmark.mel import MelSpec
@@ -25,8 +26,8 @@ DEQUANTISATION = 2.0**-12
 
 Theis, van den Oord & Bethge, "A note on the evaluation of generative models" (ICLR 2016), section 3.1.
 """
-GAIN = 10.0
-"""Brings speech to about the unit variance of the noise that it becomes."""
+LEAST_LEVEL = 2.0**-12
+"""Of samples, as loud as the dequantisation: what is quieter is not told from silence."""
 
 
 class Upsampling(nn.Module):
@@ -47,6 +48,40 @@ class Upsampling(nn.Module):
     def forward(self, mels: Tensor) -> Tensor:
         """(B, channels, (F - 1) * hop_length / group) from natural-log mels (B, F, n_mels)."""
         return self.convolution((mels.transpose(1, 2) + 5) / 3)
+
+
+class Level(nn.Module):
+    """How loud the samples of each group are, as far as the mel tells: what they are divided by before the first flow.
+
+    A flow of its own, whose scale is not learned; the paper's flows have to learn it. Lee et al., "PriorGrad" (ICLR 2022), section 4,
+    gives the noise such a scale.
+
+    Args:
+        mel: definition of the spectrograms.
+        group: samples in a group.
+    """
+
+    share: Tensor
+
+    def __init__(self, mel: MelSpec, group: int) -> None:
+        super().__init__()
+        self.per_frame = mel.hop_length // group
+        with torch.device("cpu"):  # whatever device, or none at all, weights are made on
+            filters = torchaudio.functional.melscale_fbanks(
+                mel.n_fft // 2 + 1, mel.f_min, mel.f_max, mel.n_mels, mel.sample_rate, norm="slaney", mel_scale="slaney"
+            )
+        # The mean magnitude in a band is the mel over the sum of its filter; each bin's power belongs to the bands that hear it.
+        bins = (filters / filters.sum(dim=1, keepdim=True).clamp_min(1e-9)).sum(dim=0)
+        # Parseval: the power of a frame's samples under its Hann window, whose squares sum to 3 / 8 of its length.
+        share = 2 * bins / filters.sum(dim=0).clamp_min(1e-9).square() / (mel.n_fft * 3 / 8 * mel.win_length)
+        self.register_buffer("share", share, persistent=False)
+
+    def forward(self, mels: Tensor) -> Tensor:
+        """(B, (F - 1) * hop_length / group), at least ``LEAST_LEVEL``, from natural-log mels (B, F, n_mels)."""
+        levels = ((2 * mels).exp() * self.share).sum(dim=2).sqrt().clamp_min(LEAST_LEVEL).log()
+        # Between frames, at the middle of each group.
+        after = (torch.arange(self.per_frame, dtype=mels.dtype, device=mels.device) + 0.5) / self.per_frame
+        return torch.lerp(levels[:, :-1, None], levels[:, 1:, None], after).flatten(1).exp()
 
 
 class WaveNetBlocks(nn.Module):
@@ -137,7 +172,7 @@ class WaveGlow(Vocoder):
     """Learns by maximum likelihood alone; makes all samples at once, of noise whose seed is fixed.
 
     The paper's sizes are ``group: 8, flows: 12, early_every: 4, early_channels: 2, layers: 8, channels: 512, skip_channels: 256,
-    condition_channels: 640, separable: false``.
+    condition_channels: 640, scaled: false, separable: false``.
     """
 
     trains = True
@@ -156,6 +191,7 @@ class WaveGlow(Vocoder):
             skip_channels: width of the sum of what its layers put out.
             condition_channels: of the mel, brought to the rate of the groups.
             kernel: taps of a coupling's convolutions, odd.
+            scaled: samples are divided by how loud they are, as far as the mel tells, before the first flow; false as in the paper.
             separable: depthwise convolutions followed by pointwise ones, rather than full ones.
             sigma: standard deviation of the noise that waveforms are made of; 1 is what was learned, less is smoother.
             checkpoint: file of weights to load instead of training, such as runs leave in their cache's vocoders/; "" to train.
@@ -170,6 +206,7 @@ class WaveGlow(Vocoder):
         skip_channels: PositiveInt = 96
         condition_channels: PositiveInt = 96
         kernel: Odd = 3
+        scaled: bool = True
         separable: bool = True
         sigma: NonNegativeFloat = 0.6
         checkpoint: str = ""
@@ -197,6 +234,7 @@ class WaveGlow(Vocoder):
     def __init__(self, config: Config | None = None) -> None:
         super().__init__(config)
         c: WaveGlow.Config = self.config
+        self.level = Level(self.mel, c.group)
         self.upsampling = Upsampling(self.mel, c.group, c.condition_channels)
         self.flows = nn.ModuleList(Flow(size, c) for size in c.sizes)
 
@@ -221,9 +259,9 @@ class WaveGlow(Vocoder):
         Returns:
             the noise, as many values as samples, and log |det d noise / d audio| of each item, shape (B,).
         """
-        x = GAIN * audio.unflatten(1, (-1, self.config.group)).transpose(1, 2)
-        condition = self.upsampling(mels)
-        log_det = x.new_full((len(x),), audio.shape[1] * math.log(GAIN))
+        level, condition = self._levels(mels), self.upsampling(mels)
+        x = (audio.unflatten(1, (-1, self.config.group)) / level.unsqueeze(2)).transpose(1, 2)
+        log_det = -self.config.group * level.log().sum(dim=1)
         left = []
         for flow, size in zip(self.flows, self.config.sizes, strict=True):
             left.append(x[:, : x.shape[1] - size])
@@ -240,7 +278,11 @@ class WaveGlow(Vocoder):
         for flow, early in zip(reversed(self.flows), reversed(left), strict=True):
             assert isinstance(flow, Flow)
             x = torch.cat([early, flow.inverse(x, condition)], dim=1)
-        return x.transpose(1, 2).flatten(1) / GAIN
+        return (x.transpose(1, 2) * self._levels(mels).unsqueeze(2)).flatten(1)
+
+    def _levels(self, mels: Tensor) -> Tensor:
+        levels: Tensor = self.level(mels)
+        return levels if self.config.scaled else torch.ones_like(levels)
 
     @torch.no_grad()
     def decode(self, mel: Tensor) -> Tensor:
