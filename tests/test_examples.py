@@ -142,6 +142,12 @@ def test_a_vocoder_that_trains_is_trained_once_and_goes_on_where_it_was_cut_off(
     run(own_cache, tmp_path / "other", "--algo", "mean_speaker", *words)
     assert "Training the vocoder" not in capsys.readouterr().err and trained.stat().st_mtime_ns == before
 
+    mine = tmp_path / "mine.pt"
+    trained.rename(mine)
+    loaded = run(cache, tmp_path / "third", "--algo", "copy_synthesis", *words, "--vocoder.checkpoint", str(mine))
+    assert "Training the vocoder" not in capsys.readouterr().err and loaded.name != folder.name
+    assert (loaded / "episodes.csv").read_bytes() == (folder / "episodes.csv").read_bytes()
+
 
 def test_a_vocoder_learns_to_invert_mels() -> None:
     from benchmark.mel import log_mel

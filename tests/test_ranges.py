@@ -56,6 +56,14 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
         "speaker_dim": ONE, "dropout": BELOW_ONE,
     },
     ("vocoder", "griffin_lim"): {"iterations": ONE, "momentum": BELOW_ONE, "sharpen": ABOVE},
+    ("vocoder", "waveglow"): {
+        "group": ONE, "flows": ONE, "early_every": ZERO, "early_channels": ONE, "layers": ONE, "channels": ONE, "skip_channels": ONE,
+        "condition_channels": ONE, "kernel": ODD, "sigma": ZERO,
+    },
+    ("vocoder", "wavenet"): {
+        "output": CHOICE, "mixtures": ONE, "levels": TWO, "layers": ONE, "cycle": ONE, "channels": ONE, "skip_channels": ONE,
+        "condition_channels": ONE, "temperature": ABOVE,
+    },
     ("dataset", "folder"): {"split_by": CHOICE, "validation": BETWEEN, "test": BETWEEN, "seed": ZERO},
     ("dataset", "espeak"): {"sentences": {"0": "be at least 1, not 0", "41": "be at most 40, not 41"}},
     ("metric", "per"): {

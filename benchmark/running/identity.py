@@ -6,14 +6,16 @@ from functools import cache
 from pathlib import Path
 
 from benchmark.data.corpus import Corpus
+from benchmark.errors import UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
-from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.files import digest_of, digest_of_file
 from benchmark.results.result import RunIdentity, git_state
 from benchmark.running.episodes import PROTOCOL_VERSION, Manifest
 from benchmark.running.hardware import Hardware
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
+from benchmark.vocoder import checkpoint_of
 
 # Raise a version only if a number could move: a new version invalidates every run (TRAINING_VERSION every pretraining, too).
 # tools/record_versions.py lists the files of each version; a test fails if one changed without a decision.
@@ -50,7 +52,8 @@ def identify(
             name: plugin_digest(info.kind, info.name, tuple(plugins))
             for name, info in found.items()
             if info.kind != "metric" or info.origin != "built-in"
-        },
+        }
+        | weights_digest(settings),
         metric_versions={each.name: registry.load("metric", each.name, plugins).version for each in settings.metrics},
         data_version=corpus.version,
         manifest_hash=manifest.digest,
@@ -64,6 +67,21 @@ def identify(
         training_version=TRAINING_VERSION,
         evaluation_version=EVALUATION_VERSION,
     )
+
+
+def weights_digest(settings: RunSettings) -> dict[str, str]:
+    """Digest of the file of weights that the vocoder's options name, under "vocoder weights"; empty where they name none.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    path = checkpoint_of(settings.vocoder.config)
+    if path is None:
+        return {}
+    try:
+        return {"vocoder weights": digest_of_file(path)}
+    except OSError as error:
+        raise UsageError(f"vocoder.checkpoint {path} can't be read ({error.strerror}); name a file of the vocoder's weights.") from error
 
 
 def learned_source(kind: str, name: str, plugins: registry.Plugins) -> str:

@@ -41,7 +41,7 @@ from benchmark.scoring.embedding_space import embedding_space
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
-from benchmark.vocoder import Vocoder
+from benchmark.vocoder import Vocoder, checkpoint_of
 
 METRIC_THREADS = 1
 """Threads for preparing metrics; runs share what they train, whatever their ``threads``."""
@@ -260,6 +260,7 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
         steps=tuple(sorted({0, min(2, max(settings.steps))})),
         pretrain=replace(settings.pretrain, steps=4, batch_size=4 * processes),
         meta=replace(settings.meta, tflops=1e-6, tasks=processes),
+        vocoder_training=replace(settings.vocoder_training, steps=4, batch_size=2 * processes),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
 
@@ -278,11 +279,14 @@ def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Pl
 
 
 def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
-    """Refuse settings whose plugins do not fit together.
+    """Refuse settings whose plugins do not fit together, and a vocoder's checkpoint that does not fit.
 
     Raises:
         UsageError: names the plugins and the reason.
+        BenchmarkError: the checkpoint is damaged.
     """
+    if path := checkpoint_of(settings.vocoder.config):
+        registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config).load_weights(path)
     fit.check_task(settings.task, settings.dataset.name, plugins)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
         raise UsageError(reason)

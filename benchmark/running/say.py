@@ -31,6 +31,7 @@ from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
 from benchmark.results.result import read_result
+from benchmark.running.identity import weights_digest
 from benchmark.running.preparation import metrics_folder
 from benchmark.running.pretraining import build
 from benchmark.running.run import Places, prepared_vocoder
@@ -105,6 +106,9 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     for kind, name in (("algorithm", settings.algo.name), ("backbone", settings.backbone.name), ("vocoder", settings.vocoder.name)):
         if source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
             print(f"Note: the code of {kind} {name} has changed since the run.", file=sys.stderr)
+    for kind, digest in weights_digest(settings).items():
+        if digest != result["sources"].get(kind):
+            print(f"Note: the file of the {kind} has changed since the run.", file=sys.stderr)
     problem = fit.problem_of(settings.backbone.name, plugins)
     if problem.name != "synthesis":
         raise UsageError(f"{folder.name} is a {problem.name} run, which can't speak; choose a synthesis run.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -110,15 +111,15 @@ def prepared(
     check_mel(vocoder, corpus.mel, f"the prepared corpus {corpus.name}")
 
     def train(learner: Vocoder) -> None:
-        parts = [corpus.version, source, asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
+        parts = [corpus.version, source, asdict(learner.mel), asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
         key = digest_of([*parts, *hardware.identity], 16)
         done = cache / "vocoders" / f"{corpus.name}-{name}-s{seed}-{key}.pt"
 
-        def make() -> dict[str, torch.Tensor]:
+        def make() -> dict[str, Any]:
             return _train(learner, name, done.with_suffix(".training"), corpus, settings, seed, hardware, loggers)
 
         waiting = f"Waiting for another run that trains the vocoder {name}."
-        learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank))
+        learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank)["state"])
 
     vocoder.prepare(VocoderContext(train))
     return vocoder.eval()
@@ -127,11 +128,11 @@ def prepared(
 def _train(
     vocoder: Vocoder, name: str, unfinished: Path, corpus: Corpus, settings: VocoderSettings, seed: int, hardware: Hardware,
     loggers: Sequence[Logger],
-) -> dict[str, torch.Tensor]:  # fmt: skip
+) -> dict[str, Any]:  # fmt: skip
     make = SegmentSampler(corpus, settings.batch_size, settings.frames, seed)
     with progress(f"Training the vocoder {name}", settings.steps) as show:
         fit(
             VocoderTraining(vocoder), make, settings.learning_rate, Budget(steps=settings.steps), seed, unfinished,
             lambda part, _: show(part * settings.steps), loggers=loggers, stage="vocoder", hardware=hardware,
         )  # fmt: skip
-    return vocoder.state_dict()
+    return vocoder.weights()
