@@ -15,12 +15,13 @@ from benchmark.task import Task
 
 
 class MAMLPlusPlus(InnerLoopAlgorithm):
-    """Antoniou, Edwards & Storkey, "How to Train Your MAML" (ICLR 2019), section 4, on a backbone without batch norm.
+    """Antoniou, Edwards & Storkey, "How to Train Your MAML" (ICLR 2019), section 4, but for its per-step batch norm.
 
     * Multi-step loss (equation 3): the query loss after each of the K inner steps counts 1/K at first; all but the last
       fall linearly to 0 over ``annealing_steps`` outer steps, the last one's weight taking up the rest.
     * Per-layer per-step rates: each parameter tensor has a rate for each step, inner_lr * exp(s), s = 0 at first.
       Steps beyond the K-th, at test time, repeat the K-th's rates. They are shared by all speakers: none are stored for each.
+    * Batch norm, where a backbone has any, keeps its statistics frozen, as for all algorithms (:class:`benchmark.backbone.Backbone`).
     * Derivative-order annealing: first derivatives in the first ``first_order_steps`` outer steps, second ones after.
 
     The outer steps done so far are counted in a buffer, so that a resumed training goes on along both schedules.
