@@ -31,7 +31,8 @@ def assert_meta_gradients(backbone: Backbone, step: float = 1e-6, rel: float = 1
     """
     plugin = registry.load("algorithm", "maml")
     algorithm = plugin(backbone, plugin.Config(inner_steps=2, inner_lr=0.1)).double()
-    task = Task(*(in_double(tiny_batch(NEW_SPEAKER, 2, seed)) for seed in (0, 1)))
+    support, query = (in_double(tiny_batch(NEW_SPEAKER, 2, seed)) for seed in (0, 1))
+    task = Task(support, query)
     algorithm.meta_step([task])
     # The mean speaker follows the training speakers' vectors without teaching them anything.
     parameters = [backbone.get_parameter(name) for name in backbone.adaptable_groups()["all"]]

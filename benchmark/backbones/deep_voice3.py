@@ -100,8 +100,9 @@ class Attention(nn.Module):
     def __init__(self, width: int, hidden: int, speaker_dim: int, key_rate: float, position_weight: float, dropout: float) -> None:
         super().__init__()
         self.position_weight, self.key_rate = position_weight, key_rate
-        self.query, self.key = nn.Linear(width, hidden), nn.Linear(width, hidden)
-        self.key.load_state_dict(self.query.state_dict())
+        # A bias of the keys would change no attention.
+        self.query, self.key = nn.Linear(width, hidden), nn.Linear(width, hidden, bias=False)
+        self.key.weight.data.copy_(self.query.weight.data)
         self.value, self.output = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.rates = nn.Linear(speaker_dim, 2)
         nn.init.zeros_(self.rates.weight)

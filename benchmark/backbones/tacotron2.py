@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -70,7 +71,7 @@ class BothWays(nn.Module):
 
 
 class LocationAttention(nn.Module):
-    """Scores e = v . tanh(W s + V h + U f + b), f the cumulative attention so far, convolved over tokens: Chorowski et al., equations 8, 9."""
+    """Chorowski et al., equations 8 and 9: e = v . tanh(W s + V h + U f + b), f the attention so far, convolved over tokens."""
 
     def __init__(self, query: int, width: int, filters: int, kernel: int) -> None:
         super().__init__()
@@ -183,7 +184,7 @@ class Tacotron2(AttentiveBackbone):
         self.stop = nn.Linear(c.decoder + memory, 1)
         widths = [mels, *[c.postnet] * c.postnet_layers]
         self.postnet = nn.ModuleList(
-            ConvLayer(one, other, c.kernel, nn.Tanh(), c.dropout) for one, other in zip(widths, widths[1:], strict=False)
+            ConvLayer(one, other, c.kernel, nn.Tanh(), c.dropout) for one, other in pairwise(widths)
         )  # fmt: skip
         self.correction = nn.Conv1d(c.postnet, mels, c.kernel, padding=c.kernel // 2)
 
