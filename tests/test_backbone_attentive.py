@@ -26,7 +26,8 @@ DURATIONS = (2, 5, 0, 3, 6, 1, 4, 2)
 
 def tiny(name: str, **options: Any) -> AttentiveBackbone:
     plugin = registry.load("backbone", name)
-    made = tiny_backbone(plugin, replace(plugin.tiny(), **options))
+    deeper = {"decoder_layers": 2} if name == "deep_voice3" else {}
+    made = tiny_backbone(plugin, replace(plugin.tiny(), **{**deeper, **options}))
     assert isinstance(made, AttentiveBackbone)
     return made.eval()
 

@@ -198,7 +198,7 @@ class DeepVoice3(AttentiveBackbone):
     def tiny(cls) -> DeepVoice3.Config:
         """See :meth:`Backbone.tiny`."""
         return cls.Config(
-            speaker_dim=4, width=8, encoder=4, encoder_layers=1, decoder_layers=2, converter=4, converter_layers=1, kernel=3, attention=4
+            speaker_dim=4, width=8, encoder=4, encoder_layers=1, decoder_layers=1, converter=4, converter_layers=1, kernel=3, attention=4
         )
 
     def __init__(self, spec: BackboneSpec, config: Config | None = None) -> None:
