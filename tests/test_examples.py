@@ -144,7 +144,7 @@ def test_a_vocoder_that_trains_is_trained_once_and_goes_on_where_it_was_cut_off(
 
     mine = tmp_path / "mine.pt"
     trained.rename(mine)
-    loaded = run(cache, tmp_path / "third", "--algo", "copy_synthesis", *words, "--vocoder.checkpoint", str(mine))
+    loaded = run(own_cache, tmp_path / "third", "--algo", "copy_synthesis", *words, "--vocoder.checkpoint", str(mine))
     assert "Training the vocoder" not in capsys.readouterr().err and loaded.name != folder.name
     assert (loaded / "episodes.csv").read_bytes() == (folder / "episodes.csv").read_bytes()
 

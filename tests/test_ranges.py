@@ -29,6 +29,7 @@ ODD = {"4": "be odd, not 4", "-1": "be at least 1, not -1"}
 SOME = {"[]": "hold at least 1 value"}
 RATE = {"inner_lr": ABOVE}
 INNER = {"groups": SOME, "inner_steps": ONE, "inner_lr": ZERO}
+ATTENTIVE = {"frames_per_step": ONE, "speaker_dim": ONE, "guidance": ZERO}
 CHOICE, CHOICES = {"other": "be one of "}, {"other": "be a list, each item one of "}
 
 REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
@@ -53,7 +54,15 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     },
     ("backbone", "fastspeech2"): {
         "hidden": ONE, "encoder_blocks": ONE, "decoder_blocks": ONE, "encoder_kernel": ODD, "decoder_kernel": ODD, "predictor_hidden": ONE,
-        "speaker_dim": ONE, "dropout": BELOW_ONE,
+        "speaker_dim": ONE, "dropout": BELOW_ONE, "blocks": CHOICE, "heads": ONE,
+    },
+    ("backbone", "tacotron2"): ATTENTIVE | {
+        "encoder": ONE, "encoder_layers": ONE, "kernel": ODD, "attention": ONE, "filters": ONE, "location_kernel": ODD, "prenet": ONE,
+        "decoder": ONE, "postnet": ONE, "postnet_layers": ONE, "dropout": BELOW_ONE, "recurrent_dropout": BELOW_ONE,
+    },
+    ("backbone", "deep_voice3"): ATTENTIVE | {
+        "width": ONE, "encoder": ONE, "encoder_layers": ONE, "decoder_layers": ONE, "converter": ONE, "converter_layers": ONE,
+        "kernel": ODD, "attention": ONE, "position_weight": ZERO, "dropout": BELOW_ONE, "prenet_dropout": BELOW_ONE,
     },
     ("vocoder", "griffin_lim"): {"iterations": ONE, "momentum": BELOW_ONE, "sharpen": ABOVE},
     ("vocoder", "waveglow"): {

@@ -14,7 +14,7 @@ import torch
 from benchmark.algorithm import Adapted, Algorithm, Oracle
 from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch, sound_only
-from benchmark.errors import AdaptationFailed, UsageError
+from benchmark.errors import AdaptationFailed, PredictionFailed, UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.requirement import Requirement, require
@@ -107,8 +107,14 @@ def _answer(model: Adapted, recording: PreparedUtterance) -> torch.Tensor:
         return model.heard(recording, _Loudness())
     if model.backbone.problem == "recognition":
         return torch.as_tensor(model.run("loss", tiny_batch(NEW_SPEAKER, seed=5))["loss"])
-    aligned = "durations" in model.backbone.supports
-    return model.mel(torch.tensor(recording.tokens), torch.tensor(recording.durations) if aligned else None)
+    aligned, tokens = "durations" in model.backbone.supports, torch.tensor(recording.tokens)
+    try:
+        return model.mel(tokens, torch.tensor(recording.durations) if aligned else None)
+    except PredictionFailed:
+        # As good as untrained, it need not know when to stop. What it learns from speech differs where models do.
+        vector = model.speaker_vector(tokens)
+        losses = model.run("loss", tiny_batch(NEW_SPEAKER, seed=5), **({} if vector is None else {"speaker": vector}))
+        return torch.stack([*losses.values()])
 
 
 def _support(algorithm: Algorithm, batch: Batch | None = None) -> Batch:
