@@ -1,0 +1,136 @@
+"""Vocos: ConvNeXt blocks predict magnitudes and phases, and an inverse Fourier transform makes the waveform."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, Le
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.errors import PredictionFailed
+from benchmark.parameters import ParameterGroup
+from benchmark.settings.ranges import Checked, NonNegativeFloat, PositiveInt
+from benchmark.vocoder import Segments, Vocoder
+from benchmark.vocoders._training import adversarial_loss, critic_loss, critics, mel_filters, mel_loss, stft_loss
+
+
+class Block(nn.Module):
+    """A ConvNeXt block over time (Liu et al., CVPR 2022; Siuzdak, section 3.2), (B, C, F) to (B, C, F).
+
+    Args:
+        width: C.
+        inner: width between the two pointwise layers.
+        scale: initial layer scale.
+    """
+
+    def __init__(self, width: int, inner: int, scale: float) -> None:
+        super().__init__()
+        self.depthwise = nn.Conv1d(width, width, 7, padding=3, groups=width)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.inner, self.outer = nn.Linear(width, inner), nn.Linear(inner, width)
+        self.scale = nn.Parameter(torch.full((width,), scale))
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """See the class."""
+        inner = F.gelu(self.inner(self.norm(self.depthwise(hidden).transpose(1, 2))))
+        return hidden + (self.scale * self.outer(inner)).transpose(1, 2)
+
+
+class Vocos(Vocoder):
+    """A ConvNeXt network with an inverse short-time Fourier transform as its head, small enough to train on two cores.
+
+    Siuzdak, "Vocos" (ICLR 2024). Two things differ, for the sake of a small budget. The network corrects the magnitudes that
+    the mel filters' pseudo-inverse gives instead of predicting them from nothing (Lv et al., "FreeV", Interspeech 2024).
+    Training first compares spectrograms alone; discriminators, of HiFi-GAN's periods and UnivNet's resolutions but much
+    narrower, join for the last part (``adversarial_part``).
+    """
+
+    trains = True
+    window: Tensor
+    inverse: Tensor
+
+    @dataclass(frozen=True)
+    class Config(Checked):
+        """Sizes and losses.
+
+        Attributes:
+            width: channels of the blocks.
+            inner: channels between a block's pointwise layers.
+            blocks: number of blocks.
+            adversarial_part: part of the training, at its end, in which discriminators take part; 0 to 1.
+            adversarial_weight: weight of the adversarial and the feature loss beside the spectral ones.
+            critic_width: channels of the discriminators' first layers.
+        """
+
+        width: PositiveInt = 256
+        inner: PositiveInt = 768
+        blocks: PositiveInt = 6
+        adversarial_part: Annotated[float, Ge(0), Le(1)] = 0.25
+        adversarial_weight: NonNegativeFloat = 0.2
+        critic_width: PositiveInt = 8
+
+    @classmethod
+    def tiny(cls) -> Vocos.Config:
+        """See :meth:`Vocoder.tiny`."""
+        return cls.Config(width=8, inner=16, blocks=1, critic_width=1, adversarial_part=1.0)
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        mel, width, count = self.mel, self.config.width, self.config.blocks
+        self.first = nn.Conv1d(mel.n_mels, width, 7, padding=3)
+        self.norm = nn.LayerNorm(width, eps=1e-6)
+        self.blocks = nn.Sequential(*(Block(width, self.config.inner, 1 / count) for _ in range(count)))
+        self.last = nn.LayerNorm(width, eps=1e-6)
+        self.head = nn.Linear(width, mel.n_fft + 2)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv1d | nn.Linear):
+                nn.init.trunc_normal_(layer.weight, std=0.02)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        self.critics = critics(self.config.critic_width) if self.config.adversarial_part > 0 else nn.ModuleList()
+        self.register_buffer("window", torch.hann_window(mel.win_length), persistent=False)
+        self.register_buffer("inverse", torch.linalg.pinv(mel_filters(mel)), persistent=False)
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """See :meth:`Vocoder.parameter_groups`."""
+        return [ParameterGroup(list(self.parameters()))]
+
+    def training_step(self, segments: Segments) -> dict[str, float]:
+        """See :meth:`Vocoder.training_step`."""
+        made = self.waveform(segments.mels)
+        spectral, mels = stft_loss(made, segments.audio), mel_loss(made, segments.mels, self.mel)
+        loss = spectral + mels
+        logs = {"stft": float(spectral.detach()), "mel": float(mels.detach())}
+        if segments.progress >= 1 - self.config.adversarial_part:
+            self.critics.requires_grad_(False)
+            adversarial, features = adversarial_loss(self.critics, made, segments.audio)
+            self.critics.requires_grad_(True)
+            loss = loss + self.config.adversarial_weight * (adversarial + 2 * features)
+            critic = critic_loss(self.critics, made, segments.audio)
+            critic.backward()  # type: ignore[no-untyped-call]
+            logs |= {"adversarial": float(adversarial.detach()), "features": float(features.detach()), "critic": float(critic.detach())}
+        loss.backward()  # type: ignore[no-untyped-call]
+        return {"loss": float(loss.detach()), **logs}
+
+    def waveform(self, mels: Tensor) -> Tensor:
+        """(B, (F - 1) * hop_length) of (B, F, n_mels), F at least 2."""
+        # Log-mels lie about -5, three standard deviations of 3.
+        hidden = self.norm(self.first((mels.transpose(1, 2) + 5) / 3).transpose(1, 2))
+        hidden = self.last(self.blocks(hidden.transpose(1, 2)).transpose(1, 2))
+        correction, phase = self.head(hidden).chunk(2, dim=2)
+        prior = (mels.exp() @ self.inverse).clamp_min(1e-5).log()
+        # e^5 is louder than any frame of a waveform in [-1, 1] sounds.
+        spectrum = torch.polar((prior + correction).clamp_max(5).exp(), phase)
+        return torch.istft(spectrum.transpose(1, 2), self.mel.n_fft, self.mel.hop_length, self.mel.win_length, self.window)
+
+    def decode(self, mel: Tensor) -> Tensor:
+        """See :meth:`Vocoder.decode`."""
+        if len(mel) < 2:
+            raise PredictionFailed("the mel is shorter than two frames")
+        with torch.no_grad():
+            return self.waveform(mel[None].float().to(self.window.device))[0]
+
+
+PLUGIN = Vocos
