@@ -9,7 +9,6 @@ import torch
 import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.utils.parametrizations import weight_norm
 
 from benchmark.mel import LOG_FLOOR, MelSpec
 
@@ -65,7 +64,7 @@ class PeriodDiscriminator(nn.Module):
         self.period = period
         sizes = [1, *channels]
         layers = [nn.Conv2d(a, b, (5, 1), (3, 1), (2, 0)) for a, b in zip(sizes, channels, strict=False)]
-        self.layers = nn.ModuleList(weight_norm(each) for each in [*layers, nn.Conv2d(sizes[-1], 1, (3, 1), padding=(1, 0))])
+        self.layers = nn.ModuleList([*layers, nn.Conv2d(sizes[-1], 1, (3, 1), padding=(1, 0))])
 
     def forward(self, audio: Tensor) -> list[Tensor]:
         """The outputs of all layers, the last one the score; ``audio`` is (B, samples)."""
@@ -89,7 +88,7 @@ class SpectrogramDiscriminator(nn.Module):
         self.size = size
         strided = [nn.Conv2d(1 if i == 0 else channels, channels, (9, 3), (2, 1), (4, 1)) for i in range(4)]
         rest = [nn.Conv2d(channels, channels, 3, padding=1), nn.Conv2d(channels, 1, 3, padding=1)]
-        self.layers = nn.ModuleList(weight_norm(each) for each in [*strided, *rest])
+        self.layers = nn.ModuleList([*strided, *rest])
 
     def forward(self, audio: Tensor) -> list[Tensor]:
         """The outputs of all layers, the last one the score; ``audio`` is (B, samples)."""

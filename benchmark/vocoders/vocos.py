@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.errors import PredictionFailed
-from benchmark.parameters import ParameterGroup
 from benchmark.settings.ranges import Checked, NonNegativeFloat, PositiveInt
 from benchmark.vocoder import Segments, Vocoder
 from benchmark.vocoders._training import adversarial_loss, critic_loss, critics, mel_filters, mel_loss, stft_loss
@@ -92,10 +91,6 @@ class Vocos(Vocoder):
         self.critics = critics(self.config.critic_width) if self.config.adversarial_part > 0 else nn.ModuleList()
         self.register_buffer("window", torch.hann_window(mel.win_length), persistent=False)
         self.register_buffer("inverse", torch.linalg.pinv(mel_filters(mel)), persistent=False)
-
-    def parameter_groups(self) -> list[ParameterGroup]:
-        """See :meth:`Vocoder.parameter_groups`."""
-        return [ParameterGroup(list(self.parameters()))]
 
     def training_step(self, segments: Segments) -> dict[str, float]:
         """See :meth:`Vocoder.training_step`."""
