@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -10,7 +11,9 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.errors import PredictionFailed
 from benchmark.mel import LOG_FLOOR, MelSpec
+from benchmark.vocoder import Segments, Vocoder
 
 RESOLUTIONS = (256, 512, 1024, 2048)
 """Window sizes, in samples, of the spectrograms that losses compare."""
@@ -105,28 +108,76 @@ def _through(layers: nn.ModuleList, hidden: Tensor) -> list[Tensor]:
     return outputs
 
 
-def critics(width: int) -> nn.ModuleList:
-    """Discriminators of five periods and three resolutions; ``width`` is the number of channels of their first layers."""
-    periods = [PeriodDiscriminator(period, (width, 2 * width, 4 * width, 8 * width)) for period in (2, 3, 5, 7, 11)]
-    return nn.ModuleList([*periods, *(SpectrogramDiscriminator(size, width) for size in (512, 1024, 2048))])
+class Critics(nn.Module):
+    """Discriminators of five periods and three resolutions, each a small fraction of the published sizes.
 
-
-def critic_loss(discriminators: nn.ModuleList, made: Tensor, real: Tensor) -> Tensor:
-    """Least-squares loss of the discriminators, the mean over them (HiFi-GAN, equation 1)."""
-    losses = [(1 - each(real)[-1]).square().mean() + each(made.detach())[-1].square().mean() for each in discriminators]
-    return torch.stack(losses).mean()
-
-
-def adversarial_loss(discriminators: nn.ModuleList, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
-    """What a generator minimises: the least-squares adversarial loss and the features' error, means over the discriminators.
-
-    HiFi-GAN, equations 2 and 4.
+    Args:
+        width: channels of their first layers.
     """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        periods = [PeriodDiscriminator(period, (width, 2 * width, 4 * width, 8 * width)) for period in (2, 3, 5, 7, 11)]
+        self.every = nn.ModuleList([*periods, *(SpectrogramDiscriminator(size, width) for size in (512, 1024, 2048))])
+
+    def forward(self, audio: Tensor) -> list[list[Tensor]]:
+        """Of each discriminator the outputs of all layers, the last one the score; ``audio`` is (B, samples)."""
+        return [each(audio) for each in self.every]
+
+
+def critic_loss(critics: nn.Module, made: Tensor, real: Tensor) -> Tensor:
+    """Least-squares loss of the discriminators, the mean over them (HiFi-GAN, equation 1)."""
+    pairs = zip(critics(real), critics(made.detach()), strict=True)
+    return torch.stack([(1 - theirs[-1]).square().mean() + ours[-1].square().mean() for theirs, ours in pairs]).mean()
+
+
+def adversarial_loss(critics: nn.Module, made: Tensor, real: Tensor) -> tuple[Tensor, Tensor]:
+    """The generator's least-squares loss and its feature loss, means over the discriminators (HiFi-GAN, equations 2 and 4).
+
+    The feature loss is relative to the features' size, so that no discriminator outweighs the others.
+    """
+    with torch.no_grad():
+        every = critics(real)
     scores, features = [], []
-    for each in discriminators:
-        with torch.no_grad():
-            theirs = each(real)
-        ours = each(made)
+    for theirs, ours in zip(every, critics(made), strict=True):
         scores.append((1 - ours[-1]).square().mean())
-        features.append(torch.stack([F.l1_loss(a, b) / b.abs().mean() for a, b in zip(ours[:-1], theirs[:-1], strict=True)]).mean())
+        errors = [F.l1_loss(a, b) / b.abs().mean() for a, b in zip(ours[:-1], theirs[:-1], strict=True)]
+        features.append(torch.stack(errors).mean())
     return torch.stack(scores).mean(), torch.stack(features).mean()
+
+
+class SpectralVocoder(Vocoder):
+    """A generator that learns from spectral losses and, in the last part of its training, from discriminators too.
+
+    Subclasses define ``waveform(mels)``, and set ``critics`` where ``adversarial_part`` in their configuration is above 0.
+    """
+
+    trains = True
+    critics: nn.Module
+
+    @abstractmethod
+    def waveform(self, mels: Tensor) -> Tensor:
+        """(B, (F - 1) * hop_length) of (B, F, n_mels), F at least 2."""
+
+    def training_step(self, segments: Segments) -> dict[str, float]:
+        """See :meth:`Vocoder.training_step`."""
+        made, real = self.waveform(segments.mels), segments.audio
+        spectral, mels = stft_loss(made, real), mel_loss(made, segments.mels, self.mel)
+        loss, logs = spectral + mels, {"stft": spectral, "mel": mels}
+        if segments.progress >= 1 - self.config.adversarial_part:
+            self.critics.requires_grad_(False)
+            adversarial, features = adversarial_loss(self.critics, made, real)
+            self.critics.requires_grad_(True)
+            critic = critic_loss(self.critics, made, real)
+            critic.backward()  # type: ignore[no-untyped-call]
+            loss = loss + self.config.adversarial_weight * (adversarial + 2 * features)
+            logs |= {"adversarial": adversarial, "features": features, "critic": critic}
+        loss.backward()  # type: ignore[no-untyped-call]
+        return {name: float(each.detach()) for name, each in {"loss": loss, **logs}.items()}
+
+    def decode(self, mel: Tensor) -> Tensor:
+        """See :meth:`Vocoder.decode`."""
+        if len(mel) < 2:
+            raise PredictionFailed("the mel is shorter than two frames")
+        with torch.no_grad():
+            return self.waveform(mel[None].float().to(next(self.parameters()).device))[0]

@@ -10,10 +10,8 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.errors import PredictionFailed
 from benchmark.settings.ranges import Checked, NonNegativeFloat, PositiveInt
-from benchmark.vocoder import Segments, Vocoder
-from benchmark.vocoders._training import adversarial_loss, critic_loss, critics, mel_filters, mel_loss, stft_loss
+from benchmark.vocoders._training import Critics, SpectralVocoder, mel_filters
 
 
 class Block(nn.Module):
@@ -38,7 +36,7 @@ class Block(nn.Module):
         return hidden + (self.scale * self.outer(inner)).transpose(1, 2)
 
 
-class Vocos(Vocoder):
+class Vocos(SpectralVocoder):
     """A ConvNeXt network with an inverse short-time Fourier transform as its head, small enough to train on two cores.
 
     Siuzdak, "Vocos" (ICLR 2024). Two things differ, for the sake of a small budget. The network corrects the magnitudes that
@@ -47,7 +45,6 @@ class Vocos(Vocoder):
     narrower, join for the last part (``adversarial_part``).
     """
 
-    trains = True
     window: Tensor
     inverse: Tensor
 
@@ -88,26 +85,9 @@ class Vocos(Vocoder):
             if isinstance(layer, nn.Conv1d | nn.Linear):
                 nn.init.trunc_normal_(layer.weight, std=0.02)
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
-        self.critics = critics(self.config.critic_width) if self.config.adversarial_part > 0 else nn.ModuleList()
+        self.critics = Critics(self.config.critic_width) if self.config.adversarial_part > 0 else nn.Identity()
         self.register_buffer("window", torch.hann_window(mel.win_length), persistent=False)
         self.register_buffer("inverse", torch.linalg.pinv(mel_filters(mel)), persistent=False)
-
-    def training_step(self, segments: Segments) -> dict[str, float]:
-        """See :meth:`Vocoder.training_step`."""
-        made = self.waveform(segments.mels)
-        spectral, mels = stft_loss(made, segments.audio), mel_loss(made, segments.mels, self.mel)
-        loss = spectral + mels
-        logs = {"stft": float(spectral.detach()), "mel": float(mels.detach())}
-        if segments.progress >= 1 - self.config.adversarial_part:
-            self.critics.requires_grad_(False)
-            adversarial, features = adversarial_loss(self.critics, made, segments.audio)
-            self.critics.requires_grad_(True)
-            loss = loss + self.config.adversarial_weight * (adversarial + 2 * features)
-            critic = critic_loss(self.critics, made, segments.audio)
-            critic.backward()  # type: ignore[no-untyped-call]
-            logs |= {"adversarial": float(adversarial.detach()), "features": float(features.detach()), "critic": float(critic.detach())}
-        loss.backward()  # type: ignore[no-untyped-call]
-        return {"loss": float(loss.detach()), **logs}
 
     def waveform(self, mels: Tensor) -> Tensor:
         """(B, (F - 1) * hop_length) of (B, F, n_mels), F at least 2."""
@@ -119,13 +99,6 @@ class Vocos(Vocoder):
         # e^5 is louder than any frame of a waveform in [-1, 1] sounds.
         spectrum = torch.polar((prior + correction).clamp_max(5).exp(), phase)
         return torch.istft(spectrum.transpose(1, 2), self.mel.n_fft, self.mel.hop_length, self.mel.win_length, self.window)
-
-    def decode(self, mel: Tensor) -> Tensor:
-        """See :meth:`Vocoder.decode`."""
-        if len(mel) < 2:
-            raise PredictionFailed("the mel is shorter than two frames")
-        with torch.no_grad():
-            return self.waveform(mel[None].float().to(self.window.device))[0]
 
 
 PLUGIN = Vocos
