@@ -25,18 +25,20 @@ class Segments(NamedTuple):
     Attributes:
         mels: (B, F, n_mels) natural-log magnitude, by the vocoder's mel definition.
         audio: (B, (F - 1) * hop_length) float32 in [-1, 1], the audio of the mels.
+        progress: fraction of the training that is done, from 0 to below 1.
     """
 
     mels: Tensor
     audio: Tensor
+    progress: float = 0.0
 
     def to(self, device: torch.device | str, **_: Any) -> Segments:
         """The same pieces on another device (Lightning calls this)."""
-        return Segments(self.mels.to(device), self.audio.to(device))
+        return self._replace(mels=self.mels.to(device), audio=self.audio.to(device))
 
     def rows(self, rows: slice) -> Segments:
         """Some of the pieces."""
-        return Segments(self.mels[rows], self.audio[rows])
+        return self._replace(mels=self.mels[rows], audio=self.audio[rows])
 
 
 @dataclass(frozen=True)

@@ -48,11 +48,12 @@ class SegmentSampler:
         corpus: prepared.
         size: pieces per step.
         frames: mel frames of a piece; shorter utterances are skipped.
+        steps: of the whole training.
         seed: of the draws.
     """
 
-    def __init__(self, corpus: Corpus, size: int, frames: int, seed: int) -> None:
-        self.corpus, self.size, self.frames, self.seed = corpus, size, frames, seed
+    def __init__(self, corpus: Corpus, size: int, frames: int, steps: int, seed: int) -> None:
+        self.corpus, self.size, self.frames, self.steps, self.seed = corpus, size, frames, steps, seed
         every = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
         self.names = [name for name in every if corpus.frames(name) >= frames]
         if not self.names:
@@ -68,7 +69,7 @@ class SegmentSampler:
             mels.append(torch.tensor(utterance.mel[start : start + self.frames]))
             wave = torch.from_numpy(utterance.waveform[start * hop : (start + self.frames - 1) * hop])
             audio.append(torch.nn.functional.pad(wave, (0, (self.frames - 1) * hop - len(wave))))
-        return Segments(torch.stack(mels), torch.stack(audio))
+        return Segments(torch.stack(mels), torch.stack(audio), step / self.steps)
 
 
 def check_mel(vocoder: Vocoder, mel: MelSpec, what: str) -> None:
@@ -129,7 +130,7 @@ def _train(
     vocoder: Vocoder, name: str, unfinished: Path, corpus: Corpus, settings: VocoderSettings, seed: int, hardware: Hardware,
     loggers: Sequence[Logger],
 ) -> dict[str, Any]:  # fmt: skip
-    make = SegmentSampler(corpus, settings.batch_size, settings.frames, seed)
+    make = SegmentSampler(corpus, settings.batch_size, settings.frames, settings.steps, seed)
     with progress(f"Training the vocoder {name}", settings.steps) as show:
         fit(
             VocoderTraining(vocoder), make, settings.learning_rate, Budget(steps=settings.steps), seed, unfinished,
