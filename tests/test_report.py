@@ -23,6 +23,7 @@ from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
 from benchmark.report.page import build, transcripts
 from benchmark.results.columns import known
+from benchmark.results.kept_speech import speech_in
 from benchmark.results.leaderboard import compute_rows
 from benchmark.results.result import read_result
 from tests.cli_helpers import full_disk, refused
@@ -162,6 +163,15 @@ def test_a_speakers_name_cannot_lead_to_other_files(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "secret_1shot_0000steps.wav", [0.1] * 16_000, 16_000)
     (board,) = boards([run], 1)
     assert sounds.sentences(board, lambda _: None, 1, 1, lambda _: None) == ([], 0)
+
+
+def test_speech_of_a_speaker_with_any_name_is_kept_and_found(tmp_path: Path) -> None:
+    names = ("../../up", "a/b", "a%2Fb", ".hidden", "Smith, A", "jo\u00e3o+sad", "x_1shot_0000steps")
+    run = make_run(tmp_path / "runs", "reptile", shots=(1,), steps=(0,), speakers=names)
+    assert len(list((run / "audio").iterdir())) == len(names) == len(list(tmp_path.rglob("*.wav")))
+    assert {target for target, *_ in speech_in(run / "audio")} == {*names}
+    (board,) = boards([run], 1)
+    assert {sentence.speaker for sentence in sounds.sentences(board, lambda _: None, 10**8, 0, lambda _: None)[0]} == {*names}
 
 
 def test_all_are_heard_of_one_seed(tmp_path: Path) -> None:
