@@ -19,7 +19,6 @@ import soundfile
 from PIL import Image
 
 from benchmark.cli import main
-from benchmark.errors import BenchmarkError
 from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
 from benchmark.report.page import build, transcripts
