@@ -21,9 +21,9 @@ from benchmark.results.columns import known
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, read
 from benchmark.results.leaderboard_check import check
-from benchmark.results.leaderboard_rules import problem_of, table_of
+from benchmark.results.leaderboard_rules import FIRST_EDITION, problem_of, table_of
 from benchmark.results.leaderboard_table import cite, show
-from benchmark.results.result import RunIdentity, read_result, run_id, write_result
+from benchmark.results.result import LATER, RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
 
 REFERENCES = PROBLEMS["synthesis"].references
@@ -114,6 +114,42 @@ def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:
         add([make_run(tmp_path, algorithm="anil", data_version="new")], table, preliminary=True)
     add([make_run(tmp_path, data_version="new")], table, preliminary=True)
     assert {row["data_version"] for row in read(table)} == {"new"}, "made again, all of it"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"device": "cuda"}, {"precision": "bf16-mixed"}, {"training_version": "2"}, {"evaluation_version": "2"}]
+)
+def test_rows_of_other_hardware_or_harness_are_not_mixed_in(changes: dict[str, str], tmp_path: Path) -> None:
+    ((name, value),) = changes.items()
+    table, runs = tmp_path / "boards" / "d.csv", tmp_path / "runs"
+    first = make_run(runs)
+    add([first], table, preliminary=True)
+    with pytest.raises(BenchmarkError, match=f"the row of no_adaptation in {name} .* and {value}"):
+        add([make_run(runs, algorithm="anil", **changes)], table, preliminary=True)
+    own = runs / "d.csv"
+    add([first], own, local=True)
+    rows = add([make_run(runs, seed=1, **changes)], own, local=True)
+    assert {(row["seeds"], row[name]) for row in rows} == {("1", value)}
+    if name in ("device", "precision"):
+        assert {row[name] for row in read(own)} == {value, FIRST_EDITION[name]}, "those of the first stay"
+        assert f"Rows differ in {name}, so don't rank them together" in show(own)
+        label = f"no_adaptation:{rows[0]['options']}"
+        assert f"{label}: {name}={value}." in show(own) and show(own).count(f"{label} (preliminary)") == 2
+    assert not check(own, local=True).problems
+
+
+def test_tables_of_the_first_edition_are_verified(tmp_path: Path) -> None:
+    """They lack the columns that came later."""
+    table = tmp_path / "d.csv"
+    folders = [make_run(tmp_path, seed) for seed in range(3)]
+    add(folders, table)
+    whole = table.read_text()
+    table.write_text("".join(line.rsplit(",", len(FIRST_EDITION))[0] + "\n" for line in whole.splitlines()))
+    assert all({name: row[name] for name in FIRST_EDITION} == FIRST_EDITION for row in read(table)) and "device" not in table.read_text()
+    assert not check(table).problems
+    add(folders, table)
+    assert table.read_text() == whole
+    assert FIRST_EDITION.items() <= LATER.items()
 
 
 def test_rows_hold_facts_and_refuse_others_for_the_same_metrics(tmp_path: Path) -> None:

@@ -275,6 +275,9 @@ def test_runs_that_cannot_be_compared_have_boards_that_say_why(tmp_path: Path) -
         ("made_up (protocol version 1, backbone c, vocoder w)", 1), ("made_up (protocol version 2)", 1),
     ]  # fmt: skip
     assert [board.name for board in boards([runs[0], runs[6]], 1)] == ["made_up"]
+    runs[1:] = [make_run(tmp_path, "reptile", seed=1, device="cuda", shots=(1,), steps=(0,), audio=False)]
+    cpu, cuda = boards(runs, 1)
+    assert (cpu.name, cuda.name, tables.shared(cuda)["device"]) == ("made_up (device cpu)", "made_up (device cuda)", "cuda")
 
 
 def _edit_result(run: Path, change: Callable[[dict], object]) -> None:
