@@ -22,8 +22,10 @@ class CER(Metric):
 
     version = "1"
     columns: ClassVar = {
-        "cer": Column(unit="fraction", meaning="share of characters that are understood wrongly", higher_is_better=False, low=0.0),
-    }
+        "cer": Column(
+            unit="fraction", meaning="share of characters that are understood wrongly", higher_is_better=False, low=0.0, headline=True,
+        ),
+    }  # fmt: skip
     needs = ("text", "transcript")
 
     def score(self, sample: Sample) -> dict[str, float]:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmark.cli import main
+from benchmark.commands.run import show_results
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import registry
@@ -25,6 +26,7 @@ from benchmark.results.leaderboard_rules import FIRST_EDITION, problem_of, table
 from benchmark.results.leaderboard_table import cite, show
 from benchmark.results.result import LATER, RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
+from tests.report_helpers import make_run as made_up
 
 REFERENCES = PROBLEMS["synthesis"].references
 
@@ -119,7 +121,7 @@ def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "changes", [{"device": "cuda"}, {"precision": "bf16-mixed"}, {"training_version": "2"}, {"evaluation_version": "2"}]
 )
-def test_rows_of_other_hardware_or_harness_are_not_mixed_in(changes: dict[str, str], tmp_path: Path) -> None:
+def test_rows_of_other_hardware_or_harness_are_not_mixed_in(changes: dict[str, Any], tmp_path: Path) -> None:
     ((name, value),) = changes.items()
     table, runs = tmp_path / "boards" / "d.csv", tmp_path / "runs"
     first = make_run(runs)
@@ -553,3 +555,20 @@ def test_any_metric_can_be_shown_and_failures_are_those_of_the_worst(tmp_path: P
     add([make_run(tmp_path)], table, local=True)
     header, _, first, *_ = show(table, metrics=["mcd"]).splitlines()
     assert header.split()[-2:] == ["↓", "failed"] and first.split()[-1] == "4", "one of two utterances of four speakers"
+
+
+def test_a_metric_that_was_asked_for_is_shown_beside_the_headline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = str(Path(__file__).resolve().parents[1] / "examples" / "loudness_metric.py")
+
+    def header(columns: Sequence[str], versions: Sequence[str]) -> list[str]:
+        output = tmp_path / "-".join(versions)
+        run = made_up(output, "reptile", columns=columns, metric_versions=dict.fromkeys(versions, "1"), shots=(1,), steps=(0,))
+        show_results(output, [[run]], [plugin])
+        return [word for word in capsys.readouterr().out.splitlines()[0].split() if word not in "↑↓"]
+
+    always = ["algorithm", "shots", "steps", "seeds"]
+    asked = header(["mcd", "f0_rmse", "loudness_strangeness"], ["mcd", "f0", "loudness_metric"])
+    assert asked == [*always, "mcd", "loudness_strangeness", "failed"]
+    assert header(["mcd", "f0_rmse", "gap_closed"], ["mcd", "f0", "speaker_similarity"])[4:6] == ["mcd", "gap_closed"]
+    assert header(["f0_rmse", "vuv_error"], ["f0"])[4:6] == ["f0_rmse", "vuv_error"]
+    assert {name for name, column in known().columns.items() if column.headline} == {"gap_closed", "mcd", "pesq", "stoi", "per"}

@@ -185,11 +185,12 @@ def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
 def _board(name: str, contenders: Sequence[Contender], rows: Sequence[list[Row]], plugins: registry.Plugins) -> Board:
     by_name = {contender.name: own for contender, own in zip(contenders, rows, strict=True)}
     metrics = list(dict.fromkeys(metric for own in rows for metric in metrics_in(own)))
-    telling = problems.get(contenders[0].results[0]["problem"]).headline
-    metrics.sort(key=lambda metric: telling.index(metric) if metric in telling else len(telling))
+    every, objective = known(plugins), problems.get(contenders[0].results[0]["problem"]).objective
+    headline = shown(metrics, every)
+    metrics.sort(key=lambda metric: (metric != objective, metric not in headline))
     scored_with = {metric for contender in contenders for result in contender.results for metric in result["metric_versions"]}
     toplines = frozenset(one.name for one in contenders if _is_topline(one.results[0]["algorithm"], plugins))
-    board = Board(name, [], by_name, metrics, shown(metrics), known(plugins).of(scored_with), toplines, plugins)
+    board = Board(name, [], by_name, metrics, shown(metrics, every), every.of(scored_with), toplines, plugins)
     roles = ["", "topline", "floor"]
     return replace(board, contenders=sorted(contenders, key=lambda one: (roles.index(board.role(one.name)), one.name)))
 
