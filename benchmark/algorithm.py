@@ -145,7 +145,7 @@ class Algorithm(nn.Module, ABC):
         conditions_on: name of the pretrained speaker encoder it conditions on ("ge2e"), if any; metrics that rank with
             the same encoder are refused.
         embeds: True if it defines ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and
-            leaves ``self`` unchanged; a run then measures the embedding space (:mod:`benchmark.scoring.embedding_space`).
+            leaves ``self`` unchanged; a run then measures the embedding space (:mod:`benchmark.running.embedding_space`).
     """
 
     trains: ClassVar[bool] = True

@@ -28,8 +28,8 @@ VERSIONED = {
         "running/pretraining.py", "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
     ),
     "evaluation": (
-        "metric.py", "problem.py", "problems/*.py", "running/episodes.py", "running/evaluation.py", "running/meter.py",
-        "scoring/embedding_space.py",
+        "metric.py", "problem.py", "problems/*.py", "running/embedding_space.py", "running/episodes.py", "running/evaluation.py",
+        "running/meter.py",
     ),
     "preparation": ("dataset.py", "data/*.py", "running/preparation.py"),
 }  # fmt: skip

@@ -116,11 +116,14 @@ def places(args: argparse.Namespace, hardware: Hardware) -> Places:
 def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequence[str]) -> None:
     """Add runs of one dataset, problem and task to the leaderboard in ``output``, and print their rows.
 
+    Metrics that are not among the problem's defaults were asked for, so all their columns are shown.
+
     Args:
         output: folder of the runs and their leaderboards.
         groups: run folders; those of one group differ only in the seed.
         plugins: ``--plugin`` files.
     """
+    from benchmark import problems
     from benchmark.results.episode_tables import failures_in
     from benchmark.results.leaderboard import add
     from benchmark.results.leaderboard_table import show
@@ -130,7 +133,9 @@ def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequen
     for folders in groups:
         add(folders, table, preliminary=True, local=True)
     every = [folder for folders in groups for folder in folders]
-    print(show(table, run_ids={folder.name for folder in every}, plugins=plugins))
+    results = [read_result(folder) for folder in every]
+    asked = {name for result in results for name in result["metric_versions"]}.difference(problems.get(results[0]["problem"]).metrics)
+    print(show(table, run_ids={folder.name for folder in every}, plugins=plugins, beside=asked))
     for folder in every:
         if lost := failures_in(folder):
             print(lost)

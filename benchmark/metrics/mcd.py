@@ -26,7 +26,7 @@ class MCD(Metric):
         "mcd": Column(
             unit="dB",
             meaning="how far the spectral envelope is from the recording's",
-            higher_is_better=False, low=0.0,
+            higher_is_better=False, low=0.0, headline=True,
         ),
     }
     needs = ("speech", "reference")

@@ -21,7 +21,6 @@ class Synthesis(Problem):
     references = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
     objective = "gap_closed"
     gained = "gap_closed"
-    headline = ("gap_closed", "mcd", "pesq", "stoi", "per")
 
     def provides(self, supports: Collection[str]) -> frozenset[str]:
         """See :meth:`Problem.provides`."""

@@ -28,6 +28,7 @@ from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
 from benchmark.running.checks import check_options
+from benchmark.running.embedding_space import embedding_space
 from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
 from benchmark.running.evaluation import Evaluator, evaluate
 from benchmark.running.hardware import Hardware
@@ -37,7 +38,6 @@ from benchmark.running.pretraining import pretrained, speaker_index
 from benchmark.running.resume import is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
-from benchmark.scoring.embedding_space import embedding_space
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
