@@ -162,6 +162,68 @@ def test_which_of_two_functions_a_name_stands_for_counts(tmp_path: Path) -> None
     assert digest(one) != digest(other)
 
 
+LOSSES = """
+from {package}slow import loss as slow_loss
+from {package}fast import loss as fast_loss
+from benchmark.algorithm import Algorithm
+
+class A(Algorithm):
+    def both(self):
+        return slow_loss(), fast_loss()
+
+PLUGIN = A
+"""
+
+
+def losses(folder: Path, method: str, **files: str) -> str:
+    """The digest of a plugin beside two files that each define ``loss``."""
+    folder.mkdir()
+    for name, code in {"slow": "def loss(): return 1", "fast": "def loss(): return 2", **files}.items():
+        (folder / f"{name}.py").write_text(code, encoding="utf-8")
+    path = folder / "mine.py"
+    path.write_text(method, encoding="utf-8")
+    return digest(path)
+
+
+def test_where_a_name_is_imported_from_counts(tmp_path: Path) -> None:
+    relative = LOSSES.format(package=".")
+    first = losses(tmp_path / "first", relative)
+    for number, (was, said) in enumerate((
+        ("slow_loss(), fast_loss()", "fast_loss(), slow_loss()"),
+        ("from .slow import loss as slow_loss", "from .fast import loss as slow_loss"),
+        ("slow_loss(), fast_loss()", "fast_loss(), fast_loss()"),
+    )):  # fmt: skip
+        assert was in relative and losses(tmp_path / f"{number}", relative.replace(was, said)) != first
+    log = "from {} import log\nfrom benchmark.algorithm import Algorithm\n\nclass A(Algorithm):\n    x = log(2)\n\nPLUGIN = A\n"
+    assert losses(tmp_path / "math", log.format("math")) != losses(tmp_path / "numpy", log.format("numpy"))
+    assert losses(tmp_path / "alias", log.format("math").replace("log\n", "log as l\n").replace("log(", "l(")) == digest(
+        tmp_path / "math/mine.py"
+    )
+    whole = log.format("math").replace("from math import log", "import math as m").replace("log(", "m.log(")
+    assert losses(tmp_path / "whole", whole) == digest(tmp_path / "math/mine.py")
+    star = log.replace("import log", "import *")
+    assert losses(tmp_path / "star math", star.format("math")) != losses(tmp_path / "star numpy", star.format("numpy"))
+
+
+def test_a_name_counts_as_what_it_stands_for_however_it_is_imported(tmp_path: Path) -> None:
+    first = losses(tmp_path / "first", LOSSES.format(package="."))
+    assert losses(tmp_path / "absolute", LOSSES.format(package="")) == first
+    modules = (
+        LOSSES.format(package=".").replace("from .slow import loss as slow_loss", "from . import slow").replace("slow_loss", "slow.loss")
+    )
+    assert losses(tmp_path / "modules", modules) == first
+    again = LOSSES.format(package=".").replace(".slow import loss as", ".both import").replace(".fast import loss as", ".both import")
+    both = "from .slow import loss as slow_loss\nfrom .fast import loss as fast_loss"
+    assert losses(tmp_path / "again", again, both=both) == first
+    swapped = "from .fast import loss as slow_loss\nfrom .slow import loss as fast_loss"
+    assert losses(tmp_path / "swapped", again, both=swapped) != first
+    # Files that import one another.
+    cyclic = {"slow": "from . import fast\ndef loss(): return fast.loss", "fast": "from . import slow\ndef loss(): return slow.loss, 1"}
+    one = losses(tmp_path / "cyclic", LOSSES.format(package="."), **cyclic)
+    assert losses(tmp_path / "moved", LOSSES.format(package="."), **cyclic) == one
+    assert losses(tmp_path / "edited", LOSSES.format(package="."), **{**cyclic, "fast": cyclic["fast"].replace("1", "2")}) != one
+
+
 def test_a_plugin_file_imports_from_beside_it_and_is_described_with_what_it_inherits(tmp_path: Path) -> None:
     path = write(tmp_path)
     loaded = registry.load("algorithm", "mine", [path])
