@@ -21,6 +21,7 @@ from benchmark.running import pretraining, vocoding
 from benchmark.running.episodes import Manifest
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import EVALUATION_VERSION, TRAINING_VERSION, identify, outside_plugins, plugin_digest
+from benchmark.running.preparation import metrics_folder
 from benchmark.settings import tuned_values
 from benchmark.settings.schema import PretrainSettings, VocoderSettings
 from benchmark.vocoder import Vocoder
@@ -80,8 +81,8 @@ class Base(Algorithm):
         return {}
 '''
 CORPUS: Any = SimpleNamespace(
-    name="voices", version="v1", meta={"card": {"synthetic": True}}, symbols="ab", characters="ab", mel=MelSpec(), statistics=None,
-    speakers=lambda split: ["one", "two"],
+    name="voices", version="v1", preparation="3", meta={"card": {"synthetic": True}}, symbols="ab", characters="ab", mel=MelSpec(),
+    statistics=None, speakers=lambda split: ["one", "two"],
 )  # fmt: skip
 MANIFEST = Manifest("voices", {"test": ("three",)}, {"test": ()})
 
@@ -322,6 +323,27 @@ def test_a_raised_version_makes_another_run(name: str, monkeypatch: pytest.Monke
     assert run_id(identity()) != first
 
 
+def test_a_raised_version_of_the_preparation_makes_another_run_and_everything_learned_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretraining, "_train", lambda model, *_: model.state_dict())
+    kept: set[Path] = set()
+
+    def train(vocoder: Vocoder, _name: str, done: Path, *_: Any) -> dict[str, torch.Tensor]:
+        kept.add(done)
+        return vocoder.state_dict()
+
+    monkeypatch.setattr(vocoding, "_train", train)
+    runs, keys, folders = set(), set(), set()
+    for preparation in ("3", "4"):
+        monkeypatch.setattr(CORPUS, "preparation", preparation)
+        runs.add(run_id(identity()))
+        keys.add(pretraining.pretrained(Small, Small.Config(), "code", CORPUS, PretrainSettings(), 0, tmp_path)[1])
+        vocoding.prepared(Learned(), "learned", "code", CORPUS, VocoderSettings(), 0, tmp_path)
+        folders.add(metrics_folder(tmp_path, CORPUS))
+    assert len(runs) == len(keys) == len(kept) == len(folders) == 2
+
+
 OTHERS = [Hardware("gpu"), Hardware("cpu", precision="bf16-mixed")]
 
 
@@ -405,6 +427,20 @@ def test_changed_code_without_a_changed_version_is_told(tmp_path: Path) -> None:
     recorded["training"]["version"] = "0"
     found = next(each for each in told() if each)
     assert found == f"The version of training is {TRAINING_VERSION} now, but 0 is recorded: run python -m tools.record_versions."
+
+
+@pytest.mark.parametrize("name", ["aligner", "corpus_aligner"])
+def test_the_aligner_counts_in_the_metric_that_measures_with_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "benchmark"
+    shutil.copytree(record_versions.ROOT / "benchmark", package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(benchmark, "__path__", [str(package)])
+
+    def digests() -> list[str]:
+        return [source_digest(registry.get("metric", metric)) for metric in ("duration_error", "mcd")]
+
+    first = digests()
+    append(package / "data" / f"{name}.py", "MORE = 1")
+    assert digests()[0] != first[0] and digests()[1] == first[1]
 
 
 def test_no_file_of_the_harness_is_without_a_version() -> None:

@@ -18,8 +18,14 @@ from typing import Any
 from benchmark.plugins import source
 from benchmark.plugins.registry import FILE_MODULE, PluginInfo, source_file
 
-SHARED = ("algorithms", "backbones", "datasets", "inner_loop", "learning", "metrics", "scoring", "vocoders")
-"""The parts of ``benchmark`` that count in plugins' digests; the rest counts by its versions (:mod:`benchmark.running.identity`)."""
+SHARED = (
+    "algorithms", "backbones", "datasets", "inner_loop", "learning", "metrics", "scoring", "vocoders",
+    "data.aligner", "data.corpus_aligner",
+)  # fmt: skip
+"""The parts of ``benchmark`` that count in plugins' digests; ``duration_error`` measures with the aligner.
+
+The rest counts by its versions (:mod:`benchmark.running.identity`).
+"""
 UNSEEN = ("ctx", "kind", "type_comment")
 """Fields of syntax trees that don't affect what the code does."""
 MARK = "\0"
@@ -62,8 +68,7 @@ def _filled(text: str, tokens: Mapping[Path, str]) -> str:
 
 def _shared(module: str) -> Path | None:
     """The file of a module in the shared parts of ``benchmark``."""
-    first, *rest = module.split(".")
-    return source.harness_file(module) if first == "benchmark" and rest and rest[0] in SHARED else None
+    return source.harness_file(module) if f"{module}.".startswith(tuple(f"benchmark.{part}." for part in SHARED)) else None
 
 
 def _finder(info: PluginInfo) -> Find:

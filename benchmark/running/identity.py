@@ -63,6 +63,7 @@ def identify(
         precision=hardware.precision,
         training_version=TRAINING_VERSION,
         evaluation_version=EVALUATION_VERSION,
+        preparation_version=corpus.preparation,
     )
 
 

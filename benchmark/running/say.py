@@ -30,7 +30,7 @@ from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, Pred
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
-from benchmark.results.result import read_result
+from benchmark.results.result import LATER, read_result
 from benchmark.running.preparation import metrics_folder
 from benchmark.running.pretraining import build
 from benchmark.running.run import Places, prepared_vocoder
@@ -91,7 +91,8 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     if algorithm_type.oracle or not algorithm_type.uses_support:
         raise UsageError(f"{settings.algo.name} does not adapt to recordings; choose a run of an algorithm that does.")
     chosen, versions = [settings.dataset, *settings.pretrain.dataset], result["data_version"].split("+")
-    own, *others = [_corpus(each.name, version, cache, folder) for each, version in zip(chosen, versions, strict=True)]
+    named = zip([each.name for each in chosen], versions, strict=True)
+    own, *others = [_corpus(name, version, result["preparation_version"], cache, folder) for name, version in named]
     corpus = JoinedCorpus(own, others) if others else own
     state = checkpoint.load(folder / "checkpoints" / "algorithm.pt", quiet=True)
     if state is None:
@@ -113,14 +114,15 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     return Speaker(settings, corpus, algorithm.eval(), vocoder)
 
 
-def _corpus(name: str, version: str, cache: Path, run: Path) -> Corpus:
+def _corpus(name: str, version: str, preparation: str, cache: Path, run: Path) -> Corpus:
     """The prepared corpus that a run was made with."""
+    known = preparation != LATER["preparation_version"]  # older results don't say which it was
     for folder in sorted((cache / "corpora").glob(f"{name}-*")):
         try:
             corpus = Corpus(folder)
         except BenchmarkError:
             continue
-        if corpus.version == version:
+        if corpus.version == version and (corpus.preparation == preparation or not known):
             return corpus
     raise BenchmarkError(
         f"The cache {cache} does not hold the prepared corpus of {run.name} ({name}, version {version}): give the cache that the run was "

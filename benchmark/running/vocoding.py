@@ -110,7 +110,7 @@ def prepared(
     check_mel(vocoder, corpus.mel, f"the prepared corpus {corpus.name}")
 
     def train(learner: Vocoder) -> None:
-        parts = [corpus.version, source, asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
+        parts = [corpus.version, corpus.preparation, source, asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
         key = digest_of([*parts, *hardware.identity], 16)
         done = cache / "vocoders" / f"{corpus.name}-{name}-s{seed}-{key}.pt"
 
