@@ -142,6 +142,7 @@ class Algorithm(nn.Module, ABC):
             which differ in nothing else share one training.
         pools_tasks: True if a step's gradient is not the mean of the tasks' own gradients, because the step compares
             speakers with one another (metric learning) or takes statistics over all of them.
+            It then trains in one process only.
         conditions_on: name of the pretrained speaker encoder it conditions on ("ge2e"), if any; metrics that rank with
             the same encoder are refused.
         embeds: True if it defines ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and

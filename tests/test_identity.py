@@ -22,6 +22,7 @@ from benchmark.running.episodes import Manifest
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import EVALUATION_VERSION, TRAINING_VERSION, identify, outside_plugins, plugin_digest
 from benchmark.running.preparation import metrics_folder
+from benchmark.running.run import check_shares
 from benchmark.settings import tuned_values
 from benchmark.settings.schema import PretrainSettings, VocoderSettings
 from benchmark.vocoder import Vocoder
@@ -347,10 +348,18 @@ def test_a_raised_version_of_the_preparation_makes_another_run_and_everything_le
 OTHERS = [Hardware("gpu"), Hardware("cpu", precision="bf16-mixed")]
 
 
-def test_device_and_precision_make_another_run_and_the_number_of_devices_does_not() -> None:
+def test_device_precision_and_number_of_processes_make_another_run() -> None:
     first = run_id(identity(hardware=Hardware("cpu")))
-    assert len({first, *(run_id(identity(hardware=each)) for each in OTHERS)}) == 3
-    assert run_id(identity(hardware=Hardware("cpu", devices=2, strategy="ddp"))) == first
+    assert len({first, *(run_id(identity(hardware=each)) for each in (*OTHERS, Hardware("cpu", devices=2)))}) == 4
+    assert run_id(identity(hardware=Hardware("cpu", devices=2, strategy="ddp"))) == run_id(identity(hardware=Hardware("cpu", devices=2)))
+
+
+@pytest.mark.parametrize("name", ["metric", "memory", "fast_weights"])
+def test_algorithms_that_compare_tasks_are_not_trained_by_several_processes(name: str) -> None:
+    settings = tuned_values.parse(["--algo", name, "--dataset", "espeak", "--preset", "smoke"])
+    check_shares(settings, Hardware("cpu"), ())
+    with pytest.raises(UsageError, match=rf"^{name} learns from all tasks of a step together, so 2 processes .* \(--devices 1\)\.$"):
+        check_shares(settings, Hardware("cpu", devices=2), ())
 
 
 class Small(Linear):

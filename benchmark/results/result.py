@@ -76,6 +76,7 @@ class RunIdentity:
     training_version: str = "1"
     evaluation_version: str = "1"
     preparation_version: str = "2"
+    processes: int = 1
 
 
 LATER: Mapping[str, Any] = {

@@ -59,7 +59,7 @@ class Places:
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
         engine: where evaluation jobs run, "local" or "ray" (:mod:`benchmark.running.engines`).
-        hardware: to compute on. Its device type and precision do change numbers, and are part of the run's identity.
+        hardware: to compute on. Its device type, precision and number of processes do change numbers, and are part of the run's identity.
         pretrain_roots: data roots of the datasets in ``pretrain.dataset``, by name ("" for a single one); else $BENCHMARK_DATA.
     """
 
@@ -265,13 +265,19 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
 
 
 def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:
-    """Refuse steps that the training processes can't share evenly.
+    """Refuse steps that the training processes can't share, or not evenly.
 
     Raises:
-        UsageError: names the setting.
+        UsageError: names the setting, or the algorithm.
     """
     hardware.check_share(settings.pretrain.batch_size, "pretrain.batch_size")
-    if registry.load("algorithm", settings.algo.name, plugins).trains:
+    algorithm: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    if algorithm.trains:
+        if algorithm.pools_tasks and hardware.processes > 1:
+            raise UsageError(
+                f"{settings.algo.name} learns from all tasks of a step together, so {hardware.processes} processes "
+                "with tasks of their own would train something else; train it with one (--devices 1)."
+            )
         hardware.check_share(settings.meta.tasks, "meta.tasks")
     if registry.load("vocoder", settings.vocoder.name, plugins).trains:
         hardware.check_share(settings.vocoder_training.batch_size, "vocoder_training.batch_size")
