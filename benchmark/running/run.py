@@ -43,6 +43,8 @@ from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
 from benchmark.vocoder import Vocoder
 
+ALGORITHM_FILE, VOCODER_FILE = "checkpoints/algorithm.pt", "checkpoints/vocoder.pt"
+"""In a run's folder, the weights that ``say`` loads; the latter only if the vocoder trains."""
 METRIC_THREADS = 1
 """Threads for preparing metrics; runs share what they train, whatever their ``threads``."""
 
@@ -165,7 +167,11 @@ def _learned(
 ) -> tuple[Algorithm, dict[str, float], Vocoder]:
     """Everything that processes train together: the algorithm, what its training spent, the vocoder."""
     with threads(settings.threads):
-        return *trained(settings, corpus, places, folder, training, loggers), prepared_vocoder(settings, corpus, places, loggers)
+        # First, because what is wrong with it would else be told only after hours of training. Each stage seeds itself.
+        vocoder = prepared_vocoder(settings, corpus, places, loggers)
+        if vocoder.trains and not places.hardware.rank:
+            checkpoint.save(folder / VOCODER_FILE, vocoder.state_dict())
+        return *trained(settings, corpus, places, folder, training, loggers), vocoder
 
 
 @contextmanager
@@ -193,7 +199,7 @@ def trained(
     )  # fmt: skip
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
-    kept = folder / "checkpoints" / "algorithm.pt"
+    kept = folder / ALGORITHM_FILE
     if not plugin.trains:
         if plugin.uses_support and not places.hardware.rank:
             checkpoint.save(kept, algorithm.state_dict())
@@ -226,14 +232,21 @@ def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, logg
     """The vocoder, trained or loaded."""
     plugins, chosen = tuple(str(path) for path in places.plugins), settings.vocoder
     source = learned_source("vocoder", chosen.name, plugins)
+    return vocoding.prepared(
+        fresh_vocoder(settings, plugins), chosen.name, source, corpus, settings.vocoder_training, settings.seed, places.cache,
+        places.hardware, loggers,
+    )  # fmt: skip
+
+
+def fresh_vocoder(settings: RunSettings, plugins: registry.Plugins) -> Vocoder:
+    """The vocoder, its weights drawn from the seed."""
+    chosen = settings.vocoder
     torch.manual_seed(settings.seed)
     # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
     torch.set_num_threads(METRIC_THREADS)
-    vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
+    vocoder: Vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
     torch.set_num_threads(settings.threads)
-    return vocoding.prepared(
-        vocoder, chosen.name, source, corpus, settings.vocoder_training, settings.seed, places.cache, places.hardware, loggers
-    )
+    return vocoder
 
 
 def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -121,6 +121,17 @@ def prepared(
         learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank))
 
     vocoder.prepare(VocoderContext(train))
+    return vocoder.eval()
+
+
+def restored(vocoder: Vocoder, state: Mapping[str, torch.Tensor]) -> Vocoder:
+    """The vocoder, ready to decode with the weights that a run kept; it does not train.
+
+    Raises:
+        RuntimeError: they don't fit.
+    """
+    vocoder.prepare(VocoderContext(lambda _: None))
+    vocoder.load_state_dict(state)
     return vocoder.eval()
 
 
