@@ -310,7 +310,7 @@ def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
     if kept != names:
         raise UsageError(left)
     ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
-    fit.check_encoders(settings.algo.name, ranked, plugins)
+    fit.check_encoders(settings.algo.name, fit.declared("algorithm", settings.algo.name, plugins).facts.get("conditions_on"), ranked)
 
 
 def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
