@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:  # settings are read without importing torch
+    import torch
 
-from benchmark.batch import Batch
+    from benchmark.batch import Batch
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ class Vocoder(nn.Module, ABC):
             mel: shape (F, n_mels), natural-log magnitude, finite, F at least 4.
 
         Returns:
-            shape (samples,), about (F - 1) * hop_length samples, float32 in about [-1, 1], at ``mel.sample_rate``.
+            shape (samples,), (F - 1) * hop_length samples or up to a hop more, float32 in about [-1, 1], at ``mel.sample_rate``.
 
         Raises:
             PredictionFailed: the mel can't be inverted. Mels of too few frames, values that are not finite in a mel or in the

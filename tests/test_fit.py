@@ -141,10 +141,10 @@ def test_a_task_that_a_dataset_does_not_pose_is_refused(
 
 def test_an_encoder_that_conditions_never_ranks(plugins: list[str]) -> None:
     ranked = {"mcd": None, "speaker_similarity": "ge2e", "ecapa_similarity": "ecapa"}
-    fit.check_encoders("metric", ranked, plugins)
+    fit.check_encoders("metric", None, ranked)
     with pytest.raises(UsageError, match=r"cheat conditions on the encoder ge2e, and speaker_similarity ranks with the same one.*leave"):
-        fit.check_encoders("cheat", ranked, plugins)
-    fit.check_encoders("cheat", {"mcd": None, "ecapa_similarity": "ecapa"}, plugins)
+        fit.check_encoders("cheat", fit.declared("algorithm", "cheat", plugins).facts["conditions_on"], ranked)
+    fit.check_encoders("cheat", "ge2e", {"mcd": None, "ecapa_similarity": "ecapa"})
 
 
 def test_list_says_what_does_not_go_together(plugins: list[str]) -> None:

@@ -203,12 +203,20 @@ class Cheat(Algorithm):
 
 PLUGIN = Cheat
 '''
+AS_CONFIGURED = """
+    def __init__(self, backbone, config=None):
+        super().__init__(backbone, config)
+        self.conditions_on = "ge2e"
+"""
 
 
 @here
-def test_an_encoder_that_conditions_may_not_rank(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("declared", ['conditions_on = "ge2e"', AS_CONFIGURED], ids=["class", "instance"])
+def test_an_encoder_that_conditions_may_not_rank(
+    declared: str, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "cheat.py"
-    path.write_text(CHEAT)
+    path.write_text(CHEAT.replace('conditions_on = "ge2e"', declared))
     places = ["--cache", str(cache), "--output", str(tmp_path / "runs"), "--plugin", str(path)]
     said = refused(["run", "--algo", "cheat", *COMMON, *places, "--metrics", "mcd,speaker_similarity"], 2, capsys)
     assert "cheat conditions on the encoder ge2e, and speaker_similarity ranks with the same one" in said

@@ -24,12 +24,12 @@ def run(args: argparse.Namespace) -> int:
     plugin = registry.load_info(info)
     print(f"{info.kind} {info.name} ({info.where})")
     failed = 0
-    for outcome in conformance.check(info, plugin):
+    plugins = [*args.plugin, *([str(info.path)] if info.origin == "file" else [])]
+    for outcome in conformance.check(info, plugin, plugins=plugins):
         failed += outcome.problem is not None
         print(
             f"  {'ok   ' if outcome.problem is None else 'WRONG'}  {outcome.requirement}{f': {outcome.problem}' if outcome.problem else ''}"
         )
-    plugins = [*args.plugin, *([str(info.path)] if info.origin == "file" else [])]
     if note := fit.note(info, plugins):
         print(f"  note   {note}")
     print(f"{failed} requirement(s) not met." if failed else "It fits.")

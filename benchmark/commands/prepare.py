@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_places(parser)
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
+    parser.add_argument("--task", default="speaker", metavar="KIND",
+                        help="what the manifest's episodes adapt to: speaker (default), language or style")  # fmt: skip
     parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them to a manifest")
 
 
@@ -35,15 +37,16 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.data.enough import role, told
     from benchmark.data.prepare import describe
     from benchmark.dataset import SPLITS
-    from benchmark.plugins import registry
+    from benchmark.plugins import fit, registry
     from benchmark.plumbing.workers import default_workers
     from benchmark.running.episodes import FULL, episode_targets, make_manifest, texts_of
     from benchmark.running.preparation import cache_folder, open_corpus
 
+    fit.check_task(args.task, parsed.dataset.name, args.plugin)
     name, mel = parsed.dataset.name, registry.load("vocoder", parsed.vocoder.name, args.plugin)(parsed.vocoder.config).mel
     workers = args.workers or default_workers()
     corpus = open_corpus(
-        name, parsed.dataset.config, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download, mel
+        name, parsed.dataset.config, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download, mel, args.task
     )
     print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
     for line in describe(corpus):

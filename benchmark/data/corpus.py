@@ -49,6 +49,8 @@ class Corpus:
             raise BenchmarkError(f"The prepared corpus at {folder} is of another format; delete it and prepare again.")
         self.name: str = self.meta["dataset"]
         self.version: str = self.meta["version"]
+        # Corpora that don't say are of version 3 (or of 2, which only `say` opens).
+        self.preparation = str(self.meta.get("preparation", 3))
         self.symbols: tuple[str, ...] = tuple(self.meta["symbols"])
         self.mel = MelSpec(**self.meta["mel"])
         statistics: dict[str, Any] = self.meta["statistics"]

@@ -263,8 +263,9 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
             sources[source] = sources.get(source, 0) + count
     report = {"splits": _splits(rows, mel), "skipped": _reasons(skipped), "boundaries": sources, "textgrids refused": _reasons(refused)}
     write_json(work / "corpus.json", {
-        "format": CORPUS_FORMAT, "dataset": name, "version": digest_of([symbols, asdict(mel), files], 16), "symbols": symbols,
-        "mel": asdict(mel), "statistics": shards.statistics(rows, folder), "files": files, "card": asdict(dataset.card), "report": report,
+        "format": CORPUS_FORMAT, "dataset": name, "version": digest_of([symbols, asdict(mel), files], 16), "preparation": PREPARE_VERSION,
+        "symbols": symbols, "mel": asdict(mel), "statistics": shards.statistics(rows, folder), "files": files,
+        "card": asdict(dataset.card), "report": report,
     })  # fmt: skip
 
 

@@ -205,6 +205,7 @@ def provenance(board: Board, contender: Contender) -> dict[str, str]:
         "code": ", ".join(commits), "Python": str(first.get("python")), "libraries": _pairs(first.get("libraries")),
         "real speech, by the same metrics": _pairs(_facts(board, first)) or "not measured",
         "hardware": _pairs(first.get("hardware")),
+        "harness": ", ".join(f"{part} {first[f'{part}_version']}" for part in ("preparation", "training", "evaluation")),
         "source digests": _pairs(first.get("sources")), "configuration": row["options"],
     }  # fmt: skip
 

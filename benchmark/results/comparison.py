@@ -103,7 +103,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plug
             raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they differ in {what}; make one of them again.")
     groups: dict[tuple[str, str, str], list[Path]] = {}
     for folder, result in results.items():
-        code = digest_of(result["sources"], 4)
+        code = digest_of([result["sources"], *(result[f"{part}_version"] for part in ("training", "evaluation", "preparation"))], 4)
         groups.setdefault((result["algorithm"], options(result), code), []).append(folder)
     names = [algorithm for algorithm, *_ in groups]
     found = []

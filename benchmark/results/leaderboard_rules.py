@@ -57,8 +57,8 @@ def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], prelim
 def differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """What prevents two runs from being seeds of one row; "" if nothing does."""
     same = ("dataset", "problem", "task", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash",
-            "protocol_version", "metric_versions", "device", "precision", "sources", "training_version",
-            "evaluation_version")  # fmt: skip
+            "protocol_version", "metric_versions", "device", "precision", "processes", "sources", "training_version",
+            "evaluation_version", "preparation_version")  # fmt: skip
     names = [name for name in same if result[name] != other[name]] + ["their options"] * (options(result) != options(other))
     names += [name for name in ("shots", "steps") if result["config"].get(name) != other["config"].get(name)]
     return next(iter(names), "") or differing_fact(facts_of(result), facts_of(other))

@@ -75,6 +75,8 @@ class RunIdentity:
     precision: str = "32-true"
     training_version: str = "1"
     evaluation_version: str = "1"
+    preparation_version: str = "2"
+    processes: int = 1
 
 
 LATER: Mapping[str, Any] = {

@@ -7,6 +7,7 @@ from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
 from benchmark.data.enough import NAMED
 from benchmark.errors import UsageError
+from benchmark.metric import Metric
 from benchmark.plugins import fit, registry
 from benchmark.running.episodes import Manifest, episode_targets, sizes_of, task_targets
 from benchmark.running.flops import refuse_uncounted
@@ -21,7 +22,8 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
         sentences about the targets that the run leaves out, and about phonemes that nobody trained on.
 
     Raises:
-        UsageError: the algorithm refuses a fresh backbone, or all targets have fewer utterances than episodes, or tasks, need.
+        UsageError: the algorithm refuses a fresh backbone or conditions on the encoder that a metric ranks with, or all targets have
+            fewer utterances than episodes, or tasks, need.
         BenchmarkError: a metric lacks something that a run does not fetch (a pretrained encoder's weights), or the operations of
             one of the backbone's layers can't be counted.
     """
@@ -31,13 +33,17 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
     if strange and fit.problem_of(settings.backbone.name, plugins).name == "synthesis":
         named = " ".join([*strange[:NAMED], *(["…"] if len(strange) > NAMED else [])])
         sentences.append(f"{share:.1%} of the phonemes to say are in no training speech, so their embeddings are untrained: {named}.")
+    ranked = {}
     for chosen in settings.metrics:
-        registry.load("metric", chosen.name, plugins)(chosen.config).require()
+        metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
+        metric.require()
+        ranked[chosen.name] = metric.ranks_with
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     algorithm = plugin(backbone, settings.algo.config)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):
         raise UsageError(reason)
+    fit.check_encoders(settings.algo.name, algorithm.conditions_on, ranked)
     if plugin.trains:
         _, left_out = task_targets(corpus, settings.meta)
         sentences.append(left_out)

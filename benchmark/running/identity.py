@@ -35,7 +35,7 @@ def identify(
         corpus: prepared.
         manifest: its episodes.
         plugins: ``--plugin`` files.
-        hardware: its device type and precision count; its number of devices does not.
+        hardware: its device type, precision and number of processes count: each process averages over its own share of a batch.
     """
     found = _plugins(settings, plugins)
     evaluation = settings.evaluation
@@ -66,6 +66,8 @@ def identify(
         precision=hardware.precision,
         training_version=TRAINING_VERSION,
         evaluation_version=EVALUATION_VERSION,
+        preparation_version=corpus.preparation,
+        processes=hardware.processes,
     )
 
 

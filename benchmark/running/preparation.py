@@ -27,7 +27,7 @@ def cache_folder(given: Path | None) -> Path:
 
 def metrics_folder(cache: Path, corpus: Corpus) -> Path:
     """The folder for what metrics compute once per corpus (``MetricContext.cache``)."""
-    return cache / "metrics" / f"{corpus.name}-{corpus.version}"
+    return cache / "metrics" / f"{corpus.name}-{corpus.version}-{corpus.preparation}"
 
 
 def open_dataset(

@@ -43,6 +43,8 @@ from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
 from benchmark.vocoder import Vocoder, checkpoint_of
 
+ALGORITHM_FILE, VOCODER_FILE = "checkpoints/algorithm.pt", "checkpoints/vocoder.pt"
+"""In a run's folder, the weights that ``say`` loads; the latter only if the vocoder trains."""
 METRIC_THREADS = 1
 """Threads for preparing metrics; runs share what they train, whatever their ``threads``."""
 
@@ -59,7 +61,7 @@ class Places:
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
         engine: where evaluation jobs run, "local" or "ray" (:mod:`benchmark.running.engines`).
-        hardware: to compute on. Its device type and precision do change numbers, and are part of the run's identity.
+        hardware: to compute on. Its device type, precision and number of processes do change numbers, and are part of the run's identity.
         pretrain_roots: data roots of the datasets in ``pretrain.dataset``, by name ("" for a single one); else $BENCHMARK_DATA.
     """
 
@@ -165,7 +167,11 @@ def _learned(
 ) -> tuple[Algorithm, dict[str, float], Vocoder]:
     """Everything that processes train together: the algorithm, what its training spent, the vocoder."""
     with threads(settings.threads):
-        return *trained(settings, corpus, places, folder, training, loggers), prepared_vocoder(settings, corpus, places, loggers)
+        # First, because what is wrong with it would else be told only after hours of training. Each stage seeds itself.
+        vocoder = prepared_vocoder(settings, corpus, places, loggers)
+        if vocoder.trains and not places.hardware.rank:
+            checkpoint.save(folder / VOCODER_FILE, vocoder.state_dict())
+        return *trained(settings, corpus, places, folder, training, loggers), vocoder
 
 
 @contextmanager
@@ -193,7 +199,7 @@ def trained(
     )  # fmt: skip
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
-    kept = folder / "checkpoints" / "algorithm.pt"
+    kept = folder / ALGORITHM_FILE
     if not plugin.trains:
         if plugin.uses_support and not places.hardware.rank:
             checkpoint.save(kept, algorithm.state_dict())
@@ -226,14 +232,21 @@ def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, logg
     """The vocoder, trained or loaded."""
     plugins, chosen = tuple(str(path) for path in places.plugins), settings.vocoder
     source = learned_source("vocoder", chosen.name, plugins)
+    return vocoding.prepared(
+        fresh_vocoder(settings, plugins), chosen.name, source, corpus, settings.vocoder_training, settings.seed, places.cache,
+        places.hardware, loggers,
+    )  # fmt: skip
+
+
+def fresh_vocoder(settings: RunSettings, plugins: registry.Plugins) -> Vocoder:
+    """The vocoder, its weights drawn from the seed."""
+    chosen = settings.vocoder
     torch.manual_seed(settings.seed)
     # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
     torch.set_num_threads(METRIC_THREADS)
-    vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
+    vocoder: Vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
     torch.set_num_threads(settings.threads)
-    return vocoding.prepared(
-        vocoder, chosen.name, source, corpus, settings.vocoder_training, settings.seed, places.cache, places.hardware, loggers
-    )
+    return vocoder
 
 
 def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:
@@ -266,13 +279,19 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
 
 
 def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:
-    """Refuse steps that the training processes can't share evenly.
+    """Refuse steps that the training processes can't share, or not evenly.
 
     Raises:
-        UsageError: names the setting.
+        UsageError: names the setting, or the algorithm.
     """
     hardware.check_share(settings.pretrain.batch_size, "pretrain.batch_size")
-    if registry.load("algorithm", settings.algo.name, plugins).trains:
+    algorithm: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    if algorithm.trains:
+        if algorithm.pools_tasks and hardware.processes > 1:
+            raise UsageError(
+                f"{settings.algo.name} learns from all tasks of a step together, so {hardware.processes} processes "
+                "with tasks of their own would train something else; train it with one (--devices 1)."
+            )
         hardware.check_share(settings.meta.tasks, "meta.tasks")
     if registry.load("vocoder", settings.vocoder.name, plugins).trains:
         hardware.check_share(settings.vocoder_training.batch_size, "vocoder_training.batch_size")
@@ -295,7 +314,7 @@ def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
     if kept != names:
         raise UsageError(left)
     ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
-    fit.check_encoders(settings.algo.name, ranked, plugins)
+    fit.check_encoders(settings.algo.name, fit.declared("algorithm", settings.algo.name, plugins).facts.get("conditions_on"), ranked)
 
 
 def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -112,7 +112,8 @@ def prepared(
     check_mel(vocoder, corpus.mel, f"the prepared corpus {corpus.name}")
 
     def train(learner: Vocoder) -> None:
-        parts = [corpus.version, source, asdict(learner.mel), asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
+        spec = [asdict(learner.mel), asdict(learner.config), asdict(settings)]
+        parts = [corpus.version, corpus.preparation, source, *spec, seed, torch.get_num_threads()]
         key = digest_of([*parts, *hardware.identity], 16)
         done = cache / "vocoders" / f"{corpus.name}-{name}-s{seed}-{key}.pt"
 
@@ -123,6 +124,17 @@ def prepared(
         learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank)["state"])
 
     vocoder.prepare(VocoderContext(train))
+    return vocoder.eval()
+
+
+def restored(vocoder: Vocoder, state: Mapping[str, torch.Tensor]) -> Vocoder:
+    """The vocoder, ready to decode with the weights that a run kept; it does not train.
+
+    Raises:
+        RuntimeError: they don't fit.
+    """
+    vocoder.prepare(VocoderContext(lambda _: None))
+    vocoder.load_state_dict(state)
     return vocoder.eval()
 
 

@@ -11,6 +11,7 @@ from annotated_types import Ge, Le, MinLen
 from benchmark.plugins import fit, registry
 from benchmark.settings.config import Plugin, plugin, plugins
 from benchmark.settings.ranges import Checked, NonNegativeInt, PositiveFloat, PositiveInt, Seed
+from benchmark.task import TASK_KINDS
 
 MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
 """What a manifest holds for each held-out speaker; runs use the first ones of each."""
@@ -121,7 +122,7 @@ class RunSettings(Checked):
         vocoder: vocoder plugin.
         metrics: metric plugins to score with; by default the problem's (for synthesis mcd, f0, duration_error, pesq, stoi,
             speaker_similarity and per).
-        task: what to adapt to: a speaker, a language, or one style of one speaker.
+        task: what to adapt to: a speaker, a language, or one style of one speaker ("speaker", "language", "style").
         preset: smoke, small or paper: values for all settings that are not given.
         shots: support sizes to adapt to, each 1 to 10 (an episode's support set holds 10).
         steps: adaptation steps after which to score.
@@ -139,7 +140,7 @@ class RunSettings(Checked):
     backbone: Plugin = plugin("backbone", "fastspeech2")
     vocoder: Plugin = plugin("vocoder", "griffin_lim")
     metrics: tuple[Plugin, ...] = plugins("metric", _metrics)
-    task: Literal["speaker", "language", "style"] = "speaker"
+    task: str = "speaker"
     preset: str = "small"
     shots: Annotated[tuple[Annotated[int, Ge(1), Le(MAX_SHOTS)], ...], MinLen(1)] = (5, 10)
     steps: Annotated[tuple[NonNegativeInt, ...], MinLen(1)] = (0, 5, 20, 50, 100)
@@ -152,6 +153,8 @@ class RunSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.task not in TASK_KINDS:
+            raise ValueError(f"task must be one of {', '.join(TASK_KINDS)}, not {self.task}")
         # Order must not make another run.
         object.__setattr__(self, "shots", tuple(sorted(set(self.shots))))
         object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))

@@ -13,15 +13,15 @@ from benchmark.batch import NEW_SPEAKER
 from benchmark.errors import PredictionFailed
 from benchmark.learning.inner_loop import second_order
 from benchmark.mel import MelSpec
+from benchmark.plugins import registry
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch, tiny_spec
+from benchmark.plugins.fit import CAPABILITIES
 from benchmark.problems import PROBLEMS
 from benchmark.running.flops import refuse_uncounted
 
-SUPPORTS = ("durations", "speaker_vector")
 
-
-def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
+def requirements(plugin: type[Backbone], config: Any, plugins: registry.Plugins) -> Iterator[Requirement]:
     def groups() -> None:
         model = tiny_backbone(plugin, config)
         found, names = model.adaptable_groups(), {name for name, _ in model.named_parameters()}
@@ -49,8 +49,8 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
 
     def declared() -> None:
         require(plugin.problem in PROBLEMS, f"problem must be one of {', '.join(PROBLEMS)}, not {plugin.problem!r}")
-        unknown = set(plugin.supports) - set(SUPPORTS)
-        require(not unknown, f"supports names {', '.join(sorted(unknown))}; known names are {', '.join(SUPPORTS)}")
+        unknown = set(plugin.supports) - set(CAPABILITIES)
+        require(not unknown, f"supports names {', '.join(sorted(unknown))}; known names are {', '.join(CAPABILITIES)}")
 
     def synthesis() -> None:
         model = _speaks(tiny_backbone(plugin, config).eval())

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from benchmark.dataset import SPLITS
+from benchmark.plugins import registry
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.task import TASK_KINDS
 
 
-def requirements(plugin: type[Any], config: Any) -> Iterator[Requirement]:
+def requirements(plugin: type[Any], config: Any, plugins: registry.Plugins) -> Iterator[Requirement]:
     def tasks() -> None:
         unknown = set(plugin.tasks) - set(TASK_KINDS)
         require(not unknown, f"tasks names {', '.join(sorted(unknown))}; known names are {', '.join(TASK_KINDS)}")
