@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.listings import recordings
+from benchmark.data.places import recordings
 from benchmark.dataset import DatasetCard, Utterance, read_transcript
 
 from ._libri import Libri
