@@ -10,13 +10,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+import soundfile
 
+from benchmark.cli import main
 from benchmark.data.chunks import make_chunks
 from benchmark.data.drafts import draft
 from benchmark.data.enough import Need, Sizes
 from benchmark.data.survey import survey
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
+from tests.cli_helpers import refused
+from tests.dataset_helpers import speech
 from tests.test_dataset_folder import record
 
 Folder = importlib.import_module("benchmark.datasets.folder").Folder
@@ -234,3 +238,17 @@ def test_an_unknown_language_is_one_sentence_with_the_utterance(tmp_path: Path) 
         Folder(table(tmp_path, "audio,text,speaker,language\na.wav,Hi,anna,German\n"))
     with pytest.raises(BenchmarkError, match="option language of dataset folder"):
         Folder(table(tmp_path, "audio,text\na.wav,Hi\n"), Folder.Config(language="qqqq"))
+
+
+def test_check_reads_data_with_the_datasets_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    soundfile.write(tmp_path / "a.wav", speech("She sees a red kite over the sea", "f1"), 16_000)
+    table(tmp_path, "audio,text,speaker\na.wav,Она видит змея над морем,anna\n")
+    arguments = ["check", "folder", "--data-root", str(tmp_path)]
+    main(arguments)
+    assert "text in a script that en-us is not written in" in capsys.readouterr().out
+    main([*arguments, "--dataset.language", "ru"])
+    assert "1 utterances" in capsys.readouterr().out
+    assert "did you mean '--dataset.language'" in refused([*arguments, "--dataset.langage", "ru"], 2, capsys)
+    assert "only for a dataset whose data it reads" in refused(["check", "finetune", "--dataset.language", "ru"], 2, capsys)
+    assert "leave out --dataset" in refused([*arguments, "--dataset", "vctk"], 2, capsys)
+    assert "did you mean '--data-root'" in refused(["check", "folder", "--data-rot", "x"], 2, capsys)
