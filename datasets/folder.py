@@ -24,7 +24,8 @@ class Folder(Dataset):
     ``language,style,split``; Hugging Face's names work too), LJSpeech's ``metadata.csv`` (``id|text|text``, perhaps with a column of
     speakers) with ``wavs/``, Kaldi's ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits
     come from the column ``split`` or from folders named after splits; without either, a seeded draw splits the speakers. One or two
-    speakers can't be split: all are held out, and models of other corpora adapt to them (``run --pretrain.dataset``).
+    speakers can't be split: all are held out, and models of other corpora adapt to them (``run --pretrain.dataset``); or they
+    train models that adapt to another dataset's speakers.
     """
 
     tasks = ("speaker", "language", "style")
@@ -116,7 +117,8 @@ class Folder(Dataset):
             groups.setdefault(speaker if self.config.split_by == "speaker" else languages.pop(), set()).add(speaker)
         names = sorted(groups)
         drawn = [names[i] for i in np.random.default_rng(self.config.seed).permutation(len(names))]
-        if len(names) < len(SPLITS):  # too few to learn from: models of other corpora adapt to them
+        if len(names) < len(SPLITS):  # too few to learn from: models of other corpora adapt to them, or learn from them
+            self.undivided = True
             return {"train": [], "validation": [], "test": sorted(self._speakers)}
         test = max(1, round(self.config.test * len(names)))
         validation = max(1, round(self.config.validation * len(names)))
