@@ -91,6 +91,8 @@ class Dataset(ABC):
         needs_root: False for a dataset that makes its own speech.
         tasks: what its utterances can be grouped by, of ``benchmark.task.TASK_KINDS``: "language" if each utterance names
             its language and no language is in two splits, "style" if each names its style.
+        undivided: True if all speakers are in the test split because they are too few to split: runs on other datasets may then train
+            on them (``--pretrain.dataset``).
 
     Set ``card``, and implement ``speakers`` and ``utterances``. Override ``load`` unless every utterance is one audio
     file, ``alignment`` if phone boundaries are known, ``download`` if the corpus can be fetched.
@@ -106,6 +108,7 @@ class Dataset(ABC):
     card: ClassVar[DatasetCard]
     needs_root: ClassVar[bool] = True
     tasks: ClassVar[Sequence[str]] = ("speaker",)
+    undivided: bool = False
 
     @dataclass(frozen=True)
     class Config:
@@ -149,7 +152,7 @@ class Dataset(ABC):
         return None
 
     def download(self, root: Path) -> None:
-        """Fetch the corpus into ``root`` (called only by ``prepare --download``)."""
+        """Fetch the corpus into ``root``; called only by ``prepare --download``, with ``config`` set but before ``__init__``."""
         raise UsageError(f"{self.card.title} can't be downloaded from here: {self.card.how_to_get}")
 
 

@@ -10,8 +10,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from benchmark.data.listings import LAYOUTS
+from benchmark.data.phonemes import voice
 from benchmark.dataset import SPLITS, Dataset, DatasetCard, Utterance
 from benchmark.errors import BenchmarkError
+from benchmark.plumbing.files import printable
 from benchmark.settings.ranges import Between0And1, Checked, Seed
 
 
@@ -19,10 +21,11 @@ class Folder(Dataset):
     """Any corpus of transcribed recordings, split by speaker.
 
     Layouts, in the order in which they are tried: ``metadata.csv`` with a header (``audio,text,speaker`` and optionally
-    ``language,style,split``; Hugging Face's names work too), LJSpeech's ``metadata.csv`` (``id|text|text``) with ``wavs/``, Kaldi's
-    ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits come from the column
-    ``split`` or from Kaldi's folders; without either, a seeded draw splits the speakers. One or two speakers can't be split: all are
-    held out, and models of other corpora adapt to them (``run --pretrain.dataset``).
+    ``language,style,split``; Hugging Face's names work too), LJSpeech's ``metadata.csv`` (``id|text|text``, perhaps with a column of
+    speakers) with ``wavs/``, Kaldi's ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits
+    come from the column ``split`` or from folders named after splits; without either, a seeded draw splits the speakers. One or two
+    speakers can't be split: all are held out, and models of other corpora adapt to them (``run --pretrain.dataset``); or they
+    train models that adapt to another dataset's speakers.
     """
 
     tasks = ("speaker", "language", "style")
@@ -73,13 +76,23 @@ class Folder(Dataset):
         layout, found = next(((name, found) for name, read in LAYOUTS.items() if (found := read(root)) is not None), ("", None))
         if found is None:
             raise self.wrong_root()
-        every, splits = found
-        self.layout = layout
-        self.card = replace(self.card, language=self.config.language, title=f"{root.resolve().name} ({layout})")  # type: ignore[misc]
+        every, splits, said = found
+        self.layout = f"{layout}; {said}" if said else layout
+        self.config = replace(self.config, language=self._voice(self.config.language, "the option language of dataset folder"))
+        self.card = replace(self.card, language=self.config.language, title=f"{printable(root.resolve().name)} ({self.layout})")  # type: ignore[misc]
         self._speakers: dict[str, list[Utterance]] = {}
         for utterance in sorted(every, key=lambda each: each.id):
+            if utterance.language:
+                utterance = replace(utterance, language=self._voice(utterance.language, f"{utterance.id} in {root}"))
             self._speakers.setdefault(utterance.speaker, []).append(utterance)
         self._splits = self._given(splits) if splits else self._drawn()
+
+    @staticmethod
+    def _voice(language: str, of: str) -> str:
+        try:
+            return voice(language)
+        except ValueError as error:
+            raise BenchmarkError(f"The language of {of} can't be read: {error}") from error
 
     def speakers(self, split: str) -> Sequence[str]:
         """See :meth:`Dataset.speakers`."""
@@ -104,7 +117,8 @@ class Folder(Dataset):
             groups.setdefault(speaker if self.config.split_by == "speaker" else languages.pop(), set()).add(speaker)
         names = sorted(groups)
         drawn = [names[i] for i in np.random.default_rng(self.config.seed).permutation(len(names))]
-        if len(names) < len(SPLITS):  # too few to learn from: models of other corpora adapt to them
+        if len(names) < len(SPLITS):  # too few to learn from: models of other corpora adapt to them, or learn from them
+            self.undivided = True
             return {"train": [], "validation": [], "test": sorted(self._speakers)}
         test = max(1, round(self.config.test * len(names)))
         validation = max(1, round(self.config.validation * len(names)))

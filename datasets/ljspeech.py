@@ -14,7 +14,12 @@ SPEAKER = "linda_johnson"
 
 
 class LJSpeech(Dataset):
-    """Ito & Johnson, "The LJ Speech Dataset" (2017): one speaker; models of other corpora adapt to her (``--pretrain.dataset``)."""
+    """Ito & Johnson, "The LJ Speech Dataset" (2017): one speaker.
+
+    Models of other corpora adapt to her, or she is training speech for another dataset (``--pretrain.dataset``).
+    """
+
+    undivided = True
 
     card: ClassVar = DatasetCard(
         title="LJ Speech",

@@ -11,7 +11,7 @@ import soundfile
 
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.running.preparation import Sources, open_corpora
+from benchmark.running.preparation import Sources, open_corpora, open_dataset
 from benchmark.settings.config import Plugin
 
 LibriTTS = importlib.import_module("benchmark.datasets.libritts").LibriTTS
@@ -99,3 +99,14 @@ def test_lj_speech_is_one_speaker_and_says_so(tmp_path: Path) -> None:
 def test_another_folder_says_what_is_expected(plugin: type, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected"):
         plugin(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["libritts", "librispeech"])
+def test_the_named_subsets_are_downloaded(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(f"torchaudio.datasets.{name.upper()}", lambda root, url, download: fetched.append(url))
+    plugin = {"libritts": LibriTTS, "librispeech": LibriSpeech}[name]
+    for config in (None, plugin.Config(subsets=("train-clean-360", "dev-other"))):
+        with pytest.raises(UsageError, match="expected"):
+            open_dataset(name, config, tmp_path, (), download=True)
+    assert fetched == ["dev-clean", "test-clean", "train-clean-100", "train-clean-360", "dev-other"]

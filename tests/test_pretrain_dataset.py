@@ -11,6 +11,8 @@ import soundfile
 from benchmark.cli import main
 from benchmark.data.joined import JoinedCorpus
 from benchmark.running import say
+from benchmark.running.preparation import Sources, open_corpora
+from benchmark.settings.config import Plugin
 from tests.cli_helpers import refused
 from tests.dataset_helpers import recorded
 
@@ -52,6 +54,23 @@ def test_a_single_speaker_is_adapted_to_from_other_voices(
     assert "Adapted finetune to 3 recordings" in capsys.readouterr().out and len(soundfile.read(said)[0]) > 0
 
 
+def test_a_single_speaker_is_training_speech_for_another(voice: Path, cache: Path, tmp_path: Path) -> None:
+    other = recorded(tmp_path / "other", {"": {"nobody": 0, "olga": 7}}, "de")
+    sources = Sources(Plugin("folder"), (Plugin("folder"),), voice, {"": other})
+    joined = open_corpora(sources, "test", cache, 1, ())
+    assert (list(joined.speakers("train")), list(joined.speakers("test"))) == (["folder/olga"], ["nadia"])
+
+    # LJ Speech lends its speaker, too.
+    lj = tmp_path / "lj"
+    (lj / "wavs").mkdir(parents=True)
+    rows = [line.split(",") for line in (other / "metadata.csv").read_text("utf-8").splitlines()[1:]]
+    for name, *_ in rows:
+        (lj / "wavs" / name).write_bytes((other / name).read_bytes())
+    (lj / "metadata.csv").write_text("".join(f"{Path(name).stem}|{text}|{text}\n" for name, text, *_ in rows), "utf-8")
+    joined = open_corpora(Sources(Plugin("folder"), (Plugin("ljspeech"),), voice, {"ljspeech": lj}), "test", cache, 1, ())
+    assert (list(joined.speakers("train")), list(joined.speakers("test"))) == (["ljspeech/linda_johnson"], ["nadia"])
+
+
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
@@ -61,7 +80,7 @@ def test_a_single_speaker_is_adapted_to_from_other_voices(
         (["--pretrain.dataset", "vctk,espeak", "--pretrain-root", "."], "which names espeak, vctk; write NAME=DIR"),
         (["--pretrain.dataset", "vctk", "--pretrain-root", "folder=."], "--pretrain-root folder=DIR does not fit --pretrain.dataset"),
         (["--pretrain.dataset", "vctk", "--pretrain-root", "a,b"], "must be NAME=DIR,NAME=DIR, each name once, not a,b"),
-        (["--pretrain.dataset", "folder", "--pretrain-root", "VOICE"], "folder has no training speakers, so --pretrain.dataset can't"),
+        (["--pretrain.dataset", "folder", "--pretrain-root", "VOICE"], "is the only speech of --dataset, so"),
         (["--pretrain.dataset", "espeak", "--evaluation.split", "validation"], "folder has no validation speakers to adapt to"),
     ],
 )

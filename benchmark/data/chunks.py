@@ -14,7 +14,7 @@ from benchmark.data import textgrids
 from benchmark.data.drafts import Chunk, said_of
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
-from benchmark.plumbing.files import digest_of, digest_of_file
+from benchmark.plumbing.files import digest_of, digest_of_file, is_file
 from benchmark.plumbing.workers import default_workers
 
 
@@ -80,7 +80,7 @@ def _content(utterance: Utterance, audio: str, grid: Path | None) -> list[object
 def _digest(utterance: Utterance) -> str:
     if utterance.audio is None:
         return "rendered"
-    return digest_of_file(utterance.audio) if utterance.audio.is_file() else "missing"
+    return digest_of_file(utterance.audio) if is_file(utterance.audio) else "missing"
 
 
 def _rendered(dataset: Dataset, utterance: Utterance) -> str:

@@ -107,8 +107,9 @@ def _rates(chunk: Chunk) -> Iterator[int]:
     for utterance in chunk.utterances:
         try:
             if utterance.audio is not None:
-                yield soundfile.info(utterance.audio).samplerate
-        except (soundfile.LibsndfileError, OSError):
+                with utterance.audio.open("rb") as stream:  # libsndfile accepts only UTF-8 names
+                    yield soundfile.info(stream).samplerate
+        except (soundfile.LibsndfileError, OSError, ValueError):
             continue  # counted as corrupt where it is decoded
 
 

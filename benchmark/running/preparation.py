@@ -11,6 +11,7 @@ from typing import Any
 from benchmark.data.corpus import Corpus
 from benchmark.data.enough import Sizes, role
 from benchmark.data.joined import JoinedCorpus
+from benchmark.data.lent import Lent
 from benchmark.data.prepare import prepare
 from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import UsageError
@@ -50,7 +51,9 @@ def open_dataset(
     if root is None:
         raise UsageError(f"Dataset {name} needs {option} DIR (or $BENCHMARK_DATA with a folder {name} in it). {plugin.card.how_to_get}")
     if download:
-        plugin.download(plugin.__new__(plugin), root)
+        closed = plugin.__new__(plugin)  # there is nothing to open yet
+        closed.root, closed.config = root, config if config is not None else plugin.Config()
+        closed.download(root)
     try:
         return plugin(root, config)
     except UsageError as error:
@@ -115,7 +118,10 @@ def open_corpora(
     datasets = [open_dataset(sources.dataset.name, sources.dataset.config, sources.data_root, plugins)]
     for chosen in sources.others:
         root = sources.roots.get(chosen.name) or sources.roots.get("")
-        datasets.append(open_dataset(chosen.name, chosen.config, root, plugins, option="--pretrain-root"))
+        other = open_dataset(chosen.name, chosen.config, root, plugins, option="--pretrain-root")
+        if other.undivided and other.root and datasets[0].root and other.root.resolve() == datasets[0].root.resolve():
+            raise UsageError(f"{other.root} is the only speech of --dataset, so --pretrain.dataset can't have it; name another corpus.")
+        datasets.append(Lent(other) if other.undivided else other)
     everyone = [sources.dataset.name, *names]
     # Before hours of preparation; and after it, for audio may be unusable.
     _check_speakers(everyone, [{each: len(dataset.speakers(each)) for each in SPLITS} for dataset in datasets], split)
@@ -134,10 +140,8 @@ def _check_speakers(names: Sequence[str], counts: Sequence[Mapping[str, int]], s
     for name, count in list(zip(names, counts, strict=True))[1:]:
         if not count["train"]:
             raise UsageError(f"{name} has no training speakers, so --pretrain.dataset can't use it; leave it out.")
-    if sum(count["train"] for count in counts) < 2:
-        if len(names) == 1 and (sentence := role(own, names[0])):
-            raise UsageError(sentence)
-        raise UsageError(f"{' and '.join(names)} have one training speaker together, too few to learn from; add to --pretrain.dataset.")
+    if len(names) == 1 and own["train"] < 2:
+        raise UsageError(role(own, names[0]))
     if not own[split]:
         counted = ", ".join(f"{count} {name}" for name, count in own.items())
         sentence = f"{names[0]} has no {split} speakers to adapt to ({counted})"

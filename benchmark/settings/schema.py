@@ -112,6 +112,17 @@ class PrepareSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CheckSettings:
+    """What the data that ``check`` reads depend on.
+
+    Attributes:
+        dataset: dataset plugin, the one that is checked.
+    """
+
+    dataset: Plugin = plugin("dataset", "folder")
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings(Checked):
     """A run's settings.
 
