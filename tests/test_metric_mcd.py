@@ -73,7 +73,7 @@ def test_value_equals_that_of_independent_tools() -> None:
 
 
 def test_an_octave_does_not_hide_the_envelope_of_a_low_voice() -> None:
-    """With a floor of 71 Hz for all it was 4.9 dB: half of the frames were taken for unvoiced."""
+    """With a floor of 71 Hz for all it was 4.9 dB."""
     low, _ = say("aiueaiue", pitch=60.0)
     high, _ = say("aiueaiue", pitch=120.0)
     assert value(high, low) < 2.0
