@@ -15,12 +15,13 @@ from benchmark.task import Task
 
 
 class MAMLPlusPlus(InnerLoopAlgorithm):
-    """Antoniou, Edwards & Storkey, "How to Train Your MAML" (ICLR 2019), section 4, on a backbone without batch norm.
+    """Antoniou, Edwards & Storkey, "How to Train Your MAML" (ICLR 2019), section 4, but for its per-step batch norm.
 
     * Multi-step loss (equation 3): the query loss after each of the K inner steps has weight 1/K at first. All weights but
       the last fall linearly to 0 over ``annealing_steps`` outer steps; the last takes up the rest.
     * Per-layer per-step rates: each parameter tensor has a rate for each step, inner_lr * exp(s), s = 0 at first.
       Steps beyond the K-th, at test time, repeat the K-th's rates. All speakers share the rates: none are stored per speaker.
+    * Batch norm, if a backbone has any, keeps its statistics frozen, as for all algorithms (:class:`benchmark.backbone.Backbone`).
     * Derivative-order annealing: first-order gradients in the first ``first_order_steps`` outer steps, second-order after.
 
     A buffer counts the outer steps done, so that a resumed training continues both schedules.

@@ -131,8 +131,9 @@ class Algorithm(nn.Module, ABC):
     Attributes:
         trains: False if there is nothing to learn beyond the pretrained backbone (``meta_step`` is never called).
         needs: requirements, of "mels" (of the support set), "transcripts" (its text and phone durations),
-            "speaker_vector" (a backbone that takes one: ``Backbone.supports``) and "synthesis" (a backbone that makes
-            speech). An instance may set it if it depends on the configuration. Misfits are refused before a run starts.
+            "speaker_vector" (a backbone that takes one) and "durations" (that has them: ``Backbone.supports``), "synthesis"
+            and "recognition" (a backbone that makes speech, that transcribes). An instance may set it if it depends on the
+            configuration. Misfits are refused before a run starts.
         uses_support: False if adaptation ignores the support set: it gets None and is evaluated once, as 0 shots.
         max_steps: the largest useful number of adaptation steps; 0 if it takes none (evaluated at 0 steps only). An
             instance may set it if it depends on the configuration.
@@ -142,10 +143,11 @@ class Algorithm(nn.Module, ABC):
             which differ in nothing else share one training.
         pools_tasks: True if a step's gradient is not the mean of the tasks' own gradients, because the step compares
             speakers with one another (metric learning) or takes statistics over all of them.
+            It then trains in one process only.
         conditions_on: name of the pretrained speaker encoder it conditions on ("ge2e"), if any; metrics that rank with
-            the same encoder are refused.
+            the same encoder are refused. An instance may set it if it depends on the configuration.
         embeds: True if it defines ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and
-            leaves ``self`` unchanged; a run then measures the embedding space (:mod:`benchmark.scoring.embedding_space`).
+            leaves ``self`` unchanged; a run then measures the embedding space (:mod:`benchmark.running.embedding_space`).
     """
 
     trains: ClassVar[bool] = True
@@ -156,7 +158,7 @@ class Algorithm(nn.Module, ABC):
     search_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
     adaptation_only: ClassVar[Sequence[str]] = ()
     pools_tasks: ClassVar[bool] = False
-    conditions_on: ClassVar[str | None] = None
+    conditions_on: str | None = None
     embeds: ClassVar[bool] = False
     embed: Callable[[Batch], Tensor]
 

@@ -41,6 +41,13 @@ class Backbone(nn.Module, ABC):
     :func:`torch.func.functional_call`, so ``forward`` must use only its own parameters. Algorithms differentiate twice
     through ``loss``. A layer whose operations :mod:`benchmark.running.flops` can't count is refused.
 
+    Batch norm has one rule: **its statistics are learned from the training speakers and frozen in adaptation.** Conventional
+    training (pretraining, ``joint_step``) runs in training mode: batches' statistics, which running ones follow. Inner loops, the
+    outer losses behind them and ``adapt`` run in evaluation mode: they use the running statistics and change no buffer, and an
+    utterance's loss does not depend on the others. Statistics of each inner step (MAML++, section 4) or of the support set are
+    never taken, and a layer without running ones is refused. On several devices each takes statistics of its own share, and the
+    first one's are kept: a norm over channels (``LayerNorm``, ``GroupNorm``) has no such trouble, nor does it see padding.
+
     Attributes:
         problem: "synthesis" or "recognition".
         supports: what algorithms and metrics may rely on: "durations" (it can speak with given durations, so speech can be

@@ -91,8 +91,9 @@ class Dataset(ABC):
         needs_root: False for a dataset that makes its own speech.
         tasks: what its utterances can be grouped by, of ``benchmark.task.TASK_KINDS``: "language" if each utterance names
             its language and no language is in two splits, "style" if utterances name their style.
-        task: what the run groups by. The harness sets it before it asks for anything. Recordings need not care; a dataset
-            that renders its speech can render what the task needs.
+        task: what the run groups by (:meth:`pose`).
+        undivided: True if all speakers are in the test split because they are too few to split: runs on other datasets may then train
+            on them (``--pretrain.dataset``).
 
     Set ``card``, and implement ``speakers`` and ``utterances``. Override ``load`` unless every utterance is one audio
     file, ``alignment`` if phone boundaries are known, ``download`` if the corpus can be fetched.
@@ -109,6 +110,7 @@ class Dataset(ABC):
     needs_root: ClassVar[bool] = True
     tasks: ClassVar[Sequence[str]] = ("speaker",)
     task: str = "speaker"
+    undivided: bool = False
 
     @dataclass(frozen=True)
     class Config:
@@ -117,6 +119,14 @@ class Dataset(ABC):
     def __init__(self, root: Path | None, config: Any = None) -> None:
         self.root = root
         self.config: Any = config if config is not None else self.Config()
+
+    def pose(self, task: str) -> None:
+        """Take note of what the run groups by, before anything else is asked.
+
+        Recordings need not care. A dataset that renders its speech can render what the task needs, and one that draws its
+        splits can draw them so that no target is in two.
+        """
+        self.task = task
 
     def wrong_root(self) -> UsageError:
         """The error for a root without the layout: what was expected, what is there, where to get it."""
@@ -152,7 +162,7 @@ class Dataset(ABC):
         return None
 
     def download(self, root: Path) -> None:
-        """Fetch the corpus into ``root`` (called only by ``prepare --download``)."""
+        """Fetch the corpus into ``root``; called only by ``prepare --download``, with ``config`` set but before ``__init__``."""
         raise UsageError(f"{self.card.title} can't be downloaded from here: {self.card.how_to_get}")
 
 

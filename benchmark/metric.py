@@ -23,6 +23,7 @@ class Column:
         higher_is_better: whether a higher value is a better one.
         low: the lowest possible value; None if unbounded.
         high: the highest possible value; None if unbounded.
+        headline: whether tables show it without being asked; a terminal's width has room for few.
     """
 
     unit: str
@@ -30,6 +31,7 @@ class Column:
     higher_is_better: bool
     low: float | None = None
     high: float | None = None
+    headline: bool = False
 
 
 @dataclass(frozen=True)

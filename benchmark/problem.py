@@ -55,9 +55,8 @@ class Problem(ABC):
         metrics: plugins that a run scores with by default; missing ones are skipped.
         task_metrics: further ones, by the task that they are for.
         references: the toplines and floors whose rows give scores a scale.
-        objective: the column that tuning goes by; :meth:`gain` makes it something to maximise.
+        objective: the column that tuning and rankings go by; :meth:`gain` makes it something to maximise.
         gained: the name of :meth:`gain` in tables of trials.
-        headline: columns that tables show and rankings go by, most important first.
     """
 
     name: ClassVar[str]
@@ -66,7 +65,6 @@ class Problem(ABC):
     references: ClassVar[Sequence[str]]
     objective: ClassVar[str]
     gained: ClassVar[str]
-    headline: ClassVar[Sequence[str]]
 
     @abstractmethod
     def provides(self, supports: Collection[str]) -> frozenset[str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:  # command lines and tables read the kinds of tasks without importing torch
+if TYPE_CHECKING:  # settings are read without importing torch
     import torch
 
     from benchmark.batch import Batch

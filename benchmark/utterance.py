@@ -105,6 +105,7 @@ class PreparedCorpus(Protocol):
         mel: the mel definition.
         statistics: of the training split.
         meta: the card, the report and the rest of ``corpus.json``.
+        own: of ``--dataset`` alone; the corpus itself, unless a run learns from other datasets too.
     """
 
     name: str
@@ -113,6 +114,9 @@ class PreparedCorpus(Protocol):
     mel: MelSpec
     statistics: Statistics
     meta: dict[str, Any]
+
+    @property
+    def own(self) -> PreparedCorpus: ...
 
     def __getitem__(self, utterance_id: str) -> PreparedUtterance: ...
 

@@ -13,6 +13,9 @@ from benchmark.errors import BenchmarkError
 
 SPLIT_OF = {"train": "train", "dev": "validation", "test": "test"}
 
+FETCHED = ("dev-clean", "test-clean", "train-clean-100")
+"""Subsets that are downloaded unless others are named."""
+
 
 class Libri(Dataset):
     """Speakers of subsets called train-*, dev-* and test-*: the train, validation and test splits.
@@ -28,7 +31,8 @@ class Libri(Dataset):
         """Which subsets to read.
 
         Attributes:
-            subsets: names of subsets ("train-clean-100"); empty: all in the folder.
+            subsets: names of subsets ("train-clean-100"); empty: all in the folder. --download fetches these; if empty, train-clean-100,
+                dev-clean and test-clean.
         """
 
         subsets: tuple[str, ...] = ()
@@ -69,11 +73,11 @@ class Libri(Dataset):
         """Let a torchaudio dataset download the subsets.
 
         Raises:
-            BenchmarkError: the download fails.
+            BenchmarkError: the download fails, or there is no such subset.
         """
         try:
             root.mkdir(parents=True, exist_ok=True)
-            for subset in ("dev-clean", "test-clean", "train-clean-100"):
+            for subset in self.config.subsets or FETCHED:
                 make(str(root), url=subset, download=True)
-        except (OSError, RuntimeError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise BenchmarkError(f"{self.card.title} can't be downloaded into {root}: {error}. Run the same command again.") from error

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 
 from benchmark.data.listings import LAYOUTS
+from benchmark.data.phonemes import voice
 from benchmark.dataset import SPLITS, Dataset, DatasetCard, Utterance
 from benchmark.errors import BenchmarkError
+from benchmark.plumbing.files import printable
 from benchmark.settings.ranges import Between0And1, Checked, Seed
 
 
@@ -20,9 +21,11 @@ class Folder(Dataset):
     """Any corpus of transcribed recordings, split by speaker.
 
     Layouts, in the order in which they are tried: ``metadata.csv`` with a header (``audio,text,speaker`` and optionally
-    ``language,style,split``; Hugging Face's names work too), LJSpeech's ``metadata.csv`` (``id|text|text``) with ``wavs/``, Kaldi's
-    ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits come from the column
-    ``split`` or from Kaldi's folders; without either, a seeded draw splits the speakers.
+    ``language,style,split``; Hugging Face's names work too), LJSpeech's ``metadata.csv`` (``id|text|text``, perhaps with a column of
+    speakers) with ``wavs/``, Kaldi's ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits
+    come from the column ``split`` or from folders named after splits; without either, a seeded draw splits the speakers. One or two
+    speakers can't be split: all are held out, and models of other corpora adapt to them (``run --pretrain.dataset``); or they
+    train models that adapt to another dataset's speakers.
     """
 
     tasks = ("speaker", "language", "style")
@@ -74,17 +77,30 @@ class Folder(Dataset):
         layout, found = next(((name, found) for name, read in LAYOUTS.items() if (found := read(root)) is not None), ("", None))
         if found is None:
             raise self.wrong_root()
-        every, splits = found
-        self.layout = layout
-        self.card = replace(self.card, language=self.config.language, title=f"{root.resolve().name} ({layout})")  # type: ignore[misc]
+        every, splits, said = found
+        self.layout = f"{layout}; {said}" if said else layout
+        self.config = replace(self.config, language=self._voice(self.config.language, "the option language of dataset folder"))
+        self.card = replace(self.card, language=self.config.language, title=f"{printable(root.resolve().name)} ({self.layout})")  # type: ignore[misc]
         self._speakers: dict[str, list[Utterance]] = {}
         for utterance in sorted(every, key=lambda each: each.id):
+            if utterance.language:
+                utterance = replace(utterance, language=self._voice(utterance.language, f"{utterance.id} in {root}"))
             self._speakers.setdefault(utterance.speaker, []).append(utterance)
         self._named = splits
+        self.pose(self.task)
 
-    @cached_property
-    def _splits(self) -> dict[str, list[str]]:
-        return self._given(self._named) if self._named else self._drawn()
+    def pose(self, task: str) -> None:
+        """See :meth:`Dataset.pose`; tasks by language need splits by language."""
+        super().pose(task)
+        self.undivided = False
+        self._splits = self._given(self._named) if self._named else self._drawn()
+
+    @staticmethod
+    def _voice(language: str, of: str) -> str:
+        try:
+            return voice(language)
+        except ValueError as error:
+            raise BenchmarkError(f"The language of {of} can't be read: {error}") from error
 
     def speakers(self, split: str) -> Sequence[str]:
         """See :meth:`Dataset.speakers`."""
@@ -110,10 +126,9 @@ class Folder(Dataset):
             groups.setdefault(speaker if split_by == "speaker" else languages.pop(), set()).add(speaker)
         names = sorted(groups)
         drawn = [names[i] for i in np.random.default_rng(self.config.seed).permutation(len(names))]
-        if split_by == "language" and len(names) < len(SPLITS):
-            raise BenchmarkError(f"{self.root} has only the languages {', '.join(names)}; a split by language needs at least three.")
-        if len(names) < len(SPLITS):  # too few for few-shot evaluation; preparation says so
-            return {"train": sorted(self._speakers), "validation": [], "test": []}
+        if len(names) < len(SPLITS):  # too few to learn from: models of other corpora adapt to them, or learn from them
+            self.undivided = True
+            return {"train": [], "validation": [], "test": sorted(self._speakers)}
         test = max(1, round(self.config.test * len(names)))
         validation = max(1, round(self.config.validation * len(names)))
         parts = {"test": drawn[:test], "validation": drawn[test : test + validation], "train": drawn[test + validation :]}

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.listings import kaldi_table, recordings
+from benchmark.data.listings import kaldi_table
+from benchmark.data.places import recordings
 from benchmark.dataset import DatasetCard, Utterance
 
 from ._libri import Libri

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.listings import recordings
+from benchmark.data.places import recordings
 from benchmark.dataset import DatasetCard, Utterance, read_transcript
 
 from ._libri import Libri
@@ -15,7 +15,8 @@ from ._libri import Libri
 class LibriTTS(Libri):
     """Zen et al., "LibriTTS" (Interspeech 2019), or its restored copy, Koizumi et al., "LibriTTS-R" (Interspeech 2023).
 
-    Reads ``subset/speaker/chapter/*.wav`` with ``.normalized.txt`` beside each; a copy in another audio format works too.
+    Reads ``subset/speaker/chapter/*.wav`` with ``.normalized.txt`` beside each; a copy in another audio format works too. Speakers are the
+    folders: ``speakers.tsv`` is not read, so genders are no labels.
     """
 
     folders = ("LibriTTS", "LibriTTS_R")

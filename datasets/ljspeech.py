@@ -14,7 +14,12 @@ SPEAKER = "linda_johnson"
 
 
 class LJSpeech(Dataset):
-    """Ito & Johnson, "The LJ Speech Dataset" (2017): one speaker to adapt to. Alone it poses no few-shot tasks: those need several."""
+    """Ito & Johnson, "The LJ Speech Dataset" (2017): one speaker.
+
+    Models of other corpora adapt to her, or she is training speech for another dataset (``--pretrain.dataset``).
+    """
+
+    undivided = True
 
     card: ClassVar = DatasetCard(
         title="LJ Speech",

@@ -1,10 +1,10 @@
 """A backbone for recognition: mel in, characters out.
 
     python -m benchmark check examples/recogniser.py
-    python -m benchmark run --plugin examples/recogniser.py --backbone recogniser --plugin examples/cer.py --metrics cer \\
-        --algo reptile --dataset espeak --preset smoke
+    python -m benchmark run --plugin examples/recogniser.py --backbone recogniser --algo reptile \\
+        --dataset espeak --preset smoke
 
-Its CTC loss uses plain tensor operations, because ``torch.nn.functional.ctc_loss`` can't be differentiated twice, as MAML requires.
+Its CTC loss is the project's, because ``torch.nn.functional.ctc_loss`` can't be differentiated twice, as MAML requires.
 """
 
 from __future__ import annotations
@@ -19,9 +19,7 @@ from torch.nn import functional as F
 from benchmark.backbone import BackboneSpec, RecognitionBackbone
 from benchmark.batch import Batch
 from benchmark.errors import PredictionFailed
-
-NEVER = -1e4
-"""The logarithm of a probability of 0, finite so that no gradient is NaN."""
+from benchmark.learning.ctc import ctc_loss
 
 
 class Recogniser(RecognitionBackbone):
@@ -101,33 +99,6 @@ class Recogniser(RecognitionBackbone):
         turned = torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step).unsqueeze(-1).expand_as(x)
         right, left = self.forwards(x)[0], self.backwards(x.gather(1, turned))[0].gather(1, turned)
         return self.output(torch.cat([right, left], dim=-1)).log_softmax(-1), lengths
-
-
-def ctc_loss(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
-    """Negative log-likelihood of each target, shape (B,): the forward pass of Graves et al. (2006), equations 6 to 8.
-
-    Args:
-        scores: (B, S, classes) log-probabilities; class 0 is the blank.
-        lengths: (B,) steps.
-        targets: (B, C) classes, 0 where padded.
-        counts: (B,) classes of each target.
-    """
-    labels = F.pad(targets.repeat_interleave(2, dim=1), (0, 1))  # blank, a, blank, b, ..., blank
-    labels[:, 0::2] = 0
-    # A path may skip the blank between two labels if they differ.
-    skips = F.pad((labels[:, 2:] != 0) & (labels[:, 2:] != labels[:, :-2]), (2, 0))[:, : labels.shape[1]]
-    emitted = scores.gather(2, labels.unsqueeze(1).expand(-1, scores.shape[1], -1))
-    alpha = emitted[:, 0].where(torch.arange(labels.shape[1], device=scores.device) < 2, NEVER)
-    for step in range(1, scores.shape[1]):
-        one = F.pad(alpha[:, :-1], (1, 0), value=NEVER)
-        two = F.pad(alpha[:, :-2], (2, 0), value=NEVER).where(skips, NEVER)
-        moved = torch.stack([alpha, one, two]).logsumexp(0) + emitted[:, step]
-        alpha = moved.where(step < lengths[:, None], alpha)
-    ends = torch.stack([2 * counts, (2 * counts - 1).clamp_min(0)], dim=1)
-    last = alpha.gather(1, ends)
-    # An empty target has only one possible end, not two.
-    last = torch.stack([last[:, 0], last[:, 1].where(counts > 0, NEVER)])
-    return -last.logsumexp(0)
 
 
 PLUGIN = Recogniser

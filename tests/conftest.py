@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 # Before torch, numpy and numba are imported: parallel tests with a thread per core each stall one another.
@@ -39,5 +40,28 @@ def speechocean762_root() -> Path:
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the tests that run everything share: a prepared corpus, tiny pretrained backbones."""
-    return tmp_path_factory.mktemp("cache")
+    """What the tests that run everything share, parallel ones too: a prepared corpus, tiny pretrained backbones."""
+    base = tmp_path_factory.getbasetemp()
+    # Of pytest-xdist's processes each has a folder of its own in the one of them all.
+    return (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "shared-cache"
+
+
+@pytest.fixture
+def own_cache(cache: Path, tmp_path: Path) -> Path:
+    """A cache of this test's own, for one that looks what is in it: nothing but the embedded corpus, prepared."""
+    from benchmark.running.preparation import open_corpus
+
+    corpus = open_corpus("espeak", None, None, cache, 1, ()).folder
+    own = tmp_path / "own-cache"
+    (own / "corpora").mkdir(parents=True)
+    (own / "corpora" / corpus.name).symlink_to(corpus)
+    return own
+
+
+@pytest.fixture
+def in_this_process() -> Iterator[None]:
+    """Runs start no worker processes."""
+    from tests.cli_helpers import scoring_here
+
+    with scoring_here():
+        yield

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 
 from benchmark.algorithm import Algorithm, Task
 from benchmark.plugins import registry
@@ -23,14 +26,14 @@ SEED = 7
 
 @dataclass(frozen=True)
 class Tasks:
-    """Four tasks a step. From step ``dies`` on the process is to fail; in step ``spoilt`` adaptation fails, in the second process."""
+    """Four tasks a step. At step ``dies`` the second process is killed; in step ``spoilt`` adaptation fails, in the second process."""
 
     dies: int = 99
     spoilt: int = 99
 
     def __call__(self, step: int) -> list[Task]:
-        if step >= self.dies:
-            raise RuntimeError("killed")
+        if step >= self.dies and dist.get_rank() == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
         seeds = [8 * step + 2 * i for i in range(4)]
         tasks = [Task(tiny_batch(i, 2, seed), tiny_batch(i, 2, seed + 1), seed) for i, seed in enumerate(seeds)]
         if step == self.spoilt:
@@ -39,9 +42,10 @@ class Tasks:
 
 
 def algorithm(name: str, seed: int = 0) -> Algorithm:
-    """With a tiny backbone, its weights drawn from ``seed``."""
+    """With a tiny backbone, its weights drawn from ``seed``, and few steps in its inner loop, if it has one."""
     plugin = registry.load("algorithm", name)
-    made: Algorithm = plugin(tiny_backbone(seed=seed), plugin.Config())
+    few = {"inner_steps": 2} if any(field.name == "inner_steps" for field in fields(plugin.Config)) else {}
+    made: Algorithm = plugin(tiny_backbone(seed=seed), plugin.Config(**few))
     return made
 
 

@@ -12,6 +12,7 @@ import soundfile
 
 from benchmark.cli import main
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
+from benchmark.results.kept_speech import speech_file
 from benchmark.results.result import RunIdentity, run_id, write_result
 
 COLUMNS = ("mcd", "speaker_similarity", "gap_closed")
@@ -60,7 +61,7 @@ def make_run(
                 costs.append(CostRow(speaker, 0, shot, step, 0.01 + step * 0.3, 1e8, 0.05))
                 if audio:
                     tone = 0.3 * np.sin(2 * np.pi * (150 + 400 * value) * np.arange(int(seconds * RATE)) / RATE)
-                    soundfile.write(folder / "audio" / f"{speaker}_{shot}shot_{step:04d}steps.wav", tone, RATE)
+                    soundfile.write(folder / "audio" / speech_file(speaker, shot, step), tone, RATE)
             log.append(rows, costs)
     training = {"flops": 1e12, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}
     write_result(folder, identity, {"same": 0.9, "embedding_eer": 0.04}, training, 1.0)

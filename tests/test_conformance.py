@@ -37,11 +37,17 @@ PLUGIN = Bad
 '''
 
 
+def problems(info: registry.PluginInfo) -> dict[str, str]:
+    """What is wrong, by requirement, whichever backbone shows it."""
+    found = conformance.check(info, registry.load_info(info))
+    return {each.requirement.partition(" (on ")[0]: each.problem for each in found if each.problem}
+
+
 def test_bad_plugin_is_caught(tmp_path: Path) -> None:
     path = tmp_path / "bad.py"
     path.write_text(BAD)
     info = registry.from_file(path)
-    wrong = {o.requirement for o in conformance.check(info, registry.load_info(info)) if o.problem}
+    wrong = set(problems(info))
     assert {
         "adapt is pure and repeatable", "stored parameters are counted correctly", "a loss that is not finite is a failed adaptation"
     } <= wrong  # fmt: skip
@@ -56,6 +62,7 @@ from benchmark.learning.inner_loop import sizes
 
 class Careless(Algorithm):
     """Learns from padding, adds tasks up, and stores a mean over padding."""
+    needs = ("mels", "transcripts", "speaker_vector")
     def meta_step(self, tasks):
         for task in tasks:
             loss = self.backbone.loss(task.query)["loss"] + (task.query.mels.mean() * self.backbone.new_speaker).sum()
@@ -75,18 +82,68 @@ def test_careless_batching_is_caught(tmp_path: Path) -> None:
     path = tmp_path / "careless.py"
     path.write_text(CARELESS)
     info = registry.from_file(path)
-    problems = {o.requirement: o.problem for o in conformance.check(info, registry.load_info(info)) if o.problem}
-    assert set(problems) == {
+    found = problems(info)
+    assert set(found) == {
         "padding changes nothing", "tasks of unequal length give the mean of their gradients",
         "a loss that is not finite is a failed adaptation",
     }  # fmt: skip
-    assert problems["padding changes nothing"] == "padding a task's batches to a greater length changes the training gradient"
+    assert found["padding changes nothing"] == "padding a task's batches to a greater length changes the training gradient"
+
+
+FORGETFUL = '''
+"""Forgetful."""
+from benchmark.algorithms.finetune import FineTune
+from benchmark.parameters import ParameterGroup
+
+class Forgetful(FineTune):
+    """Gives the optimiser all its parameters but one."""
+    trains = True
+    def meta_step(self, tasks):
+        loss = sum(self.backbone.loss(task.query)["loss"] for task in tasks) / len(tasks)
+        loss.backward()
+        return {{"loss": float(loss.detach())}}
+    def parameter_groups(self):
+        return [ParameterGroup([each for name, each in self.named_parameters() if name != "backbone.new_speaker"{also}])]
+
+PLUGIN = Forgetful
+'''
+
+
+def verdicts(path: Path, code: str, *plugins: str) -> dict[str, str | None]:
+    path.write_text(code)
+    info = registry.from_file(path)
+    return {o.requirement: o.problem for o in conformance.check(info, registry.load_info(info), plugins=[str(path), *plugins])}
+
+
+def test_a_parameter_that_no_optimiser_has_is_caught(tmp_path: Path) -> None:
+    groups = "parameter_groups holds each parameter once"
+    found = verdicts(tmp_path / "forgetful.py", FORGETFUL.format(also=""))
+    assert found[groups] == "parameter_groups leaves out backbone.new_speaker, which would never learn"
+    assert verdicts(tmp_path / "whole.py", FORGETFUL.format(also=" or True"))[groups] is None
+
+
+def test_an_algorithm_is_tried_on_backbones_of_plugin_files(tmp_path: Path) -> None:
+    examples = Path(__file__).resolve().parents[1] / "examples"
+    recogniser = BAD.replace("trains = False", "trains = False\n    needs = ('mels', 'transcripts', 'recognition')")
+    alone = verdicts(tmp_path / "bad.py", recogniser)
+    assert alone["names only known needs"] is None and alone["fits a backbone"] == "no backbone has what it needs"
+    assert verdicts(tmp_path / "bad.py", recogniser, str(examples / "recogniser.py"))["fits a backbone"] is None
+
+
+def test_a_vocoder_may_be_as_long_as_metrics_of_aligned_speech_accept(tmp_path: Path) -> None:
+    code = (
+        "import torch\nfrom benchmark.vocoder import Vocoder\n\nclass V(Vocoder):\n    def decode(self, mel):\n"
+        "        return mel.mean() + torch.zeros(max(0, (len(mel) - 1) * 256 + {}))\n\nPLUGIN = V\n"
+    )
+    for more, fits in ((0, True), (256, True), (512, True), (513, False), (-256, True), (-257, False)):
+        path = tmp_path / f"v{more}.py".replace("-", "_")
+        assert (verdicts(path, code.format(more))["decodes mels to waveforms, repeatably"] is None) == fits, more
 
 
 def test_what_cannot_work_at_all_is_said_once(tmp_path: Path) -> None:
     path = tmp_path / "silent.py"
     path.write_text(BAD.replace("    trains = False\n", "    def meta_step(self, tasks):\n        return None\n"))
     info = registry.from_file(path)
-    problems = [o for o in conformance.check(info, registry.load_info(info)) if o.problem]
-    assert [o.requirement for o in problems] == ["two training steps with finite gradients", "all the rest"]
-    assert problems[0].problem == "meta_step must return a dict with 'loss', not None"
+    found = problems(info)
+    assert list(found) == ["two training steps with finite gradients", "all the rest"]
+    assert found["two training steps with finite gradients"] == "meta_step must return a dict with 'loss', not None"

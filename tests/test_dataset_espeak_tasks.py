@@ -30,7 +30,7 @@ STYLES = [style for style in plugin.STYLES if style]
 
 def opened(task: str, **options: int) -> Dataset:
     dataset: Dataset = Espeak(None, Espeak.Config(**options))
-    dataset.task = task
+    dataset.pose(task)
     return dataset
 
 

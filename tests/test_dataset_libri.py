@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark.data.chunks import make_chunks
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.running.preparation import Sources, open_corpora, open_dataset
+from benchmark.settings.config import Plugin
 
 LibriTTS = importlib.import_module("benchmark.datasets.libritts").LibriTTS
 LibriSpeech = importlib.import_module("benchmark.datasets.librispeech").LibriSpeech
@@ -88,11 +89,24 @@ def test_lj_speech_is_one_speaker_and_says_so(tmp_path: Path) -> None:
     dataset = LJSpeech(tmp_path)
     assert [list(dataset.speakers(split)) for split in SPLITS] == [[], [], ["linda_johnson"]]
     assert dataset.utterances("linda_johnson")[0].text == "In fourteen fifty-five,"
-    with pytest.raises(BenchmarkError, match="holds 0 training, 0 validation and 1 test speaker"):
-        make_chunks(dataset, None, 0)
+    sources = Sources(Plugin("ljspeech"), data_root=tmp_path)
+    with pytest.raises(UsageError, match=r"ljspeech has 0 training speakers, .* its 1 held-out speaker with --pretrain.dataset"):
+        open_corpora(sources, "test", tmp_path / "cache", 1, ())
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("plugin", [LibriTTS, LibriSpeech, LJSpeech])
 def test_another_folder_says_what_is_expected(plugin: type, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="expected"):
         plugin(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["libritts", "librispeech"])
+def test_the_named_subsets_are_downloaded(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched: list[str] = []
+    monkeypatch.setattr(f"torchaudio.datasets.{name.upper()}", lambda root, url, download: fetched.append(url))
+    plugin = {"libritts": LibriTTS, "librispeech": LibriSpeech}[name]
+    for config in (None, plugin.Config(subsets=("train-clean-360", "dev-other"))):
+        with pytest.raises(UsageError, match="expected"):
+            open_dataset(name, config, tmp_path, (), download=True)
+    assert fetched == ["dev-clean", "test-clean", "train-clean-100", "train-clean-360", "dev-other"]

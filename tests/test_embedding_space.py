@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from benchmark.batch import Batch
 from benchmark.data.corpus import Corpus
-from benchmark.scoring.embedding_space import embedding_space, project
+from benchmark.running.embedding_space import embedding_space, project
 from tests.metric_helpers import write_corpus
 
 SPEAKERS = ["ann", "bob", "cid"]
@@ -66,6 +66,17 @@ def test_a_target_of_another_task_is_one_point_per_utterance(tmp_path: Path) -> 
 def test_one_speaker_alone_has_no_error_rate(corpus: Corpus, tmp_path: Path) -> None:
     assert embedding_space(one_direction_a_speaker("aaaa"), corpus, ["ann"], tmp_path) == {}
     assert (tmp_path / "embedding.csv").is_file()
+
+
+def test_targets_of_any_kind_and_name_are_embedded(tmp_path: Path) -> None:
+    speakers = {"train": ["tom"], "test": ["Smith, A", "bob"]}
+    styles = write_corpus(tmp_path / "c", speakers, 4, task="style", facts=lambda _, index: {"style": "a" if index < 2 else 'b"'})
+    targets = styles.targets("test")
+    embed = one_direction_a_speaker("aabbccaa")
+    assert embedding_space(embed, styles, targets, tmp_path)
+    with (tmp_path / "embedding.csv").open(newline="") as stream:
+        rows = [(row["speaker"], row["utterance"]) for row in csv.DictReader(stream)]
+    assert rows == [(target, name) for target in targets for name in styles.utterances_of(target)] and len(rows) == 8
 
 
 def test_without_matplotlib_the_points_are_kept(

@@ -15,7 +15,7 @@ import torch
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError
 from benchmark.running import engines
-from tests.cli_helpers import refused
+from tests.cli_helpers import refused, scoring_here
 
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs Ray: pip install -e '.[ray]'")
 TINY = [
@@ -67,7 +67,8 @@ def test_a_sweep_on_ray_gives_the_same_bytes_and_does_again_what_a_killed_worker
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "fragile.py").write_text(FRAGILE)
-    local = sweep(cache, tmp_path / "local", tmp_path / "fragile.py")
+    with scoring_here():
+        local = sweep(cache, tmp_path / "local", tmp_path / "fragile.py")
     marker = tmp_path / "marker"
     marker.touch()
     monkeypatch.setenv("BENCHMARK_TEST_MARKER", str(marker))

@@ -71,6 +71,7 @@ def test_durations_out_of_all_bounds_are_refused_before_memory_is_asked_for() ->
                 backbone.synthesize(tokens)
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_sentence_that_fails_is_counted_and_scoring_does_not_move_the_adaptation(cache: Path, tmp_path: Path) -> None:
     plugin = tmp_path / "runaway.py"
     plugin.write_text(RUNAWAY)

@@ -21,6 +21,8 @@ from benchmark.running import pretraining, vocoding
 from benchmark.running.episodes import Manifest
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import EVALUATION_VERSION, TRAINING_VERSION, identify, outside_plugins, plugin_digest
+from benchmark.running.preparation import metrics_folder
+from benchmark.running.run import check_shares
 from benchmark.settings import tuned_values
 from benchmark.settings.schema import PretrainSettings, VocoderSettings
 from benchmark.vocoder import Vocoder
@@ -80,8 +82,8 @@ class Base(Algorithm):
         return {}
 '''
 CORPUS: Any = SimpleNamespace(
-    name="voices", version="v1", meta={"card": {"synthetic": True}}, symbols="ab", characters="ab", mel=MelSpec(), statistics=None,
-    speakers=lambda split: ["one", "two"],
+    name="voices", version="v1", preparation="3", meta={"card": {"synthetic": True}}, symbols="ab", characters="ab", mel=MelSpec(),
+    statistics=None, speakers=lambda split: ["one", "two"],
 )  # fmt: skip
 MANIFEST = Manifest("voices", {"test": ("three",)}, {"test": ()})
 
@@ -160,6 +162,68 @@ def test_which_of_two_functions_a_name_stands_for_counts(tmp_path: Path) -> None
         for name in ("SLOW", "FAST")
     )
     assert digest(one) != digest(other)
+
+
+LOSSES = """
+from {package}slow import loss as slow_loss
+from {package}fast import loss as fast_loss
+from benchmark.algorithm import Algorithm
+
+class A(Algorithm):
+    def both(self):
+        return slow_loss(), fast_loss()
+
+PLUGIN = A
+"""
+
+
+def losses(folder: Path, method: str, **files: str) -> str:
+    """The digest of a plugin beside two files that each define ``loss``."""
+    folder.mkdir()
+    for name, code in {"slow": "def loss(): return 1", "fast": "def loss(): return 2", **files}.items():
+        (folder / f"{name}.py").write_text(code, encoding="utf-8")
+    path = folder / "mine.py"
+    path.write_text(method, encoding="utf-8")
+    return digest(path)
+
+
+def test_where_a_name_is_imported_from_counts(tmp_path: Path) -> None:
+    relative = LOSSES.format(package=".")
+    first = losses(tmp_path / "first", relative)
+    for number, (was, said) in enumerate((
+        ("slow_loss(), fast_loss()", "fast_loss(), slow_loss()"),
+        ("from .slow import loss as slow_loss", "from .fast import loss as slow_loss"),
+        ("slow_loss(), fast_loss()", "fast_loss(), fast_loss()"),
+    )):  # fmt: skip
+        assert was in relative and losses(tmp_path / f"{number}", relative.replace(was, said)) != first
+    log = "from {} import log\nfrom benchmark.algorithm import Algorithm\n\nclass A(Algorithm):\n    x = log(2)\n\nPLUGIN = A\n"
+    assert losses(tmp_path / "math", log.format("math")) != losses(tmp_path / "numpy", log.format("numpy"))
+    assert losses(tmp_path / "alias", log.format("math").replace("log\n", "log as l\n").replace("log(", "l(")) == digest(
+        tmp_path / "math/mine.py"
+    )
+    whole = log.format("math").replace("from math import log", "import math as m").replace("log(", "m.log(")
+    assert losses(tmp_path / "whole", whole) == digest(tmp_path / "math/mine.py")
+    star = log.replace("import log", "import *")
+    assert losses(tmp_path / "star math", star.format("math")) != losses(tmp_path / "star numpy", star.format("numpy"))
+
+
+def test_a_name_counts_as_what_it_stands_for_however_it_is_imported(tmp_path: Path) -> None:
+    first = losses(tmp_path / "first", LOSSES.format(package="."))
+    assert losses(tmp_path / "absolute", LOSSES.format(package="")) == first
+    modules = (
+        LOSSES.format(package=".").replace("from .slow import loss as slow_loss", "from . import slow").replace("slow_loss", "slow.loss")
+    )
+    assert losses(tmp_path / "modules", modules) == first
+    again = LOSSES.format(package=".").replace(".slow import loss as", ".both import").replace(".fast import loss as", ".both import")
+    both = "from .slow import loss as slow_loss\nfrom .fast import loss as fast_loss"
+    assert losses(tmp_path / "again", again, both=both) == first
+    swapped = "from .fast import loss as slow_loss\nfrom .slow import loss as fast_loss"
+    assert losses(tmp_path / "swapped", again, both=swapped) != first
+    # Files that import one another.
+    cyclic = {"slow": "from . import fast\ndef loss(): return fast.loss", "fast": "from . import slow\ndef loss(): return slow.loss, 1"}
+    one = losses(tmp_path / "cyclic", LOSSES.format(package="."), **cyclic)
+    assert losses(tmp_path / "moved", LOSSES.format(package="."), **cyclic) == one
+    assert losses(tmp_path / "edited", LOSSES.format(package="."), **{**cyclic, "fast": cyclic["fast"].replace("1", "2")}) != one
 
 
 def test_a_plugin_file_imports_from_beside_it_and_is_described_with_what_it_inherits(tmp_path: Path) -> None:
@@ -260,13 +324,42 @@ def test_a_raised_version_makes_another_run(name: str, monkeypatch: pytest.Monke
     assert run_id(identity()) != first
 
 
+def test_a_raised_version_of_the_preparation_makes_another_run_and_everything_learned_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretraining, "_train", lambda model, *_: model.state_dict())
+    kept: set[Path] = set()
+
+    def train(vocoder: Vocoder, _name: str, done: Path, *_: Any) -> dict[str, torch.Tensor]:
+        kept.add(done)
+        return vocoder.state_dict()
+
+    monkeypatch.setattr(vocoding, "_train", train)
+    runs, keys, folders = set(), set(), set()
+    for preparation in ("3", "4"):
+        monkeypatch.setattr(CORPUS, "preparation", preparation)
+        runs.add(run_id(identity()))
+        keys.add(pretraining.pretrained(Small, Small.Config(), "code", CORPUS, PretrainSettings(), 0, tmp_path)[1])
+        vocoding.prepared(Learned(), "learned", "code", CORPUS, VocoderSettings(), 0, tmp_path)
+        folders.add(metrics_folder(tmp_path, CORPUS))
+    assert len(runs) == len(keys) == len(kept) == len(folders) == 2
+
+
 OTHERS = [Hardware("gpu"), Hardware("cpu", precision="bf16-mixed")]
 
 
-def test_device_and_precision_make_another_run_and_the_number_of_devices_does_not() -> None:
+def test_device_precision_and_number_of_processes_make_another_run() -> None:
     first = run_id(identity(hardware=Hardware("cpu")))
-    assert len({first, *(run_id(identity(hardware=each)) for each in OTHERS)}) == 3
-    assert run_id(identity(hardware=Hardware("cpu", devices=2, strategy="ddp"))) == first
+    assert len({first, *(run_id(identity(hardware=each)) for each in (*OTHERS, Hardware("cpu", devices=2)))}) == 4
+    assert run_id(identity(hardware=Hardware("cpu", devices=2, strategy="ddp"))) == run_id(identity(hardware=Hardware("cpu", devices=2)))
+
+
+@pytest.mark.parametrize("name", ["metric", "memory", "fast_weights"])
+def test_algorithms_that_compare_tasks_are_not_trained_by_several_processes(name: str) -> None:
+    settings = tuned_values.parse(["--algo", name, "--dataset", "espeak", "--preset", "smoke"])
+    check_shares(settings, Hardware("cpu"), ())
+    with pytest.raises(UsageError, match=rf"^{name} learns from all tasks of a step together, so 2 processes .* \(--devices 1\)\.$"):
+        check_shares(settings, Hardware("cpu", devices=2), ())
 
 
 class Small(Linear):
@@ -289,6 +382,16 @@ class Learned(Vocoder):
         return mel[:, 0] * self.weight
 
 
+def test_what_else_is_learned_from_makes_another_run_and_nothing_else_leaves_it_as_it_was() -> None:
+    plain, joined = identity(), identity(("--algo", "maml", "--pretrain.dataset", "folder"))
+    assert set(plain.config["pretrain"]) == {"steps", "batch_size", "learning_rate"} and "dataset espeak" not in plain.sources
+    assert run_id(joined) != run_id(plain)
+    assert joined.config["pretrain"]["dataset"]["folder"]["language"] == "en-us"
+    assert joined.sources["pretraining dataset folder"] != joined.sources["dataset"] == plain.sources["dataset"]
+    more = ("--algo", "maml", "--pretrain.dataset", "vctk,folder"), ("--algo", "maml", "--pretrain.dataset", "folder,vctk")
+    assert run_id(identity(more[0])) == run_id(identity(more[1])) != run_id(joined)
+
+
 def test_device_and_precision_make_another_pretraining_and_another_vocoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "_train", lambda model, *_: model.state_dict())
     keys = {
@@ -298,9 +401,9 @@ def test_device_and_precision_make_another_pretraining_and_another_vocoder(tmp_p
     assert len(keys) == 4  # several processes share a batch's rows, and each averages over its own
     kept: set[Path] = set()
 
-    def train(vocoder: Vocoder, _name: str, done: Path, *_: Any) -> dict[str, torch.Tensor]:
+    def train(vocoder: Vocoder, _name: str, done: Path, *_: Any) -> dict[str, Any]:
         kept.add(done)
-        return vocoder.state_dict()
+        return vocoder.weights()
 
     monkeypatch.setattr(vocoding, "_train", train)
     for each in (Hardware("cpu"), Hardware("cpu", devices=2), *OTHERS):
@@ -333,6 +436,20 @@ def test_changed_code_without_a_changed_version_is_told(tmp_path: Path) -> None:
     recorded["training"]["version"] = "0"
     found = next(each for each in told() if each)
     assert found == f"The version of training is {TRAINING_VERSION} now, but 0 is recorded: run python -m tools.record_versions."
+
+
+@pytest.mark.parametrize("name", ["aligner", "corpus_aligner"])
+def test_the_aligner_counts_in_the_metric_that_measures_with_it(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "benchmark"
+    shutil.copytree(record_versions.ROOT / "benchmark", package, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(benchmark, "__path__", [str(package)])
+
+    def digests() -> list[str]:
+        return [source_digest(registry.get("metric", metric)) for metric in ("duration_error", "mcd")]
+
+    first = digests()
+    append(package / "data" / f"{name}.py", "MORE = 1")
+    assert digests()[0] != first[0] and digests()[1] == first[1]
 
 
 def test_no_file_of_the_harness_is_without_a_version() -> None:

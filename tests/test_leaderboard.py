@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from benchmark.cli import main
+from benchmark.commands.run import show_results
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import registry
@@ -21,10 +22,11 @@ from benchmark.results.columns import known
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, read
 from benchmark.results.leaderboard_check import check
-from benchmark.results.leaderboard_rules import problem_of, table_of
+from benchmark.results.leaderboard_rules import FIRST_EDITION, problem_of, table_of
 from benchmark.results.leaderboard_table import cite, show
-from benchmark.results.result import RunIdentity, read_result, run_id, write_result
+from benchmark.results.result import LATER, RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
+from tests.report_helpers import make_run as made_up
 
 REFERENCES = PROBLEMS["synthesis"].references
 
@@ -114,6 +116,42 @@ def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:
         add([make_run(tmp_path, algorithm="anil", data_version="new")], table, preliminary=True)
     add([make_run(tmp_path, data_version="new")], table, preliminary=True)
     assert {row["data_version"] for row in read(table)} == {"new"}, "made again, all of it"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"device": "cuda"}, {"precision": "bf16-mixed"}, {"training_version": "2"}, {"evaluation_version": "2"}]
+)
+def test_rows_of_other_hardware_or_harness_are_not_mixed_in(changes: dict[str, Any], tmp_path: Path) -> None:
+    ((name, value),) = changes.items()
+    table, runs = tmp_path / "boards" / "d.csv", tmp_path / "runs"
+    first = make_run(runs)
+    add([first], table, preliminary=True)
+    with pytest.raises(BenchmarkError, match=f"the row of no_adaptation in {name} .* and {value}"):
+        add([make_run(runs, algorithm="anil", **changes)], table, preliminary=True)
+    own = runs / "d.csv"
+    add([first], own, local=True)
+    rows = add([make_run(runs, seed=1, **changes)], own, local=True)
+    assert {(row["seeds"], row[name]) for row in rows} == {("1", value)}
+    if name in ("device", "precision"):
+        assert {row[name] for row in read(own)} == {value, FIRST_EDITION[name]}, "those of the first stay"
+        assert f"Rows differ in {name}, so don't rank them together" in show(own)
+        label = f"no_adaptation:{rows[0]['options']}"
+        assert f"{label}: {name}={value}." in show(own) and show(own).count(f"{label} (preliminary)") == 2
+    assert not check(own, local=True).problems
+
+
+def test_tables_of_the_first_edition_are_verified(tmp_path: Path) -> None:
+    """They lack the columns that came later."""
+    table = tmp_path / "d.csv"
+    folders = [make_run(tmp_path, seed) for seed in range(3)]
+    add(folders, table)
+    whole = table.read_text()
+    table.write_text("".join(line.rsplit(",", len(FIRST_EDITION))[0] + "\n" for line in whole.splitlines()))
+    assert all({name: row[name] for name in FIRST_EDITION} == FIRST_EDITION for row in read(table)) and "device" not in table.read_text()
+    assert not check(table).problems
+    add(folders, table)
+    assert table.read_text() == whole
+    assert FIRST_EDITION.items() <= LATER.items()
 
 
 def test_rows_hold_facts_and_refuse_others_for_the_same_metrics(tmp_path: Path) -> None:
@@ -517,3 +555,20 @@ def test_any_metric_can_be_shown_and_failures_are_those_of_the_worst(tmp_path: P
     add([make_run(tmp_path)], table, local=True)
     header, _, first, *_ = show(table, metrics=["mcd"]).splitlines()
     assert header.split()[-2:] == ["↓", "failed"] and first.split()[-1] == "4", "one of two utterances of four speakers"
+
+
+def test_a_metric_that_was_asked_for_is_shown_beside_the_headline(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plugin = str(Path(__file__).resolve().parents[1] / "examples" / "loudness_metric.py")
+
+    def header(columns: Sequence[str], versions: Sequence[str]) -> list[str]:
+        output = tmp_path / "-".join(versions)
+        run = made_up(output, "reptile", columns=columns, metric_versions=dict.fromkeys(versions, "1"), shots=(1,), steps=(0,))
+        show_results(output, [[run]], [plugin])
+        return [word for word in capsys.readouterr().out.splitlines()[0].split() if word not in "↑↓"]
+
+    always = ["algorithm", "shots", "steps", "seeds"]
+    asked = header(["mcd", "f0_rmse", "loudness_strangeness"], ["mcd", "f0", "loudness_metric"])
+    assert asked == [*always, "mcd", "loudness_strangeness", "failed"]
+    assert header(["mcd", "f0_rmse", "gap_closed"], ["mcd", "f0", "speaker_similarity"])[4:6] == ["mcd", "gap_closed"]
+    assert header(["f0_rmse", "vuv_error"], ["f0"])[4:6] == ["f0_rmse", "vuv_error"]
+    assert {name for name, column in known().columns.items() if column.headline} == {"gap_closed", "mcd", "pesq", "stoi", "per"}

@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
 
 from benchmark.batch import Batch
 from benchmark.cli import main
-from benchmark.errors import TrainingDiverged, UsageError
+from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
 from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 from benchmark.running.hardware import Hardware
 from benchmark.running.pretraining import Pretraining
@@ -30,46 +31,63 @@ def apart(one: Weights, other: Weights) -> float:
     return max(float((one[name] - other[name]).abs().max()) for name in one)
 
 
-def test_two_processes_train_what_one_trains(tmp_path: Path, repository: Path) -> None:
+class Alone(NamedTuple):
+    """What one process makes of a training: the weights, what it spent, the loss of each step."""
+
+    weights: Weights
+    spent: dict[str, float]
+    losses: list[float]
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Alone]:
+    """By algorithm."""
+    found = {}
+    for name in ALGORITHMS:
+        losses: list[float] = []
+        one, path = algorithm(name), tmp_path_factory.mktemp(name) / "one.ckpt"
+        spent = fit(one, Tasks(), RATE, BUDGET, SEED, path, lambda _, logs, heard=losses: heard.append(logs["loss"]))  # type: ignore[misc]
+        found[name] = Alone(one.state_dict(), spent, losses)
+    return found
+
+
+def test_two_processes_train_what_one_trains(alone: dict[str, Alone], tmp_path: Path, repository: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     script = [str(repository / "tests" / "many_devices.py"), str(tmp_path)]
     path = os.pathsep.join([str(repository), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run([*command, *script], cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     for name in ALGORITHMS:
-        one = algorithm(name)
-        alone = fit(one, Tasks(), RATE, BUDGET, SEED, tmp_path / f"{name}-alone.ckpt")
         for rank in (0, 1):
             weights, spent = torch.load(tmp_path / f"{name}-{rank}.pt", weights_only=True)
-            assert apart(one.state_dict(), weights) < 1e-5, name
-            assert spent["steps"] == 20 and spent["flops"] == alone["flops"] > 0
-        assert apart(one.state_dict(), algorithm(name).state_dict()) > 1e-3, "nothing was learned"
+            assert apart(alone[name].weights, weights) < 1e-5, name
+            assert spent["steps"] == 20 and spent["flops"] == alone[name].spent["flops"] > 0
+        assert apart(alone[name].weights, algorithm(name).state_dict()) > 1e-3, "nothing was learned"
 
 
-def test_killed_and_resumed_with_spawned_processes(tmp_path: Path) -> None:
-    alone: list[float] = []
+def test_what_is_cut_off_in_spawned_processes_goes_on_to_the_same_weights(alone: dict[str, Alone], tmp_path: Path) -> None:
     heard: list[float] = []
-    one, two = algorithm("finetune"), algorithm("finetune")
-    fit(one, Tasks(), RATE, BUDGET, SEED, tmp_path / "one.ckpt", lambda part, logs: alone.append(logs["loss"]))
 
     def hear(part: float, logs: dict[str, float]) -> None:
         heard.append(logs["loss"])
 
-    path, both = tmp_path / "two.ckpt", Hardware("cpu", 2)
-    with pytest.raises(Exception, match="killed"):
-        fit(two, Tasks(dies=12), RATE, BUDGET, SEED, path, hear, checkpoint_seconds=0, hardware=both)
-    assert 0 < len(heard) < 13
-    two = algorithm("finetune", seed=3)
-    spent = fit(two, Tasks(), RATE, BUDGET, SEED, path, hear, hardware=both)
-    assert apart(one.state_dict(), two.state_dict()) < 1e-5
-    assert spent["steps"] == 20 and heard == pytest.approx(alone, rel=1e-4)
+    def train(tasks: Tasks, hardware: Hardware = Hardware("cpu", 2)) -> tuple[Weights, dict[str, float]]:
+        learner = algorithm("reptile", seed=len(heard))
+        spent = fit(learner, tasks, RATE, BUDGET, SEED, tmp_path / "two.ckpt", hear, checkpoint_seconds=0, hardware=hardware)
+        return learner.state_dict(), spent
+
+    with pytest.raises(BenchmarkError, match=r"^A training process died \(killed, .* run the same command again"):
+        train(Tasks(dies=6))
+    assert 0 < len(heard) < 7
+    # Two processes again, until adaptation fails in one of them: the same sentence as from one process.
+    with pytest.raises(TrainingDiverged, match=r"^Training diverged at step 15: the loss in the inner loop is not finite; lower "):
+        train(Tasks(spoilt=15))
+    assert len(heard) == 15
+    # The rest by one.
+    weights, spent = train(Tasks(), Hardware("cpu"))
+    assert apart(alone["reptile"].weights, weights) < 1e-5
+    assert spent["steps"] == 20 and heard == pytest.approx(alone["reptile"].losses, rel=1e-4)
     assert "MASTER_PORT" not in os.environ
-
-
-def test_divergence_in_one_process_is_the_same_sentence(tmp_path: Path) -> None:
-    learner = algorithm("reptile")
-    with pytest.raises(TrainingDiverged, match=r"^Training diverged at step 2: the loss in the inner loop is not finite; lower "):
-        fit(learner, Tasks(spoilt=2), RATE, BUDGET, SEED, tmp_path / "x.ckpt", hardware=Hardware("cpu", 2))
 
 
 def test_mixed_precision_reaches_forward_passes_and_the_inner_loop_moves(tmp_path: Path) -> None:

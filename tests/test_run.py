@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,10 +17,11 @@ import soundfile
 
 from benchmark.cli import main
 from benchmark.plumbing import checkpoint
-from tests.cli_helpers import full_disk, refused
+from tests.cli_helpers import full_disk, refused, scoring_here
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMON = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd,stoi"]
+COMMON = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "stoi"]
+here = pytest.mark.usefixtures("in_this_process")
 
 
 def run(algorithm: str, cache: Path, output: Path, *more: str) -> Path:
@@ -30,8 +30,12 @@ def run(algorithm: str, cache: Path, output: Path, *more: str) -> Path:
     return folder
 
 
-def test_run_writes_results_speech_and_a_leaderboard(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    folder = run("reptile", cache, tmp_path)
+def test_run_writes_results_speech_and_a_leaderboard(
+    cache: Path, own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    metrics = ["--metrics", "mcd,stoi"]
+    with scoring_here():
+        folder = run("reptile", cache, tmp_path / "here", *metrics)
     printed = capsys.readouterr().out
     assert "reptile" in printed and "synthetic" in printed and str(folder / "audio") in printed
     result = json.loads((folder / "result.json").read_text())
@@ -42,23 +46,25 @@ def test_run_writes_results_speech_and_a_leaderboard(cache: Path, tmp_path: Path
     assert len(rows) == 4 and all(float(row["mcd"]) > 0 for row in rows)
     wave, rate = soundfile.read(next((folder / "audio").glob("*.wav")))
     assert rate == 16_000 and len(wave) > 8000
-    with (tmp_path / "espeak.csv").open() as stream:
+    with (folder.parent / "espeak.csv").open() as stream:
         assert {row["status"] for row in csv.DictReader(stream)} == {"limited"}
 
     # As after kill -9 while the last block was being written: the same command ends with the same bytes.
     whole = (folder / "episodes.csv").read_bytes()
     (folder / "episodes.csv").write_bytes(whole[:-20])
     (folder / "result.json").unlink()
-    run("reptile", cache, tmp_path)
+    with scoring_here():
+        run("reptile", cache, folder.parent, *metrics)
     assert (folder / "episodes.csv").read_bytes() == whole
 
-    # And from nothing, elsewhere, pretraining included, with another number of processes.
-    shutil.copytree(cache / "corpora", tmp_path / "cache" / "corpora")
-    again = run("reptile", tmp_path / "cache", tmp_path / "again", "--workers", "2")
+    # And from nothing, elsewhere, pretraining included, with two worker processes instead of none.
+    again = run("reptile", own_cache, tmp_path / "again", *metrics, "--workers", "2")
     assert again.name == folder.name and (again / "episodes.csv").read_bytes() == whole
-    assert main(["run", "--algo", "reptile", *COMMON, "--cache", str(cache), "--output", str(tmp_path), "--overwrite", "never"]) == 1
+    never = ["--cache", str(cache), "--output", str(folder.parent), "--overwrite", "never"]
+    assert main(["run", "--algo", "reptile", *COMMON, *metrics, *never]) == 1
 
 
+@here
 def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,18 +82,25 @@ def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
     assert json.loads((folder / "result.json").read_text())["curve"] and (folder / "episodes.csv").read_bytes() == whole
 
 
-def test_runs_at_once_share_one_pretraining_and_the_same_command_is_done_once(cache: Path, tmp_path: Path) -> None:
-    """One command twice and another, with a seed that nothing is cached for."""
-    places = ["--cache", str(cache), "--output", str(tmp_path), "--seed", "77"]
+def test_runs_at_once_share_one_pretraining_and_the_same_command_is_done_once(
+    own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Two commands at once, and one of them once more while they are at work."""
+    places = ["--cache", str(own_cache), "--output", str(tmp_path)]
     together = [
         subprocess.Popen(
             [sys.executable, "-m", "benchmark", "run", "--algo", algorithm, *COMMON, *places],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )
-        for algorithm in ("finetune", "finetune", "mean_speaker")
+        for algorithm in ("finetune", "mean_speaker")
     ]  # fmt: skip
+    while not list(own_cache.glob("pretrained/*")) and any(process.poll() is None for process in together):
+        time.sleep(0.05)
+    assert main(["run", "--algo", "finetune", *COMMON, *places]) == 0
+    here = capsys.readouterr()
     said = [process.communicate() for process in together]
-    assert [process.returncode for process in together] == [0, 0, 0], said
+    assert [process.returncode for process in together] == [0, 0], said
+    said.append((here.out, here.err))
     assert sum("already complete" in out for out, _ in said) == 1
     assert sum("Pretraining: done" in error for _, error in said) == 1
     (folder,) = tmp_path.glob("espeak-finetune-*")
@@ -117,20 +130,22 @@ def test_a_refused_setting_leaves_nothing(cache: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+@here
 def test_topline_scores_itself_as_perfect(cache: Path, tmp_path: Path) -> None:
-    folder = run("ground_truth", cache, tmp_path)
+    folder = run("ground_truth", cache, tmp_path, "--metrics", "mcd,stoi")
     (point,) = json.loads((folder / "result.json").read_text())["curve"]
     assert (point["shots"], point["steps"]) == (0, 0)
     assert point["metrics"]["mcd"]["mean"] == pytest.approx(0, abs=1e-6)
     assert point["metrics"]["stoi"]["mean"] == pytest.approx(1, abs=1e-6)
 
 
+@here
 def test_an_inner_loop_that_overflows_is_a_failed_episode_and_the_run_goes_on(cache: Path, tmp_path: Path) -> None:
     folder = run("finetune", cache, tmp_path, "--algo.learning_rate", "1e30")
     before, after = json.loads((folder / "result.json").read_text())["curve"]
-    assert (before["steps"], before["metrics"]["mcd"]["n"], before["metrics"]["mcd"]["n_failed"]) == (0, 2, 0)
-    assert (after["steps"], after["metrics"]["mcd"]["n"], after["metrics"]["mcd"]["n_failed"]) == (2, 0, 2)
-    assert after["metrics"]["mcd"]["mean"] is None
+    assert (before["steps"], before["metrics"]["stoi"]["n"], before["metrics"]["stoi"]["n_failed"]) == (0, 2, 0)
+    assert (after["steps"], after["metrics"]["stoi"]["n"], after["metrics"]["stoi"]["n_failed"]) == (2, 0, 2)
+    assert after["metrics"]["stoi"]["mean"] is None
     assert "adaptation failed: the loss in fine-tuning is not finite" in (folder / "episodes.csv").read_text()
     assert before["cost"]["flops_to_adapt"] == 0 and after["cost"]["flops_to_adapt"] is after["cost"]["stored_parameters"] is None
     assert main(["leaderboard", "verify", str(tmp_path / "espeak.csv")]) == 0
@@ -165,6 +180,7 @@ def test_the_readmes_plugin_fits_and_runs(cache: Path, tmp_path: Path) -> None:
     assert json.loads((folder / "result.json").read_text())["algorithm"] == "decoder_only"
 
 
+@here
 def test_an_algorithm_that_embeds_speech_has_its_embedding_space_measured(cache: Path, tmp_path: Path) -> None:
     folder = run("metric", cache, tmp_path)
     assert 0 <= json.loads((folder / "result.json").read_text())["facts"]["embedding_eer"] <= 1
@@ -187,17 +203,27 @@ class Cheat(Algorithm):
 
 PLUGIN = Cheat
 '''
+AS_CONFIGURED = """
+    def __init__(self, backbone, config=None):
+        super().__init__(backbone, config)
+        self.conditions_on = "ge2e"
+"""
 
 
-def test_an_encoder_that_conditions_may_not_rank(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@here
+@pytest.mark.parametrize("declared", ['conditions_on = "ge2e"', AS_CONFIGURED], ids=["class", "instance"])
+def test_an_encoder_that_conditions_may_not_rank(
+    declared: str, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = tmp_path / "cheat.py"
-    path.write_text(CHEAT)
+    path.write_text(CHEAT.replace('conditions_on = "ge2e"', declared))
     places = ["--cache", str(cache), "--output", str(tmp_path / "runs"), "--plugin", str(path)]
     said = refused(["run", "--algo", "cheat", *COMMON, *places, "--metrics", "mcd,speaker_similarity"], 2, capsys)
     assert "cheat conditions on the encoder ge2e, and speaker_similarity ranks with the same one" in said
     run("cheat", cache, tmp_path / "runs", "--plugin", str(path))
 
 
+@here
 def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run("mean_speaker", cache, tmp_path)
     capsys.readouterr()
@@ -226,7 +252,7 @@ def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: p
         (["--algo", "anil", "--algo.groups", "tail"], "no group 'tail' to adapt; it has embedding"),  # before any pretraining
         (["--algo", "anil", "--algo.groups", "[]"], "algo.groups must hold at least 1 value"),
         (["--algo", "finetune", "--algo.lora_rank", "500"], "lora_rank 500 is larger than every layer: the largest, "),
-        (["--algo", "reptile", "--meta.support", "30"], "fewer usable utterances than the 33 of a task"),  # likewise
+        (["--algo", "reptile", "--meta.support", "30"], "fewer than the 33 utterances that a task's support of 30"),  # likewise
         (["--algo", "maml", "--algo.inner_steps", "-1"], "inner_steps must be at least 1, not -1"),
         (["--algo", "meta_sgd", "--algo.inner_lr", "0"], "inner_lr must be above 0"),
         (["--algo", "imaml", "--algo.optimizer", "sgd", "--algo.inner_lr", "200"], "proximal_weight must be below 2 / inner_lr = 0.01"),

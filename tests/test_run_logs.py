@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import shutil
 import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +19,16 @@ import pytest
 from benchmark.cli import main
 from benchmark.running import loggers as run_logs
 from benchmark.running import run as runs
-from benchmark.running.evaluation import Evaluator, Job, Scores
 
 COMMON = [
     "--algo", "reptile", "--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd",
-    "--pretrain.learning_rate", "0.0015",
 ]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
-def in_this_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Scoring starts no process, which takes longer than all of the run; wandb leaves nothing in the home folder."""
+def at_home(in_this_process: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """wandb leaves nothing in the home folder."""
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path))
-
-    def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Scores]:
-        return map(evaluator.run, jobs)
-
-    monkeypatch.setattr(runs, "evaluate", evaluate)
 
 
 def records(path: Path) -> Iterator[Any]:
@@ -63,22 +57,20 @@ def items(some: Any) -> dict[str, Any]:
 
 
 def run(output: Path, cache: Path, *more: str) -> Path:
-    """A run whose pretraining is done anew."""
-    known = set((cache / "pretrained").glob("*"))
+    """A run whose pretraining is done anew by the next one, too."""
     assert main(["run", *COMMON, "--cache", str(cache), "--output", str(output), *more]) == 0
-    for path in set((cache / "pretrained").glob("*")) - known:
-        path.unlink()
+    shutil.rmtree(cache / "pretrained")
     (folder,) = (path for path in output.iterdir() if path.is_dir())
     return folder
 
 
 def test_logs_hold_curves_results_and_speech_and_change_no_number(
-    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("WANDB_MODE", raising=False)  # offline without being told, and no account asked for
-    plain = run(tmp_path / "plain", cache)
+    plain = run(tmp_path / "plain", own_cache)
     assert {path.name for path in plain.iterdir()} & {"wandb", "tensorboard", "csv"} == set()
-    folder = run(tmp_path / "logged", cache, "--wandb", "--tensorboard", "--csv")
+    folder = run(tmp_path / "logged", own_cache, "--wandb", "--tensorboard", "--csv")
     assert folder.name == plain.name and (folder / "episodes.csv").read_bytes() == (plain / "episodes.csv").read_bytes()
     assert (folder / "checkpoints" / "algorithm.pt").read_bytes() == (plain / "checkpoints" / "algorithm.pt").read_bytes()
     assert "wandb sync" in capsys.readouterr().out

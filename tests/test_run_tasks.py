@@ -114,4 +114,4 @@ def test_a_folder_without_styles_has_no_tasks_by_style(
 ) -> None:
     command = ["run", "--dataset", "folder", "--data-root", recordings, *TINY, "--task", "style", "--algo", "reptile", "--metrics", "mcd"]
     said = refused([*command, "--cache", store, "--output", tmp_path], 1, capsys)
-    assert "No usable utterance of folder names its style; name it (in a folder: the column style of metadata.csv)" in said
+    assert "folder has no test styles with usable audio to adapt to; no utterance names its style: name it (in a folder: the column" in said

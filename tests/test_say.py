@@ -21,9 +21,10 @@ from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone
 from benchmark.running import say
 from benchmark.running.preparation import metrics_folder, open_corpus
-from tests.cli_helpers import full_disk, refused
+from tests.cli_helpers import full_disk, refused, scoring_here
 from tests.dataset_helpers import SENTENCES, speech
 
+EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "trained_vocoder.py"
 TEXT = "Two tall boys read a book."
 LISTENER = '''
 """Hears how loud the mels are; reads no transcript."""
@@ -62,12 +63,13 @@ def listener(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def folders(cache: Path, listener: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Finished runs by algorithm."""
     found = {}
-    for name in ("finetune", "listener", "mean_speaker"):
-        output = tmp_path_factory.mktemp(name)
-        common = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "stoi"]
-        places = ["--cache", str(cache), "--output", str(output), "--plugin", str(listener)]
-        assert main(["run", "--algo", name, *common, *places]) == 0
-        (found[name],) = (path for path in output.iterdir() if path.is_dir())
+    with scoring_here():
+        for name in ("finetune", "listener", "mean_speaker"):
+            output = tmp_path_factory.mktemp(name)
+            common = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "stoi"]
+            places = ["--cache", str(cache), "--output", str(output), "--plugin", str(listener)]
+            assert main(["run", "--algo", name, *common, *places]) == 0
+            (found[name],) = (path for path in output.iterdir() if path.is_dir())
     return found
 
 
@@ -232,6 +234,37 @@ def test_bad_texts_runs_and_outputs_are_one_sentence(
     (damaged / "result.json").unlink()
     assert "no run result" in refused(command(damaged, voice, output, cache), 1, capsys)
     assert not output.exists()
+
+
+def test_say_speaks_with_the_vocoder_that_the_run_trained_and_trains_none(
+    cache: Path, listener: Path, voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Faulty vocoders fail before anything else is trained.
+    faulty = tmp_path / "faulty.py"
+    faulty.write_text(
+        "from benchmark.errors import BenchmarkError\nfrom benchmark.vocoder import Vocoder\n\n\nclass Faulty(Vocoder):\n"
+        "    def prepare(self, context):\n        raise BenchmarkError('No weights of mine.')\n\n"
+        "    def decode(self, mel):\n        return mel\n\n\nPLUGIN = Faulty\n"
+    )
+    plugins = [word for path in (listener, faulty, EXAMPLE) for word in ("--plugin", str(path))]
+    common = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "stoi", "--cache", str(cache)]
+    run = ["run", "--algo", "listener", *common, "--output", str(tmp_path / "runs"), *plugins]
+    with scoring_here(), monkeypatch.context() as patch:
+        patch.setattr("benchmark.running.run.trained", lambda *_: pytest.fail("the algorithm came first"))
+        assert "No weights of mine." in refused([*run, "--vocoder", "faulty"], 1, capsys)
+    with scoring_here():
+        small = ["--vocoder", "trained_vocoder", "--vocoder.hidden", "16", "--vocoder_training.steps", "3"]
+        assert main([*run, *small, "--precision", "bf16-mixed"]) == 0
+    (folder,) = (path.parent for path in (tmp_path / "runs").glob("*/result.json"))
+    kept = {path: path.read_bytes() for path in (cache / "vocoders").glob("espeak-trained_vocoder-*.pt")}
+    assert (folder / "checkpoints" / "vocoder.pt").read_bytes() in kept.values()
+    for path in kept:
+        path.unlink()
+    output = tmp_path / "out.wav"
+    assert main(command(folder, voice, output, cache, *plugins)) == 0
+    assert output.stat().st_size > 10_000 and not list((cache / "vocoders").glob("espeak-trained_vocoder-*.pt"))
+    (folder / "checkpoints" / "vocoder.pt").unlink()
+    assert "vocoder.pt is missing or damaged; repeat the run" in refused(command(folder, voice, output, cache, *plugins), 1, capsys)
 
 
 def test_phones_that_the_corpus_lacks_are_named(cache: Path, folders: Mapping[str, Path]) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from benchmark.cli import main
+from benchmark.errors import BenchmarkError
 from tests.cli_helpers import refused
 
-TINY = ["--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd", "--threads", "1"]
+TINY = ["--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "stoi"]
+
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 def folders(output: Path) -> list[str]:
@@ -74,6 +78,30 @@ def test_what_does_not_fit_is_left_out_and_said_before_anything_runs(
     assert printed.index("Left out") < printed.index("Run 1 of 1: mean_speaker") and folders(tmp_path) == ["espeak-mean_speaker-smoke-s0"]
     said = refused(["sweep", "--algo", "picky", "--dataset", "espeak", *TINY, *places], 2, capsys)
     assert "No combination of the sweep fits together. Left out: picky" in said
+
+
+@pytest.mark.parametrize("accelerator", ["gpu", "cuda"])
+def test_a_cluster_has_the_gpus_that_this_machine_lacks(
+    accelerator: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    asked: dict[str, int] = {}
+
+    def engine(_name: str, _count: int, _plugins: object, **wanted: int) -> NoReturn:
+        asked.update(wanted)
+        raise BenchmarkError("Ray has it.")
+
+    monkeypatch.setattr("benchmark.running.sweeps.engine", engine)
+    monkeypatch.setattr("benchmark.running.engines.check", lambda _: None)
+    places = ["--cache", tmp_path / "cache", "--output", tmp_path / "runs"]
+    command = ["sweep", "--algo", "reptile", "--dataset", "espeak", *TINY, *places, "--engine", "ray", "--accelerator", accelerator]
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    sentence = f"--accelerator {accelerator} --devices 2: this machine has 0 of them"
+    assert sentence in refused([*command, "--devices", "2"], 2, capsys)
+    monkeypatch.setenv("RAY_ADDRESS", "host:6379")
+    assert "Ray has it." in refused([*command, "--devices", "2"], 1, capsys)
+    assert asked["gpus"] == 2
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,15 +13,19 @@ import torch
 from benchmark.algorithm import Adapted, AdaptedModel, Algorithm
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch, sound_only
+from benchmark.cli import main
 from benchmark.data.corpus import Corpus
 from benchmark.dataset import SPLITS
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 from benchmark.problems import PROBLEMS
-from benchmark.running.episodes import Manifest, TaskSampler, check_manifest, make_manifest
+from benchmark.running.episodes import FULL, Manifest, TaskSampler, check_manifest, episode_targets, make_manifest, task_targets
 from benchmark.running.evaluation import Evaluator
-from benchmark.settings.schema import MetaSettings
+from benchmark.settings import config
+from benchmark.settings.schema import MetaSettings, RunSettings
+from benchmark.task import TASK_KINDS
+from tests.cli_helpers import refused
 from tests.metric_helpers import write_corpus
 
 SPEAKERS = {"train": ["t1", "t2", "t3"], "validation": ["v1", "v2"], "test": ["u1", "u2", "u3"]}
@@ -68,16 +73,19 @@ def test_a_language_of_one_speaker_is_left_out_and_named(folder: Path) -> None:
 
 def test_a_split_in_which_every_language_has_one_speaker_is_refused(tmp_path: Path) -> None:
     speakers = {"train": ["t1", "t2", "t3"], "validation": ["v1", "v2"], "test": ["u1", "u3"]}
-    corpus = write_corpus(tmp_path / "corpus", speakers, 2, task="language", facts=facts)
-    with pytest.raises(BenchmarkError, match=r"has no test languages with usable audio and at least two speakers.* left out.*sv \(u1\)\.$"):
-        make_manifest(corpus)
+    corpus = write_corpus(tmp_path / "corpus", speakers, UTTERANCES, task="language", facts=facts)
+    sentence = r"^tones has no test languages with usable audio to adapt to; a language needs at least 2 speakers\. .*, sv \(u1\)\.$"
+    with pytest.raises(BenchmarkError, match=sentence):
+        episode_targets(corpus, make_manifest(corpus), FULL, "test")
 
 
 def test_a_corpus_that_names_no_styles_is_refused(tmp_path: Path) -> None:
     corpus = write_corpus(tmp_path / "corpus", SPEAKERS, 2, task="style")
-    sentence = r"^No usable utterance of tones names its style; name it \(in a folder: the column style of metadata\.csv\)"
+    sentence = r"no utterance names its style: name it \(in a folder: the column style of metadata\.csv\), or choose another --task\.$"
     with pytest.raises(BenchmarkError, match=sentence):
-        make_manifest(corpus)
+        episode_targets(corpus, make_manifest(corpus), FULL, "test")
+    with pytest.raises(UsageError, match=sentence):
+        task_targets(corpus, MetaSettings())
 
 
 def test_a_style_with_too_few_utterances_is_named_with_their_number(tmp_path: Path) -> None:
@@ -85,8 +93,12 @@ def test_a_style_with_too_few_utterances_is_named_with_their_number(tmp_path: Pa
         return {"style": "sung" if speaker == "u1" and index < 12 else "whisper"}
 
     corpus = write_corpus(tmp_path / "corpus", SPEAKERS, UTTERANCES, task="style", facts=sparse)
-    with pytest.raises(BenchmarkError, match=r"Style u1\+sung of tones has 12 usable utterances; an episode needs 10 support and 4 query"):
-        make_manifest(corpus)
+    kept, left_out = episode_targets(corpus, make_manifest(corpus), FULL, "test")
+    assert kept == ["u1+whisper", "u2+whisper", "u3+whisper"]
+    assert left_out == (
+        "1 of 4 test styles has fewer than the 16 utterances that 10 shots, 4 queries and a centroid of 2 need and is left out: "
+        "u1+sung (12)."
+    )
 
 
 def test_a_style_is_one_speakers_and_what_has_none_is_no_target(folder: Path) -> None:
@@ -137,6 +149,37 @@ def test_an_episode_with_an_utterance_of_another_target_leaks(folder: Path, task
     moved = replace(manifest, targets={**manifest.targets, "train": (*manifest.targets["train"], target)})
     with pytest.raises(BenchmarkError, match=rf"^{task.capitalize()} leak: .* is in both the train and the test split"):
         check_manifest(moved, corpus)
+
+
+def test_prepare_writes_a_manifest_of_any_task(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = tmp_path / "many.py"
+    plugin.write_text(
+        'from benchmark.datasets.folder import Folder\n\n\nclass Many(Folder):\n    tasks = ("speaker", "language")\n\n\nPLUGIN = Many\n'
+    )
+
+    def opened(*given: Any) -> Corpus:
+        corpus = Corpus(folder, given[-1])
+        corpus.meta["card"]["title"] = "Many voices"
+        return corpus
+
+    monkeypatch.setattr("benchmark.running.preparation.open_corpus", opened)
+    monkeypatch.setattr("benchmark.data.prepare.describe", lambda _: ())
+    written = tmp_path / "many-language.json"
+    command = ["prepare", "--plugin", str(plugin), "--dataset", "many", "--write-manifest", str(written)]
+    assert main([*command, "--task", "language"]) == 0, capsys.readouterr().err
+    manifest = Manifest.load(written)
+    assert manifest.task == "language" and manifest.targets["test"] == ("nl", "sv")
+    assert "many has no tasks by style; it has tasks by speaker and language" in refused([*command, "--task", "style"], 2, capsys)
+
+
+def test_settings_know_every_kind_of_task(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = ["--algo", "maml", "--dataset", "espeak", "--task", "accent"]
+    with pytest.raises(UsageError, match=r"task must be one of speaker, language, style, not accent"):
+        config.parse(RunSettings, given)
+    monkeypatch.setitem(TASK_KINDS, "accent", TASK_KINDS["language"])  # type: ignore[arg-type]
+    assert config.parse(RunSettings, given).task == "accent"
 
 
 def test_a_manifest_keeps_its_task_and_belongs_to_it_alone(folder: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import multiprocessing
 import os
 import random
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from benchmark.cli import main
 from benchmark.errors import TrainingDiverged, UsageError
 from benchmark.running import run as runs
 from benchmark.running import tuning as search
-from benchmark.running.evaluation import Evaluator, Job, Scores
 from benchmark.running.trials import Trial, Trials
 from benchmark.settings import tuned_values as tuning
 from benchmark.settings.schema import RunSettings
@@ -34,13 +33,8 @@ TINY = [
 
 
 @pytest.fixture
-def places(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Where to write; scoring happens in this process, for starting another one takes longer than all of a trial."""
-
-    def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Scores]:
-        return map(evaluator.run, jobs)
-
-    monkeypatch.setattr(runs, "evaluate", evaluate)
+def places(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_this_process: None) -> list[str]:
+    """Where to write."""
     monkeypatch.setattr(tuning, "FOLDER", tmp_path / "tuned")
     return ["--cache", str(cache), "--output", str(tmp_path / "tuning")]
 

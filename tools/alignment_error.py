@@ -172,7 +172,7 @@ def run(args: argparse.Namespace) -> None:
     samples: list[Aligned] = []
     skipped: Counter[str] = Counter()
     with (
-        workers.pool(args.workers, args.plugin) as pool,
+        workers.pool(args.workers, partial(registry.register, args.plugin)) as pool,
         progress("Reading speech", len(people)) as show,
     ):
         for number, (loaded, reasons) in enumerate(pool.map(partial(load, dataset=dataset), people), 1):

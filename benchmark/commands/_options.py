@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.plugins.registry import normalise
+
 if TYPE_CHECKING:
+    from benchmark.data.enough import Need, Sizes
     from benchmark.running.hardware import Hardware
 
 
@@ -26,6 +29,28 @@ def add_places(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the corpus (default: $BENCHMARK_DATA/NAME)")
     add_cache(parser)
     add_workers(parser)
+
+
+def add_pretrain_root(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--pretrain-root``."""
+    parser.add_argument("--pretrain-root", type=_roots, default={}, metavar="DIR",
+                        help="where that of --pretrain.dataset lies; several: NAME=DIR,… (default: $BENCHMARK_DATA/NAME)")  # fmt: skip
+
+
+def _roots(text: str) -> dict[str, Path]:
+    """Data roots by dataset from NAME=DIR,NAME=DIR; from DIR, that of "".
+
+    Raises:
+        argparse.ArgumentTypeError: there are several, and one is not named, or two are named alike.
+    """
+    roots: dict[str, Path] = {}
+    for part in text.split(","):
+        name, named, path = part.partition("=")
+        name, path = (normalise(name), path) if named and "/" not in name else ("", part)
+        if name in roots or (roots and "" in (name, *roots)):
+            raise argparse.ArgumentTypeError(f"of several must be NAME=DIR,NAME=DIR, each name once, not {text}")
+        roots[name] = Path(path)
+    return roots
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
@@ -70,3 +95,15 @@ def run_folder(name: Path, output: Path) -> Path:
     if name.is_dir():
         return name.resolve() if name.name in ("", "..") else name  # a run is named after its folder
     return output / name if (output / name).is_dir() else name
+
+
+def usual_needs() -> tuple[list[Sizes], Need]:
+    """What runs ask of speakers unless they are told otherwise: for episodes, each of the default preset's shots, and for tasks."""
+    from benchmark.data.enough import Sizes, for_task
+    from benchmark.settings.config import read_preset
+    from benchmark.settings.schema import EvaluationSettings, MetaSettings, RunSettings
+
+    preset = read_preset(RunSettings.preset)
+    evaluation, meta = EvaluationSettings(**preset.get("evaluation", {})), MetaSettings(**preset.get("meta", {}))
+    shots = preset.get("shots", RunSettings.shots)
+    return [Sizes(each, evaluation.queries, evaluation.episodes) for each in shots], for_task(meta.support, meta.query)

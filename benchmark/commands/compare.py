@@ -222,7 +222,7 @@ def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]
     from benchmark.results.leaderboard_rules import problem_of
     from benchmark.results.leaderboard_table import configurations
 
-    columns = columns or [problem_of(rows[0]).headline[0]]
+    columns = columns or [problem_of(rows[0]).objective]
     kinds: dict[str, Rows] = {}
     for row in rows:
         kinds.setdefault(row["options"], []).append(row)
@@ -242,7 +242,7 @@ def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[s
 
     results = [read_result(folder) for folder in folders]
     found = known(plugins).of({name for result in results for name in result["metric_versions"]})
-    columns = columns or [problems.get(results[0]["problem"]).headline[0]]
+    columns = columns or [problems.get(results[0]["problem"]).objective]
     for column in columns:
         if column in found.rates:
             pairable = [name for name in found.of({found.metrics[column]}).columns if name not in found.rates]

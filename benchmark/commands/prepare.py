@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark.commands._options import add_places
+from benchmark.commands._options import add_places, usual_needs
 
 
 def settings() -> type:
@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_places(parser)
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
+    parser.add_argument("--task", default="speaker", metavar="KIND",
+                        help="what the manifest's episodes adapt to: speaker (default), language or style")  # fmt: skip
     parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them to a manifest")
 
 
@@ -32,24 +34,33 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.settings.schema import PrepareSettings
 
     parsed = config.parse(PrepareSettings, args.settings, plugins=args.plugin, also=args.options)
+    from benchmark.data.enough import role, told
     from benchmark.data.prepare import describe
-    from benchmark.plugins import registry
+    from benchmark.dataset import SPLITS
+    from benchmark.plugins import fit, registry
     from benchmark.plumbing.workers import default_workers
-    from benchmark.running.episodes import make_manifest
+    from benchmark.running.episodes import FULL, episode_targets, make_manifest, texts_of
     from benchmark.running.preparation import cache_folder, open_corpus
 
+    fit.check_task(args.task, parsed.dataset.name, args.plugin)
     name, mel = parsed.dataset.name, registry.load("vocoder", parsed.vocoder.name, args.plugin)(parsed.vocoder.config).mel
     workers = args.workers or default_workers()
     corpus = open_corpus(
-        name, parsed.dataset.config, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download, mel, parsed.task
+        name, parsed.dataset.config, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download, mel, args.task
     )
     print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
     for line in describe(corpus):
         print(line)
-    for line in _compared(name if parsed.task == "speaker" else f"{name}-{parsed.task}", corpus.version):
+    counts = {split: len(corpus.speakers(split)) for split in SPLITS}
+    for line in filter(None, [role(counts, name), *told(texts_of(corpus), *usual_needs())]):
+        print(f"  {line}")
+    for line in _compared(name if args.task == "speaker" else f"{name}-{args.task}", corpus.version):
         print(line)
     if args.write_manifest:
         manifest = make_manifest(corpus)
+        for split in SPLITS[1:]:
+            _, left_out = episode_targets(corpus, manifest, FULL, split)
+            print(left_out, end="\n" * bool(left_out))
         manifest.save(args.write_manifest)
         print(f"Episodes written to {args.write_manifest} (sha256 {manifest.digest}).")
     return 0

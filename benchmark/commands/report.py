@@ -1,7 +1,7 @@
 """Put runs into one HTML file: tables, curves, spectrograms, audio players.
 
 The file opens from disk and needs no network. Without RUN it holds all complete runs in --output. Runs that differ only in
-the seed are pooled, and each dataset gets its own leaderboard.
+the seed are pooled. Each dataset gets its own leaderboard, or several if runs can't be compared (other backbones, say).
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_engine, add_hardware, add_places, hardware_of, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, hardware_of, positive
 
 if TYPE_CHECKING:
     from benchmark.running.hardware import Hardware
@@ -30,6 +30,7 @@ def settings() -> type:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that can't change results."""
     add_places(parser)
+    add_pretrain_root(parser)
     add_hardware(parser)
     parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where to put each run's folder (default: runs)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="number of runs, with consecutive seeds (default: 1)")
@@ -108,18 +109,21 @@ def places(args: argparse.Namespace, hardware: Hardware) -> Places:
     engines.check(args.engine)
     return runs.Places(
         args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs,
-        engine=args.engine, hardware=hardware,
+        engine=args.engine, hardware=hardware, pretrain_roots=args.pretrain_root,
     )  # fmt: skip
 
 
 def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequence[str]) -> None:
     """Add runs of one dataset, problem and task to the leaderboard in ``output``, and print their rows.
 
+    Metrics that are not among the problem's defaults were asked for, so all their columns are shown.
+
     Args:
         output: folder of the runs and their leaderboards.
         groups: run folders; those of one group differ only in the seed.
         plugins: ``--plugin`` files.
     """
+    from benchmark import problems
     from benchmark.results.episode_tables import failures_in
     from benchmark.results.leaderboard import add
     from benchmark.results.leaderboard_table import show
@@ -129,7 +133,9 @@ def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequen
     for folders in groups:
         add(folders, table, preliminary=True, local=True)
     every = [folder for folders in groups for folder in folders]
-    print(show(table, run_ids={folder.name for folder in every}, plugins=plugins))
+    results = [read_result(folder) for folder in every]
+    asked = {name for result in results for name in result["metric_versions"]}.difference(problems.get(results[0]["problem"]).metrics)
+    print(show(table, run_ids={folder.name for folder in every}, plugins=plugins, beside=asked))
     for folder in every:
         if lost := failures_in(folder):
             print(lost)

@@ -49,13 +49,14 @@ def run(args: argparse.Namespace) -> int:
         grid += [replace(parsed, seed=parsed.seed + number) for number in range(args.seeds)]
 
     from benchmark.results.result import read_result, table_name
+    from benchmark.running import engines, sweeps
     from benchmark.running import run as runs
-    from benchmark.running import sweeps
 
     hardware = hardware_of(args)
     if hardware.repeats_program:
         raise UsageError("sweep starts the training processes itself: leave out --strategy ddp, torchrun and srun.")
-    hardware.require()
+    if hardware.accelerator == "auto" or not engines.elsewhere(args.engine):
+        hardware.require()
     places = single.places(args, hardware)
     chosen, said = sweeps.fitting(grid, args.plugin)
     for sentence in said:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.commands._options import add_engine, add_hardware, add_places, hardware_of, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, hardware_of, positive
 
 
 def settings() -> type:
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("leaderboards/tuning"), metavar="DIR",
                         help="folder for the tables of trials (default: leaderboards/tuning)")  # fmt: skip
     add_places(parser)
+    add_pretrain_root(parser)
     add_engine(parser)
     add_hardware(parser)
 
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     check_shares(parsed, hardware, args.plugin)
     places = Places(
         args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)),
-        hardware=hardware, engine=args.engine,
+        hardware=hardware, engine=args.engine, pretrain_roots=args.pretrain_root,
     )  # fmt: skip
     search = Search(parsed, places)
     name = parsed.algo.name

@@ -14,7 +14,7 @@ from benchmark.data import textgrids
 from benchmark.data.drafts import Chunk, said_of
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
-from benchmark.plumbing.files import digest_of, digest_of_file
+from benchmark.plumbing.files import digest_of, digest_of_file, is_file
 from benchmark.plumbing.workers import default_workers
 
 
@@ -27,7 +27,7 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
         version: version of the preparation.
 
     Raises:
-        BenchmarkError: there are no utterances, or too few speakers; two utterances share an id; a speaker is in two splits.
+        BenchmarkError: there are no utterances; two utterances share an id; a speaker is in two splits.
     """
     speakers = [(speaker, split) for split in SPLITS for speaker in dataset.speakers(split)]
     utterances = {speaker: tuple(dataset.utterances(speaker)) for speaker, _ in speakers}
@@ -35,12 +35,6 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
     if not every:
         raise BenchmarkError(f"{dataset.root or dataset.card.title} holds no utterances; expected {dataset.card.layout}.")
     _check(dataset, speakers, every)
-    counts = {split: len(dataset.speakers(split)) for split in SPLITS}
-    if counts["train"] < 2 or len(speakers) == counts["train"]:
-        raise BenchmarkError(
-            f"{dataset.root or dataset.card.title} holds {counts['train']} training, {counts['validation']} validation and "
-            f"{counts['test']} test speaker(s); few-shot evaluation needs several speakers in each split, so check the data root."
-        )
     if grids is None:
         grids = dataset.root / "textgrids" if dataset.root is not None and (dataset.root / "textgrids").is_dir() else None
     elif not grids.is_dir():
@@ -88,7 +82,7 @@ def _content(utterance: Utterance, audio: str, grid: Path | None) -> list[object
 def _digest(utterance: Utterance) -> str:
     if utterance.audio is None:
         return "rendered"
-    return digest_of_file(utterance.audio) if utterance.audio.is_file() else "missing"
+    return digest_of_file(utterance.audio) if is_file(utterance.audio) else "missing"
 
 
 def _rendered(dataset: Dataset, utterance: Utterance) -> str:

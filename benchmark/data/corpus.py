@@ -13,6 +13,7 @@ Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from benchmark.data.enough import NAMED
 from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec
 from benchmark.plumbing.files import digest_of_file, read_json
@@ -29,8 +31,6 @@ from benchmark.utterance import PreparedUtterance, Statistics, spelled
 
 ARRAYS = ("audio", "mel", "pitch", "energy", "tokens", "durations")
 CORPUS_FORMAT = 1
-NAMED = 6
-"""Targets that a sentence lists at most."""
 
 
 class Corpus:
@@ -51,6 +51,8 @@ class Corpus:
             raise BenchmarkError(f"The prepared corpus at {folder} is of another format; delete it and prepare again.")
         self.name: str = self.meta["dataset"]
         self.version: str = self.meta["version"]
+        # Corpora that don't say are of version 3 (or of 2, which only `say` opens).
+        self.preparation = str(self.meta.get("preparation", 3))
         self.symbols: tuple[str, ...] = tuple(self.meta["symbols"])
         self.mel = MelSpec(**self.meta["mel"])
         statistics: dict[str, Any] = self.meta["statistics"]
@@ -77,6 +79,11 @@ class Corpus:
         self._lonely = {target: min(some) for target, some in sorted(voices.items()) if len(some) < self.task.speakers}
         for target in self._lonely:
             del self._by_target[target]
+
+    @property
+    def own(self) -> Corpus:
+        """The corpus of ``--dataset`` alone: itself, unless others were joined to it to learn from (:class:`JoinedCorpus`)."""
+        return self
 
     def __contains__(self, utterance_id: object) -> bool:
         return utterance_id in self._index
@@ -158,6 +165,15 @@ class Corpus:
     def characters(self) -> tuple[str, ...]:
         """The characters of the training transcripts as recognition spells them, sorted."""
         return tuple(sorted({each for row in self._index.values() if row["split"] == "train" for each in spelled(row["text"])}))
+
+    def unheard(self, targets: Iterable[str]) -> tuple[list[str], float]:
+        """Phones of targets that no training utterance has, the most frequent first, and their share of all those targets say (0 to 1)."""
+        known = {phone for row in self._index.values() if row["split"] == "train" for word in row["words"] for phone in word}
+        said = Counter(
+            phone for target in targets for name in self._by_target[target] for word in self._index[name]["words"] for phone in word
+        )
+        strange = [phone for phone, _ in said.most_common() if phone not in known]
+        return strange, sum(said[phone] for phone in strange) / max(1, said.total())
 
     def check(self) -> None:
         """Compare every shard with its recorded digest.

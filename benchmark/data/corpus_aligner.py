@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
@@ -32,7 +33,10 @@ def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
     path = cache / f"aligner-{key}.pt"
     if (state := checkpoint.load(path)) is not None:
         return Aligner.from_state(state)
-    names = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
+    # A dataset without training speakers is aligned by its own speech in preparation; here too, beside what else is learned from.
+    alone = not corpus.own.speakers("train")
+    speakers = [each for split in (SPLITS if alone else SPLITS[:1]) for each in corpus.speakers(split)]
+    names = [name for speaker in speakers for name in corpus.utterance_ids(speaker)]
     items = [AlignmentItem(one.id, mfcc(one.waveform, corpus.mel.sample_rate), one.words) for one in corpus.many(spread(names, UTTERANCES))]
     try:
         with progress("Training the aligner", 1) as show:

@@ -16,10 +16,12 @@ import torch
 from benchmark.data import textgrids
 from benchmark.data.audio import Unusable, standardise
 from benchmark.data.phonemes import phonemise
+from benchmark.data.places import CONVERT
 from benchmark.data.scripts import is_foreign
 from benchmark.dataset import NOT_TEXT, Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
+from benchmark.plumbing.files import is_file
 from benchmark.plumbing.sound_files import is_cut_short
 from benchmark.utterance import Words
 
@@ -138,12 +140,13 @@ def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], 
         load: returns the samples and their rate.
 
     Raises:
-        Unusable: the audio is corrupt or truncated, or ``standardise`` refuses it.
+        Unusable: the audio is corrupt, truncated or in a format that can't be decoded, or ``standardise`` refuses it.
     """
     try:
         samples, rate = load()
     except (soundfile.LibsndfileError, OSError, EOFError, ValueError) as error:
-        raise Unusable("corrupt audio") from error
+        ending = path.suffix.casefold() if path is not None else ""
+        raise Unusable(f"{ending} can't be decoded here, convert it to wav" if ending in CONVERT else "corrupt audio") from error
     if path is not None and is_cut_short(path):
         raise Unusable("truncated audio")
     return Decoded(*standardise(samples, rate), len(samples) / rate)
@@ -156,7 +159,7 @@ def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | No
         raise Unusable("no transcript")
     if is_foreign(utterance.text, utterance.language or dataset.card.language):
         raise Unusable(f"text in a script that {utterance.language or dataset.card.language} is not written in")
-    if utterance.audio is not None and not utterance.audio.is_file():
+    if utterance.audio is not None and not is_file(utterance.audio):
         raise Unusable("audio file missing")
     if utterance.audio is not None and utterance.audio.stat().st_size == 0:
         raise Unusable("empty audio file")

@@ -58,12 +58,12 @@ def prepare(
         plugins: ``--plugin`` files, for the workers.
         mel: the mel definition; the default one if None.
         textgrids: folder of TextGrids with phone boundaries; if None, the folder ``textgrids`` in the data root.
-        task: task that the corpus is opened for; the dataset is told.
+        task: task that the corpus is opened for; the dataset is told (:meth:`Dataset.pose`) by whoever opened it.
 
     Raises:
-        BenchmarkError: nothing usable was found, or fewer than two training speakers; or the cache can't be written.
+        BenchmarkError: nothing usable was found, or the cache can't be written.
     """
-    mel, dataset.task = mel or MelSpec(), task
+    mel = mel or MelSpec()
     chunks = make_chunks(dataset, textgrids, PREPARE_VERSION)
     key = digest_of([name, dataset.card.version, PREPARE_VERSION, asdict(mel), [c.digest for c in chunks]], 12)
     folder = cache / f"{name}-{key}"
@@ -152,7 +152,8 @@ def _align(chunks: Sequence[Chunk], work: Path, pool: Executor, workers: int) ->
     if all(checkpoint.load(path) is not None for path in output.values()):
         return
     items: list[AlignmentItem] = []
-    training = [chunk for chunk in chunks if chunk.split == "train"]
+    # Speakers who are all held out, for models of other corpora, are aligned by their own speech.
+    training = [chunk for chunk in chunks if chunk.split == "train"] or chunks
     with progress("2/5 Reading phones", len(training)) as show:
         for start in range(0, len(training), workers):
             if len(items) < ALIGNER_UTTERANCES:
@@ -192,7 +193,7 @@ def _second(chunk: Chunk, aligner: Aligner | None, work: Path) -> None:
         if each.segments is None:
             try:
                 if aligner is None:
-                    raise CannotAlign("no training speech to align from")
+                    raise CannotAlign("no speech to align from")
                 segments[each.id] = [[asdict(segment) for segment in word] for word in aligner.align(_item(each))]
             except CannotAlign as reason:
                 skipped.append((each.id, f"alignment failed: {reason}"))
@@ -247,12 +248,10 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
     listings = [json.loads((folder / f"{number:05d}.json").read_text(encoding="utf-8")) for number in range(len(groups))]
     rows = [row for listing in listings for row in listing["rows"]]
     skipped = [pair for listing in listings for pair in listing["skipped"]]
-    train = {row["speaker"] for row in rows if row["split"] == "train"}
-    if len(train) < 2:
+    if not rows:
         reasons = sorted({reason for _, reason in skipped})
         raise BenchmarkError(
-            f"{name} has {len(train)} training speaker(s) with usable audio and needs several; {len(skipped)} utterances were "
-            f"skipped ({'; '.join(reasons) or 'none'}). Check the data root."
+            f"{name} has no utterance that can be used: {len(skipped)} utterances were skipped ({'; '.join(reasons)}). Check the data root."
         )
     write_text(work / "utterances.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     names = ["utterances.jsonl", *(f"shards/{n:05d}.{array}.npy" for n in range(len(groups)) for array in ARRAYS)]
@@ -264,8 +263,9 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
             sources[source] = sources.get(source, 0) + count
     report = {"splits": _splits(rows, mel), "skipped": _reasons(skipped), "boundaries": sources, "textgrids refused": _reasons(refused)}
     write_json(work / "corpus.json", {
-        "format": CORPUS_FORMAT, "dataset": name, "version": digest_of([symbols, asdict(mel), files], 16), "symbols": symbols,
-        "mel": asdict(mel), "statistics": shards.statistics(rows, folder), "files": files, "card": asdict(dataset.card), "report": report,
+        "format": CORPUS_FORMAT, "dataset": name, "version": digest_of([symbols, asdict(mel), files], 16), "preparation": PREPARE_VERSION,
+        "symbols": symbols, "mel": asdict(mel), "statistics": shards.statistics(rows, folder), "files": files,
+        "card": asdict(dataset.card), "report": report,
     })  # fmt: skip
 
 

@@ -154,7 +154,9 @@ def durations(segments: Sequence[Sequence[Segment]], frames: int, spec: MelSpec)
 
 
 def statistics(rows: Iterable[dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """See :class:`benchmark.utterance.Statistics`; over the training split, one shard at a time."""
+    """See :class:`benchmark.utterance.Statistics`; over the training split, or all where there is none, one shard at a time."""
+    rows = list(rows)
+    rows = [row for row in rows if row["split"] == "train"] or rows
     sums: dict[str, list[Any]] = {}
 
     def add(name: str, values: npt.NDArray[Any]) -> None:
@@ -166,8 +168,6 @@ def statistics(rows: Iterable[dict[str, Any]], folder: Path) -> dict[str, Any]:
     maps: dict[str, npt.NDArray[Any]] = {}
     current = -1
     for row in rows:
-        if row["split"] != "train":
-            continue
         if row["shard"] != current:
             current = row["shard"]
             maps = {name: np.load(folder / f"{current:05d}.{name}.npy", mmap_mode="r") for name in ("mel", "pitch", "energy")}

@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmark.dataset import Segment
+from benchmark.plumbing.files import printable
 from benchmark.utterance import Words
 
 PHONE_TIERS = ("phones", "phone", "phonemes")
@@ -29,7 +30,7 @@ class Refused(Exception):
 
 def find(folder: Path) -> dict[str, Path]:
     """The TextGrids in a folder and below, by utterance id: the file name without its ending."""
-    return {path.stem: path for path in sorted(folder.rglob("*.TextGrid"))}
+    return {printable(path.stem): path for path in sorted(folder.rglob("*.TextGrid"))}
 
 
 def segments(path: Path, words: Words, seconds: float) -> list[list[Segment]]:

@@ -43,7 +43,7 @@ class PER(Metric):
         "per": Column(
             unit="fraction",
             meaning="share of phonemes that a recogniser, which errs on recordings too, gets wrong",
-            higher_is_better=False, low=0.0,
+            higher_is_better=False, low=0.0, headline=True,
         ),
     }
     constants: ClassVar = {

@@ -39,7 +39,7 @@ class PESQ(Metric):
         "pesq": Column(
             unit="MOS-LQO",
             meaning="quality against the recording, predicted by a standard for telephone speech",
-            higher_is_better=True, low=1.0, high=4.65,
+            higher_is_better=True, low=1.0, high=4.65, headline=True,
         ),
     }
     needs = ("aligned", "reference")

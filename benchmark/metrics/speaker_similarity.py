@@ -46,7 +46,7 @@ class SpeakerSimilarity(VoiceSimilarity):
         "gap_closed": Column(
             unit="fraction",
             meaning="how far the voice gets from other speakers' (0) to the speaker's own (1)",
-            higher_is_better=True,
+            higher_is_better=True, headline=True,
         ),
     }
     rates: ClassVar = {

@@ -33,7 +33,7 @@ class STOI(Metric):
         "stoi": Column(
             unit="",
             meaning="predicted intelligibility against the recording",
-            higher_is_better=True, low=-1.0, high=1.0,
+            higher_is_better=True, low=-1.0, high=1.0, headline=True,
         ),
         "estoi": Column(
             unit="",

@@ -58,7 +58,7 @@ class StyleGap(Metric):
         "style_gap_closed": Column(
             unit="fraction",
             meaning="how far pitch, voicing, rate and energy get from the speaker's plain speech (0) to the style's own (1)",
-            higher_is_better=True,
+            higher_is_better=True, headline=True,
         ),
     }
     needs = ("speech", "transcript", "style")

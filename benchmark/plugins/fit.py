@@ -18,10 +18,11 @@ from benchmark.plugins import registry
 from benchmark.problem import Problem
 from benchmark.task import TASK_KINDS
 
-IN_WORDS: Mapping[str, str] = {
-    "speaker_vector": "a speaker vector",
-    "synthesis": "a backbone that makes speech",
-    "durations": "durations",
+CAPABILITIES: Mapping[str, str] = {"speaker_vector": "a speaker vector", "durations": "durations"}
+"""What a backbone may support, in words."""
+ON_PROBLEM: Mapping[str, str] = {"synthesis": "a backbone that makes speech", "recognition": "a backbone that transcribes"}
+"""Algorithms that work on one problem only need it by its name."""
+INPUTS: Mapping[str, str] = {
     "aligned": "aligned speech",
     "speech": "synthesised speech",
     "reference": "a recording to compare with",
@@ -30,8 +31,11 @@ IN_WORDS: Mapping[str, str] = {
     "text": "recognised text",
     **{kind: f"tasks by {kind}" for kind in TASK_KINDS},
 }
+"""What metrics may need, in words."""
 SUPPORT = ("mels", "transcripts")
 """What every run's support set has; only ``say`` may lack transcripts."""
+NEEDS = (*SUPPORT, *CAPABILITIES, *ON_PROBLEM)
+"""What algorithms may need."""
 
 
 @dataclass(frozen=True)
@@ -135,18 +139,17 @@ def check_task(task: str, dataset: str, plugins: registry.Plugins = ()) -> None:
         raise UsageError(f"{dataset} has no tasks by {task}; it has tasks by {joined(known)}.")
 
 
-def check_encoders(algorithm: str, ranked_with: Mapping[str, str | None], plugins: registry.Plugins = ()) -> None:
+def check_encoders(algorithm: str, encoder: str | None, ranked_with: Mapping[str, str | None]) -> None:
     """Refuse to rank an algorithm by the pretrained encoder that conditions it.
 
     Args:
         algorithm: its name.
+        encoder: that it ``conditions_on``, if any.
         ranked_with: metrics and the encoders that they score with.
-        plugins: ``--plugin`` files.
 
     Raises:
         UsageError: a metric scores with that encoder.
     """
-    encoder = declared("algorithm", algorithm, plugins).facts.get("conditions_on")
     for metric, ranks_with in ranked_with.items():
         if encoder is not None and ranks_with == encoder:
             raise UsageError(
@@ -187,7 +190,8 @@ def _broken(kind: str, name: str, plugins: registry.Plugins) -> bool:
 
 def in_words(needs: Iterable[str]) -> str:
     """Needs in words, for a sentence."""
-    return joined([IN_WORDS.get(need, need) for need in needs])
+    words = {**CAPABILITIES, **ON_PROBLEM, **INPUTS}
+    return joined([words.get(need, need) for need in needs])
 
 
 def joined(words: Collection[str]) -> str:

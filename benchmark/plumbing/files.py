@@ -54,6 +54,19 @@ def _probe(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
+def printable(name: str | Path) -> str:
+    """A name as text that can be printed and saved: bytes that are not UTF-8, which Python keeps as surrogates, become ``\\xe9``."""
+    return os.fspath(name).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; no name, however long or strange, is an error."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` as UTF-8, atomically."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))

@@ -21,7 +21,6 @@ class Recognition(Problem):
     references = ("no_adaptation",)
     objective = "cer"
     gained = "characters_right"
-    headline = ("cer", "wer")
 
     def provides(self, supports: Collection[str]) -> frozenset[str]:
         """See :meth:`Problem.provides`."""

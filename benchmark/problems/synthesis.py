@@ -22,7 +22,6 @@ class Synthesis(Problem):
     references = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
     objective = "gap_closed"
     gained = "gap_closed"
-    headline = ("gap_closed", "mcd", "pesq", "stoi", "per", "style_gap_closed")
 
     def provides(self, supports: Collection[str]) -> frozenset[str]:
         """See :meth:`Problem.provides`."""

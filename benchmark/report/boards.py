@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from benchmark.plugins import registry
 from benchmark.plumbing import workers as processes
 from benchmark.plumbing.progress import progress
 from benchmark.results.columns import KnownColumns, known, shown
-from benchmark.results.comparison import Contender, counted, pooled
+from benchmark.results.comparison import COMPARABLE, Contender, counted, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, read_costs
 from benchmark.results.leaderboard import compute_rows, metrics_in
 from benchmark.results.leaderboard_rules import differing_fact, facts_of
@@ -27,10 +28,10 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Board:
-    """Runs of one dataset, problem and task, all of which can be compared.
+    """Runs of one dataset, problem and task, all of which can be compared: on the same data and episodes, by the same backbone and so on.
 
     Attributes:
-        name: name of their table, "espeak" or "espeak-recognition".
+        name: name of their table, "espeak" or "espeak-recognition"; with what tells them apart where others have that name.
         contenders: by algorithm and configuration; toplines and floors, which use no support set, last.
         rows: leaderboard rows of each contender, by its name.
         metrics: columns, the most telling ones first.
@@ -105,14 +106,13 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
 
     Raises:
         UsageError: a folder is missing.
-        BenchmarkError: runs of one dataset can't be compared, or a run is damaged.
+        BenchmarkError: runs of one configuration can't be pooled, or a run is damaged.
     """
-    by_table: dict[str, list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no run folder {folder}; name one that 'run' wrote, runs/RUN.")
-        by_table.setdefault(table_name(read_result(folder)), []).append(folder)
-    found = {name: pooled(members) for name, members in sorted(by_table.items())}
+    groups = _comparable(folders)
+    found = {_name(kind, groups): pooled(members) for kind, members in groups.items()}
     for contender in (contender for members in found.values() for contender in members):
         runs = list(zip(contender.folders, contender.results, strict=True))
         costs = pd.concat([read_costs(folder / COSTS_FILE).assign(seed=result["seed"]) for folder, result in runs])
@@ -130,6 +130,46 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     return [_board(name, members, [rows[every.index(one)] for one in members], plugins) for name, members in found.items()]
 
 
+_Kind = tuple[tuple[str, str], ...]
+"""What runs share that can be compared, and its value: their table, each of ``COMPARABLE``, and versions of metrics in dispute."""
+
+
+def _comparable(folders: Sequence[Path]) -> dict[_Kind, list[Path]]:
+    """Runs that can be compared with one another, by what they share."""
+    results = {folder: read_result(folder) for folder in folders}
+    alike: dict[_Kind, list[Path]] = {}
+    for folder, result in results.items():
+        kind = ("table", table_name(result)), *((name, str(result[name])) for name in COMPARABLE)
+        alike.setdefault(kind, []).append(folder)
+    groups: dict[_Kind, list[Path]] = {}
+    for kind, members in alike.items():
+        versions = {folder: results[folder]["metric_versions"] for folder in members}
+        found = {pair for own in versions.values() for pair in own.items()}
+        disputed = sorted(name for name, count in Counter(name for name, _ in found).items() if count > 1)
+        for folder, own in versions.items():
+            groups.setdefault((*kind, *((name, own.get(name, "")) for name in disputed)), []).append(folder)
+    return dict(sorted(groups.items()))
+
+
+def _name(kind: _Kind, every: Collection[_Kind]) -> str:
+    """The table's name, and by what its runs differ from others of that table, as far as that tells them apart."""
+    (_, table), *own = kind
+    alike, more = [dict(other) for other in every if other[0] == kind[0]], []
+    for name, value in own:
+        if len({other.get(name) for other in alike}) > 1:
+            more.append(_in_words(name, value))
+        alike = [other for other in alike if other.get(name) == value]
+    return f"{table} ({', '.join(more)})" if more else table
+
+
+def _in_words(name: str, value: str) -> str:
+    if name in ("data_version", "manifest_hash"):
+        return f"{'data' if name == 'data_version' else 'episodes'} {'+'.join(part[:8] for part in value.split('+'))}"
+    if name in COMPARABLE:
+        return f"{name.replace('_', ' ')} {value}"
+    return f"version {value} of {name}" if value else f"without {name}"
+
+
 def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
     """The rows of each contender, one contender per process: bootstraps take seconds per row."""
     count = min(workers, len(contenders))
@@ -145,11 +185,12 @@ def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
 def _board(name: str, contenders: Sequence[Contender], rows: Sequence[list[Row]], plugins: registry.Plugins) -> Board:
     by_name = {contender.name: own for contender, own in zip(contenders, rows, strict=True)}
     metrics = list(dict.fromkeys(metric for own in rows for metric in metrics_in(own)))
-    telling = problems.get(contenders[0].results[0]["problem"]).headline
-    metrics.sort(key=lambda metric: telling.index(metric) if metric in telling else len(telling))
+    every, objective = known(plugins), problems.get(contenders[0].results[0]["problem"]).objective
+    headline = shown(metrics, every)
+    metrics.sort(key=lambda metric: (metric != objective, metric not in headline))
     scored_with = {metric for contender in contenders for result in contender.results for metric in result["metric_versions"]}
     toplines = frozenset(one.name for one in contenders if _is_topline(one.results[0]["algorithm"], plugins))
-    board = Board(name, [], by_name, metrics, shown(metrics), known(plugins).of(scored_with), toplines, plugins)
+    board = Board(name, [], by_name, metrics, shown(metrics, every), every.of(scored_with), toplines, plugins)
     roles = ["", "topline", "floor"]
     return replace(board, contenders=sorted(contenders, key=lambda one: (roles.index(board.role(one.name)), one.name)))
 

@@ -114,8 +114,8 @@ def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
 
 
 def transcripts(board: Board, cache: Path) -> Callable[[str], str | None]:
-    """Gives an utterance's text from the prepared corpus of the runs' data version, or None if the cache lacks it."""
-    version = board.contenders[0].results[0]["data_version"]
+    """Gives an utterance's text from the prepared corpus of the runs' dataset, or None if the cache lacks it."""
+    version = board.contenders[0].results[0]["data_version"].partition("+")[0]  # the dataset's own
     for path in sorted(cache.glob("corpora/*/corpus.json")):
         try:
             if read_json(path, "prepared corpus").get("version") == version:

@@ -19,6 +19,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.mel import LOG_FLOOR, MelSpec, log_mel
 from benchmark.report.boards import Board
 from benchmark.results.comparison import Contender, common_seeds, counted
+from benchmark.results.kept_speech import speech_in
 
 COMPRESSION = 0.5
 """Compression level of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
@@ -128,13 +129,13 @@ def _kept(contender: Contender, seed: int | None) -> _Files:
         if seed not in (None, result["seed"]):
             continue
         # Listed, not built from speakers' names, so that a name can't lead out of the folder.
-        names = {path.name: path for path in (folder / "audio").glob("*.wav")}
+        found = speech_in(folder / "audio")
         frame = contender.episodes
         rows = frame[(frame["seed"] == result["seed"]) & (frame["episode"] == 0)].drop_duplicates(["speaker", "shots", "steps"])
         every.append({
-            (row.speaker, row.shots, row.steps): (row.utterance, names[name])
+            place: (row.utterance, found[place])
             for row in rows.itertuples()
-            if (name := f"{row.speaker}_{row.shots}shot_{row.steps:04d}steps.wav") in names
+            if (place := (str(row.speaker), int(row.shots), int(row.steps))) in found
         })  # fmt: skip
     return max(every, key=len)
 

@@ -12,7 +12,7 @@ from benchmark.report.words import SECONDS, digits, facts, interval, number, ran
 from benchmark.results.columns import ARROWS
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns, reasons
-from benchmark.results.leaderboard_rules import facts_of
+from benchmark.results.leaderboard_rules import FIRST_EDITION, facts_of
 from benchmark.settings.config import said
 
 COSTS = {
@@ -205,7 +205,7 @@ def provenance(board: Board, contender: Contender) -> dict[str, str]:
         "code": ", ".join(commits), "Python": str(first.get("python")), "libraries": _pairs(first.get("libraries")),
         "real speech, by the same metrics": _pairs(_facts(board, first)) or "not measured",
         "hardware": _pairs(first.get("hardware")),
-        "harness": f"training {first['training_version']}, evaluation {first['evaluation_version']}",
+        "harness": ", ".join(f"{part} {first[f'{part}_version']}" for part in ("preparation", "training", "evaluation")),
         "source digests": _pairs(first.get("sources")), "configuration": row["options"],
     }  # fmt: skip
 
@@ -215,7 +215,7 @@ def shared(board: Board) -> dict[str, str]:
     results = [result for contender in board.contenders for result in contender.results]
     row = board.rows[board.contenders[0].name][0]
     commits = dict.fromkeys(_commit(result) for result in results)
-    names = ("protocol_version", "data_version", "manifest_hash", "metric_versions")
+    names = ("protocol_version", "data_version", "manifest_hash", "metric_versions", *FIRST_EDITION)
     counts = {each["speakers"] for rows in board.rows.values() for each in rows}
     common = {name: str(results[0][name]) for name in ("dataset", "problem", "task")}
     common |= {"speakers scored": " or ".join(sorted(counts, key=int)), "code": ", ".join(commits)}

@@ -10,12 +10,9 @@ from typing import Any
 from benchmark.errors import BenchmarkError
 from benchmark.metric import Column
 from benchmark.plugins import registry
-from benchmark.problems import PROBLEMS
 
 ARROWS = {True: "↑", False: "↓", None: ""}
 """Arrows by whether higher is better; None: not known."""
-HEADLINE = frozenset(name for problem in PROBLEMS.values() for name in problem.headline)
-"""Columns that a table shows by default. No column belongs to both problems."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +131,7 @@ def markdown(plugins: registry.Plugins = ()) -> str:
     return "\n".join([*lines, *(f"| `{name}` | {meaning} | `{found.metrics[name]}` |" for name, meaning in found.constants.items())])
 
 
-def shown(names: Iterable[str]) -> list[str]:
-    """The columns that a table shows by default, in its order; all if none is a headline."""
+def shown(names: Iterable[str], found: KnownColumns, metrics: Collection[str] = ()) -> list[str]:
+    """The columns that a table shows by default, in its order: headlines, and all of some ``metrics``; every column if that leaves none."""
     every = list(names)
-    return [name for name in every if name in HEADLINE] or every
+    return [each for each in every if each in found.columns and (found.columns[each].headline or found.metrics[each] in metrics)] or every

@@ -22,7 +22,11 @@ CURVE = -1
 """Stands for a number of steps when the area under the whole adaptation curve is compared."""
 UNLIKE = 1.1
 """Ratio from which training budgets count as different."""
-COMPARABLE = ("dataset", "problem", "task", "data_version", "manifest_hash", "protocol_version", "backbone", "vocoder")
+COMPARABLE = (
+    "dataset", "problem", "task", "data_version", "manifest_hash", "protocol_version", "backbone", "vocoder", "device", "precision",
+    "training_version", "evaluation_version",
+)  # fmt: skip
+"""What runs must share to be compared, beside the versions of the compared metrics."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plug
             raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they differ in {what}; make one of them again.")
     groups: dict[tuple[str, str, str], list[Path]] = {}
     for folder, result in results.items():
-        code = digest_of([result["sources"], result["training_version"], result["evaluation_version"]], 4)
+        code = digest_of([result["sources"], *(result[f"{part}_version"] for part in ("training", "evaluation", "preparation"))], 4)
         groups.setdefault((result["algorithm"], options(result), code), []).append(folder)
     names = [algorithm for algorithm, *_ in groups]
     found = []

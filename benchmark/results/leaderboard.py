@@ -16,20 +16,31 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import write_text
 from benchmark.plumbing.locks import locked
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
-from benchmark.results.leaderboard_rules import MIN_SEEDS, conflict, differing, facts_of, is_reference, lacking_references, options, refuse
+from benchmark.results.leaderboard_rules import (
+    FIRST_EDITION,
+    MIN_SEEDS,
+    conflict,
+    differing,
+    facts_of,
+    is_reference,
+    lacking_references,
+    options,
+    refuse,
+)
 from benchmark.settings.config import said
 
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
 COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
 PROVENANCE = (
     "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "facts", "run_ids",
+    *FIRST_EDITION,
 )  # fmt: skip
 RUNS = "runs"
 """The folder beside the tables that keeps, for each run behind a row, the files that the row is computed from."""
 NEEDED = ("algorithm", "shots", "steps")
 """Without these a file is no leaderboard."""
 _COUNTS = ("shots", "steps", "seeds", "speakers", "episodes")
-KEY = ("algorithm", "backbone", "vocoder", "preset", "options", "shots", "steps")
+KEY = ("algorithm", "backbone", "vocoder", "device", "precision", "preset", "options", "shots", "steps")
 
 
 def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: bool = False) -> list[dict[str, str]]:
@@ -196,6 +207,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
             "metric_versions": " ".join(f"{name}={version}" for name, version in sorted(first["metric_versions"].items())),
             "facts": " ".join(f"{name}={value:.6g}" for name, value in facts_of(first).items()),
             "run_ids": " ".join(folder.name for folder, own in zip(folders, places, strict=True) if (shots, steps) in own),
+            **{name: first[name] for name in FIRST_EDITION},
         }  # fmt: skip
         rows.append(row)
     return rows
@@ -212,7 +224,7 @@ def _cell(value: float) -> str:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """A leaderboard's rows; columns that the file lacks are empty, unknown columns are kept.
+    """A leaderboard's rows; columns that the file lacks are empty or as in the first edition, unknown columns are kept.
 
     Raises:
         BenchmarkError: there is no such file, or it is not a leaderboard.
@@ -239,7 +251,8 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     for name in NEEDED:
         if name not in header:
             raise BenchmarkError(f"{path} is not a leaderboard: its first line has no column {name!r}.")
-    lacking = [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in header]
+    lacking = [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in (*header, *FIRST_EDITION)]
+    later = {name: value for name, value in FIRST_EDITION.items() if name not in header}
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
@@ -247,7 +260,7 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
             kind = int if name in _COUNTS or name.endswith("_failed") else float
             if name in row and (row[name] or name in _COUNTS) and not is_number(row[name], kind):
                 raise BenchmarkError(f"{path}, line {number}: {name} is {row[name]!r}, which is not a number; restore the file.")
-        row |= dict.fromkeys(lacking, "")
+        row |= dict.fromkeys(lacking, "") | later
     return rows, lacking
 
 

@@ -15,7 +15,9 @@ from benchmark.problems import PROBLEMS
 from benchmark.results.columns import known
 
 MIN_SEEDS = 3
-SETTING = ("preset", "backbone", "vocoder")
+FIRST_EDITION = {"device": "cpu", "precision": "32-true", "training_version": "1", "evaluation_version": "1"}
+"""Columns that tables of the first edition lack, and what held for their rows."""
+SETTING = ("preset", "backbone", "vocoder", "device", "precision")
 """What a method must share with the references that give it its scale."""
 FACT_TOLERANCE = 1e-3
 """Relative, and a tenth of it absolute: other machines round the last digits differently; another recogniser differs by more."""
@@ -55,16 +57,17 @@ def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], prelim
 def differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """What prevents two runs from being seeds of one row; "" if nothing does."""
     same = ("dataset", "problem", "task", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash",
-            "protocol_version", "metric_versions", "device", "precision", "sources", "training_version",
-            "evaluation_version")  # fmt: skip
+            "protocol_version", "metric_versions", "device", "precision", "processes", "sources", "training_version",
+            "evaluation_version", "preparation_version")  # fmt: skip
     names = [name for name in same if result[name] != other[name]] + ["their options"] * (options(result) != options(other))
     names += [name for name in ("shots", "steps") if result["config"].get(name) != other["config"].get(name)]
     return next(iter(names), "") or differing_fact(facts_of(result), facts_of(other))
 
 
 def options(result: Mapping[str, Any]) -> str:
-    """Digest of the configuration without seed and grid, which the row shows."""
-    return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
+    """Digest of the configuration without seed and grid, and of another device or precision than the first edition's."""
+    hardware = {name: result[name] for name in ("device", "precision") if result[name] != FIRST_EDITION[name]}
+    return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")} | hardware, 8)
 
 
 def facts_of(result: Mapping[str, Any], plugins: Plugins = ()) -> dict[str, float]:
@@ -123,7 +126,7 @@ def conflict(row: Mapping[str, str], other: Mapping[str, str]) -> str:
     """
     if table_of(row) != table_of(other):
         return f"dataset, problem or task ({table_of(row)} and {table_of(other)})"
-    for name in ("data_version", "manifest_hash", "protocol_version"):
+    for name in ("data_version", "manifest_hash", "protocol_version", *FIRST_EDITION):
         if row[name] != other[name]:
             return f"{name} ({row[name]} and {other[name]})"
     versions, others = (dict(pair.partition("=")[::2] for pair in each["metric_versions"].split()) for each in (row, other))

@@ -29,7 +29,7 @@ LATEX = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 
 def show(
     path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None,
-    metrics: Sequence[str] = (), sort: str = "", plugins: Plugins = (),
+    metrics: Sequence[str] = (), sort: str = "", plugins: Plugins = (), beside: Collection[str] = (),
 ) -> str:  # fmt: skip
     """A leaderboard as text: means ± half the width of their intervals, then notes that a reader needs.
 
@@ -39,9 +39,10 @@ def show(
             have one value for all, and are always shown.
         style: one of ``STYLES``.
         run_ids: only rows made from these runs.
-        metrics: columns to show; empty: the problem's headline, which fits a terminal's width; "all": all.
+        metrics: columns to show; empty: the headline columns, which fit a terminal's width; "all": all.
         sort: column to sort by, ascending, or descending with a "-" before it; citable rows stay first.
         plugins: ``--plugin`` files, for the meanings of their metrics' columns.
+        beside: metric plugins whose columns are all shown beside the headline.
 
     Raises:
         BenchmarkError: there is no readable table.
@@ -74,7 +75,7 @@ def show(
     if "all" in metrics:
         metrics = available
     elif not metrics:
-        metrics = shown(available)
+        metrics = shown(available, known(plugins), beside)
     header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
     names = _names(rows)
     table = [

@@ -75,6 +75,8 @@ class RunIdentity:
     precision: str = "32-true"
     training_version: str = "1"
     evaluation_version: str = "1"
+    preparation_version: str = "2"
+    processes: int = 1
 
 
 LATER: Mapping[str, Any] = {
@@ -111,6 +113,7 @@ def _number(value: float) -> float | None:
 def write_result(
     folder: Path, identity: RunIdentity, facts: Mapping[str, float], training: Mapping[str, float], seconds: float,
     tuned: Mapping[str, Any] | None = None, started_from: tuple[str | None, bool | None] | None = None, outside: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Summarise ``episodes.csv`` and ``costs.csv`` into ``result.json``.
 
@@ -123,6 +126,7 @@ def write_result(
         tuned: the algorithm's options that hold values chosen by ``tune``, with "trials"; None if there are none.
         started_from: :func:`git_state` when this invocation began; if the code has changed since, the run is dirty.
         outside: plugins from outside this repository, whose code none of its commits holds.
+        left_out: targets of the scored split that have too few utterances for an episode.
     """
     episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / "costs.csv")
     columns = metric_columns(list(episodes.columns))
@@ -153,7 +157,7 @@ def write_result(
         "schema": SCHEMA_VERSION, "status": "complete", "run_id": folder.name, **asdict(identity),
         "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
         "training": dict(training), "tuned": dict(tuned) if tuned else None, "git_commit": commit, "git_dirty": dirty,
-        "outside_plugins": list(outside),
+        "outside_plugins": list(outside), "left_out": list(left_out),
         "libraries": dict(_versions()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},
         "python": platform.python_version(),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -79,11 +80,14 @@ def _with_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _units(values: pd.DataFrame, column: str) -> list[list[list[npt.NDArray[Any]]]]:
     """A column's values: for each speaker, under each seed, one array per episode."""
+    numbers = values[column].to_numpy()
+    # All units at once: a frame for each of them would take most of the time of an estimate.
+    found: dict[Any, Any] = values.groupby(["speaker", "seed", "episode"]).indices  # type: ignore[assignment]
     seeds = sorted(values["seed"].unique())
-    return [
-        [[unit[column].to_numpy() for _, unit in own[own["seed"] == seed].groupby("episode", sort=True)] for seed in seeds]
-        for _, own in values.groupby("speaker", sort=True)
-    ]
+    units: dict[Any, dict[Any, list[npt.NDArray[Any]]]] = {speaker: {seed: [] for seed in seeds} for speaker, _, _ in sorted(found)}
+    for speaker, seed, episode in sorted(found):
+        units[speaker][seed].append(numbers[found[speaker, seed, episode]])
+    return [list(by_seed.values()) for by_seed in units.values()]
 
 
 def _drawn_seeds(count: int, resamples: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
@@ -164,10 +168,19 @@ def estimate_eer(frame: pd.DataFrame, trials: Sequence[Sequence[float] | None], 
     draws = np.empty(resamples)
     for number in range(resamples):
         drawn = [units for i in generator.integers(count, size=count) for units in _drawn_units(speakers[i], seeds[number])]
-        chosen = [units[i] for units in drawn for i in generator.integers(len(units), size=len(units))]
-        draws[number] = rate(np.concatenate([unit[generator.integers(len(unit), size=len(unit))] for unit in chosen]))
+        every = [unit for units in drawn for unit in units]
+        chosen = [every[place] for place in _drawn_places([len(units) for units in drawn], generator)]
+        draws[number] = rate(np.concatenate(chosen)[_drawn_places([len(unit) for unit in chosen], generator)])
     spread = _Spread(np.nan, count - 1, count / (count - 1))
     return Estimate(everything, *_interval(draws, spread), len(kept), len(frame) - len(kept))
+
+
+def _drawn_places(sizes: Sequence[int], generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """From within each of several lists as many places as it has, with replacement; as places in all of them, one after the other."""
+    # Lists of one size at once: a draw costs next to nothing, a call a lot.
+    drawn = [generator.integers(size, size=(len(list(same)), size)).ravel() for size, same in groupby(sizes)]
+    starts = np.cumsum(sizes) - sizes
+    return np.concatenate(drawn) + np.repeat(starts, sizes)
 
 
 def _drawn_units(by_seed: list[list[npt.NDArray[Any]]], seeds: npt.NDArray[np.int64]) -> list[list[npt.NDArray[Any]]]:

@@ -37,6 +37,11 @@ def check(name: str) -> None:
         raise BenchmarkError("--engine ray needs Ray, which is not installed: pip install -e '.[ray]'.")
 
 
+def elsewhere(name: str) -> bool:
+    """Whether jobs run on a cluster, whose machines may have other devices than this one."""
+    return name == "ray" and os.environ.get("RAY_ADDRESS", "local") != "local"
+
+
 @contextmanager
 def engine(
     name: str, count: int, plugins: registry.Plugins = (), ready: Callable[[], object] | None = None, cpus: int = 1, gpus: float = 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import numpy as np
 
 from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
+from benchmark.data.enough import Sizes, for_episode, for_task, lacking, left_out, none_left, normalised, shared_sentences
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plumbing.files import digest_of, read_json, write_json
-from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings
+from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings, RunSettings
 from benchmark.task import Task
 
 PROTOCOL_VERSION = "1"
+FULL = Sizes(MAX_SHOTS, MAX_QUERIES, MAX_EPISODES)
+"""Of committed manifests: what any run asks for."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,17 @@ class Manifest:
         """SHA-256 of the content."""
         return digest_of(self._content())
 
+    def adapted_to(self, split: str) -> list[str]:
+        """The targets of a split that have episodes, sorted."""
+        return sorted({episode.target for episode in self.episodes[split]})
+
+    def holds(self, sizes: Sizes, split: str) -> bool:
+        """Whether its episodes of a split are as large and as many as is asked for."""
+        counts = Counter(episode.target for episode in self.episodes[split])
+        return min(counts.values(), default=0) >= sizes.episodes and all(
+            len(each.support) >= sizes.shots and len(each.query) >= sizes.queries for each in self.episodes[split]
+        )
+
     def _content(self) -> dict[str, Any]:
         return {
             "dataset": self.dataset, "protocol": PROTOCOL_VERSION, **({} if self.task == "speaker" else {"task": self.task}),
@@ -97,70 +112,97 @@ class Manifest:
         return manifest
 
 
-def normalised(text: str) -> str:
-    """A text's letters and digits, case-folded; two sentences are the same if these are."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
+def sizes_of(settings: RunSettings) -> Sizes:
+    """What a run asks of each held-out target."""
+    return Sizes(max(settings.shots), settings.evaluation.queries, settings.evaluation.episodes)
 
 
-def make_manifest(corpus: Corpus, seed: int = 0) -> Manifest:
-    """Draw episodes for every validation and test target.
+def draw_manifest(corpus: Corpus, sizes: Sizes) -> Manifest:
+    """Episodes for a run: full ones where all held-out targets have enough, so that runs of any size share them; else as asked."""
+    full = make_manifest(corpus)
+    return full if all(len(full.adapted_to(split)) == len(full.targets[split]) for split in SPLITS[1:]) else make_manifest(corpus, sizes)
+
+
+def make_manifest(corpus: Corpus, sizes: Sizes = FULL, seed: int = 0) -> Manifest:
+    """Draw episodes for every validation and test target that has enough utterances (:mod:`benchmark.data.enough`).
 
     A sentence that more than half of all targets read is never a query, because models hear it in training.
-
-    Raises:
-        BenchmarkError: a split has no speakers, or a speaker has too few utterances.
     """
-    targets = {split: tuple(corpus.targets(split)) for split in SPLITS}
-    left_out, voices = (f" {corpus.left_out()}", " and at least two speakers") if corpus.task.speakers > 1 else ("", "")
-    if not any(targets.values()) and not left_out.strip():
-        raise BenchmarkError(
-            f"No usable utterance of {corpus.name} names its {corpus.task.name}; name it (in a folder: the column {corpus.task.name} of "
-            "metadata.csv), or choose another --task."
-        )
-    for split, names in targets.items():
-        if not names:
-            raise BenchmarkError(
-                f"{corpus.name} has no {split} {corpus.task.name}s with usable audio{voices}; few-shot evaluation needs several in each "
-                f"split, so check the data root and the preparation report.{left_out.rstrip()}"
-            )
-    readers: dict[str, set[str]] = {}
-    for names in targets.values():
-        for name in names:
-            for utterance in corpus.utterances_of(name):
-                readers.setdefault(normalised(corpus.text(utterance)), set()).add(name)
-    everyone = sum(map(len, targets.values()))
-    shared = {text for text, by in readers.items() if len(by) > everyone / 2}
+    texts, need = texts_of(corpus), for_episode(sizes)
+    shared = shared_sentences(texts)
     episodes = {}
     for split in SPLITS[1:]:
         some = []
-        for number, name in enumerate(targets[split]):
-            for index in range(MAX_EPISODES):
+        for number, (name, said) in enumerate(texts[split].items()):
+            if need.fitting(said, shared) < need.utterances:
+                continue
+            for index in range(sizes.episodes):
                 generator = np.random.default_rng([seed, SPLITS.index(split), number, index])
-                some.append(_draw(corpus, name, index, shared, generator))
+                some.append(_draw(corpus, name, index, shared, sizes, generator))
         episodes[split] = tuple(some)
+    targets = {split: tuple(names) for split, names in texts.items()}
     return Manifest(corpus.name, targets, episodes, corpus.task.name)
 
 
-def _draw(corpus: Corpus, target: str, index: int, shared: set[str], generator: np.random.Generator) -> Episode:
+def texts_of(corpus: Corpus) -> dict[str, dict[str, list[str]]]:
+    """What the targets of each split say, normalised."""
+    return {
+        split: {name: [normalised(corpus.text(each)) for each in corpus.utterances_of(name)] for name in corpus.targets(split)}
+        for split in SPLITS
+    }
+
+
+def _draw(corpus: Corpus, target: str, index: int, shared: set[str], sizes: Sizes, generator: np.random.Generator) -> Episode:
     names = corpus.utterances_of(target)
-    order = [names[i] for i in generator.permutation(len(names))]
     query: list[str] = []
     support: list[str] = []
-    for name in order:
+    taken: set[str] = set()
+    for name in (names[i] for i in generator.permutation(len(names))):
         text = normalised(corpus.text(name))
-        taken = {normalised(corpus.text(other)) for other in (*query, *support)}
         if text in taken:
             continue
-        if len(query) < MAX_QUERIES and text not in shared:
+        if len(query) < sizes.queries and text not in shared:
             query.append(name)
-        elif len(support) < MAX_SHOTS:
+        elif len(support) < sizes.shots:
             support.append(name)
-    if len(query) < MAX_QUERIES or len(support) < MAX_SHOTS or len(names) <= MAX_SHOTS + MAX_QUERIES:
-        raise BenchmarkError(
-            f"{corpus.task.name.capitalize()} {target} of {corpus.name} has {len(names)} usable utterances; an episode needs {MAX_SHOTS} "
-            f"support and {MAX_QUERIES} query sentences that differ, and at least one more for the centroid."
-        )
+        else:
+            continue
+        taken.add(text)
+    assert len(query) == sizes.queries and len(support) == sizes.shots, f"{target} was said to have enough"
     return Episode(target, index, tuple(support), tuple(query))
+
+
+def episode_targets(corpus: Corpus, manifest: Manifest, sizes: Sizes, split: str) -> tuple[list[str], str]:
+    """The targets of a split that have episodes, and a sentence about those with too few utterances, "" if there are none.
+
+    Args:
+        corpus: prepared.
+        manifest: its episodes.
+        sizes: that are asked for.
+        split: "validation" or "test".
+
+    Raises:
+        BenchmarkError: the split has no targets.
+        UsageError: none of them has enough utterances.
+    """
+    texts, kept = texts_of(corpus), manifest.adapted_to(split)
+    every, kind, need = texts[split], f"{split} {corpus.task.name}s", for_episode(sizes)
+    if not every:
+        raise BenchmarkError(f"{corpus.name} has no {kind} with usable audio to adapt to; {_hint(corpus)}")
+    poor = lacking({name: said for name, said in every.items() if name not in kept}, need, shared_sentences(texts))
+    if not kept:
+        raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need))
+    return kept, left_out(poor, len(every), kind, need)
+
+
+def _hint(corpus: Corpus) -> str:
+    """What to do where a split has no targets."""
+    if corpus.left_out():
+        return f"a {corpus.task.name} needs at least {corpus.task.speakers} speakers. {corpus.left_out()}"
+    if not any(corpus.targets(split) for split in SPLITS):
+        kind = corpus.task.name
+        return f"no utterance names its {kind}: name it (in a folder: the column {kind} of metadata.csv), or choose another --task."
+    return "check the data root and the preparation report, or choose another --task."
 
 
 def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
@@ -212,20 +254,20 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
         raise BenchmarkError(f"{where.capitalize()} leaves no utterance for the centroid.")
 
 
-def check_tasks(corpus: Corpus, settings: MetaSettings) -> None:
-    """Refuse tasks that are too large for a training target now, not at the step that draws it.
+def task_targets(corpus: Corpus, settings: MetaSettings) -> tuple[list[str], str]:
+    """The training targets that have enough utterances for tasks, and a sentence about the others, "" if there are none.
 
     Raises:
-        UsageError: a training target has fewer utterances than support and query of a task together.
+        UsageError: there is no training target, or none has as many utterances as support and query of a task together.
     """
-    needed = settings.support + settings.query
-    counts = {target: len(corpus.utterances_of(target)) for target in corpus.targets("train")}
-    poor = sorted((count, target) for target, count in counts.items() if count < needed)
-    if poor:
-        raise UsageError(
-            f"{len(poor)} of the {len(counts)} training {corpus.task.name}s of {corpus.name} have fewer usable utterances than "
-            f"the {needed} of a task (meta.support + meta.query); {poor[0][1]} has only {poor[0][0]}: lower those settings."
-        )
+    need = for_task(settings.support, settings.query)
+    every, kind = corpus.targets("train"), f"training {corpus.task.name}s"
+    if not every:
+        raise UsageError(f"{corpus.name} has no {kind} to make tasks of; {_hint(corpus)}")
+    poor = lacking({name: corpus.utterances_of(name) for name in every}, need)
+    if len(poor) == len(every):
+        raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need))
+    return [name for name in every if name not in poor], left_out(poor, len(every), kind, need)
 
 
 @dataclass(frozen=True)
@@ -238,12 +280,17 @@ class TaskSampler:
     seed: int
 
     def __post_init__(self) -> None:
-        check_tasks(self.corpus, self.settings)
+        # Refuses too large tasks now, before a step draws one.
+        _ = self._targets
+
+    @cached_property
+    def _targets(self) -> list[str]:
+        return task_targets(self.corpus, self.settings)[0]
 
     def __call__(self, step: int) -> list[Task]:
         """``settings.tasks`` targets, each with distinct support and query utterances."""
         generator = np.random.default_rng([self.seed, 1, step])
-        targets = self.corpus.targets("train")
+        targets = self._targets
         chosen = generator.choice(len(targets), self.settings.tasks, replace=self.settings.tasks > len(targets))
         return [self._task(targets[i], generator, step, index) for index, i in enumerate(chosen)]
 

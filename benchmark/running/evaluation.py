@@ -25,6 +25,7 @@ from benchmark.plumbing.files import digest_of, write_atomic
 from benchmark.problem import Prediction, Problem
 from benchmark.results.episode_log import CostRow, EpisodeRow
 from benchmark.results.episode_tables import Block
+from benchmark.results.kept_speech import speech_file
 from benchmark.running import engines
 from benchmark.running.episodes import Episode
 from benchmark.running.flops import counted
@@ -201,7 +202,7 @@ class Evaluator:
                     continue
             trials.update(metric.trials(sample))
         if episode.index == 0 and number == 0 and False in found and len(found[False].audio):
-            self._keep(found[False].audio, f"{episode.target}_{shots}shot_{step:04d}steps.wav")
+            self._keep(found[False].audio, speech_file(episode.target, shots, step))
         return values, failures, trials, factor
 
     def _keep(self, wave: npt.NDArray[np.float32], name: str) -> None:

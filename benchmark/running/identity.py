@@ -6,14 +6,16 @@ from functools import cache
 from pathlib import Path
 
 from benchmark.data.corpus import Corpus
+from benchmark.errors import UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
-from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.files import digest_of, digest_of_file
 from benchmark.results.result import RunIdentity, git_state
 from benchmark.running.episodes import PROTOCOL_VERSION, Manifest
 from benchmark.running.hardware import Hardware
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
+from benchmark.vocoder import checkpoint_of
 
 # Raise a version only if a number could move: a new version invalidates every run (TRAINING_VERSION every pretraining, too).
 # tools/record_versions.py lists the files of each version; a test fails if one changed without a decision.
@@ -33,7 +35,7 @@ def identify(
         corpus: prepared.
         manifest: its episodes.
         plugins: ``--plugin`` files.
-        hardware: its device type and precision count; its number of devices does not.
+        hardware: its device type, precision and number of processes count: each process averages over its own share of a batch.
     """
     found = _plugins(settings, plugins)
     evaluation = settings.evaluation
@@ -50,20 +52,38 @@ def identify(
             name: plugin_digest(info.kind, info.name, tuple(plugins))
             for name, info in found.items()
             if info.kind != "metric" or info.origin != "built-in"
-        },
+        }
+        | weights_digest(settings),
         metric_versions={each.name: registry.load("metric", each.name, plugins).version for each in settings.metrics},
         data_version=corpus.version,
         manifest_hash=manifest.digest,
         protocol_version=PROTOCOL_VERSION,
         synthetic=bool(corpus.meta["card"]["synthetic"]),
-        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.targets["test"]),
+        limited=evaluation.split != "test" or 0 < evaluation.speakers < len(manifest.adapted_to("test")),
         problem=fit.problem_of(settings.backbone.name, plugins).name,
         task=settings.task,
         device=hardware.device,
         precision=hardware.precision,
         training_version=TRAINING_VERSION,
         evaluation_version=EVALUATION_VERSION,
+        preparation_version=corpus.preparation,
+        processes=hardware.processes,
     )
+
+
+def weights_digest(settings: RunSettings) -> dict[str, str]:
+    """Digest of the file of weights that the vocoder's options name, under "vocoder weights"; empty where they name none.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    path = checkpoint_of(settings.vocoder.config)
+    if path is None:
+        return {}
+    try:
+        return {"vocoder weights": digest_of_file(path)}
+    except OSError as error:
+        raise UsageError(f"vocoder.checkpoint {path} can't be read ({error.strerror}); name a file of the vocoder's weights.") from error
 
 
 def learned_source(kind: str, name: str, plugins: registry.Plugins) -> str:
@@ -77,9 +97,10 @@ def outside_plugins(settings: RunSettings, plugins: registry.Plugins) -> list[st
 
 
 def _plugins(settings: RunSettings, plugins: registry.Plugins) -> dict[str, registry.PluginInfo]:
-    """A run's plugins by kind; metrics under "metric NAME"."""
+    """A run's plugins by kind; metrics under "metric NAME", datasets of ``pretrain.dataset`` under "pretraining dataset NAME"."""
     chosen = {"algorithm": settings.algo, "dataset": settings.dataset, "backbone": settings.backbone, "vocoder": settings.vocoder}
     found = {kind: registry.get(kind, plugin.name, plugins) for kind, plugin in chosen.items()}
+    found |= {f"pretraining dataset {each.name}": registry.get("dataset", each.name, plugins) for each in settings.pretrain.dataset}
     return found | {f"metric {each.name}": registry.get("metric", each.name, plugins) for each in settings.metrics}
 
 

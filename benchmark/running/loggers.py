@@ -7,7 +7,6 @@ Weights & Biases needs no account: it writes into the run's folder, from where `
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -22,6 +21,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec, log_mel
+from benchmark.results.kept_speech import safe, speech_in
 from benchmark.results.result import RunIdentity, read_result
 
 KINDS = ("wandb", "tensorboard", "csv")
@@ -159,10 +159,10 @@ def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], audio: Path) -> No
 def _speech(folder: Path) -> dict[str, list[tuple[Path, str]]]:
     """Audio files of the first ``SPEAKERS`` speakers, with captions."""
     found: dict[str, list[tuple[Path, str]]] = {}
-    for path in sorted(folder.glob("*.wav")):
-        if match := re.fullmatch(r"(.+)_(\d+)shot_(\d+)steps", path.stem):
-            found.setdefault(match[1], []).append((path, f"{int(match[2])}-shot, {int(match[3])} steps"))
-    return dict(sorted(found.items())[:SPEAKERS])
+    for (target, shots, steps), path in speech_in(folder).items():
+        # Weights & Biases names files after these.
+        found.setdefault(safe(target), []).append((path, f"{shots}-shot, {steps} steps"))
+    return dict(list(found.items())[:SPEAKERS])
 
 
 def _spectrogram(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:

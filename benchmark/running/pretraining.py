@@ -92,7 +92,9 @@ def pretrained(
         hardware: to train on.
     """
     model = build(backbone, config, corpus, seed)
-    parts = [corpus.version, source, asdict(config), asdict(settings), seed, torch.get_num_threads()]
+    # The corpus's version stands for the datasets.
+    length = {name: value for name, value in asdict(settings).items() if name != "dataset"}
+    parts = [corpus.version, corpus.preparation, source, asdict(config), length, seed, torch.get_num_threads()]
     key = digest_of([*parts, *hardware.identity], 16)
     done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
 

@@ -141,7 +141,7 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         parameter.grad = mean.view_as(parameter)
 
 
-def made_once(path: Path, waiting: str, make: Callable[[], dict[str, torch.Tensor]], rank: int) -> dict[str, torch.Tensor]:
+def made_once(path: Path, waiting: str, make: Callable[[], dict[str, Any]], rank: int) -> dict[str, Any]:
     """The weights in the checkpoint ``path``; if there is none, all ranks train them now and rank 0 saves them there.
 
     Only rank 0 takes the lock; it holds it while all ranks train.
@@ -166,4 +166,4 @@ def made_once(path: Path, waiting: str, make: Callable[[], dict[str, torch.Tenso
             # Another run finished it while rank 0 waited.
             state = checkpoint.load(path)
     assert state is not None
-    return cast(dict[str, torch.Tensor], state)
+    return cast(dict[str, Any], state)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -15,7 +15,6 @@ from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
 from benchmark.audio import SAMPLE_RATE
-from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
@@ -28,22 +27,24 @@ from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
-from benchmark.running.episodes import Manifest, TaskSampler, check_tasks, first
+from benchmark.running.checks import check_options
+from benchmark.running.embedding_space import embedding_space
+from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
 from benchmark.running.evaluation import Evaluator, evaluate
-from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
-from benchmark.running.preparation import metrics_folder, open_corpus, open_manifest
-from benchmark.running.pretraining import build, pretrained, speaker_index
+from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
+from benchmark.running.pretraining import pretrained, speaker_index
 from benchmark.running.resume import is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
-from benchmark.scoring.embedding_space import embedding_space
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
-from benchmark.vocoder import Vocoder
+from benchmark.vocoder import Vocoder, checkpoint_of
 
+ALGORITHM_FILE, VOCODER_FILE = "checkpoints/algorithm.pt", "checkpoints/vocoder.pt"
+"""In a run's folder, the weights that ``say`` loads; the latter only if the vocoder trains."""
 METRIC_THREADS = 1
 """Threads for preparing metrics; runs share what they train, whatever their ``threads``."""
 
@@ -60,7 +61,8 @@ class Places:
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
         engine: where evaluation jobs run, "local" or "ray" (:mod:`benchmark.running.engines`).
-        hardware: to compute on. Its device type and precision do change numbers, and are part of the run's identity.
+        hardware: to compute on. Its device type, precision and number of processes do change numbers, and are part of the run's identity.
+        pretrain_roots: data roots of the datasets in ``pretrain.dataset``, by name ("" for a single one); else $BENCHMARK_DATA.
     """
 
     output: Path
@@ -71,6 +73,7 @@ class Places:
     logs: tuple[str, ...] = ()
     engine: str = "local"
     hardware: Hardware = field(default_factory=Hardware)
+    pretrain_roots: Mapping[str, Path] = field(default_factory=dict)
 
 
 def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
@@ -92,11 +95,10 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     ranks.join(places.hardware)
     started = time.monotonic()
     corpus = corpus_of(settings, places)
-    if left_out := corpus.left_out():
-        say_once(left_out)
-    manifest = open_manifest(corpus, plugins)
+    manifest = open_manifest(corpus.own, plugins, sizes_of(settings), settings.evaluation.split)
     identity = identify(settings, corpus, manifest, plugins, places.hardware)
-    check_options(settings, corpus, plugins)
+    for sentence in check_options(settings, corpus, manifest, plugins):
+        say_once(sentence)
     folder = places.output / run_id(identity)
     if places.hardware.rank:
         # Rank 0 holds the locks, and says whether there is something to train.
@@ -120,7 +122,8 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         write_text(folder / "config.yaml", config.to_yaml(settings))
         with run_logs.opened(places.logs, identity, folder) as loggers:
             facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
-            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside)
+            out = sorted({*corpus.targets(settings.evaluation.split)}.difference(manifest.adapted_to(settings.evaluation.split)))
+            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside, out)
             run_logs.log_results(loggers, folder)
     return folder
 
@@ -155,7 +158,7 @@ def _stages(
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
     if algorithm.embeds:
-        facts |= embedding_space(algorithm.embed, corpus, corpus.targets(chosen.split), folder)
+        facts |= embedding_space(algorithm.embed, corpus, manifest.adapted_to(chosen.split), folder)
     return facts, spent
 
 
@@ -164,7 +167,11 @@ def _learned(
 ) -> tuple[Algorithm, dict[str, float], Vocoder]:
     """Everything that processes train together: the algorithm, what its training spent, the vocoder."""
     with threads(settings.threads):
-        return *trained(settings, corpus, places, folder, training, loggers), prepared_vocoder(settings, corpus, places, loggers)
+        # First, because what is wrong with it would else be told only after hours of training. Each stage seeds itself.
+        vocoder = prepared_vocoder(settings, corpus, places, loggers)
+        if vocoder.trains and not places.hardware.rank:
+            checkpoint.save(folder / VOCODER_FILE, vocoder.state_dict())
+        return *trained(settings, corpus, places, folder, training, loggers), vocoder
 
 
 @contextmanager
@@ -192,7 +199,7 @@ def trained(
     )  # fmt: skip
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
-    kept = folder / "checkpoints" / "algorithm.pt"
+    kept = folder / ALGORITHM_FILE
     if not plugin.trains:
         if plugin.uses_support and not places.hardware.rank:
             checkpoint.save(kept, algorithm.state_dict())
@@ -214,32 +221,38 @@ def trained(
 def corpus_of(settings: RunSettings, places: Places) -> Corpus:
     """The prepared corpus of a run, with the vocoder's mel definition."""
     plugins = tuple(str(path) for path in places.plugins)
-    chosen, vocoder = settings.dataset, registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
+    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
     if vocoder.mel.sample_rate != SAMPLE_RATE:
         raise UsageError(f"The vocoder {settings.vocoder.name} is for {vocoder.mel.sample_rate} Hz; speech here is at {SAMPLE_RATE} Hz.")
-    return open_corpus(
-        chosen.name, chosen.config, places.data_root, places.cache, places.workers, plugins, mel=vocoder.mel, task=settings.task
-    )
+    sources = Sources(settings.dataset, settings.pretrain.dataset, places.data_root, places.pretrain_roots)
+    return open_corpora(sources, settings.evaluation.split, places.cache, places.workers, plugins, vocoder.mel, settings.task)
 
 
 def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, loggers: Sequence[Logger] = ()) -> Vocoder:
     """The vocoder, trained or loaded."""
     plugins, chosen = tuple(str(path) for path in places.plugins), settings.vocoder
     source = learned_source("vocoder", chosen.name, plugins)
+    return vocoding.prepared(
+        fresh_vocoder(settings, plugins), chosen.name, source, corpus, settings.vocoder_training, settings.seed, places.cache,
+        places.hardware, loggers,
+    )  # fmt: skip
+
+
+def fresh_vocoder(settings: RunSettings, plugins: registry.Plugins) -> Vocoder:
+    """The vocoder, its weights drawn from the seed."""
+    chosen = settings.vocoder
     torch.manual_seed(settings.seed)
     # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
     torch.set_num_threads(METRIC_THREADS)
-    vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
+    vocoder: Vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
     torch.set_num_threads(settings.threads)
-    return vocoding.prepared(
-        vocoder, chosen.name, source, corpus, settings.vocoder_training, settings.seed, places.cache, places.hardware, loggers
-    )
+    return vocoder
 
 
 def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:
     """The metrics, prepared: what they compute once per corpus is done."""
     plugins = tuple(str(path) for path in places.plugins)
-    targets = tuple(corpus.targets(settings.evaluation.split))
+    targets = tuple(manifest.adapted_to(settings.evaluation.split))
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
     context = MetricContext(corpus, metrics_folder(places.cache, corpus), targets, enrolment=enrolment)
     metrics = []
@@ -260,51 +273,39 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
         steps=tuple(sorted({0, min(2, max(settings.steps))})),
         pretrain=replace(settings.pretrain, steps=4, batch_size=4 * processes),
         meta=replace(settings.meta, tflops=1e-6, tasks=processes),
+        vocoder_training=replace(settings.vocoder_training, steps=4, batch_size=2 * processes),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
 
 
-def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugins) -> None:
-    """Refuse settings that don't suit the backbone or the corpus now, not after an hour of pretraining.
-
-    Raises:
-        UsageError: the algorithm refuses a fresh backbone, or a training speaker has too few utterances for a task.
-        BenchmarkError: a metric lacks something that a run does not fetch (a pretrained encoder's weights), or the operations of
-            one of the backbone's layers can't be counted.
-    """
-    for chosen in settings.metrics:
-        registry.load("metric", chosen.name, plugins)(chosen.config).require()
-    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
-    plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
-    algorithm = plugin(backbone, settings.algo.config)
-    if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):
-        raise UsageError(reason)
-    if plugin.trains:
-        check_tasks(corpus, settings.meta)
-    speaker = corpus.speakers("train")[0]
-    batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
-    refuse_uncounted(backbone, lambda: backbone.loss(batch))
-
-
 def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:
-    """Refuse steps that the training processes can't share evenly.
+    """Refuse steps that the training processes can't share, or not evenly.
 
     Raises:
-        UsageError: names the setting.
+        UsageError: names the setting, or the algorithm.
     """
     hardware.check_share(settings.pretrain.batch_size, "pretrain.batch_size")
-    if registry.load("algorithm", settings.algo.name, plugins).trains:
+    algorithm: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    if algorithm.trains:
+        if algorithm.pools_tasks and hardware.processes > 1:
+            raise UsageError(
+                f"{settings.algo.name} learns from all tasks of a step together, so {hardware.processes} processes "
+                "with tasks of their own would train something else; train it with one (--devices 1)."
+            )
         hardware.check_share(settings.meta.tasks, "meta.tasks")
     if registry.load("vocoder", settings.vocoder.name, plugins).trains:
         hardware.check_share(settings.vocoder_training.batch_size, "vocoder_training.batch_size")
 
 
 def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
-    """Refuse settings whose plugins do not fit together.
+    """Refuse settings whose plugins do not fit together, and a vocoder's checkpoint that does not fit.
 
     Raises:
         UsageError: names the plugins and the reason.
+        BenchmarkError: the checkpoint is damaged.
     """
+    if path := checkpoint_of(settings.vocoder.config):
+        registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config).load_weights(path)
     fit.check_task(settings.task, settings.dataset.name, plugins)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
         raise UsageError(reason)
@@ -313,7 +314,7 @@ def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
     if kept != names:
         raise UsageError(left)
     ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
-    fit.check_encoders(settings.algo.name, ranked, plugins)
+    fit.check_encoders(settings.algo.name, fit.declared("algorithm", settings.algo.name, plugins).facts.get("conditions_on"), ranked)
 
 
 def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:

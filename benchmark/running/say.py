@@ -22,6 +22,7 @@ from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.batch import Batch
 from benchmark.data.corpus import Corpus
 from benchmark.data.corpus_aligner import corpus_aligner
+from benchmark.data.joined import JoinedCorpus
 from benchmark.data.phonemes import phonemise
 from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transcribed, unknown
 from benchmark.data.scripts import is_foreign
@@ -29,10 +30,12 @@ from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, Pred
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
-from benchmark.results.result import read_result
+from benchmark.results.result import LATER, read_result
+from benchmark.running.identity import weights_digest
 from benchmark.running.preparation import metrics_folder
 from benchmark.running.pretraining import build
-from benchmark.running.run import Places, prepared_vocoder
+from benchmark.running.run import ALGORITHM_FILE, VOCODER_FILE, Places, fresh_vocoder, prepared_vocoder
+from benchmark.running.vocoding import restored
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.utterance import token_symbols
@@ -89,10 +92,11 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     algorithm_type: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     if algorithm_type.oracle or not algorithm_type.uses_support:
         raise UsageError(f"{settings.algo.name} does not adapt to recordings; choose a run of an algorithm that does.")
-    corpus = _corpus(settings.dataset.name, result["data_version"], cache, folder)
-    state = checkpoint.load(folder / "checkpoints" / "algorithm.pt", quiet=True)
-    if state is None:
-        raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; repeat the run with --overwrite always.")
+    chosen, versions = [settings.dataset, *settings.pretrain.dataset], result["data_version"].split("+")
+    named = zip([each.name for each in chosen], versions, strict=True)
+    own, *others = [_corpus(name, version, result["preparation_version"], cache, folder) for name, version in named]
+    corpus = JoinedCorpus(own, others) if others else own
+    state = _kept(folder / ALGORITHM_FILE)
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
     algorithm = algorithm_type(backbone, settings.algo.config)
     try:
@@ -102,22 +106,43 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     for kind, name in (("algorithm", settings.algo.name), ("backbone", settings.backbone.name), ("vocoder", settings.vocoder.name)):
         if source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
             print(f"Note: the code of {kind} {name} has changed since the run.", file=sys.stderr)
+    for kind, digest in weights_digest(settings).items():
+        if digest != result["sources"].get(kind):
+            print(f"Note: the file of the {kind} has changed since the run.", file=sys.stderr)
     problem = fit.problem_of(settings.backbone.name, plugins)
     if problem.name != "synthesis":
         raise UsageError(f"{folder.name} is a {problem.name} run, which can't speak; choose a synthesis run.")
-    places = Places(folder.parent, cache, None, 1, tuple(map(Path, plugins)))
-    vocoder = prepared_vocoder(settings, corpus, places)
-    return Speaker(settings, corpus, algorithm.eval(), vocoder)
+    return Speaker(settings, corpus, algorithm.eval(), _vocoder(settings, corpus, folder, cache, plugins))
 
 
-def _corpus(name: str, version: str, cache: Path, run: Path) -> Corpus:
+def _vocoder(settings: RunSettings, corpus: Corpus, folder: Path, cache: Path, plugins: registry.Plugins) -> Vocoder:
+    """The vocoder that the run spoke with; one that trains has the run's weights."""
+    name = settings.vocoder.name
+    if not registry.load("vocoder", name, plugins).trains:
+        return prepared_vocoder(settings, corpus, Places(folder.parent, cache, None, 1, tuple(map(Path, plugins))))
+    state = _kept(folder / VOCODER_FILE)
+    try:
+        return restored(fresh_vocoder(settings, plugins), state)
+    except RuntimeError as error:
+        raise BenchmarkError(f"The vocoder of {folder} is from other code of {name}; repeat the run.") from error
+
+
+def _kept(path: Path) -> Any:
+    """The weights that a run left in its folder."""
+    if (state := checkpoint.load(path, quiet=True)) is None:
+        raise BenchmarkError(f"{path} is missing or damaged; repeat the run with --overwrite always.")
+    return state
+
+
+def _corpus(name: str, version: str, preparation: str, cache: Path, run: Path) -> Corpus:
     """The prepared corpus that a run was made with."""
+    known = preparation != LATER["preparation_version"]  # older results don't say which it was
     for folder in sorted((cache / "corpora").glob(f"{name}-*")):
         try:
             corpus = Corpus(folder)
         except BenchmarkError:
             continue
-        if corpus.version == version:
+        if corpus.version == version and (corpus.preparation == preparation or not known):
             return corpus
     raise BenchmarkError(
         f"The cache {cache} does not hold the prepared corpus of {run.name} ({name}, version {version}): give the cache that the run was "

@@ -9,7 +9,7 @@ from pathlib import Path
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.progress import progress
-from benchmark.running.engines import engine
+from benchmark.running.engines import elsewhere, engine
 from benchmark.running.run import Places, check_fit, run, with_metrics
 from benchmark.settings.schema import RunSettings
 
@@ -66,7 +66,7 @@ def sweep(runs: Sequence[RunSettings], places: Places, overwrite: str = "missing
             print(f"Run {number} of {len(runs)}: {name_of(settings)}", flush=True)
             yield _attempt(settings, places, overwrite)
         return
-    on_gpu = places.hardware.device == "cuda"
+    on_gpu = places.hardware.device == "cuda" or (places.hardware.accelerator == "gpu" and elsewhere(places.engine))
     # A task that waits for its subtasks lends them its cores, but not its GPUs.
     inner = replace(places, engine="local" if on_gpu else "ray")
     cpus, gpus = max(settings.threads for settings in runs), places.hardware.devices if on_gpu else 0
@@ -84,6 +84,7 @@ def sweep(runs: Sequence[RunSettings], places: Places, overwrite: str = "missing
 
 def _attempt(settings: RunSettings, places: Places, overwrite: str) -> Outcome:
     try:
+        places.hardware.require()  # of the machine that it came to
         return Outcome(settings, run(settings, places, overwrite))
     except BenchmarkError as error:
         return Outcome(settings, None, " ".join(str(error).split()))

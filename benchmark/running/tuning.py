@@ -27,6 +27,7 @@ from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plumbing.files import digest_of, write_text
 from benchmark.results.episode_tables import EPISODES_FILE, read_episodes
+from benchmark.running.episodes import sizes_of
 from benchmark.running.identity import identify
 from benchmark.running.preparation import open_manifest
 from benchmark.running.run import Places, check_fit, corpus_of, run
@@ -149,7 +150,8 @@ class Search:
     def _setup(self) -> str:
         """Digest of everything that the trials share; only scores with the same digest can be compared."""
         corpus = corpus_of(self.settings, self.places)
-        identity = identify(self.settings, corpus, open_manifest(corpus, self.plugins), self.plugins, self.places.hardware)
+        manifest = open_manifest(corpus.own, self.plugins, sizes_of(self.settings), self.settings.evaluation.split)
+        identity = identify(self.settings, corpus, manifest, self.plugins, self.places.hardware)
         shared = {**vars(identity), "config": _without(identity.config, self.choices)}
         return digest_of([shared, {name: config.plain(values) for name, values in self.choices.items()}], 16)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,11 +48,12 @@ class SegmentSampler:
         corpus: prepared.
         size: pieces per step.
         frames: mel frames of a piece; shorter utterances are skipped.
+        steps: of the whole training.
         seed: of the draws.
     """
 
-    def __init__(self, corpus: Corpus, size: int, frames: int, seed: int) -> None:
-        self.corpus, self.size, self.frames, self.seed = corpus, size, frames, seed
+    def __init__(self, corpus: Corpus, size: int, frames: int, steps: int, seed: int) -> None:
+        self.corpus, self.size, self.frames, self.steps, self.seed = corpus, size, frames, steps, seed
         every = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
         self.names = [name for name in every if corpus.frames(name) >= frames]
         if not self.names:
@@ -67,7 +69,7 @@ class SegmentSampler:
             mels.append(torch.tensor(utterance.mel[start : start + self.frames]))
             wave = torch.from_numpy(utterance.waveform[start * hop : (start + self.frames - 1) * hop])
             audio.append(torch.nn.functional.pad(wave, (0, (self.frames - 1) * hop - len(wave))))
-        return Segments(torch.stack(mels), torch.stack(audio))
+        return Segments(torch.stack(mels), torch.stack(audio), step / self.steps)
 
 
 def check_mel(vocoder: Vocoder, mel: MelSpec, what: str) -> None:
@@ -110,28 +112,40 @@ def prepared(
     check_mel(vocoder, corpus.mel, f"the prepared corpus {corpus.name}")
 
     def train(learner: Vocoder) -> None:
-        parts = [corpus.version, source, asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
+        spec = [asdict(learner.mel), asdict(learner.config), asdict(settings)]
+        parts = [corpus.version, corpus.preparation, source, *spec, seed, torch.get_num_threads()]
         key = digest_of([*parts, *hardware.identity], 16)
         done = cache / "vocoders" / f"{corpus.name}-{name}-s{seed}-{key}.pt"
 
-        def make() -> dict[str, torch.Tensor]:
+        def make() -> dict[str, Any]:
             return _train(learner, name, done.with_suffix(".training"), corpus, settings, seed, hardware, loggers)
 
         waiting = f"Waiting for another run that trains the vocoder {name}."
-        learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank))
+        learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank)["state"])
 
     vocoder.prepare(VocoderContext(train))
+    return vocoder.eval()
+
+
+def restored(vocoder: Vocoder, state: Mapping[str, torch.Tensor]) -> Vocoder:
+    """The vocoder, ready to decode with the weights that a run kept; it does not train.
+
+    Raises:
+        RuntimeError: they don't fit.
+    """
+    vocoder.prepare(VocoderContext(lambda _: None))
+    vocoder.load_state_dict(state)
     return vocoder.eval()
 
 
 def _train(
     vocoder: Vocoder, name: str, unfinished: Path, corpus: Corpus, settings: VocoderSettings, seed: int, hardware: Hardware,
     loggers: Sequence[Logger],
-) -> dict[str, torch.Tensor]:  # fmt: skip
-    make = SegmentSampler(corpus, settings.batch_size, settings.frames, seed)
+) -> dict[str, Any]:  # fmt: skip
+    make = SegmentSampler(corpus, settings.batch_size, settings.frames, settings.steps, seed)
     with progress(f"Training the vocoder {name}", settings.steps) as show:
         fit(
             VocoderTraining(vocoder), make, settings.learning_rate, Budget(steps=settings.steps), seed, unfinished,
             lambda part, _: show(part * settings.steps), loggers=loggers, stage="vocoder", hardware=hardware,
         )  # fmt: skip
-    return vocoder.state_dict()
+    return vocoder.weights()

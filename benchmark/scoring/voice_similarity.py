@@ -21,6 +21,8 @@ from benchmark.scoring.verification import Floats, centroid, equal_error_rate, n
 from benchmark.utterance import PreparedCorpus
 
 EMBEDDING_FORMAT = 2
+OTHERS = 20
+"""Training speakers, at most, with whom a single scored speaker is compared."""
 LEAST_SEPARATION = 0.5
 """Least separation of same-speaker from different-speaker cosines, in standard deviations (d'): an equal error rate of about .4."""
 
@@ -34,7 +36,7 @@ class VoiceSimilarity(Metric):
     gap closed = (similarity − different) / (same − different). ``same`` is the mean cosine of a speaker's real
     utterances to the centroid of the speaker's other utterances (leave one out), ``different`` to the other speakers'
     centroids. Both are taken over all speakers of the scored split; every centroid averages as many utterances as enrolment.
-    ``eer_real`` is the equal error rate of the same trials.
+    ``eer_real`` is the equal error rate of the same trials. If the split has a single speaker, 20 training speakers are the others.
 
     The trials of ``eer`` compare a synthesis with its speaker's enrolment centroid and with every other scored speaker's
     centroid, of equally many utterances.
@@ -77,13 +79,15 @@ class VoiceSimilarity(Metric):
         """Embed the real utterances of the scored speakers' split, or read their embeddings from the cache.
 
         Raises:
-            BenchmarkError: fewer than two of the split's speakers have two usable utterances.
+            BenchmarkError: fewer than two of the speakers to compare have two usable utterances.
         """
         corpus = context.corpus
         scored = set(context.targets)
         # The whole split, so that the constants are the same if a run is limited to some of its speakers.
         splits = [corpus.targets(split) for split in SPLITS]
         speakers = sorted(speaker for split in splits if scored & set(split) for speaker in split)
+        if len(speakers) == 1:
+            speakers += spread(splits[0], OTHERS)
         names = {speaker: spread(corpus.utterances_of(speaker), self.config.utterances) for speaker in speakers}
         encoder = self.encoder
         keys = {speaker: digest_of([EMBEDDING_FORMAT, encoder, corpus.version, speaker, names[speaker]], 24) for speaker in speakers}

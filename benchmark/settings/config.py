@@ -35,9 +35,11 @@ from typing import Any, TypeVar, cast
 
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
-from benchmark.settings.reader import DefaultNames, Plugin, Reader
+from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
-__all__ = ["Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_yaml", "said", "to_dict", "to_yaml"]
+__all__ = [
+    "Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict", "to_yaml",
+]  # fmt: skip
 
 PRESETS = Path(__file__).resolve().parent / "presets"
 S = TypeVar("S")
@@ -84,14 +86,14 @@ def parse(
         UsageError: an unknown key, plugin or preset, a wrong type or a value out of range; broken YAML.
     """
     names = {each.name: each for each in dataclasses.fields(cast(Any, settings_type))}
-    pairs = list(_pairs(arguments, {"config", "preset", *(name for name, each in names.items() if "kind" in each.metadata)}))
+    pairs = list(_pairs(arguments, {"config", "preset", *(key for key, _ in plugin_fields(settings_type))}))
     given = dict(pairs)
     files = [value for key, value in pairs if key == "config"]
     layers: list[tuple[str, Mapping[str, Any]]] = [(f" in {path}", read_yaml(Path(path))) for path in files]
     if "preset" in names:
         chosen = [str(layer["preset"]) for _, layer in layers if "preset" in layer]
         preset = given.get("preset") or (chosen[-1] if chosen else names["preset"].default)
-        layers = [(f" in preset {preset}", _read_preset(str(preset))), *over_preset, *layers]
+        layers = [(f" in preset {preset}", read_preset(str(preset))), *over_preset, *layers]
     pairs = [pair for pair in pairs if pair[0] != "config"]
     return cast(S, Reader(settings_type, plugins, also).read(layers, pairs))
 
@@ -109,14 +111,18 @@ def from_dict(settings_type: type[S], values: Mapping[str, Any], where: str, plu
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
-    """The settings as nested mappings of plain values, including every plugin's options."""
+    """The settings as nested mappings of plain values, including every plugin's options; an empty list of plugins is left out."""
     result: dict[str, Any] = {}
     for each in dataclasses.fields(settings):
         value = getattr(settings, each.name)
+        if each.metadata.get("many") and not value:
+            continue
         if each.metadata.get("many"):
             result[each.name] = {chosen.name: plain(chosen.config) or {} for chosen in value}
         elif "kind" in each.metadata:
             result[each.name] = {"name": value.name} | (plain(value.config) or {})
+        elif dataclasses.is_dataclass(value):
+            result[each.name] = to_dict(value)
         else:
             result[each.name] = plain(value)
     return result
@@ -159,7 +165,12 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def _read_preset(name: str) -> dict[str, Any]:
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset's mapping.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
     if name not in presets():
         raise UsageError(f"There is no preset called '{name}'{registry.suggest(name, presets())}")
     return read_yaml(PRESETS / f"{name}.yaml")

@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmark.plugins import registry, source
 from benchmark.settings.config import presets
+from benchmark.settings.reader import plugin_fields
 
 
 def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registry.Plugins = ()) -> str:
@@ -26,20 +27,19 @@ def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registr
     lines = ["settings (YAML keys of --config FILE, or options):"]
     lines += _entry("config", "file", "", "YAML file with any of these settings")
     groups: list[str] = []
-    for each in dataclasses.fields(settings_type):
-        if "kind" not in each.metadata:
-            continue
+    for key, each in plugin_fields(settings_type):
         kind, default = each.metadata["kind"], ",".join(each.metadata.get("default", ()))
         found = registry.find(kind, plugins)
         many = bool(each.metadata.get("many"))
-        lines += _entry(each.name, kind, default or ("the problem's" if many else None), ", ".join(found))
-        chosen = _chosen(each.name, arguments) or ("" if many else default)
+        instead = "the problem's" if each.metadata.get("default_names") else "none" if many else None
+        lines += _entry(key, kind, default or instead, ", ".join(found))
+        chosen = _chosen(key, arguments) or ("" if many else default)
         for name in map(registry.normalise, chosen.split(",") if many else [chosen]):
             if name not in found:
                 continue
             groups += ["", f"settings of {kind} {name}:"]
             description = registry.describe(found[name])
-            prefix = f"{each.name}.{name}" if many else each.name
+            prefix = f"{key}.{name}" if many else key
             for option in description.fields:
                 groups += _entry(f"{prefix}.{option.name}", option.type, option.default, option.doc)
             groups += [] if description.fields else ["  none"]

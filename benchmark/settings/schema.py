@@ -11,8 +11,8 @@ from annotated_types import Ge, Le, MinLen
 from benchmark.plugins import fit, registry
 from benchmark.settings.config import Plugin, plugin, plugins
 from benchmark.settings.ranges import Checked, NonNegativeInt, PositiveFloat, PositiveInt, Seed
+from benchmark.task import TASK_KINDS
 
-TaskName = Literal["speaker", "language", "style"]
 MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
 """What a manifest holds for each held-out speaker; runs use the first ones of each."""
 
@@ -31,11 +31,18 @@ class PretrainSettings(Checked):
         steps: optimiser steps.
         batch_size: utterances per step.
         learning_rate: peak rate of AdamW.
+        dataset: dataset plugins whose training speakers are learned from too, by the pretraining and by the algorithm.
     """
 
     steps: PositiveInt = 2000
     batch_size: PositiveInt = 24
     learning_rate: PositiveFloat = 1e-3
+    dataset: tuple[Plugin, ...] = plugins("dataset", ())
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # The order says nothing; another one must not make another run.
+        object.__setattr__(self, "dataset", tuple(sorted(self.dataset, key=lambda chosen: chosen.name)))
 
 
 @dataclass(frozen=True)
@@ -98,12 +105,21 @@ class PrepareSettings:
     Attributes:
         dataset: dataset plugin.
         vocoder: vocoder plugin; features follow its mel definition.
-        task: as for run. It matters to datasets that render speech for a task (espeak) or split by it (folder).
     """
 
     dataset: Plugin = plugin("dataset")
     vocoder: Plugin = plugin("vocoder", "griffin_lim")
-    task: TaskName = "speaker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckSettings:
+    """What the data that ``check`` reads depend on.
+
+    Attributes:
+        dataset: dataset plugin, the one that is checked.
+    """
+
+    dataset: Plugin = plugin("dataset", "folder")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +133,7 @@ class RunSettings(Checked):
         vocoder: vocoder plugin.
         metrics: metric plugins to score with; by default the problem's (for synthesis mcd, f0, duration_error, pesq, stoi,
             speaker_similarity and per) and the task's (for style style_gap).
-        task: what to adapt to: a speaker, a language, or one style of one speaker.
+        task: what to adapt to: a speaker, a language, or one style of one speaker ("speaker", "language", "style").
         preset: smoke, small or paper: values for all settings that are not given.
         shots: support sizes to adapt to, each 1 to 10 (an episode's support set holds 10).
         steps: adaptation steps after which to score.
@@ -135,7 +151,7 @@ class RunSettings(Checked):
     backbone: Plugin = plugin("backbone", "fastspeech2")
     vocoder: Plugin = plugin("vocoder", "griffin_lim")
     metrics: tuple[Plugin, ...] = plugins("metric", _metrics)
-    task: TaskName = "speaker"
+    task: str = "speaker"
     preset: str = "small"
     shots: Annotated[tuple[Annotated[int, Ge(1), Le(MAX_SHOTS)], ...], MinLen(1)] = (5, 10)
     steps: Annotated[tuple[NonNegativeInt, ...], MinLen(1)] = (0, 5, 20, 50, 100)
@@ -148,6 +164,8 @@ class RunSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.task not in TASK_KINDS:
+            raise ValueError(f"task must be one of {', '.join(TASK_KINDS)}, not {self.task}")
         # Order must not make another run.
         object.__setattr__(self, "shots", tuple(sorted(set(self.shots))))
         object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))

@@ -20,19 +20,21 @@ class Verdict:
     problem: str | None
 
 
-def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None) -> Iterator[Verdict]:
+def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None, plugins: registry.Plugins = ()) -> Iterator[Verdict]:
     """Try a plugin on small synthetic data, requirement by requirement.
 
     Args:
         info: the plugin.
         plugin: its class, imported.
         config: of the plugin; the default one if None.
+        plugins: ``--plugin`` files; an algorithm is tried on their backbones too.
     """
-    requirements: Callable[[type[Any], Any], Iterator[Requirement]] = importlib.import_module(f"{__name__}.{info.kind}").requirements
+    kind = importlib.import_module(f"{__name__}.{info.kind}")
+    requirements: Callable[[type[Any], Any, registry.Plugins], Iterator[Requirement]] = kind.requirements
     every = [
         Requirement("has a docstring", lambda: require(inspect.getdoc(plugin), "the class has none")),
         Requirement("its Config survives a round trip", lambda: _round_trip(plugin, config), vital=True),
-        *requirements(plugin, config),
+        *requirements(plugin, config, plugins),
     ]
     for each in every:
         try:

@@ -14,9 +14,9 @@ import torch
 from benchmark.algorithm import Adapted, Algorithm, Oracle
 from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch, sound_only
-from benchmark.errors import AdaptationFailed, UsageError
+from benchmark.errors import AdaptationFailed, PredictionFailed, UsageError
 from benchmark.mel import MelSpec
-from benchmark.plugins import registry
+from benchmark.plugins import fit, registry
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch
 from benchmark.running.flops import refuse_uncounted
@@ -107,8 +107,14 @@ def _answer(model: Adapted, recording: PreparedUtterance) -> torch.Tensor:
         return model.heard(recording, _Loudness())
     if model.backbone.problem == "recognition":
         return torch.as_tensor(model.run("loss", tiny_batch(NEW_SPEAKER, seed=5))["loss"])
-    aligned = "durations" in model.backbone.supports
-    return model.mel(torch.tensor(recording.tokens), torch.tensor(recording.durations) if aligned else None)
+    aligned, tokens = "durations" in model.backbone.supports, torch.tensor(recording.tokens)
+    try:
+        return model.mel(tokens, torch.tensor(recording.durations) if aligned else None)
+    except PredictionFailed:
+        # As good as untrained, it need not know when to stop. What it learns from speech differs where models do.
+        vector = model.speaker_vector(tokens)
+        losses = model.run("loss", tiny_batch(NEW_SPEAKER, seed=5), **({} if vector is None else {"speaker": vector}))
+        return torch.stack([*losses.values()])
 
 
 def _support(algorithm: Algorithm, batch: Batch | None = None) -> Batch:
@@ -119,14 +125,11 @@ def _support(algorithm: Algorithm, batch: Batch | None = None) -> Batch:
     return batch if "transcripts" in algorithm.needs else sound_only(batch.mels, batch.mel_lengths)
 
 
-def requirements(plugin: type[Algorithm], config: Any) -> Iterator[Requirement]:
+def requirements(plugin: type[Algorithm], config: Any, plugins: registry.Plugins) -> Iterator[Requirement]:
     """Each requirement in turn, on every backbone that the algorithm fits."""
     yield Requirement("names only known needs", lambda: _known_needs(plugin))
-    fitting = [
-        (name, backbone)
-        for name in registry.find("backbone")
-        if not _lacking(plugin, backbone := registry.load("backbone", name)) and not _refuses(plugin, config, backbone)
-    ]
+    fitting = [(name, registry.load("backbone", name, plugins)) for name in registry.find("backbone", plugins)]
+    fitting = [(name, backbone) for name, backbone in fitting if _fits(plugin, config, name, backbone, plugins)]
     yield Requirement("fits a backbone", lambda: require(fitting, "no backbone has what it needs"), vital=True)
     for name, backbone in fitting:
         for each in _on(plugin, config, backbone):
@@ -134,23 +137,20 @@ def requirements(plugin: type[Algorithm], config: Any) -> Iterator[Requirement]:
 
 
 def _known_needs(plugin: type[Algorithm]) -> None:
-    unknown = set(plugin.needs) - {"mels", "transcripts", "speaker_vector", "synthesis"}
+    unknown = set(plugin.needs) - set(fit.NEEDS)
     require(not unknown, f"needs names {', '.join(sorted(unknown))}, which no backbone or support set has")
 
 
-def _lacking(plugin: type[Algorithm], backbone: type[Backbone]) -> set[str]:
-    return set(plugin.needs) - {"mels", "transcripts", backbone.problem, *backbone.supports}
-
-
-def _refuses(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> bool:
-    """Whether it refuses a backbone, for example because that lacks a group of parameters it adapts."""
-    try:
-        plugin(tiny_backbone(backbone), config)
-    except UsageError:
-        return True
-    except Exception:  # the first requirement says what is wrong
+def _fits(plugin: type[Algorithm], config: Any, name: str, backbone: type[Backbone], plugins: registry.Plugins) -> bool:
+    """Whether a backbone has what it needs and is not refused, for example because that lacks a group of parameters it adapts."""
+    if fit.lacking(plugin.needs, name, plugins):
         return False
-    return False
+    try:
+        return not fit.lacking(plugin(tiny_backbone(backbone), config).needs, name, plugins)
+    except UsageError:
+        return False
+    except Exception:  # the first requirement says what is wrong
+        return True
 
 
 def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Iterator[Requirement]:
@@ -239,12 +239,20 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
     def repeatable() -> None:
         equal(_trained(plugin, config, backbone), _trained(plugin, config, backbone), "two trainings with one seed differ")
 
+    def grouped() -> None:
+        algorithm = plugin(tiny_backbone(backbone), config)
+        found = [parameter for group in algorithm.parameter_groups() for parameter in group.parameters]
+        require(len({id(each) for each in found}) == len(found), "parameter_groups holds a parameter twice")
+        left = [name for name, each in algorithm.named_parameters() if each.requires_grad and not any(each is other for other in found)]
+        require(not left, f"parameter_groups leaves out {', '.join(left[:3])}{', …' * (len(left) > 3)}, which would never learn")
+
     def charged() -> None:
         algorithm = plugin(tiny_backbone(backbone), config)
         refuse_uncounted(algorithm, lambda: algorithm.meta_step(_tasks()))
 
     if plugin.trains:
         yield Requirement("every layer's operations are counted", charged)
+        yield Requirement("parameter_groups holds each parameter once", grouped)
     yield Requirement("same seed, same numbers", repeatable)
     yield Requirement("adapt is pure and repeatable", pure)
     yield Requirement("adapt pins train/eval mode", modes)

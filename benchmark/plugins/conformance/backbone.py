@@ -6,21 +6,22 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.backbone import Backbone, SynthesisBackbone, call
 from benchmark.batch import NEW_SPEAKER
 from benchmark.errors import PredictionFailed
 from benchmark.learning.inner_loop import second_order
 from benchmark.mel import MelSpec
+from benchmark.plugins import registry
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch, tiny_spec
+from benchmark.plugins.fit import CAPABILITIES
 from benchmark.problems import PROBLEMS
 from benchmark.running.flops import refuse_uncounted
 
-SUPPORTS = ("durations", "speaker_vector")
 
-
-def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
+def requirements(plugin: type[Backbone], config: Any, plugins: registry.Plugins) -> Iterator[Requirement]:
     def groups() -> None:
         model = tiny_backbone(plugin, config)
         found, names = model.adaptable_groups(), {name for name, _ in model.named_parameters()}
@@ -48,8 +49,8 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
 
     def declared() -> None:
         require(plugin.problem in PROBLEMS, f"problem must be one of {', '.join(PROBLEMS)}, not {plugin.problem!r}")
-        unknown = set(plugin.supports) - set(SUPPORTS)
-        require(not unknown, f"supports names {', '.join(sorted(unknown))}; known names are {', '.join(SUPPORTS)}")
+        unknown = set(plugin.supports) - set(CAPABILITIES)
+        require(not unknown, f"supports names {', '.join(sorted(unknown))}; known names are {', '.join(CAPABILITIES)}")
 
     def synthesis() -> None:
         model = _speaks(tiny_backbone(plugin, config).eval())
@@ -98,6 +99,16 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
         require(float(call(model, zeros, "loss", batch)["loss"].detach()) != before, "parameters passed by functional_call are not used")
         require(float(model.loss(batch)["loss"].detach()) == before, "functional_call changed the model")
 
+    def frozen() -> None:
+        model = tiny_backbone(plugin, config).eval()
+        for name, module in model.named_modules():
+            statistics = not isinstance(module, _BatchNorm) or module.track_running_stats
+            require(statistics, f"{name} has no running statistics, so it would take those of whatever batch adapts or is scored")
+        before = {name: value.clone() for name, value in model.named_buffers()}
+        model.loss(tiny_batch(NEW_SPEAKER))
+        changed = [name for name, value in model.named_buffers() if not torch.equal(value, before[name])]
+        require(not changed, f"loss changes {', '.join(changed)} in evaluation mode")
+
     yield Requirement("declares its problem and what it supports", declared, vital=True)
     yield Requirement("names groups of adaptable parameters", groups)
     yield Requirement("finite losses and gradients", loss)
@@ -109,6 +120,7 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
     yield Requirement("can be differentiated twice", twice)
     yield Requirement("every layer's operations are counted", counted)
     yield Requirement("runs through functional_call", functional)
+    yield Requirement("statistics are frozen in evaluation mode", frozen)
 
 
 def _speaks(model: Backbone) -> SynthesisBackbone:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from benchmark.dataset import SPLITS
+from benchmark.plugins import registry
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.task import TASK_KINDS
 
 
-def requirements(plugin: type[Any], config: Any) -> Iterator[Requirement]:
+def requirements(plugin: type[Any], config: Any, plugins: registry.Plugins) -> Iterator[Requirement]:
     def tasks() -> None:
         unknown = set(plugin.tasks) - set(TASK_KINDS)
         require(not unknown, f"tasks names {', '.join(sorted(unknown))}; known names are {', '.join(TASK_KINDS)}")
@@ -28,7 +29,7 @@ def requirements(plugin: type[Any], config: Any) -> Iterator[Requirement]:
 
     def splits(task: str) -> None:
         dataset = plugin(None, config)
-        dataset.task = task
+        dataset.pose(task)
         speakers = [set(dataset.speakers(split)) for split in SPLITS]
         require(all(speakers), "a split has no speakers")
         require(sum(map(len, speakers)) == len(set.union(*speakers)), "a speaker is in two splits")

@@ -11,22 +11,22 @@ import numpy as np
 
 from benchmark.errors import CannotScore
 from benchmark.metric import Column, Metric, Sample
-from benchmark.plugins import source
+from benchmark.plugins import registry, source
 from benchmark.plugins.conformance.requirement import Requirement, require
-from benchmark.plugins.fit import IN_WORDS
+from benchmark.plugins.fit import INPUTS
 from benchmark.problems import PROBLEMS
 from benchmark.results.columns import read
 from benchmark.task import TASK_KINDS
 
 
-def requirements(plugin: type[Metric], config: Any) -> Iterator[Requirement]:
+def requirements(plugin: type[Metric], config: Any, plugins: registry.Plugins) -> Iterator[Requirement]:
     """Each requirement in turn."""
 
     def declared() -> None:
         require(plugin.columns and plugin.version, "columns and version must not be empty")
         for name, column in [*dict(plugin.columns).items(), *plugin.rates.items()]:
             require(isinstance(column, Column) and column.meaning, f"{name} must be a Column with a meaning")
-        unknown = set(plugin.needs) - set(IN_WORDS)
+        unknown = set(plugin.needs) - set(INPUTS)
         require(not unknown, f"needs names {', '.join(sorted(unknown))}, which nothing provides")
         every = [problem.provides(("durations", "speaker_vector")) for problem in PROBLEMS.values()]
         require(any(set(plugin.needs) <= {*given, *TASK_KINDS} for given in every), "no problem provides everything that it needs")

@@ -1,7 +1,9 @@
-"""The embedding space of an algorithm that embeds speech: how well it separates held-out speakers, and a picture of it."""
+"""The embedding space of an algorithm that embeds speech: how well it separates held-out targets, and a picture of it."""
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -23,28 +25,31 @@ Embed = Callable[[Batch], Tensor]
 """One embedding per utterance, shape (B, D)."""
 
 
-def embedding_space(embed: Embed, corpus: Corpus, speakers: Sequence[str], folder: Path) -> dict[str, float]:
-    """Embed all real utterances of held-out speakers; write ``embedding.csv`` and, if matplotlib is installed, ``embedding.png``.
+def embedding_space(embed: Embed, corpus: Corpus, targets: Sequence[str], folder: Path) -> dict[str, float]:
+    """Embed all real utterances of held-out targets; write ``embedding.csv`` and, if matplotlib is installed, ``embedding.png``.
 
     Args:
         embed: a trained algorithm's method.
         corpus: the prepared corpus.
-        speakers: of the scored split, or the targets of another task.
+        targets: of the scored split.
         folder: the run's folder.
 
     Returns:
-        "embedding_eer", the equal error rate (0 … 1) of verifying each utterance against its speaker's centroid
-        (leave one out) and the other speakers'; nothing if fewer than two speakers have two utterances.
+        "embedding_eer", the equal error rate (0 … 1) of verifying each utterance against its target's centroid
+        (leave one out) and the other targets'; nothing if fewer than two targets have two utterances.
     """
-    embeddings = {speaker: embed_all(embed, corpus, corpus.utterances_of(speaker)) for speaker in speakers}
+    names = {target: corpus.utterances_of(target) for target in targets}
+    embeddings = {target: embed_all(embed, corpus, own) for target, own in names.items()}
     points, share = project(np.concatenate(list(embeddings.values())))
-    owners = [speaker for speaker, e in embeddings.items() for _ in range(len(e))]
-    names = [name for speaker in speakers for name in corpus.utterances_of(speaker)]
-    lines = [f"{s},{u},{x:.6f},{y:.6f}" for s, u, (x, y) in zip(owners, names, points, strict=True)]
-    write_text(folder / "embedding.csv", "\n".join(["speaker,utterance,x,y", *lines, ""]))
-    several = {speaker: e for speaker, e in embeddings.items() if len(e) >= 2}
+    owners = [(target, name) for target, own in names.items() for name in own]
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["speaker", "utterance", "x", "y"])
+    writer.writerows([*owner, f"{x:.6f}", f"{y:.6f}"] for owner, (x, y) in zip(owners, points, strict=True))
+    write_text(folder / "embedding.csv", buffer.getvalue())
+    several = {target: e for target, e in embeddings.items() if len(e) >= 2}
     eer = equal_error_rate(*verification_trials(several)) if len(several) >= 2 else None
-    _draw(points, owners, share, eer, folder / "embedding.png")
+    _draw(points, [target for target, _ in owners], share, eer, folder / "embedding.png")
     return {} if eer is None else {"embedding_eer": eer}
 
 
@@ -85,11 +90,11 @@ def _draw(points: npt.NDArray[np.float64], owners: Sequence[str], share: npt.NDA
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
-    colours: Mapping[str, object] = {s: colormaps["tab20"](i % 20) for i, s in enumerate(dict.fromkeys(owners))}
-    for number, (speaker, colour) in enumerate(colours.items()):
-        own = np.array([owner == speaker for owner in owners])
-        axes.scatter(points[own, 0], points[own, 1], s=14, color=colour, marker="o^sD"[number // 20 % 4], label=speaker)  # type: ignore[arg-type]
+    colours: Mapping[str, object] = {o: colormaps["tab20"](i % 20) for i, o in enumerate(dict.fromkeys(owners))}
+    for number, (target, colour) in enumerate(colours.items()):
+        own = np.array([owner == target for owner in owners])
+        axes.scatter(points[own, 0], points[own, 1], s=14, color=colour, marker="o^sD"[number // 20 % 4], label=target)  # type: ignore[arg-type]
     axes.set(xlabel=f"first component ({share[0]:.0%} of variance)", ylabel=f"second component ({share[1]:.0%})")
-    axes.set_title("Embeddings of held-out speakers' utterances" + (f", EER {eer:.1%}" if eer is not None else ""))
+    axes.set_title("Embeddings of held-out targets' utterances" + (f", EER {eer:.1%}" if eer is not None else ""))
     axes.legend(fontsize="x-small", markerscale=0.9, loc="center left", bbox_to_anchor=(1, 0.5))
     write_atomic(path, partial(figure.savefig, format="png", dpi=120))
