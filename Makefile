@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JOBS ?= 4
 DEMO := run --algo reptile --dataset espeak --preset smoke
 
-# Worker processes and parallel tests share the cores: one thread each, or they slow each other down many times over.
+# Worker processes and parallel tests share the cores. With more than one thread each, all become many times slower.
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 export OPENBLAS_NUM_THREADS = 1
@@ -15,12 +15,12 @@ export OPENBLAS_NUM_THREADS = 1
 
 help:
 	@echo "make demo   install into $(VENV), then train, adapt, speak and score on the embedded synthetic voices"
-	@echo "make test   install into $(VENV) if need be, then lint, check types and run the tests"
+	@echo "make test   install into $(VENV) if necessary, then lint, check types and run the tests"
 	@echo "make clean  remove $(VENV) and build leftovers (runs/ and caches stay)"
 
 demo: $(VENV)/installed
 	$(BIN)/python -m benchmark $(DEMO)
-	@echo "All of it on one page, to read and to hear: $(BIN)/python -m benchmark report"
+	@echo "For one page with everything, audio included: $(BIN)/python -m benchmark report"
 
 test: lint types unit
 
@@ -33,14 +33,14 @@ types: $(VENV)/installed-dev lint
 unit: $(VENV)/installed-dev types
 	$(BIN)/python -m pytest -q -n auto --maxprocesses $(JOBS)
 
-# A stamp is written last, so an installation that was interrupted is taken up again.
+# Each stamp is written last, so an interrupted installation is completed by the next call.
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
-		|| { echo "error: $(PYTHON) is older than Python 3.10: say make PYTHON=python3.12, for example." >&2; exit 1; }
+		|| { echo "error: $(PYTHON) is older than Python 3.10; try make PYTHON=python3.12, for example." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
-	@echo "Installing into $(VENV): about 5 GB with PyTorch, minutes."
+	@echo "Installing into $(VENV): about 5 GB with PyTorch; this takes minutes."
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	@touch $@
 

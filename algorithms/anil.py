@@ -12,7 +12,7 @@ from benchmark.settings.ranges import Names
 class ANIL(InnerLoopAlgorithm):
     """Raghu et al., "Rapid Learning or Feature Reuse? Towards Understanding the Effectiveness of MAML" (ICLR 2020), section 4.
 
-    MAML's two loops; the body's features are learned in the outer loop and reused as they are for a new speaker.
+    MAML's two loops. Only the head adapts to a new speaker; the outer loop learns the body, which is then reused unchanged.
     """
 
     search_space: ClassVar = {

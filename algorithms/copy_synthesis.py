@@ -1,4 +1,4 @@
-"""Topline: the real recording through mel spectrogram and vocoder, the best any model could do here."""
+"""Topline: the real recording through mel spectrogram and vocoder, the best any model could do with this vocoder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fast weights: support phones are written into a matrix by outer products, queries read from it."""
+"""Fast weights: support phones are written into a matrix by outer products; queries read from it."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def write_sum(matrix: Tensor, key: Tensor, value: Tensor, rate: Tensor, decay: T
 
 
 def write_delta(matrix: Tensor, key: Tensor, value: Tensor, rate: Tensor, decay: Tensor) -> Tensor:
-    """A <- decay * A + rate * (v - decay * A k) k^T (Schlag et al. 2021, section 4.2): what the key held is replaced.
+    """A <- decay * A + rate * (v - decay * A k) k^T (Schlag et al. 2021, section 4.2): v replaces what the key held.
 
-    With rate 1 the key reads exactly v after it. Shapes as in :func:`write_sum`.
+    After a write with rate 1, reading the key gives exactly v. Shapes as in :func:`write_sum`.
     """
     faded = decay * matrix
     return write_sum(faded, key, value - (faded @ key.unsqueeze(-1)).squeeze(-1), rate, torch.ones_like(decay))
@@ -42,14 +42,14 @@ class FastWeights(Cell):
     """A matrix A of fast weights, written by outer products and read by A k.
 
     Ba et al., "Using Fast Weights to Attend to the Recent Past" (NeurIPS 2016), and Schlag et al., "Linear Transformers Are
-    Secretly Fast Weight Programmers" (ICML 2021). Keys are brought to length 1. How strongly a pair is written is a
-    learned function of it; the decay is one learned number.
+    Secretly Fast Weight Programmers" (ICML 2021). Keys are normalised to length 1. The rate at which a pair is written
+    is a learned function of the pair; the decay is one learned number.
 
     Args:
         rule: "sum" (:func:`write_sum`) or "delta" (:func:`write_delta`).
         key_dim: K.
         value_dim: V.
-        decay: what of the matrix a write leaves, at the start; above 0 and below 1.
+        decay: initial share of the matrix that a write keeps; above 0 and below 1.
     """
 
     def __init__(self, rule: str, key_dim: int, value_dim: int, decay: float = 0.999) -> None:
@@ -79,21 +79,21 @@ class FastWeights(Cell):
 class FastWeightMemory(RecallLearner):
     """Ba et al. (NeurIPS 2016), or the delta rule of Schlag et al. (ICML 2021): see :class:`FastWeights`.
 
-    Adapting is writing: there are no gradient steps, and results are at 0 adaptation steps.
+    Adaptation writes the support into the matrix, without gradient steps; results are at 0 adaptation steps.
     """
 
     search_space: ClassVar = {"rule": RULES, "key_dim": (32, 64, 128), "value_dim": (32, 64), "decay": (0.95, 0.99, 0.999)}
 
     @dataclass(frozen=True)
     class Config(Checked):
-        """Size of the matrix, how it is written, and training.
+        """Size of the matrix, and how it is written.
 
         Attributes:
             rule: "delta" (a write replaces what its key held) or "sum" (outer products add up).
             key_dim: columns of the matrix, at least 1.
             value_dim: rows of the matrix, at least 1.
-            decay: what a write leaves of the matrix, before training, above 0 and below 1; with "sum", whose reads would
-                otherwise grow with the support, about 0.95.
+            decay: initial share of the matrix that a write keeps, above 0 and below 1; with "sum" use about 0.95, or reads
+                grow with the support.
         """
 
         rule: Literal["sum", "delta"] = "delta"

@@ -22,22 +22,22 @@ from benchmark.settings.ranges import BelowOne, Checked, Names, NonNegativeFloat
 from benchmark.task import Task
 
 UNFREEZING = ("output", "decoder", "variance", "embedding", "all")
-"""The order in which groups thaw: from the output towards the input; "all" brings what no other group has."""
+"""The order in which groups are unfrozen: from the output towards the input; "all" adds what no other group has."""
 MEL_STATISTICS = ("mel_mean", "mel_std")
 LEAST_STD = 0.1
-"""Of a mel band, in nepers: silence in a band must not become a scale of zero."""
+"""Least standard deviation of a mel band, in nepers, so that a silent band does not get a scale of zero."""
 LEAST_SHOTS = 3
-"""Fewer support utterances than this are all trained on: none can be spared to be held out."""
+"""With fewer support utterances than this, all are trained on and none is held out."""
 
 
 class FineTune(Algorithm):
     """Fine-tuning of chosen parameter groups, or of low-rank adapters in them (LoRA).
 
-    Spends the training budget that meta-learners spend on episodes on more multi-speaker training.
+    The training budget, which meta-learners spend on episodes, goes into more multi-speaker training.
 
     Gradual unfreezing follows Howard & Ruder, "Universal Language Model Fine-tuning" (ACL 2018), section 3.3, with
-    groups for layers and steps for epochs. Early stopping evaluates the loss on one held-out support utterance and gives
-    at step k the parameters with the lowest one up to k; it goes on descending, because a later one may be lower still.
+    groups for layers and steps for epochs. Early stopping evaluates the loss on one held-out support utterance. At step k
+    it gives the parameters with the lowest loss up to k; descent goes on, because a later loss may be lower still.
     Dropout is off.
     """
 
@@ -57,17 +57,17 @@ class FineTune(Algorithm):
         Attributes:
             groups: parameter groups of the backbone to adapt.
             optimizer: "adam", "adamw" (with ``weight_decay``) or "sgd" (with ``momentum``).
-            learning_rate: of the optimiser, above 0.
-            momentum: of sgd, 0 to below 1.
-            weight_decay: of adamw, at least 0.
-            unfreeze_every: steps between one group's unfreezing and the next one's, output side first; 0: all at once.
-            lora_rank: rank of the adapters in the groups' linear layers, the only thing then adapted; 0: no adapters.
+            learning_rate: learning rate of the optimiser, above 0.
+            momentum: momentum of sgd, 0 to below 1.
+            weight_decay: weight decay of adamw, at least 0.
+            unfreeze_every: steps between unfreezing one group and the next, output side first; 0: all at once.
+            lora_rank: rank of the adapters in the groups' linear layers, which alone are then adapted; 0: no adapters.
             lora_alpha: scale of the adapters: weight + lora_alpha / lora_rank * B A; above 0.
-            augmentation: of the support set, drawn again at each step: any of speed, pitch, gain, noise, mask
+            augmentation: how to augment the support set, redrawn at each step: any of speed, pitch, gain, noise, mask
                 (:mod:`benchmark.learning.augmentation`).
-            early_stopping: evaluate the held-out utterance every so many steps; 0: none is held out. Needs 3 shots.
-            normalisation: "frozen", or "adapted": the mean and deviation of each mel band, which the backbone's output is
-                scaled by, are the support set's own (from step 0 on).
+            early_stopping: steps between evaluations of a held-out support utterance; 0: none is held out. Needs 3 shots.
+            normalisation: "frozen", or "adapted": scale the backbone's output by the support set's mean and deviation of
+                each mel band (from step 0 on).
         """
 
         groups: Names = ("all",)
@@ -128,7 +128,7 @@ class FineTune(Algorithm):
         return {**{name: buffers[name].numel() for name in MEL_STATISTICS if name in buffers}, **adapted}
 
     def _initial(self) -> Parameters:
-        """What is learned for a speaker, before the first step."""
+        """The values learned for a speaker, before the first step."""
         if self.ranks:
             start = lora.initial(self.backbone, self.ranks)
         else:
@@ -149,7 +149,7 @@ class FineTune(Algorithm):
             return call(self.backbone, {**fixed, **replaced}, "loss", batch)["loss"]
 
     def _descend(self, step: int, values: Parameters, fixed: Parameters, support: Batch, optimizer: torch.optim.Optimizer) -> None:
-        """One step of the optimiser; what is still frozen has no gradient and is passed over by it.
+        """One step of the optimiser, which skips frozen parameters: they have no gradient.
 
         Raises:
             AdaptationFailed: the loss is not finite.
@@ -165,12 +165,12 @@ class FineTune(Algorithm):
         optimizer.step()
 
     def _thaws(self, name: str) -> int:
-        """The step from which a value is learned."""
+        """The step from which a parameter is trained."""
         return self.config.unfreeze_every * self.stages[lora.weight_of(name)]
 
 
 def _stages(backbone: Backbone, names: Sequence[str]) -> dict[str, int]:
-    """For each parameter its place in the order of unfreezing, from 0; groups without any of ``names`` take no turn."""
+    """Each parameter's place in the order of unfreezing, from 0; groups without any of ``names`` are skipped."""
     groups = backbone.adaptable_groups()
     stages: dict[str, int] = {}
     for group in UNFREEZING:

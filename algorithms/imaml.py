@@ -20,15 +20,15 @@ from benchmark.settings.ranges import NonNegativeFloat, PositiveFloat, PositiveI
 class IMAML(InnerLoopAlgorithm):
     """Rajeswaran et al., "Meta-Learning with Implicit Gradients" (NeurIPS 2019), equations 3 to 7 and algorithm 2.
 
-    Inner problem: phi minimises L_support(phi) + lambda/2 * |phi - theta|^2, from theta on. Outer gradient:
-    x = (I + H / lambda)^-1 * grad L_query(phi), H being the Hessian of L_support at phi, by conjugate gradients on Hessian-vector
-    products; memory does not grow with the inner steps. Parameters psi outside the groups, which phi depends on too, get
-    grad_psi L_query - (d^2 L_support / d psi d phi) x / lambda by the same theorem.
+    Inner problem: phi minimises L_support(phi) + lambda/2 * |phi - theta|^2, starting from theta. Outer gradient:
+    x = (I + H / lambda)^-1 * grad L_query(phi), where H is the Hessian of L_support at phi. Conjugate gradients on Hessian-vector
+    products solve for x, so memory does not grow with the inner steps. Parameters psi outside the groups affect phi too; by the
+    same theorem they get grad_psi L_query - (d^2 L_support / d psi d phi) x / lambda.
 
-    The theorem asks for the solution, approached in whatever way: by Adam with beta1 = 0, as in Reptile, or by plain gradient descent.
-    That one needs rates below 2 / curvature: MAML, which differentiates through its steps, learns a start from which they may be
-    larger; here nothing pulls towards one. A few steps stay far from the solution, where H may have negative directions, so the outer
-    gradient is damped: it takes lambda + damping for lambda, as (but for a constant) does the authors' code.
+    The theorem holds at the solution, however it is reached: by Adam with beta1 = 0, as in Reptile, or by plain gradient descent.
+    Plain descent needs rates below 2 / curvature. MAML differentiates through its steps and so learns a start that allows larger
+    rates; here nothing pulls towards such a start. A few steps end far from the solution, where H may have negative directions, so
+    the outer gradient is damped: lambda + damping replaces lambda, as in the authors' code (up to a constant).
     """
 
     search_space: ClassVar = {
@@ -40,8 +40,8 @@ class IMAML(InnerLoopAlgorithm):
         """Settings of inner and outer loop.
 
         Attributes:
-            inner_steps: inner steps of a task in training, at least 1; the more the nearer to the inner problem's solution.
-            inner_lr: of the inner optimiser, above 0.
+            inner_steps: inner steps per training task, at least 1; more come nearer to the inner problem's solution.
+            inner_lr: learning rate of the inner optimiser, above 0.
             optimizer: "adam" (beta1 = 0) or "sgd", in the inner loop and at test time.
             proximal_weight: lambda, above 0: how strongly adapted parameters are held to the initialisation; with "sgd" below
                 2 / ``inner_lr``, or the inner loop can't converge.
@@ -77,9 +77,9 @@ class IMAML(InnerLoopAlgorithm):
         _, inner = gradients(self.backbone, adapted, support, create_graph=True)
 
         def product(vector: Tensor, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-            """Second derivatives of the support loss, in ``adapted`` and in ``inputs``, times a vector in ``adapted``."""
+            """Second derivatives of the support loss with respect to ``adapted`` and ``inputs``, times a vector in ``adapted``."""
             pairs = [(grad, part) for grad, part in zip(inner, _split(vector, inner), strict=True) if grad.requires_grad]
-            if not pairs:  # linear in all that is adapted
+            if not pairs:  # the loss is linear in all that is adapted
                 return [torch.zeros_like(each) for each in inputs]
             grads, parts = zip(*pairs, strict=True)
             return torch.autograd.grad(grads, inputs, parts, retain_graph=True, materialize_grads=True)
@@ -98,7 +98,7 @@ class IMAML(InnerLoopAlgorithm):
 
 
 class _Proximal:
-    """An optimiser of a loss plus lambda/2 times the squared distance from where it began."""
+    """Minimises a loss plus lambda/2 times the squared distance from its starting point."""
 
     def __init__(self, config: IMAML.Config, parameters: list[Tensor]) -> None:
         self.strength, self.parameters = config.proximal_weight, parameters
@@ -129,7 +129,7 @@ def conjugate_gradient(apply: Callable[[Tensor], Tensor], target: Tensor, steps:
         image = apply(direction)
         curvature = direction @ image
         if norm <= enough or curvature <= 0:
-            # Before any step the target itself: the first-order gradient.
+            # Before any step, give the target itself: the first-order gradient.
             return solution if step else target
         size = norm / curvature
         solution, residual = solution + size * direction, residual - size * image

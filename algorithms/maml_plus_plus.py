@@ -1,4 +1,4 @@
-"""MAML++: MAML made stable by a loss after every step, learned rates, and first derivatives first."""
+"""MAML++: MAML made stable by a loss after every step, learned rates, and first-order gradients at first."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from benchmark.task import Task
 
 
 class MAMLPlusPlus(InnerLoopAlgorithm):
-    """Antoniou, Edwards & Storkey, "How to Train Your MAML" (ICLR 2019), section 4, on a backbone without batch norm.
+    """Antoniou, Edwards & Storkey, "How to Train Your MAML" (ICLR 2019), section 4, but for its per-step batch norm.
 
-    * Multi-step loss (equation 3): the query loss after each of the K inner steps counts 1/K at first; all but the last
-      fall linearly to 0 over ``annealing_steps`` outer steps, the last one's weight taking up the rest.
+    * Multi-step loss (equation 3): the query loss after each of the K inner steps has weight 1/K at first. All weights but
+      the last fall linearly to 0 over ``annealing_steps`` outer steps; the last takes up the rest.
     * Per-layer per-step rates: each parameter tensor has a rate for each step, inner_lr * exp(s), s = 0 at first.
-      Steps beyond the K-th, at test time, repeat the K-th's rates. They are shared by all speakers: none are stored for each.
-    * Derivative-order annealing: first derivatives in the first ``first_order_steps`` outer steps, second ones after.
+      Steps beyond the K-th, at test time, repeat the K-th's rates. All speakers share the rates: none are stored per speaker.
+    * Batch norm, if a backbone has any, keeps its statistics frozen, as for all algorithms (:class:`benchmark.backbone.Backbone`).
+    * Derivative-order annealing: first-order gradients in the first ``first_order_steps`` outer steps, second-order after.
 
-    The outer steps done so far are counted in a buffer, so that a resumed training goes on along both schedules.
+    A buffer counts the outer steps done, so that a resumed training continues both schedules.
     """
 
     @dataclass(frozen=True)
@@ -31,9 +32,9 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
         """Settings of inner and outer loop.
 
         Attributes:
-            inner_lr: the rate that every layer and step begins with, above 0.
-            annealing_steps: outer steps over which the multi-step loss becomes the last step's; 0 for the last step's at once.
-            first_order_steps: outer steps with first derivatives only, at least 0.
+            inner_lr: initial rate of every layer and step, above 0.
+            annealing_steps: outer steps over which the multi-step loss becomes the last step's loss; 0: that loss from the start.
+            first_order_steps: outer steps with first-order gradients only, at least 0.
         """
 
         inner_lr: PositiveFloat = 0.2
@@ -71,7 +72,7 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
 
     @property
     def phase(self) -> int:
-        """See :attr:`Algorithm.phase`: intermediate losses and second derivatives both cost."""
+        """See :attr:`Algorithm.phase`: intermediate losses and second derivatives both change a step's cost."""
         return 2 * (self.step_weights()[0] > 0) + self.second_order
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:

@@ -1,4 +1,4 @@
-"""Memory-augmented network: support phones are written into an external memory, queries read from it."""
+"""Memory-augmented network: support phones are written into an external memory; queries read from it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cosines(matrix: Tensor, keys: Tensor) -> Tensor:
 def address(matrix: Tensor, keys: Tensor, strength: Tensor) -> Tensor:
     """Weights over slots by content, softmax_i(strength * K[k, M(i)]) (Graves et al. 2014, equation 5).
 
-    Shapes as in :func:`cosines`; ``strength``, their beta, is a scalar above 0.
+    Shapes as in :func:`cosines`; ``strength``, the paper's beta, is a scalar above 0.
     """
     return (strength * cosines(matrix, keys)).softmax(-1)
 
@@ -42,7 +42,7 @@ def erase(matrix: Tensor, weights: Tensor, vector: Tensor) -> Tensor:
     Args:
         matrix: (B, N, D).
         weights: (B, N), 0 to 1.
-        vector: e, (B, D), 0 to 1; 1 wipes.
+        vector: e, (B, D), 0 to 1; 1 erases fully.
     """
     return matrix * (1 - weights.unsqueeze(-1) * vector.unsqueeze(1))
 
@@ -53,12 +53,12 @@ def add(matrix: Tensor, weights: Tensor, vector: Tensor) -> Tensor:
 
 
 def least_used(usage: Tensor) -> Tensor:
-    """One-hot (B, N) of the slot used least lately, the first of equals (Santoro et al. 2016, section 3.2, with n = 1)."""
+    """One-hot (B, N) of the least recently used slot, the first of equals (Santoro et al. 2016, section 3.2, with n = 1)."""
     return F.one_hot(usage.argmin(-1), usage.shape[-1]).to(usage.dtype)
 
 
 class SlotMemory(Cell):
-    """N rows M(i) = [key; value], found by their keys.
+    """N rows M(i) = [key; value], looked up by key.
 
     Least-recently-used access of Santoro et al., "Meta-Learning with Memory-Augmented Neural Networks" (ICML 2016),
     section 3.2, with erase and add of Graves et al., "Neural Turing Machines" (2014), section 3.2. Writing [k; v]:
@@ -67,19 +67,19 @@ class SlotMemory(Cell):
         g      = sigmoid(slope * (max_i K[k, M(i)] - threshold))
         w_old  = g * w_read,  w_new = (1 - g) * least_used(u)          Santoro's w_write is their sum
         M     <- f * M                                                 forget
-        M(i)  <- M(i) * (1 - w_new(i)) + w_new(i) * [k; v]             the slot used least lately is wiped and taken
-        M(i)  <- M(i) * (1 - w_old(i) e) + w_old(i) * e * [k; v]       what is known is updated
+        M(i)  <- M(i) * (1 - w_new(i)) + w_new(i) * [k; v]             overwrite the least recently used slot
+        M(i)  <- M(i) * (1 - w_old(i) e) + w_old(i) * e * [k; v]       update the slots of a known key
         u     <- usage_decay * u + w_read + w_old + w_new
 
-    f and e are learned functions of [k; v]. Santoro's g is one learned number and its w_read the step before's: there
-    a value arrives a step after its key. Here both arrive together, and g asks whether the key is known: phones come
-    back all the time, and each should have one slot.
+    f and e are learned functions of [k; v]. Santoro's g is one learned number, and its w_read is the previous step's,
+    because a value arrives one step after its key. Here both arrive together, and g says whether the key is known:
+    phones recur all the time, and each should have one slot.
 
     Args:
         slots: N.
         key_dim: K.
         value_dim: V.
-        usage_decay: of slots' usage at each write, 0 to below 1.
+        usage_decay: factor on the slots' usage at each write, 0 to below 1.
     """
 
     def __init__(self, slots: int, key_dim: int, value_dim: int, usage_decay: float = 0.95) -> None:
@@ -118,10 +118,10 @@ class SlotMemory(Cell):
             retention: f, (B, 1), 0 to 1.
 
         Returns:
-            The matrix and the usage after it.
+            The matrix and the usage after the write.
         """
         near = cosines(matrix[..., : self.key_dim], row[:, None, : self.key_dim]).squeeze(1)
-        read = (self.log_strength.exp() * near).softmax(-1)  # address(), its cosines being needed twice
+        read = (self.log_strength.exp() * near).softmax(-1)  # address(), inlined: its cosines are needed twice
         known = (self.slope * (near.amax(-1, keepdim=True) - self.threshold)).sigmoid()
         old, new = known * read, (1 - known) * least_used(usage)
         matrix = retention.unsqueeze(-1) * matrix
@@ -138,20 +138,20 @@ class SlotMemory(Cell):
 class Memory(RecallLearner):
     """Santoro et al. (ICML 2016) with the erase and add of Graves et al. (2014): see :class:`SlotMemory`.
 
-    Adapting is writing: there are no gradient steps, and results are at 0 adaptation steps.
+    Adaptation writes the support into the memory, without gradient steps; results are at 0 adaptation steps.
     """
 
     search_space: ClassVar = {"slots": (32, 64, 128), "key_dim": (32, 64), "value_dim": (32, 64, 128), "usage_decay": (0.9, 0.95)}
 
     @dataclass(frozen=True)
     class Config(Checked):
-        """Size of the memory, and training.
+        """Size of the memory, and how fast usage fades.
 
         Attributes:
             slots: rows of the memory, at least 2.
-            key_dim: numbers of a row that it is found by, at least 1.
-            value_dim: numbers of a row that are read, at least 1.
-            usage_decay: what a write leaves of the usage that decides which slot is taken next, 0 to below 1.
+            key_dim: length of a row's key, at least 1.
+            value_dim: length of a row's value, at least 1.
+            usage_decay: factor on all slots' usage at each write, 0 to below 1; the least used slot is overwritten next.
         """
 
         slots: Annotated[int, Ge(2)] = 64

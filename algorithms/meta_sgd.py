@@ -1,4 +1,4 @@
-"""Meta-SGD: MAML that also learns a rate, and its sign, for every single parameter."""
+"""Meta-SGD: MAML that also learns a signed rate for every single parameter."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class MetaSGD(InnerLoopAlgorithm):
     """Li et al., "Meta-SGD: Learning to Learn Quickly for Few-Shot Learning" (2017), equations 2 and 3.
 
     Inner loop: theta_k = theta_(k-1) - alpha * grad L_support(theta_(k-1)), elementwise; the outer loop learns theta and alpha.
-    The paper takes one step; here the same rates serve all ``inner_steps``. Learned are multiples of the initial rate,
-    alpha = inner_lr * s with s = 1 at first. A rate may become negative, and its
-    parameter climb: good for the steps it was trained for, without end beyond them, so there such parameters stay where they are.
-    The rates are shared by all speakers: none are stored for each.
+    The paper takes one step; here the same rates serve all ``inner_steps``. They are learned as multiples of the initial rate,
+    alpha = inner_lr * s with s = 1 at first. A rate may become negative, so that its parameter climbs. That is good for the steps
+    it was trained for but would go on without end, so after ``inner_steps`` such parameters stay where they are.
+    All speakers share the rates: none are stored per speaker.
     """
 
     @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class MetaSGD(InnerLoopAlgorithm):
         """Settings of inner and outer loop.
 
         Attributes:
-            inner_lr: the rate that every parameter begins with, above 0.
+            inner_lr: initial rate of every parameter, above 0.
         """
 
         inner_lr: PositiveFloat = 0.2
@@ -49,7 +49,7 @@ class MetaSGD(InnerLoopAlgorithm):
 
 
 def _key(name: str) -> str:
-    """Names of parameters of a module hold no dots."""
+    """Parameter names can't contain dots."""
     return name.replace(".", "/")
 
 

@@ -31,9 +31,9 @@ class MetricLearning(SpeakerConditioned):
     A step takes the utterances of all its tasks and minimises the backbone's loss on each task's queries, spoken with
     the mean code of the task's support, plus ``metric_weight`` times the metric loss over all embeddings, plus
     ``table_weight`` times the mean squared difference between codes and those of the speakers' pretrained vectors.
-    Everything is trained: encoder and map from scratch (and faster, see ``encoder_boost``), the backbone onwards.
+    Everything is trained: encoder and map from scratch (and faster, see ``encoder_boost``), the backbone from its pretraining.
 
-    With ``fine_tune_groups``, gradient descent on the support set follows, from the computed vector.
+    With ``fine_tune_groups``, gradient descent on the support set follows, starting from the computed vector.
     """
 
     pools_tasks = True
@@ -53,12 +53,12 @@ class MetricLearning(SpeakerConditioned):
             loss: "siamese" (contrastive), "triplet" (semi-hard), "prototypical" or "ge2e"; see :mod:`benchmark.learning.metric_losses`.
             encoder: "xvector" or "ecapa", trained from scratch; see :mod:`benchmark.learning.speaker_encoders`.
             embedding_dim: length of an embedding, at least 2.
-            metric_weight: of the metric loss, at least 0.
-            table_weight: of the regression onto the training speakers' pretrained vectors, at least 0.
-            encoder_boost: how many times as fast as the backbone the encoder learns, above 0.
-            fine_tune_groups: parameter groups of the backbone to fine-tune with Adam; none: 0 steps. The vector itself is
+            metric_weight: weight of the metric loss, at least 0.
+            table_weight: weight of the regression onto the training speakers' pretrained vectors, at least 0.
+            encoder_boost: the encoder's learning rate as a multiple of the backbone's, above 0.
+            fine_tune_groups: parameter groups of the backbone to fine-tune with Adam; none: 0 steps. The speaker vector is
                 the group "embedding".
-            fine_tune_rate: of Adam, above 0.
+            fine_tune_rate: Adam's learning rate, above 0.
         """
 
         loss: Literal["siamese", "triplet", "prototypical", "ge2e"] = "ge2e"
@@ -78,7 +78,7 @@ class MetricLearning(SpeakerConditioned):
         self.needs = ("mels", "speaker_vector", *(("transcripts",) if self.names else ()))
         self.encoder = SpeakerEncoder(c.encoder, backbone.spec.mel.n_mels, c.embedding_dim)
         self.project = nn.Linear(c.embedding_dim, backbone.speaker_dim)
-        # GE2E's w, from the paper's 10; kept as a logarithm, so that it stays above 0.
+        # GE2E's w, 10 at first as in the paper; kept as a logarithm so that it stays above 0.
         self.log_w = nn.Parameter(torch.tensor(10.0).log())
 
     def new_modules(self) -> Sequence[nn.Module]:
@@ -114,7 +114,7 @@ class MetricLearning(SpeakerConditioned):
         if not self.names:
             yield from super().adapt(support, steps)
             return
-        # A new speaker's vector is the table's mean plus an offset: a copy that has the offset starts from the vector.
+        # A new speaker's vector is the table's mean plus an offset, so descent starts from a copy that holds this offset.
         start = copy.deepcopy(self.backbone)
         with torch.no_grad():
             start.new_speaker.copy_(self.speaker(support) - start.speaker_vectors().mean(0))
@@ -128,7 +128,7 @@ class MetricLearning(SpeakerConditioned):
         return {"new_speaker": self.backbone.speaker_dim} | sizes(self.backbone, self.names) if self.names else super().adapted_parameters()
 
     def _embeddings(self, batches: Sequence[Batch]) -> list[Tensor]:
-        """(B, embedding_dim) of each batch, from one pass of the encoder, whose batch normalisation sees all of them."""
+        """(B, embedding_dim) of each batch, from one pass of the encoder, so that its batch normalisation sees all of them."""
         longest = max(batch.mels.shape[1] for batch in batches)
         mels = torch.cat([nn.functional.pad(self.normalised(batch), (0, 0, 0, longest - batch.mels.shape[1])) for batch in batches])
         embeddings: Tensor = self.encoder(mels, torch.cat([batch.mel_lengths for batch in batches]))

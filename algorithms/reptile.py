@@ -21,8 +21,8 @@ from benchmark.task import Task
 class Reptile(Algorithm):
     """Nichol, Achiam & Schulman, "On First-Order Meta-Learning Algorithms" (2018), batched version (their section 3).
 
-    The outer gradient is (phi - phi_k) / (inner_lr * k), averaged over tasks, phi_k being the parameters after k
-    inner steps that take the task's two halves in turn. The inner optimiser is Adam with beta1 = 0, as in the paper, or SGD.
+    The outer gradient is (phi - phi_k) / (inner_lr * k), averaged over tasks, where phi_k are the parameters after k
+    inner steps that alternate between the task's two halves. The inner optimiser is Adam with beta1 = 0, as in the paper, or SGD.
     """
 
     search_space: ClassVar = {
@@ -35,8 +35,8 @@ class Reptile(Algorithm):
 
         Attributes:
             groups: parameter groups adapted in the inner loop and at test time.
-            inner_steps: inner steps of a task in training, at least 2 (one step is joint training).
-            inner_lr: of the inner optimiser, above 0.
+            inner_steps: inner steps per training task, at least 2 (one step is joint training).
+            inner_lr: learning rate of the inner optimiser, above 0.
             optimizer: "adam" (beta1 = 0) or "sgd", in the inner loop and at test time.
         """
 

@@ -51,20 +51,20 @@ class MelEncoder(nn.Module):
         for block in self.temporal:
             x = block(x, mask)
         x = x + self.attention(x, x, x, key_padding_mask=~inside, need_weights=False)[0]
-        # The output is linear, so the mean may come before it, as the paper has it after.
+        # The output layer is linear, so the mean may come before it; in the paper it comes after.
         return self.output((x * mask).sum(1) / lengths.unsqueeze(1))  # type: ignore[no-any-return]
 
 
 class Style(SpeakerConditioned):
     """Min, Lee, Yang & Hwang, "Meta-StyleSpeech" (ICML 2021): mel-style encoder and episodic training.
 
-    The style vector of the support takes the place of the backbone's speaker vector, whose conditional layer norm is
-    the paper's style-adaptive one (their eq. 1 and 2); a step minimises the backbone's loss on the queries of each task,
-    spoken in its support's style (section 3.2). No gradient steps on a new speaker.
+    The support's style vector takes the place of the backbone's speaker vector; the backbone's conditional layer norm is
+    the paper's style-adaptive one (eq. 1 and 2). A step minimises the backbone's loss on the queries of each task,
+    spoken in its support's style (section 3.2). A new speaker needs no gradient steps.
 
     Left out: the two discriminators and their adversarial losses, the style prototypes and their classification loss
-    (section 3.3). In their place ``table_weight`` ties training speakers' styles to their pretrained vectors. Here
-    several support utterances are averaged, the paper has one.
+    (section 3.3). In their place ``table_weight`` ties training speakers' styles to their pretrained vectors. Several
+    support utterances are averaged; the paper uses one.
     """
 
     embeds = True
@@ -79,11 +79,11 @@ class Style(SpeakerConditioned):
         """Sizes and weights.
 
         Attributes:
-            width: of the encoder's layers, a multiple of heads.
-            heads: of its self-attention, at least 1.
-            dropout: of the encoder in training, 0 to below 1.
-            table_weight: of the regression onto the training speakers' pretrained vectors, at least 0.
-            encoder_boost: how many times as fast as the backbone the encoder learns, above 0.
+            width: width of the encoder's layers, a multiple of heads.
+            heads: heads of the encoder's self-attention, at least 1.
+            dropout: the encoder's dropout in training, 0 to below 1.
+            table_weight: weight of the regression onto the training speakers' pretrained vectors, at least 0.
+            encoder_boost: the encoder's learning rate as a multiple of the backbone's, above 0.
         """
 
         width: PositiveInt = 128

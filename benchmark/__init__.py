@@ -7,11 +7,11 @@ __version__ = "0.1.0"
 RELEASED = 2026
 """Year of this version, for citations."""
 
-# In a bare checkout `benchmark.algorithms`, `.datasets` and `.leaderboards` lie beside this package, not inside it;
-# an installed package has them mapped there by setuptools (pyproject.toml).
+# In a checkout, `benchmark.algorithms`, `.datasets` and `.leaderboards` lie beside this package.
+# In an installed package setuptools maps them into it (pyproject.toml).
 _root = _Path(__file__).resolve().parent.parent
 if (_root / "pyproject.toml").is_file() and (_root / "algorithms").is_dir():
     __path__.append(str(_root))
 
-# pyworld and webrtcvad look up their own versions through pkg_resources, which setuptools comments on at each start.
+# pyworld and webrtcvad import pkg_resources, and setuptools warns about that at each start.
 _warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)

@@ -1,4 +1,4 @@
-"""What an algorithm plugin is: a way to learn from many speakers how to adapt to a new one.
+"""The interface of algorithm plugins: learn from many speakers how to adapt to a new one.
 
 The smallest one is a file of about 30 lines::
 
@@ -40,16 +40,16 @@ __all__ = ["Adapted", "AdaptedModel", "AdaptedVoice", "Algorithm", "Oracle", "Pa
 
 @dataclass(frozen=True)
 class AdaptedModel:
-    """The backbone as adapted to one target: some parameters replaced and, optionally, a computed speaker vector.
+    """The backbone adapted to one target: some parameters replaced and, optionally, a computed speaker vector.
 
-    A problem makes it speak or listen. Subclasses may compute what they use from what they store.
+    A problem makes it speak or transcribe. Subclasses may compute what they use from what they store.
 
     Attributes:
         backbone: shared by all targets.
-        stored: what has to be kept for this target: parameters and buffers of the backbone to replace, by name, and
-            under "speaker" a vector of shape (speaker_dim,). Kept as given: hand over detached copies (``descend``
-            yields such).
-        speaker: a vector that is not this target's own and so need not be stored (floors).
+        stored: tensors kept for this target: parameters and buffers of the backbone to replace, by name, and under
+            "speaker" a vector of shape (speaker_dim,). They are not copied: pass detached copies (``descend`` yields
+            them).
+        speaker: a speaker vector that does not belong to this target, so it is not stored (floors).
     """
 
     backbone: Backbone
@@ -58,31 +58,31 @@ class AdaptedModel:
 
     @property
     def device(self) -> torch.device:
-        """Where the backbone computes."""
+        """The backbone's device."""
         return next(self.backbone.parameters()).device
 
     def replaced(self) -> dict[str, Tensor]:
-        """What takes the place of the backbone's own parameters and buffers."""
+        """The parameters and buffers that replace the backbone's."""
         return {name: value for name, value in self.stored.items() if name != "speaker"}
 
     def speaker_vector(self, tokens: Tensor) -> Tensor | None:
-        """The vector to speak a sentence with, shape (speaker_dim,); None for the backbone's own new speaker.
+        """The speaker vector for a sentence, shape (speaker_dim,); None for the backbone's new speaker.
 
         Args:
-            tokens: (T,) int64; most targets have one vector for all sentences.
+            tokens: (T,) int64, the sentence; most models use one vector for all sentences.
         """
         return self.stored.get("speaker", self.speaker)
 
     def run(self, method: str, *args: Any, **options: Any) -> Any:
-        """Call a method of the backbone with what was adapted in place: no gradients, dropout off."""
+        """Call a method of the adapted backbone, without gradients or dropout."""
         with pinned(self.backbone, training=False), torch.no_grad():
             return call(self.backbone, self.replaced(), method, *args, **options)
 
     def mel(self, tokens: Tensor, durations: Tensor | None = None) -> Tensor:
-        """The log-mel of a sentence, shape (F, n_mels); arguments as of :meth:`benchmark.backbone.SynthesisBackbone.synthesize`.
+        """The log-mel of a sentence, shape (F, n_mels); arguments as for :meth:`benchmark.backbone.SynthesisBackbone.synthesize`.
 
         Raises:
-            PredictionFailed: the model has none, or one that is not finite.
+            PredictionFailed: the model predicts no mel, or one that is not finite.
         """
         tokens = tokens.to(self.device)
         options = {} if durations is None else {"durations": durations.to(self.device)}
@@ -93,16 +93,16 @@ class AdaptedModel:
         return mel
 
     def transcript(self, mel: Tensor) -> str:
-        """What is said in a log-mel of shape (F, n_mels)."""
+        """The transcript of a log-mel of shape (F, n_mels)."""
         return str(self.run("transcribe", mel.to(self.device)))
 
 
 AdaptedVoice = AdaptedModel
-"""Its name in the first edition, for plugins that import it."""
+"""The old name, for plugins that import it."""
 
 
 class Oracle(ABC):
-    """What a topline yields in place of a model: it is shown the recording that the others are scored against.
+    """What a topline yields instead of a model: it is given the recording that models are scored against.
 
     Attributes:
         stored: nothing.
@@ -112,40 +112,40 @@ class Oracle(ABC):
 
     @abstractmethod
     def heard(self, recording: PreparedUtterance, vocoder: Vocoder) -> Tensor:
-        """The waveform that takes the place of synthesis, shape (samples,), float32."""
+        """The waveform to score instead of synthesised speech, shape (samples,), float32."""
 
 
 Adapted = AdaptedModel | Oracle
 
 
 class Algorithm(nn.Module, ABC):
-    """Base of every algorithm plugin; a file in ``algorithms/`` that ends in ``PLUGIN = YourClass``.
+    """Base of every algorithm plugin: a file in ``algorithms/`` that ends in ``PLUGIN = YourClass``.
 
-    It learns from tasks and adapts to a target's support set; whether the backbone then speaks or transcribes is the
-    problem's affair (:mod:`benchmark.problem`).
+    An algorithm learns from tasks and adapts to a target's support set. The problem decides whether the backbone then
+    speaks or transcribes (:mod:`benchmark.problem`).
 
     ``backbone`` arrives pretrained on the training speakers. The harness draws the tasks, owns the outer optimiser
     and stops training when the compute budget, the same for every algorithm, is spent. All randomness must come from
     torch's global generator, which the harness seeds before every step and every adaptation.
 
     Attributes:
-        trains: False for what has nothing to learn beyond the pretrained backbone (``meta_step`` is never called).
-        needs: what it can't do without, of "mels" (the support's sound), "transcripts" (what is said there, and when),
-            "speaker_vector" (a backbone that takes one: ``Backbone.supports``) and "synthesis" (it makes speech itself).
-            An instance may set it, where it depends on the configuration. What does not fit is refused before a run starts.
-        uses_support: False where adaptation ignores the support set: it is handed None and evaluated once, as 0 shots.
-        max_steps: the most adaptation steps that make sense; 0 where there are none (evaluated at 0 steps only). May
-            depend on the configuration: an instance may set it.
-        oracle: True for toplines, which are shown the reference recording.
-        search_space: values that ``tune`` chooses from, by the name of a ``Config`` field; the default among them.
+        trains: False if there is nothing to learn beyond the pretrained backbone (``meta_step`` is never called).
+        needs: requirements, of "mels" (of the support set), "transcripts" (its text and phone durations),
+            "speaker_vector" (a backbone that takes one: ``Backbone.supports``) and "synthesis" (a backbone that makes
+            speech). An instance may set it if it depends on the configuration. Misfits are refused before a run starts.
+        uses_support: False if adaptation ignores the support set: it gets None and is evaluated once, as 0 shots.
+        max_steps: the largest useful number of adaptation steps; 0 if it takes none (evaluated at 0 steps only). An
+            instance may set it if it depends on the configuration.
+        oracle: True for toplines, which are given the reference recording.
+        search_space: values that ``tune`` chooses from, by ``Config`` field; the default must be among them.
         adaptation_only: fields of ``Config`` that neither ``meta_step`` nor the state_dict depends on, so that trials
             which differ in nothing else share one training.
-        pools_tasks: True where a training step is not the mean of its tasks one by one: it compares speakers with one
-            another (metric learning), or takes statistics over all of them.
+        pools_tasks: True if a step's gradient is not the mean of the tasks' own gradients, because the step compares
+            speakers with one another (metric learning) or takes statistics over all of them.
         conditions_on: name of the pretrained speaker encoder it conditions on ("ge2e"), if any; metrics that rank with
-            the same one are refused.
-        embeds: True where it defines ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and
-            leaves ``self`` as it was; a run then measures the embedding space (:mod:`benchmark.scoring.embedding_space`).
+            the same encoder are refused.
+        embeds: True if it defines ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and
+            leaves ``self`` unchanged; a run then measures the embedding space (:mod:`benchmark.scoring.embedding_space`).
     """
 
     trains: ClassVar[bool] = True
@@ -171,17 +171,17 @@ class Algorithm(nn.Module, ABC):
 
     @property
     def phase(self) -> int:
-        """A number that changes when the cost of a training step does (second derivatives begin, say): it is counted again then."""
+        """A number that changes when the cost of a training step does (second derivatives begin, say), so that it is counted again."""
         return 0
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The parameters that the outer optimiser moves, by rate; all at the run's rate unless overridden."""
+        """The parameters that the outer optimiser updates, by learning rate; by default all at the run's rate."""
         return [ParameterGroup(list(self.parameters()))]
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
-        """Leave gradients on the parameters for the outer optimiser, and return scalars for the logs.
+        """Leave gradients on the parameters for the outer optimiser, and return scalars to log, "loss" among them.
 
-        Required unless ``trains`` is False. Must return a "loss".
+        Required unless ``trains`` is False.
         """
         raise NotImplementedError(f"{type(self).__name__} trains, so it must override meta_step()")
 
@@ -189,22 +189,22 @@ class Algorithm(nn.Module, ABC):
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """Adapt to the support set's target and yield ``(step, model)`` at each of ``steps``, in rising order.
 
-        Leaves ``self`` exactly as it was. Speakers in ``support`` are ``NEW_SPEAKER``. Without ``uses_support``,
-        ``support`` is None; without "transcripts" in ``needs``, all it has may be mels and their lengths.
+        Must leave ``self`` unchanged. Speakers in ``support`` are ``NEW_SPEAKER``. Without ``uses_support``,
+        ``support`` is None; without "transcripts" in ``needs``, it may hold nothing but mels and their lengths.
 
         Raises:
-            AdaptationFailed: no model can be given (a loss that is not finite).
+            AdaptationFailed: there is no model to yield (the loss is not finite, say).
         """
 
     @abstractmethod
     def adapted_parameters(self) -> dict[str, int]:
-        """What is stored per target: the count of numbers by name, as in ``AdaptedModel.stored`` after a step."""
+        """How many numbers are stored per target, by name, as in ``AdaptedModel.stored`` after a step."""
 
 
 class pinned:
-    """Context that puts a module and its children in train or eval mode and restores each one's own mode after.
+    """Context that puts a module and its children in train or eval mode, and restores each one's mode afterwards.
 
-    In eval mode recurrent layers stay in train mode with their dropout at 0: cuDNN computes no gradients of others.
+    Under eval, recurrent layers stay in train mode with dropout 0, because cuDNN computes their gradients only there.
     """
 
     def __init__(self, module: nn.Module, training: bool) -> None:

@@ -1,4 +1,4 @@
-"""Audio as everything here handles it: one rate, mono, float32."""
+"""The one audio format used everywhere: mono float32 at 16 kHz."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 SAMPLE_RATE = 16_000
-"""Of all prepared and all scored audio, in Hz."""
+"""Sampling rate of all prepared and scored audio, in Hz."""
 
 Audio = npt.NDArray[np.float32]
 """Shape (samples,), in [-1, 1], at ``SAMPLE_RATE``."""

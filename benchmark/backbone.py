@@ -1,4 +1,4 @@
-"""What a backbone plugin is: the model that every algorithm adapts, from text to mel or from mel to text."""
+"""The interface of backbone plugins: the model that every algorithm adapts, from text to mel or from mel to text."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from benchmark.utterance import Statistics
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """What a backbone is built from, taken from the corpus.
+    """What a backbone needs to know of the corpus to be built.
 
     Attributes:
         symbols: size of the symbol table (index 0 is padding).
         train_speakers: number of training speakers.
         mel: the mel definition to predict or to read.
         statistics: of the training split, for normalisation.
-        characters: of the training transcripts as recognition spells them, sorted.
+        characters: those of the training transcripts as recognition spells them, sorted.
     """
 
     symbols: int
@@ -35,15 +35,22 @@ class BackboneSpec:
 
 
 class Backbone(nn.Module, ABC):
-    """What the backbones of all problems have in common; plugins derive from one of the two below.
+    """Common base of backbones; plugins derive from one of the two subclasses below.
 
-    A plugin is a file in ``benchmark/backbones/`` that ends in ``PLUGIN = YourClass``: a plain module, run through
+    A plugin is a file in ``benchmark/backbones/`` that ends in ``PLUGIN = YourClass``. It is a plain module, run through
     :func:`torch.func.functional_call`, so ``forward`` must use only its own parameters. Algorithms differentiate twice
-    through ``loss``. No layer may train for free: what :mod:`benchmark.running.flops` can't count is refused.
+    through ``loss``. A layer whose operations :mod:`benchmark.running.flops` can't count is refused.
+
+    Batch norm has one rule: **its statistics are learned from the training speakers and frozen in adaptation.** Conventional
+    training (pretraining, ``joint_step``) runs in training mode: batches' statistics, which running ones follow. Inner loops, the
+    outer losses behind them and ``adapt`` run in evaluation mode: they use the running statistics and change no buffer, and an
+    utterance's loss does not depend on the others. Statistics of each inner step (MAML++, section 4) or of the support set are
+    never taken, and a layer without running ones is refused. On several devices each takes statistics of its own share, and the
+    first one's are kept: a norm over channels (``LayerNorm``, ``GroupNorm``) has no such trouble, nor does it see padding.
 
     Attributes:
         problem: "synthesis" or "recognition".
-        supports: what algorithms and metrics may count on: "durations" (speech can be made with given ones, so it can be
+        supports: what algorithms and metrics may rely on: "durations" (it can speak with given durations, so speech can be
             scored frame by frame), "speaker_vector" (``loss`` and ``synthesize`` take one).
     """
 
@@ -61,21 +68,18 @@ class Backbone(nn.Module, ABC):
 
     @classmethod
     def tiny(cls) -> Any:
-        """A configuration small enough to try anything on in milliseconds; the default one unless overridden."""
+        """A configuration that runs in milliseconds, for tests; the default one unless overridden."""
         return cls.Config()
 
     @abstractmethod
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """Training losses, scalars; the one called "loss" is what is minimised, the others are for logs.
-
-        Padding changes none of them.
-        """
+        """Training losses, scalars; "loss" is minimised, the others are only logged. Padding must not change any."""
 
     @abstractmethod
     def adaptable_groups(self) -> Mapping[str, tuple[str, ...]]:
-        """Parameter names by group, for algorithms that adapt a part of the model; "all" is the only one that must be there.
+        """Parameter names by group, for algorithms that adapt a part of the model; only the group "all" is required.
 
-        A group never holds what means nothing to a new target (the training speakers' vectors).
+        No group may hold parameters that mean nothing to a new target (the training speakers' vectors).
         """
 
     def forward(self, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -86,9 +90,9 @@ class Backbone(nn.Module, ABC):
 class SynthesisBackbone(Backbone):
     """Base of text-to-mel models.
 
-    One that ``supports`` "speaker_vector" tells speakers apart by a vector: ``batch.speakers`` holds indices, a training
-    speaker's own vector or, for ``NEW_SPEAKER``, the mean of the training speakers' vectors plus the learnable offset
-    ``new_speaker``. ``speaker`` overrides both with given vectors, for algorithms that compute an embedding.
+    A backbone that ``supports`` "speaker_vector" tells speakers apart by a vector. An index in ``batch.speakers`` selects
+    a training speaker's vector; ``NEW_SPEAKER`` selects the mean of those vectors plus the learnable offset
+    ``new_speaker``. The argument ``speaker`` overrides both, for algorithms that compute an embedding.
 
     Attributes:
         speaker_dim: length of a speaker vector.
@@ -114,11 +118,11 @@ class SynthesisBackbone(Backbone):
 
         Args:
             tokens: (T,) int64 symbol indices.
-            durations: (T,) frames per token, where it supports "durations"; None lets the model choose.
-            speaker: None for the new speaker, or a vector of shape (speaker_dim,), where it supports "speaker_vector".
+            durations: (T,) frames per token, if it supports "durations"; None lets the model choose.
+            speaker: None for the new speaker, or a vector of shape (speaker_dim,), if it supports "speaker_vector".
 
         Raises:
-            PredictionFailed: there is nothing to be said: its durations are out of all bounds, it does not stop.
+            PredictionFailed: there is no mel (durations out of bounds, or the model does not stop).
         """
 
     def speaker_vectors(self) -> Tensor:
@@ -127,22 +131,22 @@ class SynthesisBackbone(Backbone):
 
 
 class RecognitionBackbone(Backbone):
-    """Base of mel-to-text models; they spell with ``spec.characters``."""
+    """Base of mel-to-text models, which write in ``spec.characters``."""
 
     problem = "recognition"
 
     @abstractmethod
     def transcribe(self, mel: Tensor) -> str:
-        """What is said, in the characters of the training transcripts.
+        """The transcript, in the characters of the training transcripts.
 
         Args:
             mel: (F, n_mels) log-mel of one utterance.
 
         Raises:
-            PredictionFailed: it is too short to be heard.
+            PredictionFailed: the mel is too short.
         """
 
 
 def call(backbone: Backbone, parameters: Mapping[str, Tensor], method: str, *args: Any, **kwargs: Any) -> Any:
-    """``backbone.method(...)`` with ``parameters`` in place of those of the same names."""
+    """``backbone.method(...)`` with ``parameters`` replacing its own of the same names."""
     return torch.func.functional_call(backbone, dict(parameters), (method, *args), kwargs)

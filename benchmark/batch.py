@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from benchmark.utterance import PreparedUtterance, Statistics, spelled
 
 NEW_SPEAKER = -1
-"""Speaker index of somebody outside the training speakers."""
+"""Speaker index of everyone who is not a training speaker."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Batch:
         return self.tokens.shape[0]
 
     def to(self, device: torch.device | str, **_: Any) -> Batch:
-        """The same batch on another device (Lightning calls this, with options that don't matter here)."""
+        """The same batch on another device (Lightning calls this, with options that are ignored)."""
         return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     def rows(self, rows: slice) -> Batch:
@@ -56,12 +56,12 @@ class Batch:
         return Batch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def as_new_speaker(self) -> Batch:
-        """The same utterances with their speakers' identity withheld."""
+        """The same utterances, every speaker replaced by ``NEW_SPEAKER``."""
         return replace(self, speakers=torch.full_like(self.speakers, NEW_SPEAKER))
 
 
 def sound_only(mels: Tensor, lengths: Tensor) -> Batch:
-    """A support set of a new speaker's without transcripts, for algorithms that don't need them.
+    """A new speaker's support set without transcripts, for algorithms that don't need them.
 
     Args:
         mels: (B, F, n_mels).
@@ -85,7 +85,7 @@ def token_means(
     total = np.concatenate([[0.0], np.cumsum(values * weights)])
     weight = np.concatenate([[0.0], np.cumsum(weights)])
     mass = weight[edges[1:]] - weight[edges[:-1]]
-    # A difference of running sums leaves rounding dust where the true weight is zero.
+    # Differences of running sums leave rounding errors where the true weight is zero.
     means = np.where(mass > 0.5, (total[edges[1:]] - total[edges[:-1]]) / np.maximum(mass, 1e-9), 0.0)
     return means.astype(np.float32)
 

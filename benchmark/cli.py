@@ -1,4 +1,4 @@
-"""The command line: finds the subcommand, runs it, and turns what goes wrong into one sentence and an exit status."""
+"""The command line: finds the subcommand, runs it, and turns errors into one sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from benchmark.plugins import registry
 PROGRAM = "python -m benchmark"
 COMMANDS = Path(__file__).resolve().parent / "commands"
 INTERRUPTED = 130
-"""Exit status after Ctrl-C: 128 + SIGINT, what shells expect."""
+"""Exit status after Ctrl-C: 128 + SIGINT, as shells expect."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-INTERRUPTION = "Interrupted; give the same command again to go on."
+INTERRUPTION = "Interrupted; run the same command again to resume."
 
 
 class Parser(argparse.ArgumentParser):
-    """Raises :class:`UsageError` where argparse would print its usage and leave; takes no abbreviated options."""
+    """Raises :class:`UsageError` where argparse would print its usage and exit; accepts no abbreviated options."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Raise argparse's sentence."""
+        """Raise argparse's message."""
         raise UsageError(f"{message[:1].upper()}{message[1:].rstrip('.')} ({self.prog} --help lists the options).")
 
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run one command.
 
     Args:
-        arguments: what stands after ``python -m benchmark``.
+        arguments: the words after ``python -m benchmark``.
 
     Returns:
         exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _say(INTERRUPTION, INTERRUPTED, debug)
     except BrokenPipeError:
-        # The reader of our output (head, less) has left: nothing to tell, nobody to tell it to.
+        # The program that reads our output (head, less) has exited, so nobody would see a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except BenchmarkError as error:
@@ -65,14 +65,14 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
             where = f" ({error.filename})" if error.filename else ""
-            return _say(f"error: The disk is full{where}; free some space and give the same command again.", 1, debug)
+            return _say(f"error: The disk is full{where}; free some space and run the same command again.", 1, debug)
         reason = " ".join(str(error).split())
         reason = f"{type(error).__name__}: {reason[:400]}" if reason else type(error).__name__
         return _say(f"error: Unexpected {reason} (run it again with --debug for the traceback).", 1, debug)
 
 
 def commands() -> dict[str, str]:
-    """Subcommands and the first lines of their docstrings, read without importing them."""
+    """The first line of each subcommand's docstring, read without importing it."""
     result = {}
     for path in sorted(COMMANDS.glob("[!_]*.py")):
         text = ast.get_docstring(ast.parse(path.read_bytes())) or ""
@@ -100,7 +100,7 @@ def _dispatch(arguments: list[str], known: argparse.Namespace) -> int:
 
 
 def _run(module: ModuleType, name: str, arguments: list[str], known: argparse.Namespace) -> int:
-    """Parse a command's own options; hand on what its settings dataclass will read."""
+    """Parse a command's own options; leave the rest to its settings dataclass."""
     parser = Parser(
         prog=f"{PROGRAM} {name}",
         description=module.__doc__,
@@ -139,12 +139,12 @@ def _overview() -> str:
     found = commands()
     width = max(map(len, found))
     lines += [f"  {name:{width}}  {summary}" for name, summary in found.items()]
-    return "\n".join([*lines, "", f"{PROGRAM} COMMAND --help says more about each."])
+    return "\n".join([*lines, "", f"{PROGRAM} COMMAND --help describes one."])
 
 
 def _say(message: str, status: int, debug: bool) -> int:
-    """Print the sentence, and the traceback before it if asked for; returns ``status``."""
-    with suppress(OSError):  # where it goes may be what is full
+    """Print the sentence, after the traceback if ``debug``; returns ``status``."""
+    with suppress(OSError):  # stdout may be a file on the full disk
         sys.stdout.flush()
     if debug:
         traceback.print_exc()

@@ -1,7 +1,7 @@
-"""What a dataset plugin is: a corpus of recorded (or rendered) speech by many speakers.
+"""The interface of dataset plugins: a corpus of recorded (or rendered) speech by many speakers.
 
-A dataset says who speaks, what is said and where the audio lies. Decoding, trimming, phonemes, durations and features
-are the harness's work (:mod:`benchmark.data.prepare`), and so is sampling, so that every algorithm sees the same episodes.
+A dataset says who speaks, what they say and where the audio is. The harness decodes, trims, phonemises, aligns and
+computes features (:mod:`benchmark.data.prepare`). It also draws the episodes, so that every algorithm sees the same ones.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ NOT_TEXT = "not UTF-8 text"
 
 @dataclass(frozen=True)
 class DatasetCard:
-    """What a reader must know of a dataset before trusting a number made with it.
+    """What readers must know about a dataset before they trust a number made with it.
 
     Attributes:
-        title: the name people know it by.
+        title: the name it is known by.
         version: of the corpus or, for a rendered one, of its recipe.
         licence: SPDX identifier or the licence's name.
-        language: espeak-ng voice that turns its text into phonemes ("en-us"), where an utterance names none.
+        language: espeak-ng voice that turns its text into phonemes ("en-us"), unless an utterance names another.
         sample_rate: of the audio as published, Hz.
         citation: what to cite.
         how_to_get: one sentence.
-        layout: the files expected under the data root, for the error when they are not there.
-        synthetic: rendered by a machine; its rows are never evidence about speech.
+        layout: the files expected under the data root, for the error when they are missing.
+        synthetic: True if a machine rendered it; its rows are no evidence about real speech.
     """
 
     title: str
@@ -51,17 +51,17 @@ class DatasetCard:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance as the dataset has it.
+    """One utterance as the dataset provides it.
 
     Attributes:
         id: unique in the dataset.
         speaker: who speaks.
-        text: what is said; "" where there is no transcript.
-        audio: the file; None where the dataset renders it (override ``load``).
+        text: the transcript; "" if there is none.
+        audio: the file; None if the dataset renders it (override ``load``).
         language: the espeak-ng voice that turns the text into phonemes ("de"); "" for the card's.
-        style: how it is spoken ("whisper", "happy"); "" where the dataset does not say.
-        labels: whatever else is known of it ("room": "office").
-        unusable: why it can't be used, where the dataset knows ("not UTF-8 text"); it is then skipped, counted under that reason.
+        style: how it is spoken ("whisper", "happy"); "" if the dataset does not say.
+        labels: anything else known about it ("room": "office").
+        unusable: why it can't be used, if the dataset knows ("not UTF-8 text"); it is skipped and counted under that reason.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Segment:
-    """A phone and where it lies, in seconds from the start of the audio as loaded."""
+    """A phone with its start and end, in seconds from the start of the audio as loaded."""
 
     phone: str
     start: float
@@ -84,23 +84,23 @@ class Segment:
 
 
 class Dataset(ABC):
-    """Base of every dataset plugin; a file in ``datasets/`` that ends in ``PLUGIN = YourClass``.
+    """Base of every dataset plugin: a file in ``datasets/`` that ends in ``PLUGIN = YourClass``.
 
     Attributes:
-        card: what a reader must know.
+        card: what readers must know.
         needs_root: False for a dataset that makes its own speech.
-        tasks: what its utterances can be grouped by, of ``benchmark.task.TASK_KINDS``: "language" where utterances name
-            theirs and no language is in two splits, "style" where they name a style.
+        tasks: what its utterances can be grouped by, of ``benchmark.task.TASK_KINDS``: "language" if each utterance names
+            its language and no language is in two splits, "style" if each names its style.
 
-    Set ``card``, and implement ``speakers`` and ``utterances``. Override ``load`` if the audio is not one file an
-    utterance, ``alignment`` if phone boundaries are known, ``download`` if the corpus can be fetched.
+    Set ``card``, and implement ``speakers`` and ``utterances``. Override ``load`` unless every utterance is one audio
+    file, ``alignment`` if phone boundaries are known, ``download`` if the corpus can be fetched.
 
     Args:
         root: the data root; None only for a dataset that needs none (``needs_root = False``).
         config: an instance of the plugin's own ``Config`` dataclass.
 
     Raises:
-        UsageError: from ``__init__``, when the root does not hold the layout (raise :meth:`wrong_root`).
+        UsageError: from ``__init__``, if the root does not have the layout (raise :meth:`wrong_root`).
     """
 
     card: ClassVar[DatasetCard]
@@ -116,13 +116,13 @@ class Dataset(ABC):
         self.config: Any = config if config is not None else self.Config()
 
     def wrong_root(self) -> UsageError:
-        """The error for a root that does not hold the layout: what was expected, what is there, where to get it."""
+        """The error for a root without the layout: what was expected, what is there, where to get it."""
         root, card = self.root or Path(), self.card
         if root.is_dir():
             found = ", ".join(sorted(path.name for path in root.iterdir())[:8]) or "nothing"
         else:
             found = "a file, not a folder" if root.exists() else "no such folder"
-        return UsageError(f"{root} is not a {card.title} data root: expected {card.layout}; found: {found}. {card.how_to_get}")
+        return UsageError(f"{root} does not hold {card.title}: expected {card.layout}; found: {found}. {card.how_to_get}")
 
     @abstractmethod
     def speakers(self, split: str) -> Sequence[str]:
@@ -136,7 +136,7 @@ class Dataset(ABC):
         """The audio, shape (samples,) or (samples, channels), float32 in [-1, 1], and its rate in Hz.
 
         Raises:
-            OSError, soundfile.LibsndfileError: it can't be decoded (skipped and counted).
+            OSError, soundfile.LibsndfileError: it can't be decoded; the utterance is skipped and counted.
         """
         from benchmark.plumbing.sound_files import read
 
@@ -145,20 +145,20 @@ class Dataset(ABC):
         return read(utterance.audio)
 
     def alignment(self, utterance: Utterance) -> list[list[Segment]] | None:
-        """Exact phone boundaries, word by word, if the dataset knows them; the phones then come from here."""
+        """Exact phone boundaries, word by word, if the dataset knows them; they then replace the phonemiser's phones."""
         return None
 
     def download(self, root: Path) -> None:
-        """Fetch the corpus into ``root`` (only ever called for ``prepare --download``)."""
+        """Fetch the corpus into ``root`` (called only by ``prepare --download``)."""
         raise UsageError(f"{self.card.title} can't be downloaded from here: {self.card.how_to_get}")
 
 
 def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text file that belongs to a corpus, whatever ends them; a byte order mark is no part of them.
+    """The lines of a corpus's UTF-8 text file, with any line endings and without a byte order mark.
 
     Raises:
         OSError: it can't be read.
-        BenchmarkError: it is in another encoding; the sentence names the line.
+        BenchmarkError: it has another encoding; the message names the line.
     """
     lines = []
     for number, line in enumerate(path.read_bytes().removeprefix(codecs.BOM_UTF8).splitlines(), 1):
@@ -170,9 +170,9 @@ def read_lines(path: Path) -> list[str]:
 
 
 def read_transcript(path: Path) -> tuple[str, str]:
-    """The text in a file beside a recording, its white space folded, and why it can't be used; one of the two is "".
+    """The text in a transcript file, white space collapsed, and why it can't be used; one of the two is "".
 
-    A missing file is a missing transcript: both are "".
+    Both are "" if the file is missing.
     """
     try:
         content = path.read_bytes()

@@ -6,19 +6,19 @@ from collections.abc import Mapping
 
 
 class BenchmarkError(Exception):
-    """Something failed; the message says in one sentence what is wrong, where, and what to do (exit 1)."""
+    """Something failed; the message is one sentence that says what is wrong, where, and what to do (exit 1)."""
 
     exit_status = 1
 
 
 class UsageError(BenchmarkError):
-    """The caller asked for something that cannot be: an unknown name, key or value (exit 2)."""
+    """The caller gave an unknown name or key, or a value that can't be used (exit 2)."""
 
     exit_status = 2
 
 
 class TrainingDiverged(BenchmarkError):
-    """A training's loss or gradients are no longer finite."""
+    """The loss or the gradients of a training are no longer finite."""
 
 
 class CannotScore(Exception):
@@ -26,7 +26,7 @@ class CannotScore(Exception):
 
     Args:
         reason: why.
-        values: of the columns that do have one.
+        values: those of the columns that do have one.
     """
 
     def __init__(self, reason: str, values: Mapping[str, float] | None = None) -> None:
@@ -39,8 +39,8 @@ class AdaptationFailed(Exception):
 
 
 class PredictionFailed(Exception):
-    """A model has no answer to one query (its durations grew out of all bounds, say); recorded for each metric and counted."""
+    """A model has no prediction for one query (its durations ran out of bounds, say); recorded for each metric and counted."""
 
 
 SpeechFailed = PredictionFailed
-"""Its name in the first edition, for plugins that raise it."""
+"""The old name, for plugins that raise it."""

@@ -1,3 +1,3 @@
-"""The inner loop under its first address, for plugins that import it from here."""
+"""The inner loop's old place, for plugins that import it from here."""
 
 from benchmark.learning.inner_loop import *  # noqa: F403

@@ -11,12 +11,12 @@ import torchaudio
 from benchmark.audio import SAMPLE_RATE
 
 LOG_FLOOR = 1e-5
-"""Mel magnitudes below this are raised to it before the logarithm (ln 1e-5 = -11.5)."""
+"""Lower bound of mel magnitudes before the logarithm (ln 1e-5 = -11.5)."""
 
 
 @dataclass(frozen=True)
 class MelSpec:
-    """What a mel spectrogram means. A backbone and a vocoder that disagree on it are refused."""
+    """The definition of a mel spectrogram. A backbone and a vocoder that disagree on it are refused."""
 
     sample_rate: int = SAMPLE_RATE
     n_fft: int = 1024
@@ -27,7 +27,7 @@ class MelSpec:
     f_max: float = 8000.0
 
     def frames(self, samples: int) -> int:
-        """How many frames ``samples`` samples give (frames are centred, so one more than the hops)."""
+        """The number of frames of ``samples`` samples (frames are centred, so one more than there are hops)."""
         return 1 + samples // self.hop_length
 
     @property

@@ -1,4 +1,4 @@
-"""What a metric plugin is: a number, or several, about one prediction."""
+"""The interface of metric plugins: one or more numbers about one prediction."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-if TYPE_CHECKING:  # tables read columns, and need no torch for it
+if TYPE_CHECKING:  # tables read columns without importing torch
     from benchmark.audio import Audio
     from benchmark.utterance import PreparedCorpus, Words
 
 
 @dataclass(frozen=True)
 class Column:
-    """What a column of numbers means; read from source by tables, reports and documents, so give literals by name.
+    """What a column of numbers means. Tables and reports read it from source, so pass literals by keyword.
 
     Attributes:
-        unit: "dB", "cosine"; "" where there is none.
-        meaning: in plain English, for somebody who does not know the metric: "how far ... from the recording's".
-        higher_is_better: its sense.
-        low: the least possible value; None where there is none.
-        high: the highest possible value; None where there is none.
+        unit: "dB", "cosine"; "" if there is none.
+        meaning: in plain English, for readers who do not know the metric: "how far ... from the recording's".
+        higher_is_better: whether a higher value is a better one.
+        low: the lowest possible value; None if unbounded.
+        high: the highest possible value; None if unbounded.
     """
 
     unit: str
@@ -37,14 +37,14 @@ class Sample:
     """One prediction and what it is compared with.
 
     Attributes:
-        audio: the synthesised speech, shape (samples,), float32 in [-1, 1] at 16 kHz; empty where a text was predicted.
-        reference: the target's real recording of the same sentence, likewise.
+        audio: the synthesised speech, shape (samples,), float32 in [-1, 1] at 16 kHz; empty if text was predicted.
+        reference: the target's real recording of the same sentence, in the same format.
         words: the sentence's phones, word by word, without silences.
-        target: whose voice it should be (or which language, which style of a speaker: :mod:`benchmark.task`).
-        enrolment: ids of the target's real utterances that are neither support nor query of this episode; the
-            target's centroid is made from them alone.
-        transcript: what is said, as the dataset writes it.
-        text: what a recogniser understood.
+        target: the speaker it should sound like (or the language, or the style of a speaker: :mod:`benchmark.task`).
+        enrolment: ids of the target's real utterances that are neither support nor query of this episode; only they
+            make the target's centroid.
+        transcript: the sentence, as the dataset writes it.
+        text: the recogniser's output.
     """
 
     audio: Audio
@@ -63,16 +63,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class MetricContext:
-    """What a metric may need once, before it scores anything.
+    """What a metric may need before it scores anything.
 
     Attributes:
         corpus: the prepared corpus, for metrics that train on its training speakers or embed its test targets.
-        cache: a folder for what was computed once (a trained recogniser, embeddings); keyed by the caller to the
-            corpus's version, shared by runs.
-        targets: those that will be scored.
-        seed: for whatever is random.
-        enrolment: how many utterances a centroid is made from when a sentence is scored (:attr:`Sample.enrolment`), at
-            least; 0 where it is not known.
+        cache: a folder for what is computed once (a trained recogniser, embeddings); the caller keys it by the corpus's
+            version, and runs share it.
+        targets: the targets that will be scored.
+        seed: for all randomness.
+        enrolment: the least number of utterances that make a centroid when a sentence is scored
+            (:attr:`Sample.enrolment`); 0 if unknown.
     """
 
     corpus: PreparedCorpus
@@ -83,16 +83,16 @@ class MetricContext:
 
 
 class Metric(ABC):
-    """Base of every metric plugin; a file in ``benchmark/metrics/`` that ends in ``PLUGIN = YourClass``.
+    """Base of every metric plugin: a file in ``benchmark/metrics/`` that ends in ``PLUGIN = YourClass``.
 
     Attributes:
-        version: raised whenever a change could move a value; part of every row.
+        version: raise it whenever a change could move a value; part of every row.
         columns: the values that ``score`` returns, by name.
         rates: rates that the harness pools from ``trials``, by name.
-        constants: what ``facts`` returns, by name, each with its meaning.
-        needs: what it is given, of "speech" (synthesised), "aligned" (speech with the reference's durations: PESQ and STOI
-            mean nothing otherwise), "reference" (the real recording), "transcript", "centroid" (real speech of the target's)
-            and "text" (recognised). What the problem and the backbone do not provide leaves the metric out.
+        constants: meanings of the values that ``facts`` returns, by name.
+        needs: its inputs, of "speech" (synthesised), "aligned" (speech with the reference's durations, without which PESQ
+            and STOI mean nothing), "reference" (the real recording), "transcript", "centroid" (of the target's real speech)
+            and "text" (recognised). A metric is left out if the problem and the backbone do not provide them all.
     """
 
     version: ClassVar[str]
@@ -110,38 +110,39 @@ class Metric(ABC):
 
     @property
     def ranks_with(self) -> str | None:
-        """The pretrained speaker encoder that it judges by ("ge2e"), if any.
+        """The pretrained speaker encoder that it scores with ("ge2e"), if any.
 
-        An algorithm that ``conditions_on`` the same one is refused: it would be scored by what it was told.
+        An algorithm that ``conditions_on`` the same encoder is refused: it was given what it would be scored by.
         """
         return None
 
     def require(self) -> None:  # noqa: B027 - most metrics need nothing
-        """Asked before a run starts.
+        """Check, before a run starts, that everything it needs is installed.
 
         Raises:
-            BenchmarkError: what a run does not fetch (a package, a pretrained encoder's weights) is not there.
+            BenchmarkError: something that a run does not fetch is missing (a package, a pretrained encoder's weights).
         """
 
     def prepare(self, context: MetricContext) -> None:  # noqa: B027 - most metrics need nothing
-        """Do once what every score needs; called in the main process and again, finding the cache, in each worker."""
+        """Do once what every score needs; called in the main process, then in each worker, which finds it in the cache."""
 
     @abstractmethod
     def score(self, sample: Sample) -> dict[str, float]:
         """One value for each of ``columns``.
 
         Raises:
-            CannotScore: there is no honest value; the message is the reason, and the failure is counted.
+            CannotScore: there is no valid value; the message is the reason, and the failure is counted.
         """
 
     def trials(self, sample: Sample) -> dict[str, list[float]]:
-        """For metrics that verify speakers: under the name of an equal error rate, the utterance's trials.
+        """For metrics that verify speakers: the utterance's trials, under the name of an equal error rate.
 
-        Asked right after ``score`` for the same sample. The first number is the score against the target it should be,
-        the others those against each other target. No mean over utterances gives such a rate, so the harness pools them.
+        Called right after ``score`` for the same sample. The first number is the score against the right target; the
+        others are the scores against every other target. An equal error rate is not a mean over utterances, so the harness
+        pools the trials.
         """
         return {}
 
     def facts(self) -> dict[str, float]:
-        """Constants that a reader needs beside the scores (a recogniser's own error, say); written to the result."""
+        """Constants that readers need beside the scores (the recogniser's own error, say); written to the result."""
         return {}

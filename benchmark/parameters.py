@@ -1,4 +1,4 @@
-"""How fast parameters learn in relation to one another."""
+"""Parameters grouped by learning rate."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from torch import nn
 
 
 class ParameterGroup(NamedTuple):
-    """Parameters that the harness's optimiser moves at a rate of their own.
+    """Parameters that the harness's optimiser updates at one rate.
 
     Attributes:
-        parameters: each in one group.
-        rate: in multiples of the run's learning rate.
+        parameters: each belongs to exactly one group.
+        rate: learning rate, in multiples of the run's.
         weight_decay: None for the run's.
     """
 

@@ -1,7 +1,7 @@
-"""What is predicted: speech from text, or text from speech. A closed set, in ``benchmark/problems/``.
+"""Problems: what is predicted, speech from text or text from speech. A closed set, in ``benchmark/problems/``.
 
-A problem makes an adapted model speak or listen, so algorithms need not know which of the two they learn. It also says
-what metrics can be given, what a row needs beside it, and which numbers rank and tune.
+A problem makes an adapted model speak or transcribe, so algorithms need not know which of the two they learn. It also
+declares what metrics can use, which reference rows a table needs, and which columns ranking and tuning go by.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a model said, or understood.
+    """What a model spoke or transcribed.
 
     Attributes:
-        audio: what it said, at 16 kHz; empty where it listens.
-        text: what it understood; "" where it speaks.
-        seconds: of speech said or heard, the unit of its real-time factor.
+        audio: its speech, at 16 kHz; empty if it transcribes.
+        text: its transcript; "" if it speaks.
+        seconds: of speech spoken or transcribed, the base of its real-time factor.
     """
 
     audio: Audio
@@ -34,14 +34,14 @@ class Prediction:
 
     @classmethod
     def speech(cls, audio: Audio) -> Prediction:
-        """Of a model that speaks."""
+        """The prediction of a model that speaks."""
         from benchmark.audio import SAMPLE_RATE
 
         return cls(audio, "", len(audio) / SAMPLE_RATE)
 
     @classmethod
     def transcript(cls, text: str, seconds: float) -> Prediction:
-        """Of a model that listened for so many seconds."""
+        """The prediction of a model that transcribed ``seconds`` of speech."""
         import numpy as np
 
         return cls(np.zeros(0, np.float32), text, seconds)
@@ -52,11 +52,11 @@ class Problem(ABC):
 
     Attributes:
         name: "synthesis" or "recognition"; a backbone names the one that it solves.
-        metrics: plugins that a run scores with unless it is told otherwise; those that are not there are passed over.
-        references: algorithms, toplines and floors, without whose rows a score has no scale.
-        objective: the column that tuning goes by, turned by :meth:`gain` into something to maximise.
-        gained: what :meth:`gain` is called in tables of trials.
-        headline: columns that tables show and rankings go by, most telling first.
+        metrics: plugins that a run scores with by default; missing ones are skipped.
+        references: the toplines and floors whose rows give scores a scale.
+        objective: the column that tuning goes by; :meth:`gain` makes it something to maximise.
+        gained: the name of :meth:`gain` in tables of trials.
+        headline: columns that tables show and rankings go by, most important first.
     """
 
     name: ClassVar[str]
@@ -68,22 +68,22 @@ class Problem(ABC):
 
     @abstractmethod
     def provides(self, supports: Collection[str]) -> frozenset[str]:
-        """What a metric may need (``Metric.needs``), given what the backbone supports (``Backbone.supports``)."""
+        """What metrics can use (``Metric.needs``) with a backbone that supports these features (``Backbone.supports``)."""
 
     @abstractmethod
     def gain(self, score: float) -> float:
-        """A score in the column ``objective`` as tuning maximises it: 1 where the target is met; a failure counts as 0."""
+        """What tuning maximises, computed from a score in column ``objective``: 1 is the goal; a failure counts as 0."""
 
     @abstractmethod
     def predict(self, model: Adapted, query: PreparedUtterance, aligned: bool, vocoder: Vocoder) -> Prediction:
-        """What an adapted model makes of a query.
+        """An adapted model's prediction for a query.
 
         Args:
             model: adapted to the query's target.
-            query: the real utterance: its text is to be said, or its speech understood.
-            aligned: speak with the reference's durations; only asked where the problem provides "aligned".
+            query: the real utterance, whose text is to be spoken or whose speech is to be transcribed.
+            aligned: speak with the reference's durations; True only if the problem provides "aligned".
             vocoder: prepared.
 
         Raises:
-            PredictionFailed: there is none; the reason is recorded for each metric and counted.
+            PredictionFailed: there is no prediction; the reason is recorded for each metric and counted.
         """

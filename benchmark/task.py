@@ -1,4 +1,4 @@
-"""What one few-shot task is: whose utterances go together, and the two parts that they come in."""
+"""Few-shot tasks: which utterances belong together, split into support and query."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from benchmark.batch import Batch
 
 @dataclass(frozen=True)
 class Task:
-    """One training episode: utterances of one target, in two parts that share none.
+    """One training episode: utterances of one target, split into disjoint support and query sets.
 
     Attributes:
-        support: to adapt to.
-        query: to be good at after adaptation.
-        seed: for what is drawn for this task alone, so that it does not depend on which process learns from it, or after what.
+        support: utterances to adapt to.
+        query: utterances that the adapted model is judged on.
+        seed: for this task's own random draws, which so do not depend on the process or on earlier tasks.
     """
 
     support: Batch
@@ -32,11 +32,11 @@ class Task:
 
 @dataclass(frozen=True)
 class TaskKind:
-    """What is adapted to: a *target*. Splits, sampling, episodes, centroids and bootstrap all go by it.
+    """What a model adapts to, called its *target*. Splits, sampling, episodes, centroids and bootstrap all go by target.
 
     Attributes:
-        name: as ``--task`` has it.
-        target: a speaker, language ("" where unknown) and style ("" where there is none) to the target's name.
+        name: the value of ``--task``.
+        target: maps a speaker, a language ("" if unknown) and a style ("" if none) to the target's name.
         meaning: what a target is, in plain English.
     """
 
@@ -65,4 +65,4 @@ TASK_KINDS: Mapping[str, TaskKind] = {
         TaskKind("style", _style, "one style of one speaker"),
     )
 }
-"""An utterance whose target has no name ("") belongs to no task of that kind."""
+"""An utterance whose target is "" belongs to no task of that kind."""

@@ -1,4 +1,4 @@
-"""An utterance ready to learn from or to score, and the symbols that its text is written in."""
+"""Prepared utterances, ready to train on or to score, and the symbols of their texts."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmark.mel import MelSpec
 PAD, SILENCE, BOUNDARY = "<pad>", "<sil>", "|"
 SPECIAL_SYMBOLS = (PAD, SILENCE, BOUNDARY)
 """The first symbols of every corpus. A token sequence is: silence, words joined by boundaries, silence.
-A boundary lasts 0 frames where the speaker made no pause; a phone lasts at least 1."""
+A boundary lasts 0 frames if the speaker does not pause there; a phone lasts at least 1."""
 
 Words = tuple[tuple[str, ...], ...]
 """An utterance's phones, word by word."""
@@ -29,7 +29,7 @@ class PreparedUtterance:
     Attributes:
         id: unique in the corpus.
         speaker: who speaks.
-        text: what is said, as the dataset writes it.
+        text: the transcript, as the dataset writes it.
         words: phones, word by word, without silences.
         tokens: shape (T,), int64 indices into the corpus's symbols.
         durations: shape (T,), int64 frames per token, summing to F.
@@ -37,9 +37,9 @@ class PreparedUtterance:
         pitch: shape (F,), float32 F0 in Hz, 0 where unvoiced.
         energy: shape (F,), float32 natural log of the frame's root mean square.
         audio: shape (samples,), int16 at the mel definition's rate, silence-trimmed and loudness-normalised.
-        language: what it is spoken in, an espeak-ng voice ("en-us"); "" where nobody knows.
-        style: how it is spoken ("whisper"); "" where the dataset does not say.
-        labels: whatever else the dataset says.
+        language: the language spoken, as an espeak-ng voice ("en-us"); "" if unknown.
+        style: how it is spoken ("whisper"); "" if the dataset does not say.
+        labels: anything else the dataset says.
     """
 
     id: str
@@ -91,20 +91,21 @@ def token_symbols(words: Sequence[Sequence[str]]) -> list[str]:
 
 
 def spelled(text: str) -> str:
-    """A text as recognition writes and scores it: case folded, letters, digits and apostrophes, one space between words."""
+    """A text as recognition writes and scores it: case-folded letters, digits and apostrophes, one space between words."""
     return " ".join(re.findall(r"[\w']+", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("_", " ")))
 
 
 class PreparedCorpus(Protocol):
-    """A corpus, prepared, as the contracts see it (:class:`benchmark.data.corpus.Corpus` is one).
+    """A prepared corpus, as plugins see it (:class:`benchmark.data.corpus.Corpus` is one).
 
     Attributes:
         name: of the dataset.
         version: digest of the content.
-        symbols: what tokens are indices into; index 0 is padding.
+        symbols: the table that tokens index; index 0 is padding.
         mel: the mel definition.
         statistics: of the training split.
         meta: the card, the report and the rest of ``corpus.json``.
+        own: of ``--dataset`` alone; the corpus itself, unless a run learns from other datasets too.
     """
 
     name: str
@@ -114,10 +115,13 @@ class PreparedCorpus(Protocol):
     statistics: Statistics
     meta: dict[str, Any]
 
+    @property
+    def own(self) -> PreparedCorpus: ...
+
     def __getitem__(self, utterance_id: str) -> PreparedUtterance: ...
 
     def many(self, utterance_ids: Iterable[str]) -> list[PreparedUtterance]:
-        """Several utterances, in the order asked."""
+        """Several utterances, in the order given."""
 
     def speakers(self, split: str) -> list[str]:
         """Speakers of "train", "validation" or "test", sorted."""
@@ -126,7 +130,7 @@ class PreparedCorpus(Protocol):
         """A speaker's utterances, sorted."""
 
     def targets(self, split: str) -> list[str]:
-        """What tasks of the split adapt to (speakers, unless the run's task is another), sorted."""
+        """The split's targets (speakers, unless the run's task is another), sorted."""
 
     def utterances_of(self, target: str) -> list[str]:
         """A target's utterances, sorted."""
@@ -135,4 +139,4 @@ class PreparedCorpus(Protocol):
         """An utterance's length in mel frames."""
 
     def text(self, utterance_id: str) -> str:
-        """What is said."""
+        """An utterance's transcript."""

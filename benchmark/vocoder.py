@@ -1,59 +1,69 @@
-"""What a vocoder plugin is: log-mel spectrogram to waveform."""
+"""The interface of vocoder plugins: log-mel spectrogram to waveform."""
 
 from __future__ import annotations
 
+import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import wraps
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
 from benchmark.mel import MelSpec
 from benchmark.parameters import ParameterGroup
+from benchmark.plumbing import checkpoint
 
 
 class Segments(NamedTuple):
-    """What a vocoder learns from in one step: pieces of real speech.
+    """The training data of one vocoder step: pieces of real speech.
 
     Attributes:
-        mels: (B, F, n_mels) natural-log magnitude, of the vocoder's own definition.
-        audio: (B, (F - 1) * hop_length) float32 in [-1, 1], what the mels are of.
+        mels: (B, F, n_mels) natural-log magnitude, by the vocoder's mel definition.
+        audio: (B, (F - 1) * hop_length) float32 in [-1, 1], the audio of the mels.
+        progress: fraction of the training that is done, from 0 to below 1.
     """
 
     mels: Tensor
     audio: Tensor
+    progress: float = 0.0
 
     def to(self, device: torch.device | str, **_: Any) -> Segments:
         """The same pieces on another device (Lightning calls this)."""
-        return Segments(self.mels.to(device), self.audio.to(device))
+        return self._replace(mels=self.mels.to(device), audio=self.audio.to(device))
 
     def rows(self, rows: slice) -> Segments:
         """Some of the pieces."""
-        return Segments(self.mels[rows], self.audio[rows])
+        return self._replace(mels=self.mels[rows], audio=self.audio[rows])
 
 
 @dataclass(frozen=True)
 class VocoderContext:
-    """What a vocoder is prepared with.
+    """What ``prepare`` may use.
 
     Attributes:
-        train: does the training that a vocoder which ``trains`` needs, on training speakers only, or loads what an earlier
-            run trained: once per corpus, vocoder and seed, under a lock, cached and resumable, on the preset's budget.
+        train: trains a vocoder that ``trains``, on training speakers only, with the preset's budget, or loads what an
+            earlier run trained. Training happens once per corpus, vocoder and seed, under a lock; it is cached and resumable.
     """
 
     train: Callable[[Vocoder], None]
 
 
 class Vocoder(nn.Module, ABC):
-    """Base of every vocoder plugin; a file in ``benchmark/vocoders/`` that ends in ``PLUGIN = YourClass``.
+    """Base of every vocoder plugin: a file in ``benchmark/vocoders/`` that ends in ``PLUGIN = YourClass``.
+
+    A ``Config`` with a field ``checkpoint: str = ""`` lets users name a file of weights, which is loaded instead of training.
+    ``decode`` never gets a mel that is too short or not finite: the base class refuses it, and waveforms that are not finite.
 
     Args:
         config: an instance of the plugin's own ``Config``.
 
     Attributes:
-        trains: True for one that learns: it defines ``training_step``.
+        trains: True for a vocoder that learns, and so defines ``training_step``.
         mel: the mel definition that it inverts. Corpora are prepared with it, so backbones predict it.
     """
 
@@ -69,26 +79,64 @@ class Vocoder(nn.Module, ABC):
         self.config: Any = config if config is not None else self.Config()
         self.mel = MelSpec()
 
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        if "decode" in vars(cls):
+            cls.decode = _refusing(cls.decode)  # type: ignore[method-assign]
+
     @classmethod
     def tiny(cls) -> Any:
-        """A configuration small enough to try anything on in milliseconds; the default one unless overridden."""
+        """A configuration that runs in milliseconds, for tests; the default one unless overridden."""
         return cls.Config()
 
     def prepare(self, context: VocoderContext) -> None:
-        """Get ready to decode: train, where it ``trains``. One that comes with weights of its own loads them here instead.
+        """Get ready to decode: load ``config.checkpoint`` if it names a file, else train if it ``trains``.
 
         Raises:
-            BenchmarkError: it can't (a checkpoint is missing, damaged, or of another mel definition).
+            BenchmarkError: a checkpoint is missing, damaged, or of another mel definition.
         """
-        if self.trains:
+        if path := checkpoint_of(self.config):
+            self.load_weights(path)
+        elif self.trains:
             context.train(self)
 
+    def weights(self) -> dict[str, Any]:
+        """The content of a file of weights: "mel", the mel definition that they invert, and "state", the ``state_dict``."""
+        return {"mel": asdict(self.mel), "state": self.state_dict()}
+
+    def save_weights(self, path: Path) -> None:
+        """Write a file for ``config.checkpoint``. The cache's ``vocoders/`` holds such files of vocoders that runs trained."""
+        checkpoint.save(path, self.weights())
+
+    def load_weights(self, path: Path) -> None:
+        """Load the weights in a file that :meth:`save_weights` wrote.
+
+        Raises:
+            UsageError: there is no such file, or it is of another mel definition or of other sizes.
+            BenchmarkError: it is damaged, or not such a file.
+        """
+        kept = _read(path)
+        for name, ours in asdict(self.mel).items():
+            if kept["mel"].get(name) != ours:
+                theirs = kept["mel"].get(name)
+                raise UsageError(f"The checkpoint {path} inverts mels of {name} {theirs}, this vocoder those of {ours}; name another file.")
+        ours, theirs = _shapes(self.state_dict()), _shapes(kept["state"])
+        for name in [*ours, *theirs]:
+            if ours.get(name) != theirs.get(name):
+                raise UsageError(
+                    f"The checkpoint {path} is of another vocoder or of other sizes: {name} is {theirs.get(name, 'absent')} there and "
+                    f"{ours.get(name, 'absent')} here; set the sizes that it was trained with."
+                )
+        if not all(torch.isfinite(each).all() for each in kept["state"].values()):
+            raise BenchmarkError(f"The checkpoint {path} holds weights that are not finite; name another file.")
+        self.load_state_dict(kept["state"])
+
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The parameters that the harness's optimiser moves, by rate; all at the run's rate unless overridden."""
+        """The parameters that the harness's optimiser updates, by learning rate; by default all at the run's rate."""
         return [ParameterGroup(list(self.parameters()))]
 
     def training_step(self, segments: Segments) -> dict[str, float]:
-        """Leave gradients on the parameters for the harness's optimiser, and return scalars for the logs, a "loss" among them.
+        """Leave gradients on the parameters for the harness's optimiser, and return scalars to log, "loss" among them.
 
         All randomness must come from torch's global generator, which the harness seeds before every step.
         """
@@ -99,11 +147,59 @@ class Vocoder(nn.Module, ABC):
         """Waveform of one utterance; deterministic.
 
         Args:
-            mel: shape (F, n_mels), natural-log magnitude.
+            mel: shape (F, n_mels), natural-log magnitude, finite, F at least 4.
 
         Returns:
-            shape (samples,), about (F - 1) * hop_length of them, float32 in about [-1, 1], at ``mel.sample_rate``.
+            shape (samples,), about (F - 1) * hop_length samples, float32 in about [-1, 1], at ``mel.sample_rate``.
 
         Raises:
-            PredictionFailed: the mel can't be inverted (too short, not finite).
+            PredictionFailed: the mel can't be inverted. Mels of too few frames, values that are not finite in a mel or in the
+                waveform: of these whoever calls ``decode`` is told so without any code of the subclass.
         """
+
+
+def checkpoint_of(config: Any) -> Path | None:
+    """The file of weights that a vocoder's config names; None where it names none."""
+    named = getattr(config, "checkpoint", "")
+    return Path(named).expanduser() if named else None
+
+
+def _refusing(decode: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """``decode`` with checks of its mel and its waveform."""
+
+    @wraps(decode)
+    def refusing(self: Vocoder, mel: Tensor) -> Tensor:
+        # Audio has a mel from n_fft / 2 + 1 samples on: the transform pads it by reflection.
+        least = self.mel.n_fft // 2 // self.mel.hop_length + 2
+        if len(mel) < least:
+            raise PredictionFailed(f"the mel has {len(mel)} frame{'s' * (len(mel) != 1)}, and a waveform takes {least}")
+        if not torch.isfinite(mel).all():
+            raise PredictionFailed("the mel holds values that are not finite")
+        wave = decode(self, mel)
+        if not torch.isfinite(wave).all():
+            raise PredictionFailed("the vocoder made a waveform that is not finite")
+        return wave
+
+    return refusing
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """A file of weights, its types checked."""
+    if not path.is_file():
+        raise UsageError(f"There is no checkpoint {path}; name a file of a vocoder's weights.")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            # torch.load takes damaged tensors for whole.
+            if damaged := archive.testzip():
+                raise zipfile.BadZipFile(damaged)
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what is damaged fails to load in any way
+        raise BenchmarkError(f"The checkpoint {path} is damaged, or is no file of weights that torch.save wrote.") from error
+    fits = isinstance(kept, dict) and isinstance(kept.get("mel"), dict) and isinstance(kept.get("state"), dict)
+    if not fits or not all(isinstance(each, Tensor) for each in kept["state"].values()):
+        raise BenchmarkError(f"The checkpoint {path} is not of a vocoder: it must hold 'mel' and 'state', as Vocoder.weights returns them.")
+    return dict(kept)
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, str]:
+    return {name: " x ".join(map(str, each.shape)) or "a number" for name, each in state.items()}

@@ -1,4 +1,4 @@
-"""What LibriTTS and LibriSpeech share: subset/speaker/chapter folders, subsets whose names say their split."""
+"""Shared by LibriTTS and LibriSpeech: subset/speaker/chapter folders, and subsets whose names give their split."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ SPLIT_OF = {"train": "train", "dev": "validation", "test": "test"}
 
 
 class Libri(Dataset):
-    """Speakers of subsets called train-*, dev-* and test-*, which train, validate and are tested.
+    """Speakers of subsets called train-*, dev-* and test-*: the train, validation and test splits.
 
     Attributes:
-        folders: names of the folder that holds the subsets, where the root is not that folder itself.
+        folders: possible names of the folder with the subsets, if the root is not that folder itself.
     """
 
     folders: ClassVar[Sequence[str]]
 
     @dataclass(frozen=True)
     class Config:
-        """What is read.
+        """Which subsets to read.
 
         Attributes:
-            subsets: names of subsets ("train-clean-100"); all that are there if empty.
+            subsets: names of subsets ("train-clean-100"); empty: all in the folder.
         """
 
         subsets: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ class Libri(Dataset):
         """Let a torchaudio dataset download the subsets.
 
         Raises:
-            BenchmarkError: it can't.
+            BenchmarkError: the download fails.
         """
         try:
             root.mkdir(parents=True, exist_ok=True)

@@ -39,8 +39,8 @@ VOICES = {
     },
 }
 # fmt: on
-"""Half of them women, in every split. Chosen among 200 variants and pitches, farthest point first, by the similarity of
-their GE2E embeddings, so that a speaker encoder tells them apart (equal error rate 1.8 %, about that of real people)."""
+"""Half of each split are women. Chosen from 200 variants and pitches, farthest point first, by the similarity of their
+GE2E embeddings, so that a speaker encoder tells them apart (equal error rate 1.8 %, about that of real people)."""
 
 TRAIN_SENTENCES = """
 The old bridge shook when the train went by.
@@ -152,12 +152,12 @@ Snow makes the whole town look peaceful.
 
 
 class Espeak(Dataset):
-    """Synthetic voices of the espeak-ng formant synthesiser reading sentences of our own; needs no data.
+    """Synthetic voices of the espeak-ng formant synthesiser, reading the benchmark's own sentences; needs no data.
 
-    26 voices (16 train, 4 validation, 6 test), half of them women, 24 short sentences each; no sentence of a training
-    voice is ever read by a validation or test voice. Phone boundaries are exact: they are the synthesiser's events.
-    It exists to try things out and to test: formant synthesis is far easier to learn than speech, so that no number
-    made with it says anything about speech, and no paper should cite one.
+    26 voices (16 train, 4 validation, 6 test), half of them women, 24 short sentences each; validation and test voices
+    read no sentence of a training voice. Phone boundaries are exact: they are the synthesiser's events.
+    Use it to try things out and to test. Formant synthesis is far easier to learn than speech, so no number made with it
+    says anything about speech, and no paper should cite one.
     """
 
     card = DatasetCard(
@@ -178,7 +178,7 @@ class Espeak(Dataset):
         """Size.
 
         Attributes:
-            sentences: a voice reads, 1 to 40.
+            sentences: sentences that each voice reads, 1 to 40.
         """
 
         sentences: Annotated[int, Ge(1), Le(len(HELD_OUT_SENTENCES))] = 24
@@ -198,14 +198,14 @@ class Espeak(Dataset):
     def utterances(self, speaker: str) -> Sequence[Utterance]:
         """See :meth:`Dataset.utterances`."""
         sentences = TRAIN_SENTENCES if speaker in VOICES["train"] else HELD_OUT_SENTENCES
-        # Each voice draws its own sentences; seeded by its place in the list, which does not depend on the split.
+        # Each voice draws its own sentences, seeded by its place among all voices, which does not depend on the split.
         generator = np.random.default_rng([1, sorted(self._voices).index(speaker)])
         config: Any = self.config
         chosen = generator.permutation(len(sentences))[: config.sentences]
         return [Utterance(f"{speaker}_{number:03d}", speaker, sentences[i]) for number, i in enumerate(chosen, 1)]
 
     def load(self, utterance: Utterance) -> tuple[npt.NDArray[np.float32], int]:
-        """See :meth:`Dataset.load`; rendered now."""
+        """See :meth:`Dataset.load`; renders on demand."""
         samples, rate, _ = self._rendered(utterance)
         return samples, rate
 

@@ -1,4 +1,4 @@
-"""Recordings of your own: a folder, in any of the layouts that people keep corpora in."""
+"""Your own recordings: a folder in any of the usual corpus layouts."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from benchmark.settings.ranges import Between0And1, Checked, Seed
 class Folder(Dataset):
     """Any corpus of transcribed recordings, split by speaker.
 
-    Layouts, in the order that they are looked for: ``metadata.csv`` with a header (``audio,text,speaker`` and optionally
-    ``language,style,split``; Hugging Face's names serve too), LJSpeech's ``metadata.csv`` (``id|text|text``) with ``wavs/``, Kaldi's
-    ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits are those of the column
-    ``split`` or of Kaldi's folders; where there are none, speakers are drawn by a seed.
+    Layouts, in the order in which they are tried: ``metadata.csv`` with a header (``audio,text,speaker`` and optionally
+    ``language,style,split``; Hugging Face's names work too), LJSpeech's ``metadata.csv`` (``id|text|text``) with ``wavs/``, Kaldi's
+    ``wav.scp``, ``text`` and ``utt2spk``, and ``speaker/utterance.wav`` with ``.txt`` beside it. Splits come from the column
+    ``split`` or from Kaldi's folders; without either, a seeded draw splits the speakers. One or two speakers can't be split: all are
+    held out, and models of other corpora adapt to them (``run --pretrain.dataset``).
     """
 
     tasks = ("speaker", "language", "style")
     card: ClassVar = DatasetCard(
-        title="A folder of recordings",
+        title="a folder of recordings",
         version="1",
         licence="its owner's",
         language="en-us",
@@ -44,11 +45,11 @@ class Folder(Dataset):
         """How the folder is read.
 
         Attributes:
-            language: espeak-ng voice of the texts whose language no column names ("en-us", "de").
-            split_by: what no two splits share where the folder names no splits, "speaker" or "language".
-            validation: share of the speakers (languages) that validate, at least one.
-            test: share of the speakers (languages) that are tested, at least one.
-            seed: of the draw.
+            language: espeak-ng voice for texts whose language the folder does not name ("en-us", "de").
+            split_by: draw disjoint splits by "speaker" or by "language", where the folder names no splits.
+            validation: share of the speakers (languages) in the validation split, at least one of them.
+            test: share of the speakers (languages) in the test split, at least one of them.
+            seed: seed of the draw into splits.
         """
 
         language: str = "en-us"
@@ -89,7 +90,7 @@ class Folder(Dataset):
         return self._speakers[speaker]
 
     def _given(self, splits: dict[str, str]) -> dict[str, list[str]]:
-        """The folder's own splits; a speaker without one trains."""
+        """The folder's own splits; a speaker without one goes to train."""
         return {split: sorted(s for s in self._speakers if splits.get(s, "train") == split) for split in SPLITS}
 
     def _drawn(self) -> dict[str, list[str]]:
@@ -103,8 +104,8 @@ class Folder(Dataset):
             groups.setdefault(speaker if self.config.split_by == "speaker" else languages.pop(), set()).add(speaker)
         names = sorted(groups)
         drawn = [names[i] for i in np.random.default_rng(self.config.seed).permutation(len(names))]
-        if len(names) < len(SPLITS):  # too few for few-shot evaluation, which preparation says
-            return {"train": sorted(self._speakers), "validation": [], "test": []}
+        if len(names) < len(SPLITS):  # too few to learn from: models of other corpora adapt to them
+            return {"train": [], "validation": [], "test": sorted(self._speakers)}
         test = max(1, round(self.config.test * len(names)))
         validation = max(1, round(self.config.validation * len(names)))
         parts = {"test": drawn[:test], "validation": drawn[test : test + validation], "train": drawn[test + validation :]}

@@ -1,4 +1,4 @@
-"""LibriSpeech: read English books at 16 kHz, 2,484 speakers; transcripts in capitals without marks."""
+"""LibriSpeech: read English books at 16 kHz, 2,484 speakers; transcripts in capitals, without punctuation."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from ._libri import Libri
 class LibriTTS(Libri):
     """Zen et al., "LibriTTS" (Interspeech 2019), or its restored copy, Koizumi et al., "LibriTTS-R" (Interspeech 2023).
 
-    Reads ``subset/speaker/chapter/*.wav`` with ``.normalized.txt`` beside each; a copy of other audio files works too.
+    Reads ``subset/speaker/chapter/*.wav`` with ``.normalized.txt`` beside each; a copy in another audio format works too.
     """
 
     folders = ("LibriTTS", "LibriTTS_R")

@@ -14,7 +14,7 @@ SPEAKER = "linda_johnson"
 
 
 class LJSpeech(Dataset):
-    """Ito & Johnson, "The LJ Speech Dataset" (2017): a speaker to adapt to. Alone it poses no few-shot tasks, which need several."""
+    """Ito & Johnson, "The LJ Speech Dataset" (2017): one speaker; models of other corpora adapt to her (``--pretrain.dataset``)."""
 
     card: ClassVar = DatasetCard(
         title="LJ Speech",

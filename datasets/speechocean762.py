@@ -16,11 +16,11 @@ T = TypeVar("T")
 
 
 class SpeechOcean762(Dataset):
-    """Accented read speech, 20 sentences a speaker; the official train split alone, divided by speaker.
+    """Accented read speech, 20 sentences per speaker; only the official train split, divided by speaker.
 
     Zhang et al., "speechocean762: An Open-Source Non-native English Speech Corpus For Pronunciation Assessment"
-    (Interspeech 2021). Test and validation speakers are adults, half of them women; the rest, children among them, train.
-    Works on the corpus as published (``.WAV``) and on copies in another format: paths come from ``train/wav.scp``.
+    (Interspeech 2021). Test and validation speakers are adults, half of them women; the others, including children, train.
+    Reads the corpus as published (``.WAV``) and copies in other formats: paths come from ``train/wav.scp``.
     """
 
     card = DatasetCard(
@@ -72,7 +72,7 @@ class SpeechOcean762(Dataset):
 
 
 def _split(speakers: Sequence[str], age: dict[str, int], gender: dict[str, str]) -> dict[str, list[str]]:
-    """Adults drawn by a fixed seed, as many women as men, for test and validation; everybody else trains."""
+    """Draw adults by a fixed seed, as many women as men, for test and validation; everybody else trains."""
     generator = np.random.default_rng(762)
     test: list[str] = []
     validation: list[str] = []

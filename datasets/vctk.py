@@ -10,7 +10,7 @@ from benchmark.dataset import Dataset, DatasetCard, Utterance, read_lines, read_
 from benchmark.errors import BenchmarkError
 
 TEST = ("p225", "p234", "p238", "p245", "p248", "p261", "p294", "p302", "p326", "p335", "p347")
-"""The held-out speakers of YourTTS (Casanova et al., ICML 2022), so that rows can be put beside its numbers."""
+"""The held-out speakers of YourTTS (Casanova et al., ICML 2022), so that rows can stand beside its numbers."""
 LEFT_OUT = ("p280", "p315")
 """p315 has no transcripts, p280 no second microphone; other work leaves both out."""
 VALIDATION = ("p229", "p252", "p254", "p264", "p298", "p306", "p311", "p314")
@@ -23,8 +23,8 @@ class VCTK(Dataset):
     Test speakers are YourTTS's eleven; eight of the others validate. Everybody reads the same first 24 sentences; those
     never become queries.
 
-    The committed episodes were drawn by :func:`benchmark.running.episodes.make_manifest` from 45 or 46 utterances of each held-out
-    speaker, of at least six words, that two public lists of the corpus hold: version 0.92's speech onsets and ends
+    :func:`benchmark.running.episodes.make_manifest` drew the committed episodes from 45 or 46 utterances per held-out
+    speaker, each of at least six words and in two public lists of the corpus: version 0.92's speech onsets and ends
     (nii-yamagishilab/vctk-silence-labels) and VITS's transcripts. Their names are in ``tests/golden/vctk_0.92.txt``.
     """
 
@@ -47,7 +47,7 @@ class VCTK(Dataset):
         audio, info = self._root / "wav48_silence_trimmed", self._root / "speaker-info.txt"
         if not (audio.is_dir() and (self._root / "txt").is_dir() and info.is_file()):
             raise self.wrong_root()
-        listed = {line.split()[0] for line in read_lines(info) if line.strip()}  # the header's first word, ID, is nobody's
+        listed = {line.split()[0] for line in read_lines(info) if line.strip()}  # the header's first word, ID, names no speaker
         # Earlier copies of speaker-info.txt write the speakers without the leading p.
         listed |= {f"p{name}" for name in listed}
         present = sorted(path.name for path in audio.iterdir() if path.is_dir())
@@ -74,7 +74,7 @@ class VCTK(Dataset):
         return result
 
     def download(self, root: Path) -> None:
-        """Through torchaudio, 11 GB; what is there already is left alone."""
+        """Through torchaudio, 11 GB; existing files are left alone."""
         from torchaudio.datasets import VCTK_092
 
         try:

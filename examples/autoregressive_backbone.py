@@ -1,4 +1,4 @@
-"""A backbone for synthesis without durations: it writes the mel from left to right and says itself when it is done.
+"""A synthesis backbone without durations: it writes the mel from left to right and decides when to stop.
 
     python -m benchmark check examples/autoregressive_backbone.py
     python -m benchmark run --plugin examples/autoregressive_backbone.py --backbone autoregressive_backbone --algo reptile \\
@@ -22,15 +22,15 @@ from benchmark.errors import PredictionFailed
 
 FRAMES_PER_STEP = 4
 MOST_STEPS = 8
-"""A symbol, on average over a sentence, before it is taken for a model that does not stop; in speech it is about two."""
+"""Most steps per symbol, averaged over a sentence, before the model counts as not stopping; speech takes about two."""
 
 
 class AutoregressiveBackbone(SynthesisBackbone):
-    """Two recurrent layers with attention between them that only moves forward.
+    """Two recurrent layers with monotonic attention between them.
 
-    The attention is Graves's, "Generating Sequences with Recurrent Neural Networks" (2013), section 5.1, with one
-    Gaussian: each step moves its centre along the tokens by a positive amount. Speakers are not told apart: whoever
-    adapts it changes its parameters.
+    The attention is that of Graves, "Generating Sequences with Recurrent Neural Networks" (2013), section 5.1, with one
+    Gaussian: each step moves its centre along the tokens by a positive amount. The model has no speaker vectors, so
+    adaptation has to change its parameters.
     """
 
     supports = ()
@@ -76,7 +76,7 @@ class AutoregressiveBackbone(SynthesisBackbone):
         return {"decoder": tuple(name for name in names if not name.startswith(("embedding.", "encoder."))), "all": names}
 
     def loss(self, batch: Batch, speaker: Tensor | None = None) -> dict[str, Tensor]:
-        """Mean absolute error of the normalised log-mel, plus cross entropy of stopping, each step given the real frames before it."""
+        """Mean absolute error of the normalised log-mel plus cross entropy of stopping; each step is given the real frames before it."""
         mels = (batch.mels - self.mel_mean) / self.mel_std
         mels = F.pad(mels, (0, 0, 0, -mels.shape[1] % FRAMES_PER_STEP))
         steps = mels.shape[1] // FRAMES_PER_STEP
@@ -102,7 +102,7 @@ class AutoregressiveBackbone(SynthesisBackbone):
             frame = mel[:, -1:]
             if stop.item() > 0:
                 return torch.cat(frames, dim=1)[0] * self.mel_std + self.mel_mean
-        raise PredictionFailed(f"the model does not stop within {MOST_STEPS * FRAMES_PER_STEP} frames a symbol")
+        raise PredictionFailed(f"the model does not stop within {MOST_STEPS * FRAMES_PER_STEP} frames per symbol")
 
     def _encode(self, tokens: Tensor) -> Tensor:
         """(B, T, hidden)."""
@@ -112,13 +112,13 @@ class AutoregressiveBackbone(SynthesisBackbone):
     def _decode(
         self, before: Tensor, encoded: Tensor, lengths: Tensor, state: tuple[Tensor, Tensor, Tensor] | None
     ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor, Tensor]]:
-        """Some steps, given the last frame before each, (B, S, n_mels), and the state after the step before them.
+        """Decode S steps, given the last frame before each, (B, S, n_mels), and the state that they start from.
 
         Returns:
-            normalised log-mel (B, S * FRAMES_PER_STEP, n_mels), logits of stopping (B, S), and the state after.
+            normalised log-mel (B, S * FRAMES_PER_STEP, n_mels), logits of stopping (B, S), and the new state.
         """
         heard, talked, reached = state or (None, None, 0.0)
-        # Half of what it said before is dropped, always in training, or it would copy frames and listen to no token.
+        # Dropout of half the prenet's output, in training; otherwise the model would copy frames and ignore the tokens.
         hidden, heard = self.listener(F.dropout(F.relu(self.prenet(before)), 0.5, self.training), heard)
         centre = reached + F.softplus(self.pace(hidden)).cumsum(1)
         place = torch.arange(encoded.shape[1], device=encoded.device)

@@ -1,6 +1,6 @@
 """A dataset from a folder of recordings: a folder for each speaker, a transcript beside each recording.
 
-The built-in dataset ``folder`` reads more layouts; this is the shortest that a dataset can be.
+The built-in dataset ``folder`` reads more layouts; this one is kept as short as possible.
 
     DIR/anna/hello.wav      DIR/anna/hello.txt
     DIR/ben/morning.wav     DIR/ben/morning.txt
@@ -23,7 +23,7 @@ from benchmark.dataset import Dataset, DatasetCard, Utterance
 
 
 class DatasetFolder(Dataset):
-    """Recordings of one's own. Validation and test speakers, at least two each, are drawn by a seed; no speaker is in two splits."""
+    """Your own recordings. Validation and test speakers, at least two each, are drawn with a seed; no speaker is in two splits."""
 
     card = DatasetCard(
         title="folder of recordings",
@@ -41,7 +41,7 @@ class DatasetFolder(Dataset):
         """How speakers are split, and what they speak.
 
         Attributes:
-            held_out: share of the speakers that validate, and that are tested, above 0 and at most 0.4.
+            held_out: share of the speakers in the validation split, and in the test split, above 0 and at most 0.4.
             seed: of the draw.
             language: espeak-ng voice that turns the transcripts into phonemes.
         """

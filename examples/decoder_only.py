@@ -31,7 +31,7 @@ class DecoderOnly(Algorithm):
         return joint_step(self.backbone, both_halves(tasks))
 
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
-        """Adapt to a new speaker: yield a model at each asked step."""
+        """Adapt to a new speaker: yield a model at each requested step."""
         optimizer = partial(torch.optim.Adam, lr=1e-3)
         for step, parameters in descend(self.backbone, self.names, support, optimizer, steps):
             yield step, AdaptedModel(self.backbone, parameters)

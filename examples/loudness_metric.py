@@ -1,4 +1,4 @@
-"""A metric with a model of its own, which it learns once for each corpus and keeps in the cache.
+"""A metric with its own model, which it trains once per corpus and keeps in the cache.
 
     python -m benchmark check examples/loudness_metric.py
     python -m benchmark run --plugin examples/loudness_metric.py --metrics mcd,loudness_metric --algo reptile \\
@@ -18,17 +18,17 @@ from benchmark.metric import Column, Metric, MetricContext, Sample
 from benchmark.plumbing.files import read_json, write_json
 
 FRAME, CONTOUR, HOP = 256, 32, 8
-"""Samples a frame, frames a contour (half a second), frames from one contour to the next."""
+"""Samples per frame, frames per contour (half a second), frames from one contour to the next."""
 COMPONENTS = 6
 UTTERANCES = 20
-"""Of each training speaker, at most, that the model learns from."""
+"""Most utterances of each training speaker that the model learns from."""
 
 
 class LoudnessMetric(Metric):
-    """Share of the loudness contour's variance that real speech does not explain; 0 is speech-like, 1 nothing like it.
+    """Share of the loudness contour's variance that real speech does not explain; 0 is speech-like, 1 is unlike speech.
 
     The model is the first six principal components of half a second of frame levels (dB), learned from training speakers.
-    Clicks, gaps and trembling leave more unexplained, a contour smoother than speech leaves less: read it against
+    Clicks, gaps and trembling leave more unexplained; a contour smoother than speech leaves less. Compare it with
     ``ground_truth``.
     """
 
@@ -46,7 +46,7 @@ class LoudnessMetric(Metric):
         self._components: npt.NDArray[np.float64] | None = None
 
     def prepare(self, context: MetricContext) -> None:
-        """Learn the components, or read them from the cache, which belongs to this version of the corpus."""
+        """Learn the components, or read them from the cache (it belongs to this version of the corpus)."""
         path = context.cache / f"loudness-{self.version}.json"
         if not path.is_file():
             corpus = context.corpus
@@ -71,7 +71,7 @@ class LoudnessMetric(Metric):
 
 
 def contours(audio: Audio) -> npt.NDArray[np.float64]:
-    """Frame levels in dB, half a second a row, each row's mean taken out; shape (N, CONTOUR)."""
+    """Frame levels in dB, half a second per row, minus each row's mean; shape (N, CONTOUR)."""
     frames = audio[: len(audio) // FRAME * FRAME].reshape(-1, FRAME).astype(np.float64)
     levels = 20 * np.log10(np.sqrt(np.square(frames).mean(1)).clip(min=1e-4))
     if len(levels) < CONTOUR:

@@ -1,9 +1,9 @@
-"""What the command line does, from Python; each part below stands on its own, as a cell of a notebook would.
+"""How to do from Python what the command line does. Each part below is independent, like a cell of a notebook.
 
     python examples/python_api.py               # preset smoke, on the embedded voices: minutes
-    python examples/python_api.py --fast        # a few steps of everything, to see that it goes through
+    python examples/python_api.py --fast        # a few steps of everything, as a quick trial
 
-Settings are words of the command line, so what works there works here.
+Settings are written as on the command line, so anything that works there works here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def corpus(cache: Path) -> Corpus:
     return found
 
 
-# %% Runs: train, adapt to unseen speakers, score. A run that is done is not done again.
+# %% Runs: train, adapt to held-out speakers, score. A finished run is not repeated.
 
 
 def runs(places: Places, *algorithms: str, fast: bool = False) -> list[Path]:
@@ -54,7 +54,7 @@ def runs(places: Places, *algorithms: str, fast: bool = False) -> list[Path]:
 
 
 def compared(folders: list[Path]) -> list[comparison.Line]:
-    """Differences in mel-cepstral distortion, of which less is better."""
+    """Differences in mel-cepstral distortion (lower is better)."""
     lines = comparison.compare_all(comparison.contenders(folders), {"mcd": False})
     for line in lines:
         print(f"{line.first} - {line.second}, {line.shots} shots, {line.steps} steps: {line.found.difference.mean:+.2f} dB")
@@ -65,7 +65,7 @@ def compared(folders: list[Path]) -> list[comparison.Line]:
 
 
 def table(folders: list[Path], path: Path) -> pd.DataFrame:
-    """Rows of these runs, numbers as numbers."""
+    """The rows of these runs, with numeric columns converted."""
     for folder in folders:
         leaderboard.add([folder], path, preliminary=True, local=True)
     frame = pd.DataFrame(leaderboard.read(path))
@@ -75,12 +75,11 @@ def table(folders: list[Path], path: Path) -> pd.DataFrame:
     return frame
 
 
-# %% A voice: recordings, and a finished run that speaks like them. Transcripts are for algorithms that learn from what is said;
-# "style" only listens.
+# %% A voice: recordings, and a finished run that speaks like them. Some algorithms need transcripts; "style" uses only the sound.
 
 
 def record(found: Corpus, folder: Path) -> None:
-    """Three sentences of an unseen speaker, written as a person would record them: hello.wav, hello.txt."""
+    """Three sentences of a held-out speaker, in files like those of your own recordings: hello.wav, hello.txt."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in found.utterance_ids(found.speakers("test")[0])[:3]:
         soundfile.write(folder / f"{name}.wav", found[name].waveform, SAMPLE_RATE)
@@ -88,14 +87,14 @@ def record(found: Corpus, folder: Path) -> None:
 
 
 def speak(text: str, folder: Path, voice: Path, cache: Path) -> say.Spoken:
-    """The text in that voice."""
+    """The text, spoken in that voice."""
     speaker = say.open_run(folder, cache, ())
     heard, _ = recordings.read(voice)
     return say.say(say.tokens(text, speaker.corpus), speaker, heard, None, cache)
 
 
 def main(folder: Path, fast: bool) -> None:
-    """All of it, in a folder."""
+    """Run all parts in a folder."""
     torch.set_num_threads(1)
     places = Places(folder / "runs", folder / "cache", None, workers=1)
     found = corpus(places.cache)

@@ -1,10 +1,10 @@
 """A backbone for recognition: mel in, characters out.
 
     python -m benchmark check examples/recogniser.py
-    python -m benchmark run --plugin examples/recogniser.py --backbone recogniser --plugin examples/cer.py --metrics cer \\
-        --algo reptile --dataset espeak --preset smoke
+    python -m benchmark run --plugin examples/recogniser.py --backbone recogniser --algo reptile \\
+        --dataset espeak --preset smoke
 
-Its CTC loss is made of plain tensor operations: ``torch.nn.functional.ctc_loss`` can't be differentiated twice, and MAML would fail.
+Its CTC loss is the project's, because ``torch.nn.functional.ctc_loss`` can't be differentiated twice, as MAML requires.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from torch.nn import functional as F
 from benchmark.backbone import BackboneSpec, RecognitionBackbone
 from benchmark.batch import Batch
 from benchmark.errors import PredictionFailed
-
-NEVER = -1e4
-"""The logarithm of a probability of 0, finite so that no gradient is NaN."""
+from benchmark.learning.ctc import ctc_loss
 
 
 class Recogniser(RecognitionBackbone):
-    """Two convolutions, two frames to a step, and a recurrent layer in each direction, trained with CTC (Graves et al., ICML 2006)."""
+    """Two convolutions (two frames per step) and a recurrent layer in each direction, trained with CTC (Graves et al., ICML 2006)."""
 
     mel_mean: Tensor
     mel_std: Tensor
@@ -68,7 +66,7 @@ class Recogniser(RecognitionBackbone):
         return {"output": tuple(name for name in names if name.startswith("output.")), "all": names}
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """CTC loss a character; characters that no training transcript has are passed over."""
+        """CTC loss per character; characters that no training transcript has are ignored."""
         scores, lengths = self._scores(batch.mels, batch.mel_lengths)
         matches = batch.characters.unsqueeze(-1) == self.code_points
         kept = [row.nonzero()[:, 1] + 1 for row in matches]
@@ -78,7 +76,7 @@ class Recogniser(RecognitionBackbone):
         return {"loss": (losses / counts.clamp_min(1)).mean()}
 
     def transcribe(self, mel: Tensor) -> str:
-        """See :meth:`RecognitionBackbone.transcribe`: the likeliest class of each step, repeats and blanks left out."""
+        """See :meth:`RecognitionBackbone.transcribe`: the likeliest class of each step, without repeats and blanks."""
         if not len(mel):
             raise PredictionFailed("the recording is empty")
         scores, _ = self._scores(mel[None], torch.tensor([len(mel)], device=mel.device))
@@ -86,7 +84,7 @@ class Recogniser(RecognitionBackbone):
         return "".join(self.spec.characters[each - 1] for each in best if each)
 
     def _scores(self, mels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Log-probabilities (B, S, classes), and how many of the S steps each utterance has."""
+        """Log-probabilities (B, S, classes), and the number of steps of each utterance."""
 
         def inside(x: Tensor) -> Tensor:
             return (torch.arange(x.shape[1], device=x.device) < lengths[:, None]).unsqueeze(-1).to(x.dtype)
@@ -96,38 +94,11 @@ class Recogniser(RecognitionBackbone):
         lengths = (lengths + 1) // 2
         x = F.gelu(self.second((x * inside(x)).transpose(1, 2))).transpose(1, 2)
         x = x * inside(x)
-        # Each utterance turned round within its own length, so that padding comes last in both directions.
+        # Reverse each utterance within its length, so that padding comes last in both directions.
         step = torch.arange(x.shape[1], device=x.device)
         turned = torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step).unsqueeze(-1).expand_as(x)
         right, left = self.forwards(x)[0], self.backwards(x.gather(1, turned))[0].gather(1, turned)
         return self.output(torch.cat([right, left], dim=-1)).log_softmax(-1), lengths
-
-
-def ctc_loss(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
-    """Negative log-likelihood of each target, shape (B,): the forward pass of Graves et al. (2006), equations 6 to 8.
-
-    Args:
-        scores: (B, S, classes) log-probabilities; class 0 is the blank.
-        lengths: (B,) steps.
-        targets: (B, C) classes, 0 where padded.
-        counts: (B,) classes of each target.
-    """
-    labels = F.pad(targets.repeat_interleave(2, dim=1), (0, 1))  # blank, a, blank, b, ..., blank
-    labels[:, 0::2] = 0
-    # From a label one may go on two places, over the blank, if the label there is another one.
-    skips = F.pad((labels[:, 2:] != 0) & (labels[:, 2:] != labels[:, :-2]), (2, 0))[:, : labels.shape[1]]
-    emitted = scores.gather(2, labels.unsqueeze(1).expand(-1, scores.shape[1], -1))
-    alpha = emitted[:, 0].where(torch.arange(labels.shape[1], device=scores.device) < 2, NEVER)
-    for step in range(1, scores.shape[1]):
-        one = F.pad(alpha[:, :-1], (1, 0), value=NEVER)
-        two = F.pad(alpha[:, :-2], (2, 0), value=NEVER).where(skips, NEVER)
-        moved = torch.stack([alpha, one, two]).logsumexp(0) + emitted[:, step]
-        alpha = moved.where(step < lengths[:, None], alpha)
-    ends = torch.stack([2 * counts, (2 * counts - 1).clamp_min(0)], dim=1)
-    last = alpha.gather(1, ends)
-    # An empty target has one way to end, not two.
-    last = torch.stack([last[:, 0], last[:, 1].where(counts > 0, NEVER)])
-    return -last.logsumexp(0)
 
 
 PLUGIN = Recogniser

@@ -1,4 +1,4 @@
-"""A vocoder that trains: once for each corpus and seed, on training speakers alone; every run after finds it in the cache.
+"""A vocoder that trains once per corpus and seed, on training speakers only; later runs find it in the cache.
 
     python -m benchmark check examples/trained_vocoder.py
     python -m benchmark run --plugin examples/trained_vocoder.py --vocoder trained_vocoder --algo copy_synthesis \\
@@ -14,11 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from benchmark.errors import PredictionFailed
 from benchmark.vocoder import Segments, Vocoder
 
 RESOLUTIONS = (512, 1024, 2048)
-"""Samples in a window of the spectrograms that are compared."""
+"""Window lengths, in samples, of the spectrograms that the loss compares."""
 
 
 class TrainedVocoder(Vocoder):
@@ -37,9 +36,11 @@ class TrainedVocoder(Vocoder):
 
         Attributes:
             hidden: width of the convolutions.
+            checkpoint: file of weights to load instead of training, which a run left in its cache's vocoders/, say; "" to train.
         """
 
         hidden: int = 256
+        checkpoint: str = ""
 
         def __post_init__(self) -> None:
             if self.hidden < 1:
@@ -73,8 +74,6 @@ class TrainedVocoder(Vocoder):
 
     def decode(self, mel: Tensor) -> Tensor:
         """See :meth:`Vocoder.decode`."""
-        if len(mel) < 2:
-            raise PredictionFailed("the mel is shorter than two frames")
         with torch.no_grad():
             return self._wave(mel[None].to(self.window.device))[0]
 

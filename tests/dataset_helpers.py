@@ -87,3 +87,24 @@ def vctk(
     (root / "wav48_silence_trimmed" / "log.txt").write_text("made by the trimming tool\n", encoding="utf-8")
     (root / "speaker-info.txt").write_text("".join(info), encoding="utf-8")
     return root
+
+
+def recorded(root: Path, counts: Mapping[str, Mapping[str, int]], language: str = "en-us") -> Path:
+    """Recordings of one's own with a table: each speaker reads as many sentences of their own.
+
+    Args:
+        root: made if need be.
+        counts: of the sentences of each speaker of each split.
+        language: espeak-ng voice that reads.
+    """
+    root.mkdir(parents=True, exist_ok=True)
+    rows = ["audio,text,speaker,split"]
+    everybody = [(split, name, count) for split, some in counts.items() for name, count in some.items()]
+    for number, (split, name, count) in enumerate(everybody):
+        for index in range(count):
+            text = f"{SENTENCES[(number + index) % len(SENTENCES)]} and {number + 2} {index + 20}"
+            samples, rate, _ = speak(text, VoiceSettings(f"{language}+{'fm'[number % 2]}{1 + number % 4}"))
+            soundfile.write(root / f"{name}-{index}.wav", samples, rate)
+            rows.append(f"{name}-{index}.wav,{text},{name},{split}")
+    (root / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
+    return root

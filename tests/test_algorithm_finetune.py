@@ -153,7 +153,7 @@ def test_adapted_normalisation_is_the_supports_own() -> None:
         ({"lora_alpha": 0.0}, "lora_alpha must be above 0"),
         ({"early_stopping": -5}, "early_stopping must be at least 0"),
         ({"normalisation": "off"}, "normalisation must be one of frozen, adapted, not off"),
-        ({"augmentation": ("reverb",)}, "augmentation must be a list, each of it one of speed, pitch, gain, noise, mask, not reverb"),
+        ({"augmentation": ("reverb",)}, "augmentation must be a list, each item one of speed, pitch, gain, noise, mask, not reverb"),
     ],
 )
 def test_bad_values_are_refused(options: dict[str, Any], sentence: str) -> None:

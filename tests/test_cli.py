@@ -118,9 +118,9 @@ def command(monkeypatch: pytest.MonkeyPatch, **parts: object) -> None:
     [
         (BenchmarkError("It broke\n  in two."), 1, "error: It broke in two.\n"),
         (UsageError("Not so."), 2, "error: Not so.\n"),
-        (KeyboardInterrupt(), 130, "Interrupted; give the same command again to go on.\n"),
+        (KeyboardInterrupt(), 130, "Interrupted; run the same command again to resume.\n"),
         (RuntimeError("a\nb"), 1, "error: Unexpected RuntimeError: a b (run it again with --debug for the traceback).\n"),
-        (OSError(errno.ENOSPC, "No space", "a/b"), 1, "error: The disk is full (a/b); free some space and give the same command again.\n"),
+        (OSError(errno.ENOSPC, "No space", "a/b"), 1, "error: The disk is full (a/b); free some space and run the same command again.\n"),
         (AssertionError(), 1, "error: Unexpected AssertionError (run it again with --debug for the traceback).\n"),
     ],
 )
@@ -175,4 +175,4 @@ def test_a_reader_that_leaves_early_is_no_error(repository: Path) -> None:
 def test_output_that_goes_to_a_full_disk_is_one_sentence(repository: Path) -> None:
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "benchmark", "list"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=repository)
-    assert (done.returncode, done.stderr) == (1, "error: The disk is full; free some space and give the same command again.\n")
+    assert (done.returncode, done.stderr) == (1, "error: The disk is full; free some space and run the same command again.\n")

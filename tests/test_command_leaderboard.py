@@ -100,4 +100,4 @@ def test_runs_go_to_their_datasets_table_unless_told_otherwise(
     ]
     assert "mine.csv: 2 rows of reptile." in capsys.readouterr().out
     assert cli.main(["leaderboard", "add", "one", "--table", "of_two"]) == 2
-    assert "must be a file that ends in .csv, or of_one, whose runs these are, not 'of_two'" in capsys.readouterr().err
+    assert "must be a file that ends in .csv, or of_one, the table of these runs, not 'of_two'" in capsys.readouterr().err

@@ -81,8 +81,8 @@ def test_what_has_fewer_seeds_is_compared_on_those_alone_and_said_so(tmp_path: P
     chosen = contenders([*many, make_run(tmp_path, "c", 0.1, seed=1)])
     lines = compare_all(chosen, {"gap_closed": True}, steps=5)
     assert {line.found.difference.n for line in lines} == {10}
-    left = "Left out, for not all have them: a's seeds 0,2, b's seeds 0,2. "
-    assert seeds_note(chosen, lines) == f"{left}Compared on seed 1: preliminary, for another pretraining may say otherwise."
+    left = "Left out, because not all have them: a's seeds 0,2, b's seeds 0,2. "
+    assert seeds_note(chosen, lines) == f"{left}Compared on seed 1: preliminary, because another pretraining may say otherwise."
     with pytest.raises(UsageError, match="No seed is common to all: a has seeds 0,1,2; d has seed 3"):
         compare_all(contenders([*many[:3], make_run(tmp_path, "d", 0.1, seed=3)]), {"gap_closed": True})
 
@@ -116,7 +116,7 @@ def test_too_few_speakers_to_show_anything_are_said(tmp_path: Path) -> None:
     lines = compare_all(contenders([make_run(tmp_path, "a", 0.1), make_run(tmp_path, "b", 0.3)]), {"gap_closed": True})
     assert power_note(lines) == ""
     few = [replace(line, found=replace(line.found, speakers=5)) for line in lines]
-    assert power_note(few).startswith("5 speaker(s) in 4 place(s) give p 0.25 at least, so no difference could be shown")
+    assert power_note(few).startswith("5 speaker(s) in 4 place(s) give a p of at least 0.25, so no difference could be shown")
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def test_unlike_budgets_and_partial_runs_are_said(tmp_path: Path, capsys: pytest
     assert "one 1 TFLOP, more 1.15 TFLOP." in capsys.readouterr().out
     assert main(["compare", *map(str, (one, other, floor, less))]) == 0
     printed = capsys.readouterr().out
-    assert "to which a difference may be due: one 1 TFLOP, other 1.05 TFLOP, less 0.5 TFLOP." in printed
+    assert "which may explain a difference: one 1 TFLOP, other 1.05 TFLOP, less 0.5 TFLOP." in printed
     assert "Not run on all test speakers: less." in printed
 
 
@@ -251,10 +251,10 @@ def by_name(own_runs: Path, *arguments: str) -> int:
 def test_algorithms_are_found_in_the_table_of_ones_own_runs(own_runs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert by_name(own_runs, "reptile", "maml") == 0
     printed = capsys.readouterr().out
-    assert printed.startswith(f"Algorithms by their rows in {own_runs / 'd.csv'}.") and "reptile is better than maml" in printed
+    assert printed.startswith(f"Algorithms from their rows in {own_runs / 'd.csv'}.") and "reptile is better than maml" in printed
     assert by_name(own_runs, "reptil", "maml") == 2
     error = capsys.readouterr().err
-    assert "d.csv (--table says where else); did you mean 'reptile'? There are: maml, reptile." in error
+    assert "d.csv (--table names another); did you mean 'reptile'? There are: maml, reptile." in error
     assert by_name(own_runs, "reptile", "maml", "--table", "e") == 2
     assert "There is no leaderboard of 'e'" in capsys.readouterr().err
     assert main(["compare", "reptile", "maml", "--output", str(own_runs / "none")]) == 2

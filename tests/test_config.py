@@ -186,7 +186,7 @@ def test_every_shipped_preset_fills_the_run_settings() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "Say which vocoder: --vocoder NAME, where NAME is one of .*griffin_lim"),
+        ([], "No vocoder is chosen: give --vocoder NAME, where NAME is one of .*griffin_lim"),
         (["--vocoder", "tinny"], "no vocoder called 'tinny'; did you mean 'tiny'"),
         (["--vocoder=tiny", "--vocoder.round=1"], "'--vocoder.round' of tiny; did you mean '--vocoder.rounds'"),
         (["--vocoder=tiny", "--rounds=1"], "did you mean '--vocoder.rounds'"),
@@ -197,7 +197,7 @@ def test_every_shipped_preset_fills_the_run_settings() -> None:
         (["--vocoder=tiny", "--training.rate=-1"], "training.rate must be above 0, not -1"),
         (["--vocoder=tiny", "--training.rate=.nan"], "training.rate must be a (finite )?number, not"),
         (["--vocoder=tiny", "--training.rate=.inf"], "training.rate must be a finite number, not inf"),
-        (["--vocoder=tiny", "--shots=5,a"], "--shots must be a list, each of it a whole number, not '5,a'"),
+        (["--vocoder=tiny", "--shots=5,a"], "--shots must be a list, each item a whole number, not '5,a'"),
         (["--vocoder=tiny", "--mode=c"], "--mode must be one of fast, slow, not 'c'"),
         (["--vocoder=tiny", "--limit=q"], "--limit must be a whole number or null, not 'q'"),
         (["--vocoder=tiny", "--training=3"], "--training is a group of settings: give one of --training.steps"),
@@ -206,7 +206,7 @@ def test_every_shipped_preset_fills_the_run_settings() -> None:
         (["--vocoder=tiny", "--metrics.pesq.x=1"], "no setting '--metrics.pesq.x'"),
         (["--vocoder=tiny", "--config"], "--config needs a value: --config FILE"),
         (["--vocoder", "--limit=3"], "--vocoder needs a value: --vocoder NAME"),
-        (["--vocoder=tiny", "stray"], "Unexpected argument 'stray': options are written --key value, several values with commas"),
+        (["--vocoder=tiny", "stray"], "Unexpected argument 'stray': write options as --key value, with commas between values"),
         (["--vocoder=tiny", "--config=none.yaml"], "Config file none.yaml can't be read: No such file"),
     ],
 )
@@ -230,7 +230,7 @@ def test_mistakes_on_the_command_line(files: list[Path], arguments: list[str], s
         ("training: 3", "training in .* must be a group of settings"),
         ("metrics: {mcd: {a: 1}}", "no setting 'metrics.mcd"),
         ("quick: 3", "quick in .* must be true or false, not 3"),
-        ("shots: [a]", "shots in .* must be a list, each of it a whole number"),
+        ("shots: [a]", "shots in .* must be a list, each item a whole number"),
         ("preset: small", "no setting 'preset'"),
     ],
 )

@@ -73,7 +73,7 @@ def test_ljspeech_is_one_speaker_who_reads_the_normalised_text(tmp_path: Path) -
     record(tmp_path / "wavs" / "LJ001-0001.wav")
     (tmp_path / "metadata.csv").write_text("LJ001-0001|In 1455|In fourteen fifty-five\n", encoding="utf-8")
     dataset = Folder(tmp_path)
-    assert [list(dataset.speakers(split)) for split in SPLITS] == [["speaker"], [], []]
+    assert [list(dataset.speakers(split)) for split in SPLITS] == [[], [], ["speaker"]], "who is alone is held out"
     (utterance,) = dataset.utterances("speaker")
     assert (utterance.id, utterance.text) == ("LJ001-0001", "In fourteen fifty-five")
 
@@ -110,7 +110,7 @@ def test_transcripts_that_are_not_utf8_text_say_so(content: bytes, tmp_path: Pat
 @pytest.mark.parametrize(
     ("table", "sentence"),
     [
-        ("audio,text,speaker\na.wav,Hello, you,a\n", "line 2, has 4 columns where the header has 3"),
+        ("audio,text,speaker\na.wav,Hello, you,a\n", "line 2, has 4 columns, but the header has 3"),
         ("audio,text,speaker,split\na.wav,Hello,a,tset\n", "line 2, has the split 'tset'"),
         ("audio,text,speaker,split\na.wav,Hello,a,test\nb.wav,Hello,a,train\n", "line 3, puts a into train"),
     ],

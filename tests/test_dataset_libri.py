@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark.data.chunks import make_chunks
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.running.preparation import Sources, open_corpora
+from benchmark.settings.config import Plugin
 
 LibriTTS = importlib.import_module("benchmark.datasets.libritts").LibriTTS
 LibriSpeech = importlib.import_module("benchmark.datasets.librispeech").LibriSpeech
@@ -88,8 +89,10 @@ def test_lj_speech_is_one_speaker_and_says_so(tmp_path: Path) -> None:
     dataset = LJSpeech(tmp_path)
     assert [list(dataset.speakers(split)) for split in SPLITS] == [[], [], ["linda_johnson"]]
     assert dataset.utterances("linda_johnson")[0].text == "In fourteen fifty-five,"
-    with pytest.raises(BenchmarkError, match="holds 0 training, 0 validation and 1 test speaker"):
-        make_chunks(dataset, None, 0)
+    sources = Sources(Plugin("ljspeech"), data_root=tmp_path)
+    with pytest.raises(UsageError, match=r"ljspeech has 0 training speakers, .* its 1 held-out speaker with --pretrain.dataset"):
+        open_corpora(sources, "test", tmp_path / "cache", 1, ())
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize("plugin", [LibriTTS, LibriSpeech, LJSpeech])

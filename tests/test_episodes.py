@@ -9,8 +9,22 @@ from typing import Any
 
 import pytest
 
+from benchmark.data.enough import Sizes, for_episode, lacking, normalised
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.running.episodes import Episode, Manifest, TaskSampler, check_manifest, check_tasks, first, make_manifest, normalised
+from benchmark.running import preparation
+from benchmark.running.episodes import (
+    FULL,
+    Episode,
+    Manifest,
+    TaskSampler,
+    check_manifest,
+    draw_manifest,
+    episode_targets,
+    first,
+    make_manifest,
+    task_targets,
+)
+from benchmark.running.preparation import open_manifest
 from benchmark.settings.schema import MetaSettings
 from benchmark.task import TASK_KINDS
 
@@ -83,14 +97,89 @@ def test_corpus_with_other_splits_is_refused(corpus: Any) -> None:
         check_manifest(manifest, corpus)
 
 
-def test_too_small_corpora_are_refused() -> None:
-    small: Any = FakeCorpus(sentences=14)
-    with pytest.raises(BenchmarkError, match="14 usable utterances"):
-        make_manifest(small)
+def keep(corpus: Any, **counts: int) -> None:
+    """Leave each of the speakers so many utterances."""
+    for speaker, count in counts.items():
+        for name in corpus.utterances_of(speaker)[count:]:
+            del corpus.texts[name]
+
+
+def test_who_has_too_few_utterances_for_the_run_is_left_out_and_named() -> None:
+    corpus: Any = FakeCorpus(per_split=4)
+    keep(corpus, test0=9, test1=8, test2=4)
+    sizes = Sizes(5, 2)
+    manifest = draw_manifest(corpus, sizes)
+    check_manifest(manifest, corpus)
+    assert {(e.target, len(e.support), len(e.query)) for e in manifest.episodes["test"]} == {("test0", 5, 2), ("test3", 5, 2)}
+    assert all(len(episode.enrolment(corpus)) >= 2 for episode in manifest.episodes["test"])
+    kept, sentence = episode_targets(corpus, manifest, sizes, "test")
+    assert kept == ["test0", "test3"] and sentence == (
+        "2 of 4 test speakers have fewer than the 9 utterances that 5 shots, 2 queries and a centroid of 2 need and are left out: "
+        "test1 (8), test2 (4)."
+    )
+    assert episode_targets(corpus, manifest, sizes, "validation") == (["validation0", "validation1", "validation2", "validation3"], "")
+    # One shot less, and one more speaker is in; the others' episodes don't depend on who else is there.
+    larger = draw_manifest(corpus, Sizes(4, 2))
+    assert larger.adapted_to("test") == ["test0", "test1", "test3"] and larger.digest != manifest.digest
+    keep(corpus, test1=7)
+    assert draw_manifest(corpus, sizes).episodes == manifest.episodes
+
+
+def test_nobody_left_says_what_to_do() -> None:
+    corpus: Any = FakeCorpus(sentences=14)
+    manifest = draw_manifest(corpus, Sizes(10, 3))
+    sentence = (
+        r"2 of 2 test speakers of fake have fewer than the 15 utterances that 10 shots, 3 queries and a centroid of 2 need: "
+        r"test0 \(14\), test1 \(14\); ask for fewer --shots or --evaluation.queries, or record more\."
+    )
+    with pytest.raises(UsageError, match=sentence):
+        episode_targets(corpus, manifest, Sizes(10, 3), "test")
     lonely: Any = FakeCorpus()
     lonely.split = {"train0": "train"}
     with pytest.raises(BenchmarkError, match="no validation speakers"):
-        make_manifest(lonely)
+        episode_targets(lonely, make_manifest(lonely), FULL, "validation")
+
+
+def test_runs_of_any_size_share_their_episodes_where_all_have_enough(corpus: Any) -> None:
+    assert draw_manifest(corpus, Sizes(1, 1)) == draw_manifest(corpus, FULL) == make_manifest(corpus)
+    keep(corpus, validation0=15)
+    assert draw_manifest(corpus, Sizes(1, 1)).digest != draw_manifest(corpus, Sizes(5, 1)).digest
+
+
+def test_a_committed_manifest_is_taken_if_it_has_what_is_asked_for(corpus: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep(corpus, test0=9)
+    make_manifest(corpus, Sizes(5, 2), seed=3).save(tmp_path / "fake.json")
+    committed = Manifest.load(tmp_path / "fake.json")
+    monkeypatch.setattr(preparation, "manifest_path", lambda *_: tmp_path / "fake.json")
+    assert open_manifest(corpus, (), Sizes(5, 1)) == open_manifest(corpus, (), Sizes(1, 2)) == committed
+    for larger, speakers in ((Sizes(6, 2), 1), (Sizes(5, 3), 1), (Sizes(5, 2, 2), 2)):
+        drawn = open_manifest(corpus, (), larger)
+        assert drawn == make_manifest(corpus, larger) != committed and len(drawn.adapted_to("test")) == speakers
+
+
+@pytest.mark.parametrize(
+    ("texts", "fits"),
+    [
+        (["a", "b", "c", "d", "e", "f"], ""),
+        (["a", "b", "c", "d", "e"], "5"),
+        (["a", "b", "c", "d", "a", "a"], ""),  # four sentences that differ are support and query, the others make the centroid
+        (["a", "b", "c", "a", "b", "c", "a"], "5 of 7 fit"),
+        (["a", "common", "general", "usual", "b", "c"], ""),
+        (["a", "common", "general", "usual", "a", "a"], "5 of 6 fit"),
+    ],
+)
+def test_repeated_and_shared_sentences_count_as_far_as_episodes_can_use_them(texts: list[str], fits: str) -> None:
+    """Two shots, two queries: what is said to suffice can be drawn, whatever the order, and nothing else can."""
+    shared = {"common", "general", "usual"}
+    assert lacking({"x": texts}, for_episode(Sizes(2, 2)), shared) == ({"x": fits} if fits else {})
+    corpus: Any = FakeCorpus(per_split=1, sentences=0)
+    corpus.split |= dict.fromkeys(("more0", "more1", "more2"), "train")
+    corpus.texts = {f"{who}-{n}": text for who in corpus.split for n, text in enumerate(sorted(shared)) if who != "test0"}
+    corpus.texts |= {f"test0-{n}": text for n, text in enumerate(texts)}
+    for seed in range(20):
+        manifest = make_manifest(corpus, Sizes(2, 2), seed)
+        check_manifest(manifest, corpus)
+        assert len(manifest.episodes["test"]) == (not fits)
 
 
 def test_sentences_that_most_people_read_are_never_queries(corpus: Any) -> None:
@@ -101,16 +190,23 @@ def test_sentences_that_most_people_read_are_never_queries(corpus: Any) -> None:
     assert not any(text.startswith("shared") for text in queries)
 
 
-def test_tasks_that_one_training_speaker_is_too_poor_for_are_refused_at_once(corpus: Any) -> None:
-    check_tasks(corpus, MetaSettings(support=10, query=10))
-    del corpus.texts["train1-07"]
-    sentence = r"1 of the 2 training speakers of fake have fewer usable utterances than the 20 of a task .*, train1 only 19; lower"
+def test_training_speakers_who_are_too_poor_for_tasks_are_left_out_of_them(corpus: Any) -> None:
+    settings = MetaSettings(support=10, query=10)
+    assert task_targets(corpus, settings) == (["train0", "train1"], "")
+    del corpus.texts["train1-07"], corpus.texts["test0-00"]  # the latter no training task meets
+    assert task_targets(corpus, settings) == (["train0"], (
+        "1 of 2 training speakers has fewer than the 20 utterances that a task's support of 10 and query of 10 need and is left out: "
+        "train1 (19)."
+    ))  # fmt: skip
+    assert task_targets(corpus, MetaSettings(support=10, query=9))[1] == ""
+    sampled = TaskSampler(corpus, {"train0": 0, "train1": 1}, settings, 0)
+    assert sampled._targets == ["train0"]
+    keep(corpus, train0=19)
+    sentence = r"2 of 2 training speakers of fake have fewer .* lower meta.support or meta.query"
     with pytest.raises(UsageError, match=sentence):
-        check_tasks(corpus, MetaSettings(support=10, query=10))
+        task_targets(corpus, settings)
     with pytest.raises(UsageError, match=sentence):
-        TaskSampler(corpus, {"train0": 0, "train1": 1}, MetaSettings(support=10, query=10), 0)
-    del corpus.texts["test0-00"]  # whom no training task meets
-    check_tasks(corpus, MetaSettings(support=10, query=9))
+        TaskSampler(corpus, {"train0": 0, "train1": 1}, settings, 0)
 
 
 def test_edited_manifest_is_refused(corpus: Any, tmp_path: Path) -> None:

@@ -289,6 +289,16 @@ class Learned(Vocoder):
         return mel[:, 0] * self.weight
 
 
+def test_what_else_is_learned_from_makes_another_run_and_nothing_else_leaves_it_as_it_was() -> None:
+    plain, joined = identity(), identity(("--algo", "maml", "--pretrain.dataset", "folder"))
+    assert set(plain.config["pretrain"]) == {"steps", "batch_size", "learning_rate"} and "dataset espeak" not in plain.sources
+    assert run_id(joined) != run_id(plain)
+    assert joined.config["pretrain"]["dataset"]["folder"]["language"] == "en-us"
+    assert joined.sources["pretraining dataset folder"] != joined.sources["dataset"] == plain.sources["dataset"]
+    more = ("--algo", "maml", "--pretrain.dataset", "vctk,folder"), ("--algo", "maml", "--pretrain.dataset", "folder,vctk")
+    assert run_id(identity(more[0])) == run_id(identity(more[1])) != run_id(joined)
+
+
 def test_device_and_precision_make_another_pretraining_and_another_vocoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pretraining, "_train", lambda model, *_: model.state_dict())
     keys = {
@@ -298,9 +308,9 @@ def test_device_and_precision_make_another_pretraining_and_another_vocoder(tmp_p
     assert len(keys) == 4  # several processes share a batch's rows, and each averages over its own
     kept: set[Path] = set()
 
-    def train(vocoder: Vocoder, _name: str, done: Path, *_: Any) -> dict[str, torch.Tensor]:
+    def train(vocoder: Vocoder, _name: str, done: Path, *_: Any) -> dict[str, Any]:
         kept.add(done)
-        return vocoder.state_dict()
+        return vocoder.weights()
 
     monkeypatch.setattr(vocoding, "_train", train)
     for each in (Hardware("cpu"), Hardware("cpu", devices=2), *OTHERS):
@@ -327,12 +337,12 @@ def test_changed_code_without_a_changed_version_is_told(tmp_path: Path) -> None:
     assert not any(told())
     append(package / "running" / "training.py", "MORE = 1")
     assert [each for each in told() if each] == [
-        f"The code of training is not that of its version {TRAINING_VERSION}: raise the version if a number can move, then run "
+        f"The code of training has changed since its version {TRAINING_VERSION}: raise it if a number can move, then run "
         "python -m tools.record_versions."
     ]
     recorded["training"]["version"] = "0"
     found = next(each for each in told() if each)
-    assert found == f"The version of training is {TRAINING_VERSION} now, and 0 is recorded: run python -m tools.record_versions."
+    assert found == f"The version of training is {TRAINING_VERSION} now, but 0 is recorded: run python -m tools.record_versions."
 
 
 def test_no_file_of_the_harness_is_without_a_version() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -98,3 +99,13 @@ def test_the_parts_that_serve_any_plugin_name_none() -> None:
             strings = (node.value for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Constant))
             wrong += [f"{name} names {each}" for each in strings if each in names]
     assert not wrong
+
+
+def test_no_two_classes_share_a_name() -> None:
+    named = Counter(
+        node.name
+        for path in modules().values()
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in named.items() if count > 1] == []

@@ -137,7 +137,7 @@ def test_rows_hold_facts_and_refuse_others_for_the_same_metrics(tmp_path: Path) 
     table.write_text(good.replace("per_real=0.4589 ", "per_real=0.4 "))
     assert any("differs from other rows in per_real (0.4" in problem for problem in check(table).problems)
     table.write_text(good.replace("per_real=0.4589 ", "per_real=many "))
-    assert any("are no numbers" in problem for problem in check(table).problems)
+    assert any("are not numbers" in problem for problem in check(table).problems)
 
 
 def test_every_metric_that_has_facts_is_known_to_have_them() -> None:
@@ -282,7 +282,7 @@ def test_a_table_changed_by_hand_is_found_out(tmp_path: Path, capsys: pytest.Cap
         assert any(reason in problem for problem in check(table).problems), (reason, check(table).problems)
     for column, cell in (("shots", "good"), ("seeds", ""), ("mcd", "good"), ("mcd_failed", "1.5"), ("seconds_to_adapt", "good")):
         table.write_text(with_cell(column, cell))
-        sentence = f"error: {table}, line 2: {column} is {cell!r}, which is no number; restore the file.\n"
+        sentence = f"error: {table}, line 2: {column} is {cell!r}, which is not a number; restore the file.\n"
         for command in (["show", str(table)], ["cite", str(table), "no_adaptation"], ["verify", str(table)]):
             capsys.readouterr()
             assert (main(["leaderboard", *command]), capsys.readouterr().err) == (1, sentence)
@@ -365,7 +365,7 @@ def test_a_method_needs_toplines_and_floors_to_be_cited(tmp_path: Path) -> None:
     good = table.read_text().splitlines(keepends=True)
     for preset in ("small", "paper"):
         table.write_text("".join(line for line in good if not line.startswith(f"wrong_speaker,b,v,{preset}")))
-        assert f"{table}: anil, preset {preset}, may be cited, but has no three seeds of wrong_speaker for scale." in check(table).problems
+        assert f"{table}: anil, preset {preset}, may be cited, but lacks three seeds of wrong_speaker for scale." in check(table).problems
 
 
 def test_rows_without_their_runs_are_counted(tmp_path: Path) -> None:
@@ -431,8 +431,8 @@ def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: 
     assert "no_adaptation-5-steps,\n" in entry and ", 5 steps}" in entry
     assert entry.count("{") == entry.count("}")
     commit = read_result(folders[0])["git_commit"][:12]
-    assert f", code {commit}; runs" in entry and "no table of the benchmark" not in entry
-    assert r"from d.csv, which is no table of the benchmark's repository" in cite(table, "no_adaptation", committed=False)
+    assert f", code {commit}; runs" in entry and "not a table of the benchmark" not in entry
+    assert r"from d.csv, which is not a table of the benchmark's repository" in cite(table, "no_adaptation", committed=False)
     with pytest.raises(UsageError, match="fewer than three seeds"):
         cite(table, "anil")
     add([make_run(tmp_path, seed, algorithm="mean_speaker") for seed in range(3)], table)
@@ -440,7 +440,7 @@ def test_what_may_be_cited_names_its_runs_and_what_may_not_is_refused(tmp_path: 
     assert head == "@misc{few-shot-tts-benchmark-d-mean_speaker," and not re.search(r"(?<!\\)_", "".join(rest)), "as LaTeX can set it"
     with pytest.raises(UsageError, match="did you mean 'no_adaptation'"):
         cite(table, "no_adaptatio")
-    with pytest.raises(UsageError, match="so many shots"):
+    with pytest.raises(UsageError, match="these shots"):
         cite(table, "no_adaptation", shots=3)
 
 
@@ -494,7 +494,7 @@ def test_ones_own_table_is_named_where_none_is_committed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     add([make_run(tmp_path / "runs", dataset="mine")], Path("runs", "mine.csv"), local=True)
-    assert "that of your own runs is runs/mine.csv" in refused(["leaderboard", "show", "mine"], 2, capsys)
+    assert "for the one of your own runs, give its path, runs/mine.csv" in refused(["leaderboard", "show", "mine"], 2, capsys)
 
 
 def test_seeds_run_one_at_a_time_stay_together_and_changed_code_is_marked(tmp_path: Path) -> None:
@@ -505,7 +505,7 @@ def test_seeds_run_one_at_a_time_stay_together_and_changed_code_is_marked(tmp_pa
         rows = add([folder], table, local=True)
     assert {(row["seeds"], row["status"]) for row in rows} == {("3", "uncommitted")}
     assert [name.rpartition("-s")[2][0] for name in rows[0]["run_ids"].split()] == ["0", "1", "2"]
-    assert "uncommitted: made from code that was changed" in show(table)
+    assert "uncommitted: made from changed or unknown code" in show(table)
     with pytest.raises(UsageError, match=r"not to be cited \(status uncommitted"):
         cite(table, "no_adaptation")
     assert not check(table, local=True).problems

@@ -76,7 +76,7 @@ def test_what_is_cut_off_in_spawned_processes_goes_on_to_the_same_weights(alone:
         spent = fit(learner, tasks, RATE, BUDGET, SEED, tmp_path / "two.ckpt", hear, checkpoint_seconds=0, hardware=hardware)
         return learner.state_dict(), spent
 
-    with pytest.raises(BenchmarkError, match=r"^A training process died \(killed, .* give the same command again"):
+    with pytest.raises(BenchmarkError, match=r"^A training process died \(killed, .* run the same command again"):
         train(Tasks(dies=6))
     assert 0 < len(heard) < 7
     # Two processes again, until adaptation fails in one of them: the same sentence as from one process.

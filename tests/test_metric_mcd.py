@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import pyworld
 
+from benchmark.audio import SAMPLE_RATE
 from benchmark.errors import CannotScore
 from benchmark.metrics.mcd import DECIBEL, MCD
+from benchmark.scoring.pitch_floor import FLOOR, LOW_FLOOR
 from benchmark.scoring.world import analyse, path, warping
 from tests.metric_helpers import sample, say, unusable_audio
 
@@ -67,6 +70,23 @@ def test_value_equals_that_of_independent_tools() -> None:
     reference, _ = say("aiuesaeu", seed=1)
     again, _ = say("aiuesaeu", pitch=140.0, tract=1.1, seed=2)
     assert value(again, reference) == pytest.approx(GOLDEN_MCD, abs=0.02)
+
+
+def test_an_octave_does_not_hide_the_envelope_of_a_low_voice() -> None:
+    """With a floor of 71 Hz for all it was 4.9 dB: half of the frames were taken for unvoiced."""
+    low, _ = say("aiueaiue", pitch=60.0)
+    high, _ = say("aiueaiue", pitch=120.0)
+    assert value(high, low) < 2.0
+
+
+def test_low_voices_are_compared_with_others_in_spite_of_another_size_of_transform() -> None:
+    """CheapTrick's is 1024 for a floor of 71 Hz, 2048 for one of 45 Hz."""
+    audio = say("aiue")[0].astype(np.float64)
+    pitch = pyworld.harvest(audio, SAMPLE_RATE)
+    small, large = (pyworld.cheaptrick(audio, *pitch, SAMPLE_RATE, f0_floor=floor) for floor in (FLOOR, LOW_FLOOR))
+    assert small.shape[1] == 513 and large.shape[1] == 1025
+    both = [np.fft.irfft(np.log(envelope), axis=1)[:, : envelope.shape[1]] @ warping(envelope.shape[1]) for envelope in (small, large)]
+    assert DECIBEL * np.mean(np.linalg.norm((both[0] - both[1])[:, 1:], axis=1)) < 0.05
 
 
 def test_analysis_is_deterministic_and_has_a_frame_every_5_ms() -> None:

@@ -165,6 +165,14 @@ def test_one_speaker_alone_is_refused(tmp_path: Path) -> None:
         SpeakerSimilarity().prepare(MetricContext(alone, tmp_path, ("ann",)))
 
 
+def test_a_speaker_scored_alone_is_compared_with_training_speakers(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "c", {"train": ["tom", "tina"], "test": ["ann"]}, utterances=3)
+    metric = SpeakerSimilarity()
+    metric.prepare(MetricContext(corpus, tmp_path, ("ann",)))
+    assert metric.facts()["same"] > metric.facts()["different"]
+    assert sorted(metric._centroids) == ["ann", "tina", "tom"]
+
+
 def test_bad_configuration_is_refused() -> None:
     with pytest.raises(ValueError, match="encoder must be one of ge2e"):
         SpeakerSimilarity.Config(encoder="none")  # type: ignore[arg-type]

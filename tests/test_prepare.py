@@ -27,11 +27,12 @@ from benchmark.data.phonemes import phonemise
 from benchmark.data.prepare import prepare
 from benchmark.data.shards import SHARD_SPEAKERS, durations, group
 from benchmark.dataset import SPLITS, Dataset, Segment
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, UsageError
 from benchmark.mel import log_mel
 from benchmark.plumbing.files import digest_of_file
 from benchmark.results.leaderboard import COSTS, IDENTITY, PROVENANCE
-from benchmark.running.preparation import open_corpus, open_dataset
+from benchmark.running.preparation import Sources, open_corpora, open_corpus, open_dataset
+from benchmark.settings.config import Plugin
 from benchmark.utterance import BOUNDARY, SILENCE, token_symbols
 from tests.cli_helpers import full_disk, refused
 from tests.dataset_helpers import SENTENCES, speech, speechocean
@@ -259,9 +260,15 @@ CHILD, WOMAN = (9, "f"), (30, "f")
 def test_too_few_speakers_are_told_before_any_work(people: list[tuple[int, str]], counts: tuple[int, int, int], tmp_path: Path) -> None:
     data = speechocean(tmp_path / "data", {f"{number:04d}": person for number, person in enumerate(people)}, SENTENCES[:1])
     train, validation, test = counts
-    sentence = f"holds {train} training, {validation} validation and {test} test speaker.*needs several speakers in each split"
-    with pytest.raises(BenchmarkError, match=sentence):
-        prepared(data, tmp_path / "cache")
+    sentence = (
+        f"has 0 training speakers, too few to learn from: a run adapts to its {validation + test} held-out .* with --pretrain.dataset NAME"
+        if test
+        else "has no test speakers, so it can only be learned from: run --pretrain.dataset speechocean762"
+        if train == 1
+        else rf"has no test speakers to adapt to \({train} train, 0 validation, 0 test\)"
+    )
+    with pytest.raises(UsageError, match=sentence):
+        open_corpora(Sources(Plugin("speechocean762"), data_root=data), "test", tmp_path / "cache", 1, ())
     assert not (tmp_path / "cache").exists()
 
 
@@ -269,7 +276,7 @@ def test_no_utterance_that_can_be_used(tmp_path: Path) -> None:
     data = speechocean(tmp_path / "data", {"0001": CHILD, "0002": CHILD, "0003": WOMAN}, SENTENCES[:4])
     for path in data.glob("WAVE/*/*"):
         path.write_bytes(b"")
-    with pytest.raises(BenchmarkError, match=r"0 training speaker.* 12 utterances were skipped \(empty audio file\)"):
+    with pytest.raises(BenchmarkError, match=r"no utterance that can be used: 12 utterances were skipped \(empty audio file\)"):
         prepared(data, tmp_path / "cache")
 
 
@@ -366,7 +373,7 @@ def test_textgrids_that_are_not_there_or_of_something_else(data: Path, tmp_path:
         prepared(data, tmp_path, textgrids=tmp_path / "nowhere")
     (tmp_path / "grids").mkdir()
     (tmp_path / "grids" / "other.TextGrid").write_text("")
-    with pytest.raises(BenchmarkError, match=r"holds no TextGrid of this dataset: of 1 found none .*00010000\.TextGrid"):
+    with pytest.raises(BenchmarkError, match=r"holds no TextGrid of this dataset: none of the 1 found .*00010000\.TextGrid"):
         prepared(data, tmp_path, textgrids=tmp_path / "grids")
 
 
@@ -453,7 +460,7 @@ def test_the_command_says_that_rows_on_other_data_cannot_be_compared(
         assert cli.main(["prepare", "--dataset", "speechocean762", "--data-root", str(data), "--cache", str(cache), "--workers", "1"]) == 0
         return capsys.readouterr().out
 
-    assert f"can't be compared with those of {table}: they were computed on data version 0123abcd, and yours" in said("0123abcd")
+    assert f"can't be compared with those of {table}: they were computed on data version 0123abcd, but yours" in said("0123abcd")
     assert "compared" not in said(corpus.version)
 
 
@@ -463,10 +470,10 @@ def test_the_command_says_that_rows_on_other_data_cannot_be_compared(
         (["--dataset", "speechocean763"], 2, "did you mean 'speechocean762'"),
         (["--dataset", "speechocean762"], 2, "needs --data-root"),
         (["--dataset", "speechocean762", "--data-root", "nowhere"], 2, "found: no such folder"),
-        (["--dataset", "speechocean762", "--data-root", "."], 2, "is not a speechocean762 data root"),
+        (["--dataset", "speechocean762", "--data-root", "."], 2, "does not hold speechocean762"),
         (["--dataset", "speechocean762", "--data-root", "parent"], 2, "Did you mean parent/speechocean762?"),
         (["--dataset", "speechocean762", "--data-root", "file"], 2, "found: a file, not a folder"),
-        (["--dataset", "vctk", "--data-root", "."], 2, "is not a VCTK data root"),
+        (["--dataset", "vctk", "--data-root", "."], 2, "does not hold VCTK"),
         (["--dataset", "vctk", "--data-root", "file"], 2, "found: a file, not a folder"),
         (["--dataset", "espeak", "--data-root", "."], 2, "Dataset espeak takes no --data-root: It is rendered on the fly."),
         (["--dataset", "espeak", "--download"], 2, "Dataset espeak takes no --download"),
@@ -487,13 +494,11 @@ def test_wrong_use_is_one_sentence(
 def test_data_that_cannot_serve_is_one_sentence(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def said(root: Path, *more: object) -> str:
+    def said(root: Path, *more: object, status: int = 1) -> str:
         places = ["--data-root", root, "--cache", tmp_path / "cache", "--workers", "1"]
-        return refused(["prepare", "--dataset", "speechocean762", *places, *more], 1, capsys)
+        return refused(["prepare", "--dataset", "speechocean762", *places, *more], status, capsys)
 
     assert "holds no utterances; expected train/" in said(speechocean(tmp_path / "none", {}))
-    alone = speechocean(tmp_path / "alone", {"0001": WOMAN}, SENTENCES[:1])
-    assert "holds 0 training, 0 validation and 1 test speaker(s); few-shot evaluation needs several" in said(alone)
     silent = speechocean(tmp_path / "silent", PEOPLE, SENTENCES[:1])
     for path in silent.glob("WAVE/*/*"):
         path.write_bytes(b"")
@@ -504,7 +509,9 @@ def test_data_that_cannot_serve_is_one_sentence(
         assert "choose a folder that is writable and has space" in said(data)
     # Enough to be prepared, too little to draw episodes from.
     assert "no validation speakers with usable audio" in said(data, "--write-manifest", tmp_path / "manifest.json")
+    # Too little for a run of the usual size.
     adults = {f"{number:04d}": WOMAN for number in range(7, 14)}
     few = speechocean(tmp_path / "few", PEOPLE | adults, SENTENCES[:3])
-    assert "3 usable utterances; an episode needs 10 support and 4 query" in said(few, "--write-manifest", tmp_path / "manifest.json")
+    sentence = "have fewer than the 16 utterances that 10 shots, 4 queries and a centroid of 2 need"
+    assert sentence in said(few, "--write-manifest", tmp_path / "manifest.json", status=2)
     assert not (tmp_path / "manifest.json").exists()

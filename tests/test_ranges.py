@@ -29,7 +29,10 @@ ODD = {"4": "be odd, not 4", "-1": "be at least 1, not -1"}
 SOME = {"[]": "hold at least 1 value"}
 RATE = {"inner_lr": ABOVE}
 INNER = {"groups": SOME, "inner_steps": ONE, "inner_lr": ZERO}
-CHOICE, CHOICES = {"other": "be one of "}, {"other": "be a list, each of it one of "}
+PART = {"-0.1": "be at least 0, not -0.1", "1.1": "be at most 1, not 1.1"}
+CRITICS = {"adversarial_part": PART, "adversarial_weight": ZERO, "critic_width": ONE}
+ATTENTIVE = {"frames_per_step": ONE, "speaker_dim": ONE, "guidance": ZERO}
+CHOICE, CHOICES = {"other": "be one of "}, {"other": "be a list, each item one of "}
 
 REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("algorithm", "maml"): INNER,
@@ -53,9 +56,28 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     },
     ("backbone", "fastspeech2"): {
         "hidden": ONE, "encoder_blocks": ONE, "decoder_blocks": ONE, "encoder_kernel": ODD, "decoder_kernel": ODD, "predictor_hidden": ONE,
-        "speaker_dim": ONE, "dropout": BELOW_ONE,
+        "speaker_dim": ONE, "dropout": BELOW_ONE, "blocks": CHOICE, "heads": ONE,
     },
+    ("backbone", "tacotron2"): ATTENTIVE | {
+        "encoder": ONE, "encoder_layers": ONE, "kernel": ODD, "attention": ONE, "filters": ONE, "location_kernel": ODD, "prenet": ONE,
+        "decoder": ONE, "postnet": ONE, "postnet_layers": ONE, "dropout": BELOW_ONE, "recurrent_dropout": BELOW_ONE,
+    },
+    ("backbone", "deep_voice3"): ATTENTIVE | {
+        "width": ONE, "encoder": ONE, "encoder_layers": ONE, "decoder_layers": ONE, "converter": ONE, "converter_layers": ONE,
+        "kernel": ODD, "attention": ONE, "position_weight": ZERO, "dropout": BELOW_ONE, "prenet_dropout": BELOW_ONE,
+    },
+    ("vocoder", "vocos"): CRITICS | {"width": ONE, "inner": ONE, "blocks": ONE},
+    ("vocoder", "hifigan"): CRITICS | {"size": CHOICE, "channels": ZERO, "critics": CHOICE},
     ("vocoder", "griffin_lim"): {"iterations": ONE, "momentum": BELOW_ONE, "sharpen": ABOVE},
+    ("vocoder", "waveglow"): {
+        "group": ONE, "flows": ONE, "early_every": ZERO, "early_channels": ONE, "layers": ONE, "channels": ONE, "skip_channels": ONE,
+        "condition_channels": ONE, "kernel": ODD, "sigma": ZERO,
+    },
+    ("vocoder", "wavenet"): {
+        "output": CHOICE, "mixtures": ONE, "levels": TWO, "layers": ONE, "cycle": ONE, "channels": ONE, "skip_channels": ONE,
+        "condition_channels": ONE, "temperature": ABOVE,
+    },
+    ("backbone", "crnn_ctc"): {"channels": ONE, "hidden": ONE, "layers": ONE, "dropout": BELOW_ONE, "beam": ZERO},
     ("dataset", "folder"): {"split_by": CHOICE, "validation": BETWEEN, "test": BETWEEN, "seed": ZERO},
     ("dataset", "espeak"): {"sentences": {"0": "be at least 1, not 0", "41": "be at most 40, not 41"}},
     ("metric", "per"): {
@@ -185,7 +207,7 @@ def test_checked_dataclasses_are_dataclasses() -> None:
         ({"rate": "much"}, "rate must be a number, not much"),
         ({"kernel": 2}, "kernel must be odd, not 2"),
         ({"names": ()}, "names must hold at least 1 value"),
-        ({"names": ("a", 3)}, "names must be a list, each of it text, not 3"),
+        ({"names": ("a", 3)}, "names must be a list, each item text, not 3"),
         ({"limit": 0}, "limit must be at least 1, not 0"),
         ({"mode": "idle"}, "mode must be one of fast, slow, not idle"),
         ({"width": 1.5}, "width must be a whole number, not 1.5"),
@@ -202,7 +224,7 @@ def test_a_subclass_checks_its_own_and_inherited_fields(values: dict[str, Any], 
 
 
 def test_limits_do_not_show_in_a_types_words() -> None:
-    assert in_words(Names) == "a list, each of it text" and in_words(PositiveInt | None) == "a whole number or null"
+    assert in_words(Names) == "a list, each item text" and in_words(PositiveInt | None) == "a whole number or null"
 
 
 @pytest.mark.parametrize("words", [["list"], ["run", "--algo", "maml", "--help"]], ids=" ".join)

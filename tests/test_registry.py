@@ -207,7 +207,7 @@ def test_resolve_takes_a_name_a_kind_and_name_or_a_path(tmp_path: Path) -> None:
     by_name = registry.resolve("griffin-lim")
     assert by_name == registry.resolve("vocoder/griffin_lim") == registry.resolve(str(by_name.path))
     assert registry.resolve(str(write(tmp_path, "loudness.py"))).kind == "metric"
-    with pytest.raises(UsageError, match="say vocoder/griffin_lim or metric/griffin_lim"):
+    with pytest.raises(UsageError, match="use vocoder/griffin_lim or metric/griffin_lim"):
         registry.resolve("griffin_lim", [write(tmp_path, "griffin_lim.py")])
 
 

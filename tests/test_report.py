@@ -234,9 +234,23 @@ def test_each_dataset_has_its_board_and_unfinished_runs_are_named(tmp_path: Path
     (tmp_path / "stopped").mkdir()
     (tmp_path / "stopped" / "config.yaml").touch()
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "2"]) == 0
-    assert "not finished: stopped." in capsys.readouterr().out
+    assert "Unfinished, so left out: stopped." in capsys.readouterr().out
     titles = re.findall(r"<h2[^>]*>(.*)</h2>", (tmp_path / "report.html").read_text())
     assert titles == ["one", "two"]
+
+
+def test_runs_on_other_data_or_other_episodes_have_boards_of_their_own(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path, "reptile", shots=(1,), audio=False, **more)
+        for more in ({}, {"manifest_hash": "other"}, {"data_version": "dv+0123456789", "config": {"seed": 0, "algo": {"name": "reptile"}}})
+    ]
+    found = boards(runs, 1)
+    assert [board.name for board in found] == [
+        "made_up (data dv, episodes mh)", "made_up (data dv, episodes other)", "made_up (data dv+01234567)",
+    ]  # fmt: skip
+    assert [board.name for board in boards(runs[:2], 1)] == ["made_up (episodes mh)", "made_up (episodes other)"]
+    make_corpus(tmp_path, {"u00": "Hello"})
+    assert [transcripts(board, tmp_path)("u00") for board in found] == ["Hello"] * 3, "held-out speech is the dataset's own"
 
 
 def _edit_result(run: Path, change: Callable[[dict], object]) -> None:

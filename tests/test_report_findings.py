@@ -103,7 +103,7 @@ def test_only_methods_of_the_same_seeds_are_ranked(tmp_path: Path) -> None:
     assert found is not None and (found.seeds, found.others) == ("seed 0", []) and sum(map(len, found.groups)) == 4
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
     text = (tmp_path / "report.html").read_text()
-    assert "rests on seeds 0,1,2. Of other seeds, which are other models, so not ranked: <span class=" in text
+    assert "rests on seeds 0,1,2. Not ranked, because other seeds are other models: <span class=" in text
     assert ", 20 steps, seed 0" in text and "no_adaptation (floor, seed 0)" in text
     assert "once (1 seed)</button>" in text and "a</button>" in text, "the curves' legend says so too"
 
@@ -115,7 +115,7 @@ def test_runs_of_unlike_presets_and_budgets_are_said(tmp_path: Path) -> None:
     (runs[1] / "result.json").write_text(json.dumps(result))
     assert main(["report", *map(str, runs), "--cache", str(tmp_path), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 0
     text = (tmp_path / "page.html").read_text()
-    assert "of several presets, paper and small" in text and "Trained for unlike budgets" in text
+    assert "of several presets, paper and small" in text and "Trained with different budgets" in text
 
 
 def test_scores_on_different_scales_are_not_ranked_and_said_so(tmp_path: Path) -> None:

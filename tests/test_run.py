@@ -73,10 +73,10 @@ def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
     for damaged in (whole[:-20], whole + whole[-300:]):
         (folder / "episodes.csv").write_bytes(damaged)
         run("mean_speaker", cache, tmp_path)
-        assert "complete already" not in capsys.readouterr().out
+        assert "already complete" not in capsys.readouterr().out
         assert (folder / "episodes.csv").read_bytes() == whole
         run("mean_speaker", cache, tmp_path)
-        assert "complete already" in capsys.readouterr().out
+        assert "already complete" in capsys.readouterr().out
     (folder / "result.json").write_bytes(result[:100])
     run("mean_speaker", cache, tmp_path)
     assert json.loads((folder / "result.json").read_text())["curve"] and (folder / "episodes.csv").read_bytes() == whole
@@ -110,7 +110,7 @@ def test_runs_at_once_share_one_pretraining_and_the_same_command_is_done_once(
     said = [process.communicate() for process in together]
     assert [process.returncode for process in together] == [0, 0], said
     said.append((here.out, here.err))
-    assert sum("complete already" in out for out, _ in said) == 1
+    assert sum("already complete" in out for out, _ in said) == 1
     assert sum("Pretraining: done" in error for _, error in said) == 1
     (folder,) = tmp_path.glob("espeak-finetune-*")
     with (folder / "episodes.csv").open() as stream:
@@ -128,7 +128,7 @@ def test_ctrl_c_is_one_sentence_and_status_130(cache: Path, tmp_path: Path) -> N
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, error = process.communicate(timeout=30)
-    assert process.returncode == 130 and error.endswith("Interrupted; give the same command again to go on.\n"), error
+    assert process.returncode == 130 and error.endswith("Interrupted; run the same command again to resume.\n"), error
     assert "Traceback" not in error
 
 
@@ -253,7 +253,7 @@ def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: p
         (["--algo", "anil", "--algo.groups", "tail"], "no group 'tail' to adapt; it has embedding"),  # before any pretraining
         (["--algo", "anil", "--algo.groups", "[]"], "algo.groups must hold at least 1 value"),
         (["--algo", "finetune", "--algo.lora_rank", "500"], "lora_rank 500 is larger than every layer: the largest, "),
-        (["--algo", "reptile", "--meta.support", "30"], "fewer usable utterances than the 33 of a task"),  # likewise
+        (["--algo", "reptile", "--meta.support", "30"], "fewer than the 33 utterances that a task's support of 30"),  # likewise
         (["--algo", "maml", "--algo.inner_steps", "-1"], "inner_steps must be at least 1, not -1"),
         (["--algo", "meta_sgd", "--algo.inner_lr", "0"], "inner_lr must be above 0"),
         (["--algo", "imaml", "--algo.optimizer", "sgd", "--algo.inner_lr", "200"], "proximal_weight must be below 2 / inner_lr = 0.01"),

@@ -44,7 +44,7 @@ def test_damage_is_told_and_what_is_there_is_left_to_be_completed(
     left = {path.name: path.read_bytes() for path in run.glob("*.csv")}
     assert not is_sound(run)
     error = capsys.readouterr().err
-    assert error.startswith("Going on with a run that was complete: ") and said in error and error.count("\n") == 1
+    assert error.startswith("Resuming a run that was complete: ") and said in error and error.count("\n") == 1
     assert {path.name: path.read_bytes() for path in run.glob("*.csv")} == left
 
 

@@ -144,7 +144,7 @@ def test_without_transcripts_only_those_who_just_listen_speak(
     assert output.read_bytes() == with_transcripts and "to 3 recordings" in capsys.readouterr().out
     output.unlink()
     assert main(command(folders["finetune"], voice, output, cache)) == 2
-    assert "put transcripts beside the recordings, as 0.txt" in capsys.readouterr().err and not output.exists()
+    assert "put them beside the recordings, as 0.txt" in capsys.readouterr().err and not output.exists()
 
 
 def test_algorithms_that_need_no_transcripts_adapt_to_sound_alone(voice: Path) -> None:
@@ -188,7 +188,7 @@ def test_bad_voices_are_one_sentence(
     (bad / "notes.txt").write_text("hello")
     assert "holds no recordings" in said(bad)
     soundfile.write(bad / "a.wav", speech(SENTENCES[0], "f2")[8000:11_200], 16_000)
-    assert said(bad).endswith("shorter than 0.45 s of speech (a.wav); put a few wav files there, a spoken sentence each.")
+    assert said(bad).endswith("shorter than 0.45 s of speech (a.wav); put a few wav files there, one spoken sentence each.")
     (bad / "a.wav").write_bytes((voice / "0.wav").read_bytes()[:30_000])
     (bad / "b.wav").write_text("not audio")
     assert "corrupt audio (b.wav)" in (line := said(bad)) and "truncated audio (a.wav)" in line

@@ -36,9 +36,9 @@ def test_a_sweep_does_what_run_does_for_each_and_goes_on_where_one_fails(
 
     # The same folders as run makes, and none is made twice.
     assert main(["run", "--algo", "mean_speaker", "--dataset", "espeak", *TINY, *places]) == 0
-    assert "is complete already" in capsys.readouterr().out
+    assert "is already complete" in capsys.readouterr().out
     assert main(["sweep", *settings, "--plugin", str(plugin), "--algo", "mean_speaker"]) == 0
-    assert capsys.readouterr().out.count("is complete already") == 2
+    assert capsys.readouterr().out.count("is already complete") == 2
 
 
 SHY = '''
@@ -75,7 +75,7 @@ def test_what_does_not_fit_is_left_out_and_said_before_anything_runs(
     assert printed.startswith("Left out: picky on fastspeech2, espeak: picky needs ")
     assert printed.index("Left out") < printed.index("Run 1 of 1: mean_speaker") and folders(tmp_path) == ["espeak-mean_speaker-smoke-s0"]
     said = refused(["sweep", "--algo", "picky", "--dataset", "espeak", *TINY, *places], 2, capsys)
-    assert "Nothing of the sweep fits together. Left out: picky" in said
+    assert "No combination of the sweep fits together. Left out: picky" in said
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_does_not_fit_is_left_out_and_said_before_anything_runs(
         (["--algo", "reptile,maml", "--algo.learning_rate", "1"], "no setting '--algo.learning_rate' of reptile"),
         (["--algo", "reptile", "--dataset", "espeak,vctk", "--data-root", "."], "--data-root is for one dataset"),
         (["--algo", "reptile", "--engine", "slurm"], "--engine: invalid choice: 'slurm'"),
-        (["--dataset", "espeak"], "Say which algorithm: --algo NAME"),
+        (["--dataset", "espeak"], "No algorithm is chosen: give --algo NAME"),
         (["--algo", "reptile", "--seds", "2"], "did you mean '--seeds'?"),
     ],
 )

@@ -60,7 +60,7 @@ def test_the_aligner_keeps_its_promise_on_speech_with_known_boundaries(tmp_path:
     [
         (["--dataset", "espaek"], 2, "did you mean 'espeak'"),
         (["--dataset", "espeak", "--workers", "0"], 2, "at least 1"),
-        (["--dataset", "speechocean762", "--data-root", "nowhere"], 2, "nowhere is not a speechocean762 data root"),
+        (["--dataset", "speechocean762", "--data-root", "nowhere"], 2, "nowhere does not hold speechocean762"),
         ([], 2, "--dataset"),
     ],
 )

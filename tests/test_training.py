@@ -130,6 +130,6 @@ def test_damaged_checkpoint_is_never_used(tmp_path: Path, capsys: pytest.Capture
     assert checkpoint.load(path) is None
     path.write_bytes(content[:40])
     assert checkpoint.load(path) is None
-    assert capsys.readouterr().err == 2 * f"{path} was damaged and is made anew.\n"
+    assert capsys.readouterr().err == 2 * f"{path} is damaged and will be rebuilt.\n"
     assert checkpoint.load(path, quiet=True) is None and checkpoint.load(tmp_path / "none.pt") is None
     assert capsys.readouterr().err == ""

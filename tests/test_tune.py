@@ -93,7 +93,7 @@ def test_run_takes_tuned_values_and_says_so(places: list[str], tmp_path: Path, c
     file.write_text(f"mean_speaker: {{values: {{}}, trials: 4}}\nfinetune: {chosen}\n")
     given = ["--algo", "finetune", *TINY, "--metrics", "stoi", "--algo.groups", "embedding"]
     assert main(["run", *given, "--cache", places[1], "--output", str(tmp_path / "runs")]) == 0
-    assert "As tuned on validation speakers, in 4 trials: learning_rate=0.01.\n" in capsys.readouterr().out
+    assert "Tuned on validation speakers, in 4 trials: learning_rate=0.01.\n" in capsys.readouterr().out
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     result = json.loads((folder / "result.json").read_text())
     # What the user gives stands above what was tuned.
@@ -195,7 +195,7 @@ def test_a_diverged_trial_counts_and_the_search_goes_on(places: list[str], tmp_p
         (["--algo", "finetune", "--trials", "many"], 2, "must be a whole number, at least 1, not many"),
         (["--algo", "finetun"], 2, "did you mean 'finetune'?"),
         (["--algo", "mean_speaker"], 2, "mean_speaker has nothing to tune"),
-        (["--algo", "finetune", "--trials", "31"], 2, "holds 30 combinations, fewer than 31 trials"),
+        (["--algo", "finetune", "--trials", "31"], 2, "has 30 combinations, fewer than 31 trials"),
         (["--algo", "finetune", "--algo.groups", "tail", "--trials", "1"], 2, "no group 'tail'"),
     ],
 )
@@ -219,19 +219,19 @@ def test_a_table_that_cannot_be_continued_is_refused(places: list[str], tmp_path
     table.parent.mkdir(parents=True)
     table.write_text("trial,learning_rate\n1,0.001\n")
     assert main(["tune", "--algo", "finetune", *TINY, *places]) == 1
-    assert "or without finetune.journal beside it; move it away to tune again." in capsys.readouterr().err
+    assert "or lacks finetune.journal beside it; move it away to tune again." in capsys.readouterr().err
     assert table.read_text() == "trial,learning_rate\n1,0.001\n", "kept as history"
     table.unlink()
     table.with_suffix(".journal").write_text("{]\n{]\n")
     assert main(["tune", "--algo", "finetune", *TINY, *places]) == 1
-    assert "finetune.journal is not a whole record of trials" in capsys.readouterr().err
+    assert "finetune.journal is not a complete record of trials" in capsys.readouterr().err
 
 
 def test_what_is_maximised_and_who_scores_it_follow_from_the_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = tuning.parse(["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke", "--metrics", "mcd,speaker_similarity"])
     assert search._scorer(settings, "gap_closed", ()) == settings.metrics[1], "as the user configured it"
     assert search._scorer(settings, "per", ()).name == "per", "found among all metrics"
-    with pytest.raises(UsageError, match="No metric has the column telepathy, which tuning goes by"):
+    with pytest.raises(UsageError, match="No metric has the column telepathy, which tuning needs"):
         search._scorer(settings, "telepathy", ())
 
 

@@ -71,13 +71,13 @@ def test_an_interrupted_evaluation_says_so_at_once(tmp_path: Path, repository: P
     with evaluating(tmp_path, repository) as (process, children):
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=20)
-        assert (process.returncode, error) == (130, "Interrupted; give the same command again to go on.\n")
+        assert (process.returncode, error) == (130, "Interrupted; run the same command again to resume.\n")
         assert ended(children)
     assert not list(tmp_path.glob(".evaluator*"))
 
 
 def test_a_worker_that_dies_is_one_sentence() -> None:
-    with pytest.raises(BenchmarkError, match=r"A worker process died .* give the same command again"), workers.pool(1) as pool:
+    with pytest.raises(BenchmarkError, match=r"A worker process died .* run the same command again"), workers.pool(1) as pool:
         list(pool.map(os._exit, [1]))
 
 

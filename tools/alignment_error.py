@@ -1,7 +1,7 @@
-"""How far the built-in aligner's boundaries lie from the true ones: ``python -m tools.alignment_error --dataset espeak``.
+"""Measure the built-in aligner's error against true boundaries: ``python -m tools.alignment_error --dataset espeak``.
 
-Trains the aligner on the training speakers, as preparation does, aligns everybody, and compares with the boundaries
-that the dataset knows. With ``--plot DIR``, any dataset's boundaries are drawn over mel spectrograms, to be looked at.
+Trains the aligner on the training speakers, as preparation does, aligns all speakers, and compares with the boundaries
+that the dataset knows. ``--plot DIR`` draws the boundaries, of any dataset, over mel spectrograms.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from benchmark.running.preparation import open_dataset
 
 WITHIN_MS = (10, 25, 50)
 PAUSE_SECONDS = 0.1
-"""Shorter gaps between words are not counted as pauses: closures of stops look like them."""
+"""Shorter gaps between words don't count as pauses, because closures of stops look like them."""
 COLOURS = {"aligner": "red", "truth": "deepskyblue"}
 
 Timing = Sequence[Sequence[Segment]]
@@ -44,7 +44,7 @@ Timing = Sequence[Sequence[Segment]]
 
 @dataclass(frozen=True)
 class Aligned:
-    """An utterance to align; ``truth`` is None where the dataset does not know."""
+    """An utterance to align; ``truth`` is None if the dataset does not know it."""
 
     id: str
     split: str
@@ -55,12 +55,12 @@ class Aligned:
 
 @dataclass(frozen=True)
 class BoundaryReport:
-    """What was measured.
+    """The measured errors.
 
     Attributes:
         errors_ms: shape (boundaries,), found minus true, milliseconds.
-        pauses, pauses_found: true pauses of at least ``PAUSE_SECONDS``, and how many the aligner made half as long at least.
-        joins, joins_kept: places between words without a pause, and how many the aligner left below ``PAUSE_SECONDS``.
+        pauses, pauses_found: true pauses of at least ``PAUSE_SECONDS``, and how many were found at least half as long.
+        joins, joins_kept: word boundaries without a pause, and how many were found with a gap below ``PAUSE_SECONDS``.
     """
 
     errors_ms: npt.NDArray[np.float64]
@@ -70,7 +70,7 @@ class BoundaryReport:
     joins_kept: int
 
     def lines(self) -> list[str]:
-        """The report, for people."""
+        """The report as text."""
         size = np.abs(self.errors_ms)
         within = "  ".join(f"{100 * np.mean(size <= limit):.1f} % within {limit} ms" for limit in WITHIN_MS)
         return [
@@ -84,10 +84,10 @@ class BoundaryReport:
 def measure(pairs: Sequence[tuple[Timing, Timing]]) -> BoundaryReport:
     """Compare alignments, word by word and phone by phone.
 
-    A boundary is the start of a phone, or the end of a word that a true pause or the end of the utterance follows.
+    A boundary is the start of a phone, or the end of a word before a true pause or at the end of the utterance.
 
     Args:
-        pairs: (true, found) of each utterance, the same phones in both.
+        pairs: (true, found) of each utterance, with the same phones.
     """
     errors: list[float] = []
     counts: Counter[str] = Counter()
@@ -111,7 +111,7 @@ def measure(pairs: Sequence[tuple[Timing, Timing]]) -> BoundaryReport:
 
 
 def load(speaker: tuple[str, str], dataset: Dataset) -> tuple[list[Aligned], list[str]]:
-    """A (split, speaker)'s utterances, standardised as preparation does it, and why others were left out."""
+    """A (split, speaker)'s utterances, standardised as in preparation, and why others were left out."""
     split, name = speaker
     utterances = dataset.utterances(name)
     samples, skipped = [], []
@@ -133,7 +133,7 @@ def load(speaker: tuple[str, str], dataset: Dataset) -> tuple[list[Aligned], lis
 
 
 def plot(path: Path, sample: Aligned, found: Timing) -> None:
-    """Mel spectrogram with the found boundaries below it and, where known, the true ones above.
+    """Draw a mel spectrogram with the found boundaries in its lower part and the true ones, if known, in its upper part.
 
     Raises:
         BenchmarkError: matplotlib is not installed.
@@ -164,7 +164,7 @@ def run(args: argparse.Namespace) -> None:
     """Load, train, align, report, draw.
 
     Raises:
-        BenchmarkError: there is nothing to compare, and no plot was asked for.
+        BenchmarkError: there are no true boundaries, and no plot was requested.
     """
     name = registry.get("dataset", args.dataset, args.plugin).name
     dataset = open_dataset(name, None, args.data_root, args.plugin)
@@ -172,7 +172,7 @@ def run(args: argparse.Namespace) -> None:
     samples: list[Aligned] = []
     skipped: Counter[str] = Counter()
     with (
-        workers.pool(args.workers, args.plugin) as pool,
+        workers.pool(args.workers, partial(registry.register, args.plugin)) as pool,
         progress("Reading speech", len(people)) as show,
     ):
         for number, (loaded, reasons) in enumerate(pool.map(partial(load, dataset=dataset), people), 1):
@@ -202,7 +202,7 @@ def run(args: argparse.Namespace) -> None:
         print("\n".join(measure(pairs).lines()))
     elif not args.plot:
         raise BenchmarkError(
-            f"Dataset {name} does not know its true boundaries, so there is no error to measure; look at --plot DIR instead."
+            f"Dataset {name} does not know its true boundaries, so there is no error to measure; use --plot DIR instead."
         )
 
 
@@ -212,10 +212,10 @@ def main(arguments: Sequence[str]) -> int:
         prog="python -m tools.alignment_error", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", required=True, metavar="NAME", help="espeak, or any dataset with --plot")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
-    parser.add_argument("--workers", type=int, metavar="N", default=default_workers(), help="processes (default: one a core)")
-    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw boundaries over mel spectrograms into this folder")
-    parser.add_argument("--plots", type=int, metavar="N", default=6, help="how many to draw (default: 6)")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the corpus (default: $BENCHMARK_DATA/NAME)")
+    parser.add_argument("--workers", type=int, metavar="N", default=default_workers(), help="processes (default: one per core)")
+    parser.add_argument("--plot", type=Path, metavar="DIR", help="draw boundaries over mel spectrograms, into this folder")
+    parser.add_argument("--plots", type=int, metavar="N", default=6, help="number of plots (default: 6)")
     parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="use the plugin in this file; may be repeated")
     try:
         args = parser.parse_args(arguments)

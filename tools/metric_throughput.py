@@ -1,16 +1,16 @@
-"""How quickly the metrics score: on worker processes as in a run, and against what their libraries need by themselves.
+"""Measure how fast the metrics score: on worker processes as in a run, and compared with their libraries alone.
 
     python -m tools.metric_throughput --utterances 1000 --workers 4    # from the repository's root
 
-Scores two-second utterances with every metric that runs score by default, at its defaults. An espeak voice says a sentence (the
-reference); the same voice at another pitch is the aligned synthesis, another voice the free-running one. Every pair is new, so that
-results are reused only within a pair (``f0`` finds the WORLD analysis of ``mcd``); a run also compares one recording with many syntheses
-of it, and does better.
-Not timed: rendering, starting workers, and preparing the metrics. The recogniser has its full size and is hardly trained.
+Scores two-second utterances with the default metrics of a synthesis run, at their defaults. An espeak voice says a sentence (the
+reference); the same voice at another pitch is the aligned synthesis, another voice the free-running one. Every pair is new, so results
+are reused only within a pair (``f0`` finds the WORLD analysis of ``mcd``). A run is faster, because it compares one recording with many
+syntheses of it.
+Rendering, starting workers and preparing the metrics are not timed. The recogniser has its full size but is hardly trained.
 
-"ours" is the CPU time of ``score`` and ``trials``; "library" that of the bare calls that they can't do without, on the same signals and in
-the same process of one thread: for ``mcd`` Harvest, CheapTrick and D4C of both signals and librosa's dynamic time warping; for ``pesq``,
-``stoi`` (plain and extended) and ``speaker_similarity`` their packages; for ``per`` log-mel and network in PyTorch; for
+"ours" is the CPU time of ``score`` and ``trials``; "library" is that of the library calls that they need, on the same signals and in the
+same single-threaded process: for ``mcd`` DIO, Harvest, CheapTrick and D4C of both signals and librosa's dynamic time warping; for
+``pesq``, ``stoi`` (plain and extended) and ``speaker_similarity`` their packages; for ``per`` log-mel and network in PyTorch; for
 ``duration_error`` torchaudio's MFCCs and deltas of both signals (its Viterbi search is our own).
 """
 
@@ -45,24 +45,24 @@ from benchmark.plumbing import workers
 from benchmark.running.preparation import open_corpus
 
 METRICS = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
-"""In the order that a run scores them in; not those that a run has to be asked for."""
+"""The default metrics of a synthesis run, in its order."""
 SECONDS = 2.0
 LEVEL = 10 ** (-26 / 20)
 """Root mean square of all audio."""
 SENTENCES = 6
-"""That each voice of the prepared corpus reads: enough to hear every phone."""
+"""Sentences that each voice of the prepared corpus reads: enough to cover every phone."""
 ENROLMENT = 5
 MOST = 2500
-"""Utterances: so many pairs of a sentence and a voice there are."""
+"""Most utterances: the number of pairs of a sentence and a voice."""
 
 Pair = Mapping[str, Sample]
-"""By mode, "aligned" and "free": a synthesis and the recording that it is compared with."""
+"""By mode ("aligned", "free"): a synthesis and the recording that it is compared with."""
 Calls = dict[tuple[str, str], float]
 """CPU seconds by metric and call."""
 
 
 def render(number: int, speakers: Mapping[str, tuple[str, ...]]) -> Pair:
-    """The pair of that number, another one for each below ``MOST``; ``speakers`` are the scored ones, with their enrolment."""
+    """The pair with this number, all different below ``MOST``; ``speakers`` are the scored ones, with their enrolment."""
     espeak = importlib.import_module("benchmark.datasets.espeak")
     sentences = [*espeak.TRAIN_SENTENCES, *espeak.HELD_OUT_SENTENCES]
     voices = [voice for split in espeak.VOICES.values() for voice in split.values()]
@@ -70,7 +70,7 @@ def render(number: int, speakers: Mapping[str, tuple[str, ...]]) -> Pair:
     voice, other = (voices[(place + turn + shift) % len(voices)] for shift in (0, len(voices) // 2))
 
     def say(voice: VoiceSettings) -> tuple[Audio, tuple[tuple[str, ...], ...]]:
-        # The shortest sentences don't last so long, so they are repeated.
+        # Sentences are said twice, because the shortest ones last less than SECONDS.
         samples, rate, segments = speak(f"{sentences[place]} {sentences[place]}", voice)
         audio = soxr.resample(samples, rate, SAMPLE_RATE)[: round(SECONDS * SAMPLE_RATE)]
         audio = np.clip(audio * (LEVEL / np.sqrt(np.mean(np.square(audio)))), -1, 1).astype(np.float32)
@@ -99,15 +99,15 @@ _metrics: dict[str, Metric]
 
 def _load(path: Path, barrier: Barrier) -> None:
     global _metrics
-    # Written a moment ago by the parent process into its own temporary folder.
+    # The parent process has just written this into its temporary folder, so unpickling it is safe.
     _metrics, pair = torch.load(path, weights_only=False)
     compare(pair)
-    # No worker begins before all can.
+    # All workers begin at the same time.
     barrier.wait()
 
 
 def timed(call: Callable[[], object]) -> float:
-    """CPU seconds."""
+    """CPU seconds of a call."""
     started = time.process_time()
     call()
     return time.process_time() - started
@@ -125,12 +125,12 @@ def score(pair: Pair) -> dict[str, float]:
 
 
 def compare(pair: Pair) -> tuple[dict[str, float], Calls]:
-    """Score, then do what only the libraries do; returns CPU seconds by metric and by (metric, call)."""
+    """Score, then make the bare library calls; returns CPU seconds by metric and by (metric, call)."""
     return score(pair), {name: timed(call) for name, call in bare_calls(pair).items()}
 
 
 def bare_calls(pair: Pair) -> dict[tuple[str, str], Callable[[], object]]:
-    """By metric and call, to be made in this order, what libraries do; all that they are given is made before."""
+    """The library calls, by (metric, call name), to be made in this order; their inputs are computed beforehand."""
     import pyworld
     from librosa.sequence import dtw
     from pesq import pesq
@@ -140,22 +140,29 @@ def bare_calls(pair: Pair) -> dict[tuple[str, str], Callable[[], object]]:
     from torchaudio.functional import compute_deltas
 
     from benchmark.mel import log_mel
+    from benchmark.scoring.pitch_floor import LOW_FLOOR, pitch_floor
     from benchmark.scoring.recogniser import MEL
     from benchmark.scoring.world import FRAME_PERIOD, VOICED, analyse
 
     free, aligned, reference = pair["free"].audio, pair["aligned"].audio, pair["free"].reference
     doubles = [audio.astype(np.float64) for audio in (reference, free)]
+    floors = [pitch_floor(audio, FRAME_PERIOD) for audio in doubles]
     cepstra = [analyse(audio).cepstra[:, 1:].T.copy() for audio in (reference, free)]
     scaled = [torch.from_numpy(audio)[None] * 32768 for audio in (reference, free)]
     encoder, recogniser = _networks()
     pitches: list[tuple[Any, Any]] = []
 
+    def first_look() -> None:
+        for audio in doubles:
+            pyworld.dio(audio, SAMPLE_RATE, f0_floor=LOW_FLOOR, frame_period=FRAME_PERIOD)
+
     def harvest() -> None:
-        pitches.extend(pyworld.harvest(audio, SAMPLE_RATE, frame_period=FRAME_PERIOD) for audio in doubles)
+        for audio, floor in zip(doubles, floors, strict=True):
+            pitches.append(pyworld.harvest(audio, SAMPLE_RATE, f0_floor=floor, frame_period=FRAME_PERIOD))
 
     def envelopes() -> None:
-        for audio, pitch in zip(doubles, pitches, strict=True):
-            pyworld.cheaptrick(audio, *pitch, SAMPLE_RATE)
+        for audio, pitch, floor in zip(doubles, pitches, floors, strict=True):
+            pyworld.cheaptrick(audio, *pitch, SAMPLE_RATE, f0_floor=floor)
 
     def voicing() -> None:
         for audio, pitch in zip(doubles, pitches, strict=True):
@@ -175,6 +182,7 @@ def bare_calls(pair: Pair) -> dict[tuple[str, str], Callable[[], object]]:
         recogniser(mel[None], torch.tensor([len(mel)]))
 
     return {
+        ("mcd", "DIO"): first_look,
         ("mcd", "Harvest"): harvest,
         ("mcd", "CheapTrick"): envelopes,
         ("mcd", "D4C"): voicing,
@@ -199,7 +207,7 @@ def _networks() -> tuple[Any, torch.nn.Module]:
 
 
 def report(times: Sequence[tuple[dict[str, float], Calls]], wall: float, busy: float, utterances: int, count: int) -> str:
-    """The table, and what bounds the throughput: ``times`` of a sample in one process, wall and CPU seconds of all on the workers."""
+    """The table and the bottleneck, from ``times`` of a sample in one process, and wall and CPU seconds of all on the workers."""
     ours = {name: 1000 * float(np.mean([each[name] for each, _ in times])) for name in METRICS}
     calls = {call: 1000 * float(np.mean([each[call] for _, each in times])) for call in times[0][1]}
     library = {name: sum(ms for (metric, _), ms in calls.items() if metric == name) for name in METRICS}
@@ -221,9 +229,9 @@ def report(times: Sequence[tuple[dict[str, float], Calls]], wall: float, busy: f
 
 def main() -> None:
     """Render, prepare, time and print."""
-    parser = argparse.ArgumentParser(description="How quickly the metrics score, against their libraries.")
-    parser.add_argument("--utterances", type=int, default=1000, help=f"to score on the workers, at most {MOST}")
-    parser.add_argument("--sample", type=int, default=100, help="of them to time metric by metric, in one process")
+    parser = argparse.ArgumentParser(description="Measure how fast the metrics score, compared with their libraries.")
+    parser.add_argument("--utterances", type=int, default=1000, help=f"number to score on the workers, at most {MOST}")
+    parser.add_argument("--sample", type=int, default=100, help="number of them to time metric by metric, in one process")
     parser.add_argument("--workers", type=int, default=4, help="processes")
     given = parser.parse_args()
     if not 1 <= given.utterances <= MOST or given.sample < 1 or given.workers < 1:
@@ -234,7 +242,7 @@ def main() -> None:
         config = registry.load("dataset", "espeak").Config(sentences=SENTENCES)
         corpus = open_corpus("espeak", config, None, folder, given.workers, ())
         speakers = {speaker: tuple(corpus.utterance_ids(speaker)[:ENROLMENT]) for speaker in corpus.speakers("test")}
-        # Of a further pair, for libraries to be loaded and compiled before anything is timed.
+        # With one more pair, so that libraries are loaded and compiled before anything is timed.
         torch.save((prepared(corpus, folder), render(given.utterances, speakers)), folder / "ready.pt")
 
         def pool(count: int) -> AbstractContextManager[Executor]:

@@ -1,4 +1,4 @@
-"""Record which code each version stands for, in tests/golden/versions.json; a test then tells who changes one and forgets the other.
+"""Record the code behind each version in tests/golden/versions.json, so that a test fails if code changes without a decision.
 
     python -m tools.record_versions    # from the repository's root
 
@@ -24,8 +24,8 @@ COMMAND = "python -m tools.record_versions"
 VERSIONED = {
     "training": (
         "algorithm.py", "audio.py", "backbone.py", "batch.py", "mel.py", "parameters.py", "task.py", "utterance.py", "vocoder.py",
-        "learning/inner_loop.py", "running/episodes.py", "running/flops.py", "running/hardware.py", "running/pretraining.py",
-        "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
+        "learning/inner_loop.py", "running/checks.py", "running/episodes.py", "running/flops.py", "running/hardware.py",
+        "running/pretraining.py", "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
     ),
     "evaluation": (
         "metric.py", "problem.py", "problems/*.py", "running/episodes.py", "running/evaluation.py", "running/meter.py",
@@ -33,46 +33,46 @@ VERSIONED = {
     ),
     "preparation": ("dataset.py", "data/*.py", "running/preparation.py"),
 }  # fmt: skip
-"""The files inside benchmark/ of each version; plugins, and what they are made of, count by digests."""
+"""The files in benchmark/ behind each version; plugins and the shared code that they import count by digests instead."""
 NUMBERLESS = (
     "__init__.py", "__main__.py", "cli.py", "errors.py", "inner_loop.py",
     "running/__init__.py", "running/identity.py", "running/loggers.py", "running/resume.py", "running/say.py",
     "running/engines.py", "running/relay.py", "running/sweeps.py", "running/trials.py", "running/tuning.py",
 )  # fmt: skip
-"""Files beside them that can't move a number of a run."""
+"""Other files, which can't change a run's numbers."""
 
 
-class Part(NamedTuple):
-    """A version, and the digest of the code that it stands for."""
+class Version(NamedTuple):
+    """A version and the digest of its code."""
 
     version: str
     digest: str
 
 
-def parts(package: Path = ROOT / "benchmark") -> Iterator[tuple[str, Part]]:
-    """All that has a version, by name, as it is now."""
+def parts(package: Path = ROOT / "benchmark") -> Iterator[tuple[str, Version]]:
+    """The current version and digest of every versioned part, by name."""
     versions = {"training": TRAINING_VERSION, "evaluation": EVALUATION_VERSION, "preparation": str(PREPARE_VERSION)}
     for name, patterns in VERSIONED.items():
-        yield name, Part(versions[name], code_digest(path for pattern in patterns for path in package.glob(pattern)))
+        yield name, Version(versions[name], code_digest(path for pattern in patterns for path in package.glob(pattern)))
     for name, info in registry.find("metric").items():
         if info.origin == "built-in":
-            yield f"metric {name}", Part(registry.load_info(info).version, source_digest(info))
+            yield f"metric {name}", Version(registry.load_info(info).version, source_digest(info))
 
 
-def complaint(name: str, now: Part, recorded: Mapping[str, Mapping[str, str]]) -> str:
-    """What is to be done about a part, in one sentence; "" if nothing is."""
+def complaint(name: str, now: Version, recorded: Mapping[str, Mapping[str, str]]) -> str:
+    """What to do about a part, in one sentence; "" if nothing."""
     if name not in recorded:
         return f"The version of {name} is not recorded: run {COMMAND}."
-    then = Part(**recorded[name])
+    then = Version(**recorded[name])
     if now.version != then.version:
-        return f"The version of {name} is {now.version} now, and {then.version} is recorded: run {COMMAND}."
+        return f"The version of {name} is {now.version} now, but {then.version} is recorded: run {COMMAND}."
     if now.digest != then.digest:
-        return f"The code of {name} is not that of its version {now.version}: raise the version if a number can move, then run {COMMAND}."
+        return f"The code of {name} has changed since its version {now.version}: raise it if a number can move, then run {COMMAND}."
     return ""
 
 
 def main() -> None:
-    """Say what differs from what was recorded, and record what is."""
+    """Print the parts that differ from the record, and record the current state."""
     recorded = read_json(RECORDED, "table of versions") if RECORDED.is_file() else {}
     found = dict(parts())
     for name, part in found.items():

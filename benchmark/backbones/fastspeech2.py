@@ -1,96 +1,29 @@
-"""FastSpeech 2, compact and convolutional: duration, pitch and energy predictors, speaker-conditioned layer norm.
+"""FastSpeech 2: duration, pitch and energy predictors, speaker-conditioned layer norm; compact and convolutional, or as published.
 
 Follows Ren et al., "FastSpeech 2" (ICLR 2021) for the variance adaptor and Chen et al., "AdaSpeech" (ICLR 2021),
-section 2.3, for conditional layer normalisation. Self-attention is replaced by convolutions: utterances are short,
-second-order gradients pass through them, and a laptop trains it.
+section 2.3, for conditional layer normalisation. By default convolutions replace self-attention: utterances are short,
+and the model trains on a laptop. ``blocks="transformer"`` takes the published blocks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from benchmark.backbone import BackboneSpec, SynthesisBackbone
+from benchmark.backbones._blocks import Predictor, Stack, Transformer
+from benchmark.backbones._parts import inside, masked_mean, vectors
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import PredictionFailed
 from benchmark.settings.ranges import BelowOne, Checked, Odd, PositiveInt
 from benchmark.utterance import SPECIAL_SYMBOLS
 
 MOST_FRAMES = 200
-"""That a symbol may last, on average over a sentence; in speech it is about ten. A model gone wrong would ask for terabytes."""
-
-
-class ConditionalLayerNorm(nn.Module):
-    """Layer norm whose scale and bias are linear functions of the speaker vector."""
-
-    def __init__(self, width: int, speaker_dim: int) -> None:
-        super().__init__()
-        self.condition = nn.Linear(speaker_dim, 2 * width)
-        nn.init.normal_(self.condition.weight, std=0.02)
-        nn.init.zeros_(self.condition.bias)
-
-    def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
-        """x: (B, L, width); speaker: (B, speaker_dim)."""
-        scale, bias = self.condition(speaker).unsqueeze(1).chunk(2, dim=-1)
-        return F.layer_norm(x, x.shape[-1:]) * (1 + scale) + bias
-
-
-class ConvBlock(nn.Module):
-    """Residual block: conditional layer norm, convolution over time, GELU, linear."""
-
-    def __init__(self, width: int, kernel: int, speaker_dim: int, dropout: float) -> None:
-        super().__init__()
-        self.norm = ConditionalLayerNorm(width, speaker_dim)
-        self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2)
-        self.project = nn.Linear(width, width)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        """x: (B, L, width); mask: (B, L, 1), 1 inside the utterance."""
-        hidden = self.norm(x, speaker) * mask
-        hidden = F.gelu(self.conv(hidden.transpose(1, 2)).transpose(1, 2))
-        return x + self.dropout(self.project(hidden))
-
-
-class Stack(nn.Module):
-    """Blocks and a final conditional layer norm."""
-
-    def __init__(self, blocks: int, width: int, kernel: int, speaker_dim: int, dropout: float) -> None:
-        super().__init__()
-        self.blocks = nn.ModuleList(ConvBlock(width, kernel, speaker_dim, dropout) for _ in range(blocks))
-        self.norm = ConditionalLayerNorm(width, speaker_dim)
-
-    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        """x: (B, L, width); mask: (B, L, 1)."""
-        for block in self.blocks:
-            x = block(x, speaker, mask)
-        return self.norm(x, speaker) * mask
-
-
-class Predictor(nn.Module):
-    """One value per token, from a small conditioned stack."""
-
-    def __init__(self, width: int, speaker_dim: int, dropout: float) -> None:
-        super().__init__()
-        self.stack = Stack(2, width, 3, speaker_dim, dropout)
-        self.output = nn.Linear(width, 1)
-
-    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
-        """x: (B, T, width); returns (B, T)."""
-        return (self.output(self.stack(x, speaker, mask)) * mask).squeeze(-1)
-
-
-def _mask(lengths: Tensor, size: int) -> Tensor:
-    """(B, size, 1) float, 1 inside."""
-    return (torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)).unsqueeze(-1).float()
-
-
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    return (values * mask).sum() / mask.sum().clamp_min(1.0)
+"""Most mel frames per symbol, averaged over a sentence; speech has about ten. A diverged model would ask for terabytes."""
 
 
 class FastSpeech2(SynthesisBackbone):
@@ -110,13 +43,15 @@ class FastSpeech2(SynthesisBackbone):
 
         Attributes:
             hidden: width of encoder and decoder.
-            encoder_blocks: convolution blocks over tokens.
-            decoder_blocks: convolution blocks over frames.
+            encoder_blocks: blocks over tokens.
+            decoder_blocks: blocks over frames.
             encoder_kernel: taps of the encoder's convolutions, odd.
             decoder_kernel: taps of the decoder's convolutions, odd.
             predictor_hidden: width of the duration, pitch and energy predictors.
             speaker_dim: length of a speaker vector.
-            dropout: in training mode, 0 to below 1.
+            dropout: dropout rate in training mode, 0 to below 1.
+            blocks: of encoder and decoder: convolutions, or the published feed-forward Transformer blocks.
+            heads: attention heads of a Transformer block; ``hidden`` must be a multiple of them.
         """
 
         hidden: PositiveInt = 192
@@ -127,6 +62,13 @@ class FastSpeech2(SynthesisBackbone):
         predictor_hidden: PositiveInt = 96
         speaker_dim: PositiveInt = 96
         dropout: BelowOne = 0.1
+        blocks: Literal["conv", "transformer"] = "conv"
+        heads: PositiveInt = 2
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.blocks == "transformer" and self.hidden % self.heads:
+                raise ValueError(f"hidden must be a multiple of heads, {self.heads}, not {self.hidden}")
 
     @classmethod
     def tiny(cls) -> FastSpeech2.Config:
@@ -143,7 +85,7 @@ class FastSpeech2(SynthesisBackbone):
         self.new_speaker = nn.Parameter(torch.zeros(c.speaker_dim))
         self.embedding = nn.Embedding(spec.symbols, c.hidden, padding_idx=0)
         nn.init.normal_(self.embedding.weight, std=0.3)
-        self.encoder = Stack(c.encoder_blocks, c.hidden, c.encoder_kernel, c.speaker_dim, c.dropout)
+        self.encoder = self._stack(c.encoder_blocks, c.encoder_kernel)
         self.variance = nn.ModuleDict()
         for name in ("duration", "pitch", "energy"):
             self.variance[name] = nn.ModuleDict({
@@ -152,10 +94,16 @@ class FastSpeech2(SynthesisBackbone):
             })  # fmt: skip
         self.prosody = nn.Linear(2, c.hidden)
         self.position = nn.Linear(3, c.hidden)
-        self.decoder = Stack(c.decoder_blocks, c.hidden, c.decoder_kernel, c.speaker_dim, c.dropout)
+        self.decoder = self._stack(c.decoder_blocks, c.decoder_kernel)
         self.output = nn.Linear(c.hidden, spec.mel.n_mels)
         self.register_buffer("mel_mean", torch.tensor(spec.statistics.mel_mean))
         self.register_buffer("mel_std", torch.tensor(spec.statistics.mel_std))
+
+    def _stack(self, blocks: int, kernel: int) -> Stack | Transformer:
+        c: FastSpeech2.Config = self.config
+        if c.blocks == "transformer":
+            return Transformer(blocks, c.hidden, c.heads, kernel, c.speaker_dim, c.dropout)
+        return Stack(blocks, c.hidden, kernel, c.speaker_dim, c.dropout)
 
     def speaker_vectors(self) -> Tensor:
         """See :meth:`SynthesisBackbone.speaker_vectors`."""
@@ -179,29 +127,29 @@ class FastSpeech2(SynthesisBackbone):
     def loss(self, batch: Batch, speaker: Tensor | None = None) -> dict[str, Tensor]:
         """Mean absolute error of the normalised log-mel, plus squared errors of ln(1 + duration), pitch and energy."""
         vector = self._speaker(batch.speakers, speaker)
-        token_mask = _mask(batch.token_lengths, batch.tokens.shape[1])
-        frame_mask = _mask(batch.mel_lengths, batch.mels.shape[1])
+        token_mask = inside(batch.token_lengths, batch.tokens.shape[1])
+        frame_mask = inside(batch.mel_lengths, batch.mels.shape[1])
         hidden = self.encoder(self.embedding(batch.tokens), vector, token_mask)
         predicted = {name: self._predict(name, hidden, vector, token_mask) for name in ("duration", "pitch", "energy")}
         mel = self._decode(hidden, batch.durations, batch.pitch, batch.energy, vector, frame_mask)
         target = (batch.mels - self.mel_mean) / self.mel_std
-        inside = token_mask.squeeze(-1)
+        tokens = token_mask.squeeze(-1)
         losses = {
-            "mel": _masked_mean((mel - target).abs().mean(-1, keepdim=True), frame_mask),
-            "duration": _masked_mean((predicted["duration"] - batch.durations.float().log1p()).square(), inside),
-            "pitch": _masked_mean((predicted["pitch"] - batch.pitch).square(), inside),
-            "energy": _masked_mean((predicted["energy"] - batch.energy).square(), inside),
+            "mel": masked_mean((mel - target).abs().mean(-1, keepdim=True), frame_mask),
+            "duration": masked_mean((predicted["duration"] - batch.durations.float().log1p()).square(), tokens),
+            "pitch": masked_mean((predicted["pitch"] - batch.pitch).square(), tokens),
+            "energy": masked_mean((predicted["energy"] - batch.energy).square(), tokens),
         }
         return {"loss": losses["mel"] + 0.3 * losses["duration"] + 0.1 * (losses["pitch"] + losses["energy"]), **losses}
 
     def synthesize(self, tokens: Tensor, durations: Tensor | None = None, speaker: Tensor | None = None) -> Tensor:
-        """See :meth:`SynthesisBackbone.synthesize`; pitch and energy are always the model's own."""
+        """See :meth:`SynthesisBackbone.synthesize`; pitch and energy are always predicted."""
         tokens = tokens.unsqueeze(0)
         vector = self._speaker(tokens.new_full((1,), NEW_SPEAKER), speaker)
         mask = torch.ones(1, tokens.shape[1], 1, device=tokens.device)
         hidden = self.encoder(self.embedding(tokens), vector, mask)
         if durations is None:
-            # Special symbols (silence, boundary) may last nothing; phones may not.
+            # Special symbols (silence, boundary) may have no frames; phones have at least one.
             least = (tokens >= len(SPECIAL_SYMBOLS)).long()
             frames = self._predict("duration", hidden, vector, mask).expm1()
             if not float(frames.sum()) <= MOST_FRAMES * tokens.shape[1]:
@@ -215,12 +163,8 @@ class FastSpeech2(SynthesisBackbone):
         return (mel * self.mel_std + self.mel_mean).squeeze(0)
 
     def _speaker(self, indices: Tensor, override: Tensor | None) -> Tensor:
-        """(B, speaker_dim)."""
-        if override is not None:
-            return override.expand(len(indices), -1)
-        new = self.speaker_table.weight.detach().mean(0) + self.new_speaker
-        known = self.speaker_table(indices.clamp_min(0))
-        return torch.where((indices == NEW_SPEAKER).unsqueeze(1), new, known)
+        """Speaker vectors (B, speaker_dim)."""
+        return vectors(self.speaker_table, self.new_speaker, indices, override)
 
     def _predict(self, name: str, hidden: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
         parts = self.variance[name]
@@ -232,7 +176,7 @@ class FastSpeech2(SynthesisBackbone):
         frames = mask.shape[1]
         ends = durations.cumsum(1)
         clock = torch.arange(frames, device=hidden.device).expand(len(hidden), frames).contiguous()
-        # The token of frame f is the first whose end lies beyond f (zero-length tokens are passed over).
+        # The token of frame f is the first whose end lies beyond f; this skips zero-length tokens.
         token = torch.searchsorted(ends, clock, right=True).clamp_max(hidden.shape[1] - 1)
         length = durations.gather(1, token).clamp_min(1).float()
         elapsed = clock.float() - (ends.gather(1, token).float() - length) + 0.5

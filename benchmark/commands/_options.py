@@ -6,7 +6,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmark.plugins.registry import normalise
+
 if TYPE_CHECKING:
+    from benchmark.data.enough import Need, Sizes
     from benchmark.running.hardware import Hardware
 
 
@@ -22,43 +25,65 @@ def positive(text: str) -> int:
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
-    """Declare where a corpus and what runs share lie, and how many processes may work."""
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="where the corpus lies (default: $BENCHMARK_DATA/NAME)")
+    """Declare the corpus's folder, the cache and the number of processes."""
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the corpus (default: $BENCHMARK_DATA/NAME)")
     add_cache(parser)
     add_workers(parser)
 
 
+def add_pretrain_root(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--pretrain-root``."""
+    parser.add_argument("--pretrain-root", type=_roots, default={}, metavar="DIR",
+                        help="where that of --pretrain.dataset lies; several: NAME=DIR,… (default: $BENCHMARK_DATA/NAME)")  # fmt: skip
+
+
+def _roots(text: str) -> dict[str, Path]:
+    """Data roots by dataset from NAME=DIR,NAME=DIR; from DIR, that of "".
+
+    Raises:
+        argparse.ArgumentTypeError: there are several, and one is not named, or two are named alike.
+    """
+    roots: dict[str, Path] = {}
+    for part in text.split(","):
+        name, named, path = part.partition("=")
+        name, path = (normalise(name), path) if named and "/" not in name else ("", part)
+        if name in roots or (roots and "" in (name, *roots)):
+            raise argparse.ArgumentTypeError(f"of several must be NAME=DIR,NAME=DIR, each name once, not {text}")
+        roots[name] = Path(path)
+    return roots
+
+
 def add_cache(parser: argparse.ArgumentParser) -> None:
     """Declare ``--cache``."""
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="what runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder that runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Declare ``--workers``."""
-    parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one a core)")
+    parser.add_argument("--workers", type=positive, metavar="N", help="processes (default: one per core)")
 
 
 def add_engine(parser: argparse.ArgumentParser) -> None:
     """Declare ``--engine``."""
     parser.add_argument("--engine", choices=("local", "ray"), default="local",
-                        help="work in processes of this machine (default), or in tasks of Ray here or at $RAY_ADDRESS")  # fmt: skip
+                        help="run in processes on this machine (default), or as Ray tasks, here or at $RAY_ADDRESS")  # fmt: skip
 
 
 def add_hardware(parser: argparse.ArgumentParser) -> None:
-    """Declare what is computed on, in Lightning's words."""
-    group = parser.add_argument_group("hardware, in Lightning's words")
+    """Declare the hardware options, in Lightning's terms."""
+    group = parser.add_argument_group("hardware, in Lightning's terms")
     group.add_argument("--accelerator", default="auto", metavar="NAME", help="auto (default), cpu, gpu, cuda or mps")
-    group.add_argument("--devices", type=positive, default=1, metavar="N", help="so many train together (default: 1)")
+    group.add_argument("--devices", type=positive, default=1, metavar="N", help="number that train together (default: 1)")
     group.add_argument("--strategy", default="auto", metavar="NAME",
-                       help="of several: auto (default), ddp_spawn, or ddp, which starts the program once a device")  # fmt: skip
-    group.add_argument("--precision", default="32-true", metavar="NAME", help="of training: 32-true (default) or bf16-mixed")
+                       help="for several devices: auto (default), ddp_spawn, or ddp, which starts the program once per device")  # fmt: skip
+    group.add_argument("--precision", default="32-true", metavar="NAME", help="for training: 32-true (default) or bf16-mixed")
 
 
 def hardware_of(args: argparse.Namespace) -> Hardware:
-    """What ``add_hardware``'s options say.
+    """The hardware that ``add_hardware``'s options name.
 
     Raises:
-        UsageError: they name what can't be had.
+        UsageError: it can't be had.
     """
     from benchmark.running.hardware import Hardware
 
@@ -66,7 +91,19 @@ def hardware_of(args: argparse.Namespace) -> Hardware:
 
 
 def run_folder(name: Path, output: Path) -> Path:
-    """The run folder of that path, or of that name in ``output``."""
+    """The run folder with this path, or with this name in ``output``."""
     if name.is_dir():
-        return name.resolve() if name.name in ("", "..") else name  # a folder's name is its run's
+        return name.resolve() if name.name in ("", "..") else name  # a run is named after its folder
     return output / name if (output / name).is_dir() else name
+
+
+def usual_needs() -> tuple[list[Sizes], Need]:
+    """What runs ask of speakers unless they are told otherwise: for episodes, each of the default preset's shots, and for tasks."""
+    from benchmark.data.enough import Sizes, for_task
+    from benchmark.settings.config import read_preset
+    from benchmark.settings.schema import EvaluationSettings, MetaSettings, RunSettings
+
+    preset = read_preset(RunSettings.preset)
+    evaluation, meta = EvaluationSettings(**preset.get("evaluation", {})), MetaSettings(**preset.get("meta", {}))
+    shots = preset.get("shots", RunSettings.shots)
+    return [Sizes(each, evaluation.queries, evaluation.episodes) for each in shots], for_task(meta.support, meta.query)

@@ -1,7 +1,7 @@
-"""Check whether a plugin fits: the suite that the tests run over every built-in one.
+"""Check whether a plugin meets the requirements, with the suite that tests every built-in plugin.
 
-Takes a plugin's name, KIND/NAME, or a file. With --data-root, a dataset's data are read once too: hours, speakers, what can't be
-used and why, one voice under two ids. Exits with 1 if a requirement is not met, or a run could not use the data.
+Takes a plugin's name, KIND/NAME, or a file. With --data-root it also reads a dataset's data once and reports hours, speakers, what
+can't be used and why, and one voice under two ids. Exits with 1 if a requirement is not met or a run could not use the data.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("target", metavar="NAME|FILE", help="a plugin's name, KIND/NAME, or path/to/plugin.py")
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="of a dataset: read its data too")
+    parser.add_argument("--data-root", type=Path, metavar="DIR", help="read a dataset's data too, from here")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,20 +39,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _data(kind: str, name: str, root: Path, plugins: list[str]) -> int:
-    """Print what a dataset's data hold; the number of problems."""
+    """Print what a dataset's data hold; return the number of problems."""
     from benchmark.errors import UsageError
 
     if kind != "dataset":
-        raise UsageError(f"--data-root is for datasets, and {name} is of kind {kind}; leave it out.")
+        raise UsageError(f"--data-root is for datasets, but {name} is of kind {kind}; leave it out.")
+    from benchmark.commands._options import usual_needs
     from benchmark.data.survey import survey
     from benchmark.plumbing.progress import progress
     from benchmark.running.preparation import open_dataset
-    from benchmark.settings.schema import MAX_QUERIES, MAX_SHOTS
 
     dataset = open_dataset(name, None, root, plugins)
     print(f"{dataset.card.title}: {root}")
     with progress("Reading", 1) as show:
-        found = survey(dataset, MAX_SHOTS + MAX_QUERIES + 1, show)
+        found = survey(name, dataset, *usual_needs(), show)
     print("\n".join([*found.lines, *(f"  PROBLEM  {problem}" for problem in found.problems)]))
     print("A run can't use it." if found.problems else "A run can use it.")
     return len(found.problems)

@@ -1,8 +1,8 @@
-"""Compare runs of two or more algorithms: paired differences, tests corrected for their number, and a verdict.
+"""Compare runs of two or more algorithms: paired differences, corrected tests, and a verdict.
 
-Takes run folders, or names of algorithms that have rows in a leaderboard, committed or of your own runs; of several
-configurations, the one that ``leaderboard show`` prints, ``reptile:d37ca7c2``. Runs that differ in the seed alone are pooled.
-Tests are between speakers (sign-flip permutation), corrected for the number of comparisons made (Holm).
+Takes run folders, or algorithms that have rows in a leaderboard (a committed one, or the one of your own runs). If an algorithm has
+several configurations, name one as ``leaderboard show`` prints it: ``reptile:d37ca7c2``. Runs that differ only in the seed are pooled.
+Tests are between speakers (sign-flip permutation), corrected for the number of comparisons (Holm).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from benchmark.results.comparison import Contender, Line
 
 LEGEND = """\
-first - second: mean difference [95 % interval]; speakers, seeds: that both have; IQM: interquartile mean over speakers;
-P: probability that the first is better on a sentence; d: effect size between speakers; p: test between speakers,
-Holm-corrected over the lines that have one (no p: fewer than six speakers, or the same to the digit). Intervals are
+first - second: mean difference [95 % interval]; speakers, seeds: those that both have; IQM: interquartile mean over
+speakers; P: probability that the first is better on a sentence; d: effect size between speakers; p: test between
+speakers, Holm-corrected over the lines with a p (none: fewer than six speakers, or identical values). Intervals are
 not corrected."""
 
 Rows = list[dict[str, str]]
@@ -30,16 +30,16 @@ Rows = list[dict[str, str]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("runs", nargs="+", metavar="RUN|ALGORITHM", help="run folders, or algorithms that have rows in a leaderboard")
-    parser.add_argument("--metrics", default="", metavar="A,B", help="columns to compare (default: gap_closed; of recognition, cer)")
-    parser.add_argument("--shots", type=int, metavar="N", help="only at so many support utterances")
-    parser.add_argument("--steps", metavar="N|curve", help="only at so many adaptation steps, or over the whole curve")
-    parser.add_argument("--table", metavar="TABLE", help="leaderboard, by dataset or path, to find algorithms in "
-                        "(default: the one that has all; what is committed goes before what is in --output)")  # fmt: skip
-    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where else runs lie (default: runs)")
+    parser.add_argument("--metrics", default="", metavar="A,B", help="columns to compare (default: gap_closed; for recognition, cer)")
+    parser.add_argument("--shots", type=int, metavar="N", help="only at N support utterances")
+    parser.add_argument("--steps", metavar="N|curve", help="only at N adaptation steps, or over the whole curve")
+    parser.add_argument("--table", metavar="TABLE", help="leaderboard with the algorithms, by dataset or path "
+                        "(default: the one that has all of them; committed ones before those in --output)")  # fmt: skip
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="another folder with runs (default: runs)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the comparisons and what they say."""
+    """Print the comparisons and the verdicts."""
     from itertools import combinations
 
     from benchmark.errors import UsageError
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     steps = None if args.steps is None else comparison.CURVE if args.steps == "curve" else int(args.steps)
     columns = named(args.metrics)
     if args.metrics and not columns:
-        raise UsageError("--metrics names no column; say gap_closed, say, or mcd,per.")
+        raise UsageError("--metrics names no column; try gap_closed, or mcd,per.")
     folders = _folders(args.runs, args.table, args.output, columns)
     metrics, scorers = _senses(folders, columns, args.plugin)
     chosen = comparison.contenders(folders, scorers, args.plugin)
@@ -79,7 +79,7 @@ def named(metrics: str) -> list[str]:
 
 
 def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool]) -> None:
-    """All lines; what is the same in all of them stands above."""
+    """Print all lines as a table; columns with one value throughout go above it."""
     from math import isnan
 
     from tabulate import tabulate
@@ -118,19 +118,19 @@ def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics:
     places = sorted(lines, key=lambda line: (line.metric, line.shots, line.steps == comparison.CURVE, line.steps))
     pairs, shown = len(chosen) * (len(chosen) - 1) // 2, False
     for (metric, shots, _), group in groupby(places, key=lambda line: (line.metric, line.shots, line.steps)):
-        # Two that use no support set differ by the same everywhere.
+        # Two algorithms without a support set differ by the same at any number of shots.
         here = [*group, *(line for line in lines if shots and not line.shots and line.metric == metric)]
         if len(here) == pairs:
             groups = comparison.ranking(chosen, here, metrics[metric])
             print(f"{metric}, {comparison.place(here[0])}: {' > '.join(' ~ '.join(names) for names in groups)}")
             shown = True
     if shown:
-        print("~: no difference shown from the first of its group, which is not to say that there is none. >: a difference is shown")
-        print("from the first of the group before; of other pairs the lines above speak.")
+        print("~: no difference is shown from the first of its group, though there may be one. >: a difference is shown from the first")
+        print("of the group before. For other pairs see the lines above.")
 
 
 def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> list[Path]:
-    """The run folders of those paths, and those behind the rows of those names."""
+    """The run folders with these paths, and those behind the rows of these algorithms."""
     from benchmark.errors import UsageError
     from benchmark.results import leaderboard
     from benchmark.results.result import read_result, table_name
@@ -153,12 +153,12 @@ def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Se
                 raise UsageError(f"{run_id}, which a row of {name} in {path} was made from, is not in {output}; say where with --output.")
             folders.append(folder)
     if found:
-        print(f"Algorithms by their rows in {', '.join(dict.fromkeys(str(path) for path, _ in found.values()))}.")
+        print(f"Algorithms from their rows in {', '.join(dict.fromkeys(str(path) for path, _ in found.values()))}.")
     return folders
 
 
 def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
-    """Where to look for algorithms: the table of that path, or the committed tables and those of one's own runs."""
+    """Where to look for algorithms: the table with this path, or the committed tables and those in ``output``."""
     from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
     from benchmark.plugins.registry import normalise, suggest
@@ -177,7 +177,7 @@ def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
 
 
 def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path, Rows]]:
-    """Each name's rows, and their table: one that has all the names, or else a committed one and that of one's own runs."""
+    """Each name's rows, and their table: one that has all the names, or else a committed one and its namesake in ``--output``."""
     from benchmark.errors import BenchmarkError, UsageError
     from benchmark.plugins.registry import suggest
     from benchmark.results import leaderboard
@@ -204,12 +204,12 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
     for name in names:
         if not any(_rows(rows, name) for rows in boards.values()):
             hint = suggest(name, sorted({row["algorithm"] for rows in boards.values() for row in rows}))
-            raise UsageError(f"There is no run folder {name}, and no such algorithm in {places} (--table says where else){hint}")
+            raise UsageError(f"There is no run folder {name}, and no such algorithm in {places} (--table names another){hint}")
     raise UsageError(f"No dataset has {', '.join(names)} together in {places}; say where with --table.")
 
 
 def _rows(rows: Rows, name: str) -> Rows:
-    """Those of an algorithm, ``reptile``, or of one of its configurations, ``reptile:d37ca7c2``."""
+    """The rows of an algorithm, ``reptile``, or of one of its configurations, ``reptile:d37ca7c2``."""
     from benchmark.plugins.registry import normalise
 
     algorithm, _, options = name.partition(":")
@@ -217,7 +217,7 @@ def _rows(rows: Rows, name: str) -> Rows:
 
 
 def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]) -> Rows:
-    """The rows of the name's one configuration that was scored with all these metrics (none: the one that ranks)."""
+    """The rows of the only configuration scored with all these metrics (the metric that ranks if there are none)."""
     from benchmark.errors import UsageError
     from benchmark.results.leaderboard_rules import problem_of
     from benchmark.results.leaderboard_table import configurations
@@ -233,7 +233,7 @@ def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]
 
 
 def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[str]) -> tuple[dict[str, bool], set[str]]:
-    """Whether higher is better, for each wanted column of the runs' metrics (none: that which ranks); and the plugins that score them."""
+    """For each wanted column (the one that ranks if none) whether higher is better; and the metrics that score them."""
     from benchmark import problems
     from benchmark.errors import UsageError
     from benchmark.plugins.registry import suggest
@@ -246,7 +246,7 @@ def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[s
     for column in columns:
         if column in found.rates:
             pairable = [name for name in found.of({found.metrics[column]}).columns if name not in found.rates]
-            raise UsageError(f"{column} is a rate of all trials together, so it can't be paired; compare {' or '.join(pairable)}.")
+            raise UsageError(f"{column} is a rate over all trials, so it can't be paired; compare {' or '.join(pairable)}.")
         if column not in found.columns:
             raise UsageError(f"There is no metric {column!r} in these runs{suggest(column, sorted(found.columns.keys() - found.rates))}")
     return {column: found.columns[column].higher_is_better for column in columns}, {found.metrics[column] for column in columns}

@@ -1,6 +1,6 @@
 """Describe one plugin: its docstring, its options with their defaults, and where its source is.
 
-NAME is a plugin's name, KIND/NAME where plugins of several kinds share it, or the path of a plugin file.
+NAME is a plugin's name, KIND/NAME if plugins of several kinds share it, or the path of a plugin file.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 from benchmark.plugins import registry
 
 OPTION_PREFIX = {"algorithm": "algo", "metric": "metrics.{name}"}
-"""What the command line calls a plugin's options, where that is not the kind's own name."""
+"""The prefix of a plugin's options on the command line, if it is not the kind."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("name", metavar="NAME", help="a plugin's name, KIND/NAME, or the path of a .py file")
-    parser.add_argument("--json", action="store_true", help="one object, for other programs")
+    parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _lines(name: str, value: Any) -> list[str]:
-    """A fact; one that is a mapping has a line for each of its names below."""
+    """A fact as lines of text; a mapping has one more line per name."""
     from benchmark.results.columns import in_words, read
 
     if not isinstance(value, Mapping):

@@ -1,11 +1,11 @@
-"""Show a leaderboard, cite it, add runs to it, verify it, or say what its columns mean.
+"""Show a leaderboard, cite it, add runs to it, verify it, or explain its columns.
 
-``leaderboard show [TABLE]`` prints a table: a dataset's name, or the path of a CSV file; without TABLE, all there are.
+``leaderboard show [TABLE]`` prints a table, named by its dataset or by the path of a CSV file; without TABLE, all tables.
 ``leaderboard cite TABLE ALGORITHM`` prints BibTeX for rows that may be cited.
-``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of their table: that of the dataset, or
-of the dataset, problem and task (``espeak-recognition``, ``vctk-style``) where these are not synthesis and speaker.
-``leaderboard verify [TABLE]`` checks every table's form and computes its rows again from the runs kept beside it.
-``leaderboard columns`` prints what metrics' columns mean, in Markdown, as ``leaderboards/README.md`` has it.
+``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of their table. A table is named after its
+dataset, and also its problem and task if these are not synthesis and speaker (``espeak-recognition``, ``vctk-style``).
+``leaderboard verify [TABLE]`` checks every table's form and recomputes its rows from the runs kept beside it.
+``leaderboard columns`` prints what metrics' columns mean, in Markdown, as in ``leaderboards/README.md``.
 """
 
 from __future__ import annotations
@@ -20,28 +20,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="show|cite|add|verify|columns", required=True)
     show = actions.add_parser("show", help="print leaderboards")
     show.add_argument("table", nargs="?", metavar="TABLE", help="a table, espeak or espeak-recognition, or a CSV file (default: all)")
-    show.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
-    show.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
+    show.add_argument("--shots", type=int, metavar="N", help="only rows with N support utterances")
+    show.add_argument("--steps", type=int, metavar="N", help="only rows with N adaptation steps")
     show.add_argument("--metrics", metavar="A,B", default="", help="columns, or all (default: those that fit a terminal)")
     show.add_argument("--format", choices=("table", "md", "csv", "latex"), default="table", help="(default: table)")
-    show.add_argument("--sort", metavar="COLUMN", default="", help="rising; with = and a minus, falling: --sort=-gap_closed")
+    show.add_argument("--sort", metavar="COLUMN", default="", help="ascending; descending with = and a minus: --sort=-gap_closed")
     cite = actions.add_parser("cite", help="print BibTeX for rows")
     cite.add_argument("table", metavar="TABLE", help="a table's name or a CSV file")
-    cite.add_argument("algorithm", metavar="ALGORITHM[:OPTIONS]", help="whose rows, of which configuration if there are several")
-    cite.add_argument("--shots", type=int, metavar="N", help="only rows with so many support utterances")
-    cite.add_argument("--steps", type=int, metavar="N", help="only rows with so many adaptation steps")
+    cite.add_argument("algorithm", metavar="ALGORITHM[:OPTIONS]", help="algorithm of the rows, and its configuration if there are several")
+    cite.add_argument("--shots", type=int, metavar="N", help="only rows with N support utterances")
+    cite.add_argument("--steps", type=int, metavar="N", help="only rows with N adaptation steps")
     add = actions.add_parser("add", help="add runs")
     add.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that 'run' wrote, one for each seed")
     add.add_argument("--table", metavar="TABLE", help="a CSV file (default: the runs' own, in leaderboards/)")
-    add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows so")
-    verify = actions.add_parser("verify", help="compute rows again")
+    add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows preliminary")
+    verify = actions.add_parser("verify", help="recompute rows")
     verify.add_argument("table", nargs="?", metavar="TABLE", help="a table's name or a CSV file (default: all)")
     actions.add_parser("columns", help="print what metrics' columns mean")
-    verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="where else runs lie than beside the table")
+    verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do it."""
+    """Do what the action says."""
     from benchmark.errors import UsageError
     from benchmark.plugins.registry import normalise
     from benchmark.results import leaderboard, leaderboard_table
@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
     own = table_name(read_result(args.runs[0]))
     table = args.table or own
     if not table.endswith(".csv") and normalise(table) != normalise(own):
-        raise UsageError(f"--table must be a file that ends in .csv, or {own}, whose runs these are, not '{table}'.")
+        raise UsageError(f"--table must be a file that ends in .csv, or {own}, the table of these runs, not '{table}'.")
     path = Path(table) if table.endswith(".csv") else folder() / f"{own}.csv"
     rows = leaderboard.add(args.runs, path, args.preliminary)
     print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.")
@@ -101,7 +101,7 @@ def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
 
 
 def folder() -> Path:
-    """The checkout's ``leaderboards/``; where there is no checkout, one in the working directory."""
+    """The checkout's ``leaderboards/``; without a checkout, the one in the working directory."""
     root = Path(__file__).resolve().parents[2]
     return (root if (root / "pyproject.toml").is_file() else Path()) / "leaderboards"
 
@@ -117,7 +117,7 @@ def _is_committed(path: Path) -> bool:
 
 
 def table_files(wanted: str | None) -> list[Path]:
-    """The CSV files meant: all, a dataset's, or the one of that path.
+    """The CSV files that ``wanted`` names: all, a dataset's, or the one with this path.
 
     Raises:
         UsageError: there is none.
@@ -133,7 +133,7 @@ def table_files(wanted: str | None) -> list[Path]:
     if wanted and normalise(wanted) in found:
         return [found[normalise(wanted)]]
     if wanted is None:
-        raise UsageError(f"There is no leaderboard in {folder()} yet: 'leaderboard add RUN...' makes one.")
+        raise UsageError(f"There is no leaderboard in {folder()} yet; 'leaderboard add RUN...' makes one.")
     if own := [path for path in Path("runs").glob("*.csv") if normalise(path.stem) == normalise(wanted)]:
-        raise UsageError(f"There is no committed leaderboard of '{wanted}'; that of your own runs is {own[0]}, to be named so.")
+        raise UsageError(f"There is no committed leaderboard of '{wanted}'; for the one of your own runs, give its path, {own[0]}.")
     raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(wanted, sorted(path.stem for path in found.values()))}")

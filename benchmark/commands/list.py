@@ -1,6 +1,6 @@
-"""List the plugins there are: algorithms, datasets, backbones, vocoders, metrics.
+"""List all plugins: algorithms, datasets, backbones, vocoders, metrics.
 
-Reads source files only, so it is quick, and it lists a plugin that is broken too, saying what is wrong with it.
+Only reads source files, so it is quick. It also lists broken plugins, and says what is wrong with them.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from benchmark.plugins import registry
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("kind", nargs="?", metavar="KIND", help=f"one of {', '.join(registry.KINDS)} (default: all)")
-    parser.add_argument("--json", action="store_true", help="a list of objects, for other programs")
+    parser.add_argument("--json", action="store_true", help="print a JSON list of objects")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a table, or JSON."""
     from benchmark.plugins import fit
 
-    # "algorithms" is what one writes first.
+    # People type "algorithms" first.
     asked = args.kind[:-1] if args.kind and args.kind[:-1] in registry.KINDS else args.kind
     kinds = [asked] if asked else list(registry.KINDS)
     found = [info for kind in kinds for info in registry.find(kind, args.plugin).values()]

@@ -1,6 +1,6 @@
 """Prepare a dataset: decode, trim, align, compute features, and keep the result for all runs.
 
-Can be stopped and started again: it goes on where it was. Ends with what was skipped, and why.
+If stopped, it resumes when started again. Ends with a list of what was skipped, and why.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmark.commands._options import add_places
+from benchmark.commands._options import add_places, usual_needs
 
 
 def settings() -> type:
-    """What the prepared corpus depends on."""
+    """The settings that the prepared corpus depends on."""
     from benchmark.settings.schema import PrepareSettings
 
     return PrepareSettings
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     add_places(parser)
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
-    parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them as a manifest")
+    parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them to a manifest")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -32,10 +32,12 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.settings.schema import PrepareSettings
 
     parsed = config.parse(PrepareSettings, args.settings, plugins=args.plugin, also=args.options)
+    from benchmark.data.enough import role, told
     from benchmark.data.prepare import describe
+    from benchmark.dataset import SPLITS
     from benchmark.plugins import registry
     from benchmark.plumbing.workers import default_workers
-    from benchmark.running.episodes import make_manifest
+    from benchmark.running.episodes import FULL, episode_targets, make_manifest, texts_of
     from benchmark.running.preparation import cache_folder, open_corpus
 
     name, mel = parsed.dataset.name, registry.load("vocoder", parsed.vocoder.name, args.plugin)(parsed.vocoder.config).mel
@@ -46,17 +48,23 @@ def run(args: argparse.Namespace) -> int:
     print(f"{corpus.meta['card']['title']}, data version {corpus.version}, in {corpus.folder}")
     for line in describe(corpus):
         print(line)
+    counts = {split: len(corpus.speakers(split)) for split in SPLITS}
+    for line in filter(None, [role(counts, name), *told(texts_of(corpus), *usual_needs())]):
+        print(f"  {line}")
     for line in _compared(name, corpus.version):
         print(line)
     if args.write_manifest:
         manifest = make_manifest(corpus)
+        for split in SPLITS[1:]:
+            _, left_out = episode_targets(corpus, manifest, FULL, split)
+            print(left_out, end="\n" * bool(left_out))
         manifest.save(args.write_manifest)
         print(f"Episodes written to {args.write_manifest} (sha256 {manifest.digest}).")
     return 0
 
 
 def _compared(name: str, version: str) -> Iterator[str]:
-    """A line that says so if the dataset's leaderboard was computed on other data."""
+    """A warning line if the dataset's leaderboard was computed on other data."""
     from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
     from benchmark.results.leaderboard import read
@@ -68,6 +76,6 @@ def _compared(name: str, version: str) -> Iterator[str]:
     versions = sorted({row["data_version"] for row in read(table)})
     if versions and version not in versions:
         yield (
-            f"  Your rows can't be compared with those of {table}: they were computed on data version {', '.join(versions)}, and yours is "
-            f"{version} (another copy of the corpus, utterances skipped, TextGrids, or other versions of the libraries)."
+            f"  Your rows can't be compared with those of {table}: they were computed on data version {', '.join(versions)}, but yours is "
+            f"{version} (another copy of the corpus, skipped utterances, TextGrids, or other library versions)."
         )

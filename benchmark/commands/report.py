@@ -1,7 +1,7 @@
 """Put runs into one HTML file: tables, curves, spectrograms, audio players.
 
-It opens from disk and needs no network. Without RUN, all complete runs in --output. Runs that differ in the seed alone
-are pooled; each dataset gets a leaderboard of its own.
+The file opens from disk and needs no network. Without RUN it holds all complete runs in --output. Runs that differ only in
+the seed are pooled, and each dataset gets its own leaderboard.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("runs", nargs="*", type=Path, metavar="RUN",
                         help="run folders, or their names in --output (default: all complete ones there)")  # fmt: skip
-    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where runs lie (default: runs)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="what to write (default: report.html in --output)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="where transcripts are (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="folder of runs (default: runs)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="file to write (default: report.html in --output)")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder with transcripts (default: $BENCHMARK_CACHE or ~/.cache/…)")
     add_workers(parser)
 
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if not folders:
         folders, unfinished = boards.find_runs(args.output)
         if unfinished:
-            print(f"Left out, not finished: {', '.join(unfinished)}.")
+            print(f"Unfinished, so left out: {', '.join(unfinished)}.")
     found = boards.boards(folders, args.workers or default_workers(), args.plugin)
     path = args.html or args.output / "report.html"
     html = page.build(found, cache_folder(args.cache))

@@ -1,6 +1,6 @@
-"""Train an algorithm, adapt it to people it never heard, let it speak as them, and score it.
+"""Train an algorithm, adapt it to held-out speakers, synthesise their speech, and score it.
 
-Stages that are done are not done again: the same command resumes where a stopped one was. Ends with a table.
+Finished stages are not repeated: after an interruption the same command resumes. Ends with a table.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_engine, add_hardware, add_places, hardware_of, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, hardware_of, positive
 
 if TYPE_CHECKING:
     from benchmark.running.hardware import Hardware
@@ -21,34 +21,35 @@ if TYPE_CHECKING:
 
 
 def settings() -> type:
-    """What else can be set, in YAML and on the command line."""
+    """The settings of a run, given in YAML or on the command line."""
     from benchmark.settings.schema import RunSettings
 
     return RunSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that can't change a number."""
+    """Declare the options that can't change results."""
     add_places(parser)
+    add_pretrain_root(parser)
     add_hardware(parser)
-    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="a folder for each run goes here (default: runs)")
-    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="so many runs, with seeds counting up (default: 1)")
+    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where to put each run's folder (default: runs)")
+    parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="number of runs, with consecutive seeds (default: 1)")
     add_engine(parser)
     parser.add_argument("--overwrite", choices=("never", "missing", "always"), default="missing",
-                        help="never: refuse if there is a result; missing: do what is not done (default); always: start anew")  # fmt: skip
+                        help="never: refuse if there is a result; missing: do what is left (default); always: start over")  # fmt: skip
     parser.add_argument("--wandb", action="store_true",
                         help="log curves, results and speech to Weights & Biases (offline, or WANDB_MODE=online)")  # fmt: skip
     parser.add_argument("--tensorboard", action="store_true", help="log curves for TensorBoard, into the run's folder")
     parser.add_argument("--csv", action="store_true", help="log curves as CSV, into the run's folder")
     parser.add_argument("--fast-dev-run", action="store_true",
-                        help="does it go through? Two speakers, a few steps of all, preset smoke unless --preset is given")  # fmt: skip
+                        help="quick trial: two speakers, a few steps of each stage, preset smoke unless --preset is given")  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Run each seed, then show them together."""
     hardware = hardware_of(args)
     if hardware.rank:
-        # Another process of the same training says it all.
+        # Rank 0 prints all messages.
         with open(os.devnull, "w", encoding="utf-8") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
             return _run(args, hardware)
     return _run(args, hardware)
@@ -62,7 +63,7 @@ def _run(args: argparse.Namespace, hardware: Hardware) -> int:
     parsed = tuning.parse(given(args), plugins=args.plugin, also=args.options)
     say_tuned(parsed, args.plugin)
 
-    # Torch and Lightning take seconds; a mistyped option should not have to wait for them.
+    # Importing torch and Lightning takes seconds; report mistyped options before that.
     from benchmark.running import run as runs
 
     hardware.require()
@@ -79,7 +80,7 @@ def _run(args: argparse.Namespace, hardware: Hardware) -> int:
 
 
 def given(args: argparse.Namespace) -> list[str]:
-    """The settings on the command line, and what ``--fast-dev-run`` adds to them."""
+    """The settings on the command line, and those that ``--fast-dev-run`` adds."""
     words = list(args.settings)
     if args.fast_dev_run and not any(word.partition("=")[0] == "--preset" for word in words):
         words += ["--preset", "smoke"]
@@ -87,16 +88,16 @@ def given(args: argparse.Namespace) -> list[str]:
 
 
 def say_tuned(settings: RunSettings, plugins: Sequence[str]) -> None:
-    """Say which of the algorithm's options are as tuned."""
+    """Print which of the algorithm's options are tuned."""
     from benchmark.settings import config
     from benchmark.settings import tuned_values as tuning
 
     if tuned := tuning.tuned_values(settings, plugins):
-        print(f"As tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
+        print(f"Tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
 
 
 def places(args: argparse.Namespace, hardware: Hardware) -> Places:
-    """Where to run, once what that needs is known to be installed."""
+    """Where and how to run, after checking that the loggers and the engine are installed."""
     from benchmark.plumbing.workers import default_workers
     from benchmark.running import engines
     from benchmark.running import loggers as run_logs
@@ -108,16 +109,16 @@ def places(args: argparse.Namespace, hardware: Hardware) -> Places:
     engines.check(args.engine)
     return runs.Places(
         args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs,
-        engine=args.engine, hardware=hardware,
+        engine=args.engine, hardware=hardware, pretrain_roots=args.pretrain_root,
     )  # fmt: skip
 
 
 def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequence[str]) -> None:
-    """Put runs of one dataset, problem and task into the leaderboard of one's own runs, and show their rows.
+    """Add runs of one dataset, problem and task to the leaderboard in ``output``, and print their rows.
 
     Args:
-        output: where the runs and their leaderboards lie.
-        groups: run folders; those of one group differ in the seed alone.
+        output: folder of the runs and their leaderboards.
+        groups: run folders; those of one group differ only in the seed.
         plugins: ``--plugin`` files.
     """
     from benchmark.results.episode_tables import failures_in

@@ -1,7 +1,7 @@
-"""Speak a text in somebody's voice: a finished run's algorithm adapts to a few recordings of it.
+"""Speak a text in a voice: a finished run's algorithm adapts to a few recordings of it.
 
 The voice is a recording or a folder of them (wav, flac, mp3), 1 to 20 sentences, with a transcript beside each: hello.wav, hello.txt.
-Algorithms that only listen to the sound do without transcripts. The cache that the run was made with has to be there.
+Algorithms that use only the sound need no transcripts. The cache that the run was made with must be there.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("text", metavar="TEXT", help="what to say")
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of a finished run")
-    parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="recordings (or one), transcripts beside them as .txt")
+    parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="recordings (or one), with .txt transcripts beside them")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="wav file to write")
     parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads the text (default: the corpus's language)")
-    parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the most that the run was scored at)")
+    parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
     add_cache(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Adapt, speak, write, and say how it went."""
+    """Adapt, synthesise, write the file, and print times and similarity."""
     import sys
 
     import numpy as np
@@ -55,9 +55,9 @@ def run(args: argparse.Namespace) -> int:
     print(f"Spoke {len(audio) / SAMPLE_RATE:.2f} s in {spoken.seconds_to_speak:.2f} s.")
     try:
         like, own = say.similarity(audio, voice)
-        beside = "" if own is None else f" (its recordings to one another: {own:.3f})"
-        print(f"Similarity to the voice given, GE2E cosine: {like:.3f}{beside}.")
+        beside = "" if own is None else f" (between its recordings: {own:.3f})"
+        print(f"Similarity to the given voice, GE2E cosine: {like:.3f}{beside}.")
     except CannotScore as reason:
-        print(f"Similarity to the voice given: not measured, {reason}.")
+        print(f"Similarity to the given voice: not measured, {reason}.")
     print(args.output)
     return 0

@@ -1,8 +1,8 @@
 """Run a grid: every algorithm on every backbone and dataset, with every seed.
 
-Takes lists, --algo reptile,maml --dataset espeak,vctk --seeds 3; every other option is one of `run` and holds for all runs. What
-does not fit together is left out, what is complete is not done again, and a run that fails does not stop the others. With
---engine ray each run is a task of the cluster, done again if its machine or process is lost. Ends with a table for each dataset.
+Takes lists: --algo reptile,maml --dataset espeak,vctk --seeds 3. All other options are those of `run` and apply to every run.
+Combinations that do not fit together are left out, complete runs are not repeated, and a failed run does not stop the others. With
+--engine ray each run is a task of the cluster, repeated if its machine or process is lost. Ends with a table for each dataset.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ LISTS = ("algo", "backbone", "dataset")
 
 
 def settings() -> type:
-    """What else can be set, in YAML and on the command line."""
+    """The settings of each run, given in YAML or on the command line."""
     return single.settings()
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the grid and the options of `run`."""
     for name in LISTS:
-        parser.add_argument(f"--{name}", metavar="A,B", help=f"{name}s to combine, or as --config has it".replace("algos", "algorithms"))
+        parser.add_argument(f"--{name}", metavar="A,B", help=f"{name}s to combine (default: as in --config)".replace("algos", "algorithms"))
     single.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what fits and is not done yet, show the tables, then say what failed."""
+    """Do the runs that fit and are not complete, print the tables, then the failures."""
     from dataclasses import replace
 
     from benchmark.settings import tuned_values as tuning
 
     lists = [_names(name, getattr(args, name)) for name in LISTS]
     if args.data_root is not None and len(lists[-1]) > 1:
-        raise UsageError("--data-root is for one dataset; for several, set $BENCHMARK_DATA to the folder that holds one of each name.")
+        raise UsageError("--data-root is for one dataset; for several, set $BENCHMARK_DATA to a folder with one subfolder per dataset.")
     grid = []
     for words in product(*lists):
         given = [word for name, value in zip(LISTS, words, strict=True) if value for word in (f"--{name}", value)]
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     hardware = hardware_of(args)
     if hardware.repeats_program:
-        raise UsageError("sweep starts the processes of a training itself: leave out --strategy ddp, torchrun and srun.")
+        raise UsageError("sweep starts the training processes itself: leave out --strategy ddp, torchrun and srun.")
     hardware.require()
     places = single.places(args, hardware)
     chosen, said = sweeps.fitting(grid, args.plugin)
@@ -78,10 +78,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _names(option: str, given: str | None) -> Sequence[str | None]:
-    """The names in a list; [None] if there is no list, so that the settings decide."""
+    """The names in a comma-separated list; [None] without a list, so that the settings decide."""
     if given is None:
         return [None]
     names = list(dict.fromkeys(normalise(name) for name in given.split(",") if name.strip()))
     if not names:
-        raise UsageError(f"--{option} names nothing; give one or more names with commas between them.")
+        raise UsageError(f"--{option} names nothing; give one or more names, separated by commas.")
     return names

@@ -1,8 +1,8 @@
-"""Choose an algorithm's options on validation speakers; the same number of trials is fair to every algorithm.
+"""Choose an algorithm's options on validation speakers; use the same number of trials for every algorithm.
 
-The table of trials is complete after each one: the same command goes on where a stopped one was, and given several times at once
-does several trials at once. Ends with that table and with the chosen values in benchmark/settings/tuned/, where `run` finds them.
-What is searched is what the algorithm declares.
+Each trial is saved to a table, so the same command resumes after an interruption; run it several times at once to do several trials
+at once. Ends with that table and with the chosen values in benchmark/settings/tuned/, where `run` finds them. The algorithm declares
+the options and values to search.
 """
 
 from __future__ import annotations
@@ -10,28 +10,29 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.commands._options import add_engine, add_hardware, add_places, hardware_of, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, hardware_of, positive
 
 
 def settings() -> type:
-    """What else can be set, in YAML and on the command line."""
+    """The settings of each trial, given in YAML or on the command line."""
     from benchmark.settings.schema import RunSettings
 
     return RunSettings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options that can't change a trial."""
+    """Declare the options that can't change a trial's result."""
     parser.add_argument("--trials", type=positive, default=8, metavar="N", help="combinations to try, the defaults among them (default: 8)")
     parser.add_argument("--output", type=Path, default=Path("leaderboards/tuning"), metavar="DIR",
-                        help="tables of trials go here (default: leaderboards/tuning)")  # fmt: skip
+                        help="folder for the tables of trials (default: leaderboards/tuning)")  # fmt: skip
     add_places(parser)
+    add_pretrain_root(parser)
     add_engine(parser)
     add_hardware(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do the trials that are not done, show all, and keep the best one's values."""
+    """Do the remaining trials, print all, and keep the best one's values."""
     from importlib.util import find_spec
 
     from benchmark.errors import BenchmarkError, UsageError
@@ -50,19 +51,19 @@ def run(args: argparse.Namespace) -> int:
     parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
     hardware = hardware_of(args)
     if hardware.repeats_program:
-        raise UsageError("tune starts the processes of a training itself: leave out --strategy ddp, torchrun and srun.")
+        raise UsageError("tune starts the training processes itself: leave out --strategy ddp, torchrun and srun.")
     hardware.require()
     check_shares(parsed, hardware, args.plugin)
     places = Places(
         args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)),
-        hardware=hardware, engine=args.engine,
+        hardware=hardware, engine=args.engine, pretrain_roots=args.pretrain_root,
     )  # fmt: skip
     search = Search(parsed, places)
     name = parsed.algo.name
     if args.trials > search.size:
-        raise UsageError(f"The search space of {name} holds {search.size} combinations, fewer than {args.trials} trials; ask for less.")
+        raise UsageError(f"The search space of {name} has {search.size} combinations, fewer than {args.trials} trials; lower --trials.")
     if len(search.trials) > args.trials:
-        raise UsageError(f"{search.table} holds {len(search.trials)} trials, more than {args.trials}; ask for as many.")
+        raise UsageError(f"{search.table} holds {len(search.trials)} trials, more than {args.trials}; raise --trials to as many.")
     gain = search.problem.gained.replace("_", " ")
     while True:
         with search.next(args.trials) as proposal:
@@ -73,12 +74,12 @@ def run(args: argparse.Namespace) -> int:
             trial = search.attempt(proposal)
             print(f"{label}: {trial.note or f'{gain} {trial.objective:.3f}'}", flush=True)
     if others := search.under_way:
-        print(f"{others} trial(s) are under way in other processes; the last of them to end keeps the chosen values.")
+        print(f"{others} trial(s) are running in other processes; the last of them to finish saves the chosen values.")
         return 0
     best, first = search.best(), search.trials[0]
     unequal = write_tuned(parsed, search.section(args.settings), args.plugin)
     print(f"\n{summary(search)}\n")
-    print(f"Chosen: {config.said(best.values)} ({gain} {best.objective:.3f}; as given {first.objective:.3f})")
+    print(f"Chosen: {config.said(best.values)} ({gain} {best.objective:.3f}; first trial {first.objective:.3f})")
     print(f"Trials: {search.table}\nTuned values: {tuned_file(parsed, args.plugin)}")
     if unequal:
         print(f"Not tuned with {args.trials} trials, so not comparable yet: {', '.join(unequal)}.")

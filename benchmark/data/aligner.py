@@ -1,8 +1,8 @@
-"""The built-in forced aligner: a flat-start monophone HMM, the first pass of what the Montreal Forced Aligner does.
+"""The built-in forced aligner: a flat-start monophone HMM, like the first pass of the Montreal Forced Aligner.
 
-Five left-to-right states a phone, one diagonal Gaussian each over 39 MFCCs; optional silence at both ends
+Five left-to-right states per phone, one diagonal Gaussian each over 39 MFCCs; optional silence at both ends
 and between words; Viterbi training (Rabiner, "A Tutorial on Hidden Markov Models", 1989, section VI) from an equal split.
-How far its boundaries lie from true ones: ``python -m tools.alignment_error``.
+``python -m tools.alignment_error`` measures how far its boundaries lie from true ones.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from benchmark.utterance import SILENCE, Words
 
 HOP_SECONDS = 0.005
 STATES = 5
-"""At one frame a state at least, phones last 25 ms; with three states, one vowel in fourteen of real speech collapsed."""
+"""Each state takes at least one frame, so phones last at least 25 ms; with three states, one vowel in fourteen of real speech collapsed."""
 PASSES = 15
 """Passes 11 to 15 still took the 90th percentile of the error on synthetic speech from 39 to 35 ms."""
 FIT_UTTERANCES = 4000
-"""More add nothing to a few hundred Gaussians; the rest of a large corpus is only aligned."""
+"""Most utterances to train on; more add nothing to a few hundred Gaussians. The rest of a large corpus is only aligned."""
 VARIANCE_FLOOR = 0.01
 
 UNKNOWN = "<unk>"
-"""Stands for phones that training has not seen; average speech, so that the neighbours say where it lies."""
+"""Stands for phones not seen in training; modelled as average speech, so that the neighbours decide where it lies."""
 NOISE = 3 / 32768
-"""Standard deviation of the noise under all audio: digital silence would be unlike any other."""
+"""Standard deviation of the noise added to all audio, because digital silence would be unlike any other silence."""
 
 STREAM_WEIGHTS = np.repeat(np.array([1.0, 0.3, 0.1], np.float32), 13)
-"""Exponents of the likelihoods of cepstra, deltas and accelerations (streams, as in HTK). The latter two see a change 20 to
-40 ms off; at full weight, consonants claimed the onsets of vowels and the median error on synthetic speech doubled."""
+"""Exponents of the likelihoods of cepstra, deltas and accelerations (streams, as in HTK). Deltas and accelerations see a change
+20 to 40 ms off; at full weight, consonants claimed the onsets of vowels and the median error on synthetic speech doubled."""
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -61,7 +61,7 @@ class AlignmentItem:
 
 
 def mfcc(audio: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
-    """39 MFCCs (13, deltas, accelerations) every 5 ms from 20 ms windows, each of mean 0 and variance 1; (frames, 39).
+    """39 MFCCs (13, deltas, accelerations) every 5 ms from 20 ms windows, each normalised to mean 0, variance 1; (frames, 39).
 
     Args:
         audio: shape (samples,), float in [-1, 1].
@@ -80,12 +80,12 @@ def mfcc(audio: npt.NDArray[np.floating[Any]], sample_rate: int) -> Floats:
 
 @dataclass(frozen=True)
 class _Graph:
-    """An utterance's states in order; ``states[i]`` indexes the model's, ``skip[i]`` is a further predecessor or -1."""
+    """An utterance's states in order; ``states[i]`` indexes the model's states, ``skip[i]`` is an extra predecessor or -1."""
 
     states: Ints
     skip: Ints
     segment: Ints
-    """Of each state: the number of its phone in the utterance, -1 in silence."""
+    """For each state, the number of its phone in the utterance, -1 in silence."""
 
 
 def _graph(words: Words, phones: dict[str, int]) -> _Graph:
@@ -114,9 +114,9 @@ def _graph(words: Words, phones: dict[str, int]) -> _Graph:
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def _viterbi(scores: Floats, stay: Floats, leave: Floats, skip: Ints) -> Ints:
-    """Best path: scores (frames, states in order), log-probabilities of staying and leaving, extra predecessors.
+    """Best path, from scores (frames, states in order), log-probabilities of staying and leaving, and extra predecessors.
 
-    It may leave out the silence at either end, STATES states each.
+    The path may leave out the silence at either end, STATES states each.
     """
     frames, states = scores.shape
     best = np.full(states, -np.inf)
@@ -130,7 +130,7 @@ def _viterbi(scores: Floats, stay: Floats, leave: Floats, skip: Ints) -> Ints:
             k = skip[j]
             if k >= 0 and best[k] + leave[k] > value:
                 value, source = best[k] + leave[k], k
-            # Sources lie at or before j, and j runs downwards, so none has been overwritten yet.
+            # Sources lie at or before j, and j runs downwards, so none is overwritten yet.
             best[j] = value + scores[t, j]
             back[t, j] = source
     path = np.empty(frames, np.int64)
@@ -145,7 +145,7 @@ class Aligner:
     """Trained Gaussians and transitions.
 
     Attributes:
-        phones: index of each phone; silence and unknown are among them.
+        phones: index of each phone, including silence and unknown.
         mean, variance: (phones * STATES, 39).
         stay: (phones * STATES,) probability of staying in a state for another frame.
     """
@@ -164,16 +164,16 @@ class Aligner:
         """Train on ``items``; the result does not depend on ``workers``.
 
         Args:
-            items: utterances; too short ones are passed over.
+            items: utterances; those too short are skipped.
             workers: threads.
-            resume_folder: where each pass is kept, to go on from after a kill.
+            resume_folder: keeps each pass, so that a killed training can resume.
             progress: called with (passes done, passes in all).
         """
         phones = {name: i for i, name in enumerate([SILENCE, UNKNOWN, *sorted({p for i in items for w in i.words for p in w})])}
         usable = [item for item in items if len(item.features) >= _least_frames(item.words)][:FIT_UTTERANCES]
         if not usable:
             raise CannotAlign("no utterance is long enough for its phones")
-        # Passes kept from other data are not ours.
+        # Ignore passes kept from other data.
         origin = _fingerprint(usable) if resume_folder else ""
         aligner: Aligner | None = None
         with ThreadPoolExecutor(workers) as pool:
@@ -192,12 +192,12 @@ class Aligner:
         return aligner
 
     def state(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """The state for a checkpoint."""
         return {"phones": self.phones, **{name: torch.from_numpy(getattr(self, name)) for name in ("mean", "variance", "stay")}}
 
     @classmethod
     def from_state(cls, state: dict[str, Any]) -> Aligner:
-        """What :meth:`state` gave."""
+        """The aligner from a :meth:`state`."""
         return cls(state["phones"], *(state[name].numpy() for name in ("mean", "variance", "stay")))
 
     @classmethod
@@ -216,13 +216,13 @@ class Aligner:
             np.add.at(visits, entered, 1)
         everything = total.sum(0) / count.sum()
         overall = square.sum(0) / count.sum() - np.square(everything)
-        # A few imaginary frames of average speech keep rare states sane.
+        # A few imaginary frames of average speech stabilise rare states.
         prior = 5.0
         weight = (count + prior)[:, None]
         mean = (total + prior * everything) / weight
         variance = (square + prior * (overall + np.square(everything))) / weight - np.square(mean)
         variance = np.maximum(variance, VARIANCE_FLOOR * overall)
-        # An unseen state stays as long as the others do on average.
+        # An unseen state lasts as long as the others on average.
         stay = np.clip(1 - (visits + visits.sum() / count.sum()) / (count + 1), 0.05, 0.98)
         return cls(phones, mean.astype(np.float32), variance.astype(np.float32), stay.astype(np.float32))
 
@@ -278,7 +278,7 @@ def _fingerprint(items: Sequence[AlignmentItem]) -> str:
 
 
 def _equal_split(item: AlignmentItem, phones: dict[str, int]) -> tuple[Ints, Ints]:
-    """Flat start: a tenth of a second of silence at both ends at most, the rest shared out equally, no pauses."""
+    """Flat start: at each end silence of 60 ms (at most a tenth of the utterance), the rest split equally, no pauses."""
     names = [SILENCE, *(phone for word in item.words for phone in word), SILENCE]
     states = np.array([STATES * phones[name] + state for name in names for state in range(STATES)])
     frames = len(item.features)

@@ -1,4 +1,4 @@
-"""From a recording to what is learned from: 16 kHz mono, silence trimmed, one loudness."""
+"""Standardise a recording for training: 16 kHz mono, silence trimmed, one loudness."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ MIN_SECONDS = 0.45
 PADDING_SECONDS = 0.05
 CLIPPED_FRACTION = 0.01
 INAUDIBLE_OFFSET = 1e-3
-"""Of full scale: a larger one lifts silence to the level of speech."""
+"""Largest constant offset, relative to full scale; a larger one lifts silence to the level of speech."""
 SOUNDING = 45.0
-"""Decibels below the loudest frame: where less than a quarter of a recording lies above that, the rest is not taken for its quiet part."""
+"""Decibels below the loudest frame. If less than a quarter of a recording lies above this, only that part sets the speech levels."""
 CANCELLED = 0.01
-"""Of a channel's power: channels whose mean has less are inverted copies of each other. A silent second channel leaves a quarter."""
+"""Share of a channel's power. If the channels' mean has less, they are inverted copies; a silent second channel leaves a quarter."""
 
 
 class Unusable(Exception):
-    """An utterance has to be skipped; the message is the reason under which it is counted."""
+    """An utterance must be skipped; the message is the reason that preparation counts."""
 
 
 def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float]:
-    """Mono, 16 kHz, trimmed, at ``LOUDNESS`` (less where that would clip), as int16; and the seconds cut at the start.
+    """The audio as int16: mono, 16 kHz, trimmed, at ``LOUDNESS`` (less if that would clip); and the seconds cut at the start.
 
     Args:
         samples: shape (samples,) or (samples, channels), float in [-1, 1].
         rate: in Hz.
 
     Raises:
-        Unusable: empty, not finite, silent, clipped or too short.
+        Unusable: the audio is empty, not finite, silent, clipped or too short.
     """
     if samples.size == 0:
         raise Unusable("empty audio")
@@ -66,12 +66,12 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
 def speech_bounds(samples: Audio) -> tuple[int, int]:
     """First and last sample of the speech, with ``PADDING_SECONDS`` around it.
 
-    A 10 ms frame is speech if it lies above both 38 dB below the loud frames (95th percentile) and 6 dB above the
-    quiet ones (5th percentile), the latter at most 20 dB below the loud frames, so that noise does not hide speech. Where more than
-    three quarters of the recording are silence, the percentiles are those of the rest.
+    A 10 ms frame is speech if its level exceeds two thresholds: 38 dB below the loud frames (95th percentile), and 6 dB above
+    the quiet ones (5th percentile) but at most 20 dB below the loud ones, so that noise does not hide speech. If more than
+    three quarters of the recording are silence, the percentiles are taken over the rest.
 
     Raises:
-        Unusable: nothing but silence.
+        Unusable: there is nothing but silence.
     """
     hop = SAMPLE_RATE // 100
     frames = len(samples) // hop
@@ -80,7 +80,7 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     power = np.square(samples[: frames * hop].astype(np.float64)).reshape(frames, hop).mean(1)
     level = 10 * np.log10(np.convolve(power, np.ones(3) / 3, mode="same") + 1e-12)
     sounding = level > level.max() - SOUNDING
-    # Long silence around speech would otherwise be both the quiet and the loud part.
+    # Otherwise long silence around speech would set both percentiles.
     loud, quiet = np.percentile(level[sounding] if sounding.mean() < 0.25 else level, [95, 5])
     if loud < -70:
         raise Unusable("silent audio")
@@ -91,7 +91,7 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
 
 
 def _mono(samples: Audio) -> Audio:
-    """The channels' mean; one channel alone where they cancel each other out (one of a pair is inverted)."""
+    """The channels' mean, or the loudest channel if they cancel out (one of a pair is inverted)."""
     mean: Audio = samples.mean(axis=1)
     loudest = int(np.square(samples, dtype=np.float64).sum(0).argmax())
     if np.square(mean, dtype=np.float64).sum() < CANCELLED * np.square(samples[:, loudest], dtype=np.float64).sum():

@@ -1,4 +1,4 @@
-"""What there is to prepare: a dataset's utterances by speaker, fingerprinted by content."""
+"""The work of preparation: a dataset's utterances by speaker, fingerprinted by content."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
 
     Args:
         dataset: opened on its data root.
-        grids: folder of TextGrids; a folder ``textgrids`` in the data root if None.
-        version: of the preparation.
+        grids: folder of TextGrids; if None, the folder ``textgrids`` in the data root.
+        version: version of the preparation.
 
     Raises:
-        BenchmarkError: there are no utterances, or too few speakers; two utterances have one id; a speaker is in two splits.
+        BenchmarkError: there are no utterances; two utterances share an id; a speaker is in two splits.
     """
     speakers = [(speaker, split) for split in SPLITS for speaker in dataset.speakers(split)]
     utterances = {speaker: tuple(dataset.utterances(speaker)) for speaker, _ in speakers}
@@ -35,12 +35,6 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
     if not every:
         raise BenchmarkError(f"{dataset.root or dataset.card.title} holds no utterances; expected {dataset.card.layout}.")
     _check(dataset, speakers, every)
-    counts = {split: len(dataset.speakers(split)) for split in SPLITS}
-    if counts["train"] < 2 or len(speakers) == counts["train"]:
-        raise BenchmarkError(
-            f"{dataset.root or dataset.card.title} holds {counts['train']} training, {counts['validation']} validation and "
-            f"{counts['test']} test speaker(s); few-shot evaluation needs several speakers in each split, so check the data root."
-        )
     if grids is None:
         grids = dataset.root / "textgrids" if dataset.root is not None and (dataset.root / "textgrids").is_dir() else None
     elif not grids.is_dir():
@@ -48,7 +42,7 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
     found = textgrids.find(grids) if grids else {}
     if grids and not found.keys() & {utterance.id for utterance in every}:
         raise BenchmarkError(
-            f"{grids} holds no TextGrid of this dataset: of {len(found)} found none is named after an utterance (such as "
+            f"{grids} holds no TextGrid of this dataset: none of the {len(found)} found is named after an utterance (such as "
             f"{every[0].id}.TextGrid)."
         )
     with ThreadPoolExecutor(default_workers()) as pool:  # hashing releases the interpreter's lock
@@ -78,7 +72,7 @@ def _check(dataset: Dataset, speakers: Iterable[tuple[str, str]], utterances: It
 
 
 def _content(utterance: Utterance, audio: str, grid: Path | None) -> list[object]:
-    """What preparing an utterance depends on; what is not given is left out."""
+    """What an utterance's preparation depends on; values that are not given are left out."""
     more = [digest_of_file(grid) if grid else "", said_of(utterance), utterance.unusable]
     return [utterance.id, utterance.text, audio, *filter(None, more)]
 
@@ -90,6 +84,6 @@ def _digest(utterance: Utterance) -> str:
 
 
 def _rendered(dataset: Dataset, utterance: Utterance) -> str:
-    """Digest of an utterance's audio as rendered now: another synthesiser, or another voice, is another corpus."""
+    """Digest of an utterance's rendered audio: another synthesiser or voice makes another corpus."""
     samples, rate = dataset.load(utterance)
     return hashlib.sha256(np.ascontiguousarray(samples).tobytes() + str(rate).encode()).hexdigest()

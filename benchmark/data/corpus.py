@@ -1,11 +1,11 @@
-"""A prepared corpus on disk, read by memory map: what training, adaptation and evaluation get their speech from.
+"""A prepared corpus on disk, read by memory map: the speech for training, adaptation and evaluation.
 
 Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 
 ``corpus.json``
     dataset card, mel definition, symbols, statistics, shard digests, the report of what was skipped, ``version``.
 ``utterances.jsonl``
-    one utterance a line: id, speaker, split, text, words, shard, and where its frames, tokens and samples lie.
+    one utterance per line: id, speaker, split, text, words, shard, and where its frames, tokens and samples lie.
 ``shards/00000.{audio,mel,pitch,energy,tokens,durations}.npy``
     the utterances of a shard, one after the other.
 """
@@ -13,6 +13,7 @@ Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -31,11 +32,11 @@ ARRAYS = ("audio", "mel", "pitch", "energy", "tokens", "durations")
 CORPUS_FORMAT = 1
 
 class Corpus:
-    """A prepared corpus. Opening one reads its index; audio and features are memory-mapped when asked for.
+    """A prepared corpus. Opening it reads its index; audio and features are memory-mapped on demand.
 
     Args:
         folder: written by :mod:`benchmark.data.prepare`.
-        task: what its utterances are grouped by, a name in :data:`benchmark.task.TASK_KINDS`.
+        task: how to group its utterances, a name in :data:`benchmark.task.TASK_KINDS`.
 
     Raises:
         BenchmarkError: the folder holds no corpus, an unreadable one, or one of another format.
@@ -59,13 +60,21 @@ class Corpus:
             self._index: dict[str, dict[str, Any]] = {row["id"]: row for row in map(json.loads, lines)}
         except (OSError, ValueError, KeyError) as error:
             raise BenchmarkError(f"The prepared corpus at {folder} is damaged ({error}); delete it and prepare again.") from error
+        self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
+        self._group()
+
+    def _group(self) -> None:
         self._by_speaker: dict[str, list[str]] = {}
         self._by_target: dict[str, list[str]] = {}
         for row in self._index.values():
             self._by_speaker.setdefault(row["speaker"], []).append(row["id"])
             if target := self._target(row):
                 self._by_target.setdefault(target, []).append(row["id"])
-        self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
+
+    @property
+    def own(self) -> Corpus:
+        """The corpus of ``--dataset`` alone: itself, unless others were joined to it to learn from (:class:`JoinedCorpus`)."""
+        return self
 
     def __contains__(self, utterance_id: object) -> bool:
         return utterance_id in self._index
@@ -90,11 +99,11 @@ class Corpus:
         )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
-        # Memory maps would be pickled as copies; a worker opens its own.
+        # Memory maps would be pickled as copies; each worker opens its own.
         return {**self.__dict__, "_maps": {}}
 
     def many(self, utterance_ids: Iterable[str]) -> list[PreparedUtterance]:
-        """Several utterances, in the order asked."""
+        """Several utterances, in the given order."""
         return [self[utterance_id] for utterance_id in utterance_ids]
 
     def speakers(self, split: str) -> list[str]:
@@ -106,7 +115,7 @@ class Corpus:
         return sorted(self._by_speaker[speaker])
 
     def targets(self, split: str) -> list[str]:
-        """What tasks of the split adapt to, sorted: its speakers, or what else the corpus was opened to group by."""
+        """The targets of the split's tasks, sorted: its speakers, or the groups of the task that the corpus was opened for."""
         return sorted({target for row in self._index.values() if row["split"] == split and (target := self._target(row))})
 
     def utterances_of(self, target: str) -> list[str]:
@@ -120,11 +129,11 @@ class Corpus:
         return self.task.target(row["speaker"], self._language(row), row.get("style", ""))
 
     def frames(self, utterance_id: str) -> int:
-        """An utterance's length in mel frames, without touching its arrays."""
+        """An utterance's length in mel frames, without reading its arrays."""
         return int(self._index[utterance_id]["frames"])
 
     def text(self, utterance_id: str) -> str:
-        """What is said, without touching the utterance's arrays."""
+        """An utterance's text, without reading its arrays."""
         return str(self._index[utterance_id]["text"])
 
     @cached_property
@@ -134,8 +143,17 @@ class Corpus:
 
     @cached_property
     def characters(self) -> tuple[str, ...]:
-        """Of the training transcripts as recognition spells them, sorted."""
+        """The characters of the training transcripts as recognition spells them, sorted."""
         return tuple(sorted({each for row in self._index.values() if row["split"] == "train" for each in spelled(row["text"])}))
+
+    def unheard(self, targets: Iterable[str]) -> tuple[list[str], float]:
+        """Phones of targets that no training utterance has, the most frequent first, and their share of all those targets say (0 to 1)."""
+        known = {phone for row in self._index.values() if row["split"] == "train" for word in row["words"] for phone in word}
+        said = Counter(
+            phone for target in targets for name in self._by_target[target] for word in self._index[name]["words"] for phone in word
+        )
+        strange = [phone for phone, _ in said.most_common() if phone not in known]
+        return strange, sum(said[phone] for phone in strange) / max(1, said.total())
 
     def check(self) -> None:
         """Compare every shard with its recorded digest.

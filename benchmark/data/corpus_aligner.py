@@ -1,10 +1,11 @@
-"""The aligner of a prepared corpus, trained once on its training speakers and cached: ``duration_error`` and ``say`` share it."""
+"""The aligner of a prepared corpus, trained once on its training speakers and cached; ``duration_error`` and ``say`` share it."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
@@ -13,26 +14,29 @@ from benchmark.scoring.checks import spread
 from benchmark.utterance import PreparedCorpus
 
 ALIGNER_FORMAT = 1
-"""Raised when the aligner or its training changes, so that no cached one of before is used."""
+"""Raise it when the aligner or its training changes, so that no older one in the cache is used."""
 UTTERANCES = 1000
-"""Of the training split, to train the aligner on."""
+"""Most utterances of the training split to train the aligner on."""
 
 
 def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
-    """The corpus's aligner, from the cache if it is there and whole.
+    """The corpus's aligner, from the cache if a whole one is there.
 
     Args:
-        corpus: prepared.
-        cache: the folder for what is computed once for this corpus.
+        corpus: the prepared corpus.
+        cache: folder for results computed once per corpus.
 
     Raises:
-        BenchmarkError: it can't be trained.
+        BenchmarkError: the aligner can't be trained.
     """
     key = digest_of([ALIGNER_FORMAT, corpus.version, UTTERANCES], 24)
     path = cache / f"aligner-{key}.pt"
     if (state := checkpoint.load(path)) is not None:
         return Aligner.from_state(state)
-    names = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
+    # A dataset without training speakers is aligned by its own speech in preparation; here too, beside what else is learned from.
+    alone = not corpus.own.speakers("train")
+    speakers = [each for split in (SPLITS if alone else SPLITS[:1]) for each in corpus.speakers(split)]
+    names = [name for speaker in speakers for name in corpus.utterance_ids(speaker)]
     items = [AlignmentItem(one.id, mfcc(one.waveform, corpus.mel.sample_rate), one.words) for one in corpus.many(spread(names, UTTERANCES))]
     try:
         with progress("Training the aligner", 1) as show:

@@ -26,7 +26,7 @@ from benchmark.utterance import Words
 
 @dataclass(frozen=True)
 class Chunk:
-    """A speaker's utterances, their TextGrids by id if there are any, and the digest of all that preparing them depends on."""
+    """A speaker's utterances, their TextGrids by id, and the digest of everything that their preparation depends on."""
 
     speaker: str
     split: str
@@ -37,11 +37,11 @@ class Chunk:
 
 @dataclass
 class Draft:
-    """An utterance on its way: its audio, its phones, and where they lie, once that is known.
+    """An utterance in preparation: its audio, its phones and, once known, their boundaries.
 
     Attributes:
-        source: where the segments come from: "TextGrid", "dataset", "aligner", or "" as long as there are none.
-        said_of_it: its language, style and labels, as far as the dataset gives any.
+        source: source of the segments: "TextGrid", "dataset", "aligner", or "" while there are none.
+        said_of_it: its language, style and labels, if the dataset gives any.
     """
 
     id: str
@@ -68,10 +68,10 @@ class Drafts:
 
     @classmethod
     def load(cls, path: Path) -> Drafts:
-        """What ``save`` wrote.
+        """Read what ``save`` wrote.
 
         Raises:
-            BenchmarkError: it was damaged meanwhile.
+            BenchmarkError: the file has been damaged since.
         """
         state = checkpoint.load(path)
         if state is None:
@@ -84,12 +84,12 @@ class Drafts:
 
 
 def as_segments(plain: Sequence[Sequence[dict[str, float]]]) -> list[list[Segment]]:
-    """Segments from what ``dataclasses.asdict`` makes of them."""
+    """Segments from their ``dataclasses.asdict`` form."""
     return [[Segment(**each) for each in word] for word in plain]  # type: ignore[arg-type]
 
 
 def draft(chunk: Chunk, dataset: Dataset) -> Drafts:
-    """Decode, standardise and phonemise a chunk's utterances; what can't be used is skipped with a reason."""
+    """Decode, standardise and phonemise a chunk's utterances; unusable ones are skipped with a reason."""
     result = Drafts([], [], [])
     phones = phones_of(chunk.utterances, dataset.card.language)
     for utterance in chunk.utterances:
@@ -101,7 +101,7 @@ def draft(chunk: Chunk, dataset: Dataset) -> Drafts:
 
 
 def phones_of(utterances: Sequence[Utterance], language: str) -> dict[str, Words]:
-    """Phones by utterance, each text read in its own language, or in ``language`` where it names none."""
+    """Phones by utterance; each text is read in its own language, or in ``language`` if it names none."""
     found: dict[str, Words] = {}
     for voice in sorted({utterance.language or language for utterance in utterances}):
         some = [utterance for utterance in utterances if (utterance.language or language) == voice]
@@ -111,7 +111,7 @@ def phones_of(utterances: Sequence[Utterance], language: str) -> dict[str, Words
 
 
 def said_of(utterance: Utterance) -> dict[str, Any]:
-    """Language, style and labels of an utterance; what is not given is left out, so that it changes no digest."""
+    """Language, style and labels of an utterance; missing ones are left out, so that they change no digest."""
     known = {"language": utterance.language, "style": utterance.style, "labels": dict(utterance.labels)}
     return {name: value for name, value in known.items() if value}
 
@@ -122,7 +122,7 @@ class Decoded(NamedTuple):
     Attributes:
         audio: shape (samples,), int16 at 16 kHz.
         cut: seconds cut at its start.
-        seconds: that the recording lasts as it is.
+        seconds: length of the original recording.
     """
 
     audio: npt.NDArray[np.int16]
@@ -134,11 +134,11 @@ def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], 
     """Decode and standardise.
 
     Args:
-        path: of the file; None where there is none.
-        load: gives the samples and their rate.
+        path: the file; None if there is none.
+        load: returns the samples and their rate.
 
     Raises:
-        Unusable: corrupt or truncated, or refused by ``standardise``.
+        Unusable: the audio is corrupt or truncated, or ``standardise`` refuses it.
     """
     try:
         samples, rate = load()

@@ -28,7 +28,7 @@ _STRESS = str.maketrans("", "", "ˈˌ")
 
 VOICELESS_STOPS = frozenset({"p", "t", "k", "tʃ"})
 CLOSURE_LEVEL = 0.06
-"""A closure lies this far below the loudest 5 ms of the phone before it; an echo may linger in it."""
+"""Highest level of a stop's closure, relative to the loudest 5 ms of the phone before it; an echo may linger in a closure."""
 _CLOSURE_STEP_SECONDS = 0.005
 _LEAST_SECONDS = 0.008
 
@@ -39,9 +39,9 @@ class VoiceSettings:
 
     Attributes:
         name: espeak-ng voice, with a variant after a plus sign ("en-us+f2").
-        rate: words a minute, 80 to 450.
-        pitch: 0 to 99; 50 is the voice's own.
-        range: of intonation, 0 (monotone) to 99; 50 is the voice's own.
+        rate: words per minute, 80 to 450.
+        pitch: 0 to 99; 50 is the voice's default.
+        range: intonation range, 0 (monotone) to 99; 50 is the voice's default.
     """
 
     name: str
@@ -55,7 +55,7 @@ Spoken = tuple[npt.NDArray[np.float32], int, list[list[Segment]]]
 
 @dataclass
 class _Rendering:
-    """What the library has handed over so far: blocks of samples, and (event type, sample, phone)."""
+    """Output of the library so far: blocks of samples, and (event type, sample, phone)."""
 
     blocks: list[bytes] = field(default_factory=list)
     events: list[tuple[int, int, str]] = field(default_factory=list)
@@ -78,11 +78,11 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 
 def speak(text: str, voice: VoiceSettings) -> Spoken:
-    """Speak a text, the same bit for bit whatever was spoken before.
+    """Speak a text; the result is the same bit for bit, whatever was spoken before.
 
     Returns:
         samples, shape (samples,), float32 in [-1, 1]; their rate in Hz; the phones (IPA, no stress) word by word, in
-        seconds, pauses being gaps. The closure of a voiceless stop belongs to the stop.
+        seconds; pauses are gaps. The closure of a voiceless stop belongs to the stop.
 
     Raises:
         BenchmarkError: the library fails or does not know the voice.
@@ -103,7 +103,7 @@ def speak(text: str, voice: VoiceSettings) -> Spoken:
 
 
 def _has_variant(name: str) -> bool:
-    """The library itself passes over a variant that it does not know."""
+    """Whether the voice's variant exists; the library silently ignores an unknown one."""
     import espeakng_loader
 
     variant = name.partition("+")[2]
@@ -133,7 +133,7 @@ def _segments(events: list[tuple[int, int, str]], samples: npt.NDArray[np.float3
         if phone in VOICELESS_STOPS:
             starts[index] = ends[index - 1] = _closure(samples, starts[index - 1], start, rate)
         elif phone and ends[index] - start < _LEAST_SECONDS * rate:
-            # espeak-ng blends a final l into the vowel, and its event comes when all is said.
+            # espeak-ng blends a final l into the vowel and reports it only at the end.
             starts[index] = ends[index - 1] = start - (start - starts[index - 1]) // 3
     number = 0
     for kind, _, phone in events:
@@ -147,7 +147,7 @@ def _segments(events: list[tuple[int, int, str]], samples: npt.NDArray[np.float3
 
 
 def _closure(samples: npt.NDArray[np.float32], previous: int, start: int, rate: int) -> int:
-    """Where the silence before a stop's burst at ``start`` begins; the phone before it began at ``previous``."""
+    """The first sample of the silence before a stop's burst at ``start``; the phone before it began at ``previous``."""
     step = round(_CLOSURE_STEP_SECONDS * rate)
     count = (start - previous) // step
     if count < 2:
@@ -163,8 +163,8 @@ def _closure(samples: npt.NDArray[np.float32], previous: int, start: int, rate: 
 def _fresh_library() -> Iterator[tuple[ctypes.CDLL, int]]:
     """The library in its initial state, and its sample rate.
 
-    espeak-ng keeps pitch flutter and wave phase in static variables that nothing resets, so that what it says depends on
-    what it said before. A copy of the library file has static variables of its own.
+    espeak-ng keeps pitch flutter and wave phase in static variables that nothing resets, so its output depends on what it
+    spoke before. A fresh copy of the library file has fresh static variables.
     """
     import espeakng_loader
 

@@ -1,4 +1,4 @@
-"""Frame-level pitch and energy on the mel's frames."""
+"""Pitch and energy of each mel frame."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from benchmark.mel import MelSpec
 
 
 def pitch(audio: npt.NDArray[np.float32], spec: MelSpec) -> npt.NDArray[np.float32]:
-    """F0 in Hz per mel frame, 0 where unvoiced: WORLD's DIO refined by StoneMask (Morise et al.), 60 to 500 Hz."""
+    """F0 in Hz per mel frame, 0 where unvoiced: WORLD's DIO refined by StoneMask (Morise et al.), 60 to 500 Hz.
+
+    It conditions models. Metrics measure F0 by themselves, from 45 Hz in low voices (``benchmark/scoring/pitch_floor.py``).
+    """
     import warnings
 
     with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""What lists of recordings look like: the layouts that people keep speech corpora in, each read into utterances."""
+"""The usual layouts of speech corpora, each read into utterances."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from benchmark.dataset import SPLITS, Utterance, read_lines, read_transcript
 from benchmark.errors import BenchmarkError
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff")
-"""Of recordings, in capitals too."""
+"""File name endings of recordings, in either case."""
 AUDIO, TEXT, SPEAKER = ("audio", "file_name", "path", "file"), ("text", "transcription", "sentence"), ("speaker", "speaker_id", "client_id")
-"""Names of a table's columns: ours, then those that Hugging Face's and Common Voice's tables have."""
+"""Names of a table's columns: ours, then those of Hugging Face's and Common Voice's tables."""
 NOBODY = "speaker"
-"""Who speaks where nothing says so: one person."""
+"""The one speaker of recordings that name none."""
 
 Found = tuple[list[Utterance], dict[str, str]]
-"""The utterances, and the split of each speaker whose split is given."""
+"""The utterances, and the given splits by speaker."""
 
 
 def header_table(root: Path) -> Found | None:
-    """``metadata.csv`` with a header: ``audio,text,speaker`` and, where known, ``language,style,split``; other columns are labels.
+    """``metadata.csv`` with a header: ``audio,text,speaker`` and optionally ``language,style,split``; other columns are labels.
 
     Hugging Face's ``file_name,transcription,speaker_id`` is the same table under other names. Paths are relative to the root.
     """
@@ -42,7 +42,7 @@ def header_table(root: Path) -> Found | None:
         if not any(row):
             continue
         if len(row) != len(header):
-            columns = f"{len(row)} columns where the header has {len(header)}"
+            columns = f"{len(row)} columns, but the header has {len(header)}"
             raise BenchmarkError(f"{path}, line {number}, has {columns}; put texts with commas into double quotes.")
         cells = {name: cell.strip() for name, cell in zip(header, row, strict=True)}
         who = cells.pop(speaker) if speaker else NOBODY
@@ -57,7 +57,7 @@ def header_table(root: Path) -> Found | None:
 
 
 def ljspeech(root: Path) -> Found | None:
-    """LJSpeech's: ``metadata.csv`` of ``id|text|normalised text`` without a header, ``wavs/id.wav``; one speaker."""
+    """LJSpeech's layout: ``metadata.csv`` of ``id|text|normalised text`` without a header, and ``wavs/id.wav``; one speaker."""
     path = root / "metadata.csv"
     if not path.is_file() or not (root / "wavs").is_dir():
         return None
@@ -72,7 +72,7 @@ def ljspeech(root: Path) -> Found | None:
 
 
 def kaldi(root: Path) -> Found | None:
-    """Kaldi's tables ``wav.scp``, ``text`` and ``utt2spk``, in the root or in folders whose names are splits' names."""
+    """Kaldi's tables ``wav.scp``, ``text`` and ``utt2spk``, in the root or in folders named after splits."""
     found: list[Utterance] = []
     splits: dict[str, str] = {}
     for folder in (root, *(root / split for split in (*SPLITS, "dev"))):
@@ -90,7 +90,7 @@ def kaldi(root: Path) -> Found | None:
 
 
 def plain(root: Path) -> Found | None:
-    """A folder a speaker, ``speaker/utterance.wav`` with ``speaker/utterance.txt`` beside it."""
+    """One folder per speaker: ``speaker/utterance.wav`` with ``speaker/utterance.txt`` beside it."""
     found = []
     for folder in sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")):
         for file in recordings(folder):
@@ -107,11 +107,11 @@ LAYOUTS: Mapping[str, Callable[[Path], Found | None]] = {
     "Kaldi's tables": kaldi,
     "a folder a speaker": plain,
 }
-"""In the order that they are looked for."""
+"""In the order in which they are tried."""
 
 
 def recordings(folder: Path) -> Iterator[Path]:
-    """The recordings in a folder and below, sorted; what macOS leaves beside files (``._x.wav``) is none."""
+    """The recordings in a folder and below, sorted, without the files that macOS leaves beside them (``._x.wav``)."""
     for path in sorted(folder.rglob("*")):
         if path.suffix.casefold() in ENDINGS and not path.name.startswith(".") and path.is_file():
             yield path
@@ -124,7 +124,7 @@ def kaldi_table(path: Path) -> dict[str, str]:
 
 
 def _named(utterances: list[Utterance]) -> list[Utterance]:
-    """Utterances called after their files, or after their whole paths where two files have one name."""
+    """Utterances named after their files, or after their whole paths where two files share a name."""
     stems = Counter(utterance.id.rpartition("/")[2] for utterance in utterances)
     return [
         replace(each, id=stem if stems[stem := each.id.rpartition("/")[2]] == 1 else each.id.replace("/", "-")) for each in utterances
@@ -140,9 +140,9 @@ def _place(speaker: str, given: str, splits: dict[str, str], where: str) -> None
     if split not in SPLITS:
         raise BenchmarkError(f"{where} has the split {given!r}; splits are {', '.join(SPLITS)}.")
     if splits.setdefault(speaker, split) != split:
-        raise BenchmarkError(f"{where} puts {speaker} into {split} and another place into {splits[speaker]}; a speaker has one split.")
+        raise BenchmarkError(f"{where} puts {speaker} into {split}, another place puts it into {splits[speaker]}; give it one split.")
 
 
 def _escaped(stem: str) -> str:
-    """A name that ``glob`` takes as it is."""
+    """A name that ``glob`` takes literally."""
     return "".join(f"[{each}]" if each in "*?[" else each for each in stem)

@@ -1,4 +1,4 @@
-"""Text to phonemes: espeak-ng through phonemizer, its library from the espeakng-loader wheel."""
+"""Text to phonemes: espeak-ng through phonemizer, with the library from the espeakng-loader wheel."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def _backend(language: str) -> Any:
 
 
 def phonemise(texts: Sequence[str], language: str) -> list[Words]:
-    """IPA phones of each text, word by word, without stress; an empty tuple where a text yields none.
+    """IPA phones of each text, word by word, without stress; an empty tuple if a text yields none.
 
-    Text in capitals is lower-cased first: espeak-ng would spell it out.
+    Text in capitals is lower-cased first, because espeak-ng would spell it out.
     """
     from phonemizer.separator import Separator
 

@@ -1,7 +1,7 @@
 """Preparation: recordings and transcripts to a corpus that training reads without copying.
 
-Three stages, each parallel over cores and each kept on disk as it goes, so that a killed preparation goes on where it
-stopped: (1) decode, standardise, phonemise, speaker by speaker; (2) durations; (3) features, shard by shard. Progress counts
+Three stages, each parallel over cores and saved as it goes, so that a killed preparation resumes where it stopped:
+(1) decode, standardise, phonemise, speaker by speaker; (2) durations; (3) features, shard by shard. Progress counts
 five, because (2) reads the phones, trains the aligner and aligns.
 """
 
@@ -41,27 +41,27 @@ from benchmark.utterance import SPECIAL_SYMBOLS
 PREPARE_VERSION = 3
 ALIGNER_UTTERANCES = 4000
 EXAMPLES = 5
-"""Ids listed for each reason in the report."""
+"""Ids listed per reason in the report."""
 
 
 def prepare(
     name: str, dataset: Dataset, cache: Path, workers: int, plugins: Sequence[str] = (), mel: MelSpec | None = None,
     textgrids: Path | None = None, task: str = "speaker",
 ) -> Corpus:  # fmt: skip
-    """The prepared corpus of a dataset, from the cache if it is there and whole.
+    """The prepared corpus of a dataset, from the cache if a whole one is there.
 
     Args:
-        name: of the dataset plugin.
+        name: name of the dataset plugin.
         dataset: the plugin, opened on its data root.
         cache: folder for prepared corpora.
-        workers: processes; what comes out does not depend on it.
+        workers: processes; the result does not depend on them.
         plugins: ``--plugin`` files, for the workers.
         mel: the mel definition; the default one if None.
-        textgrids: folder of TextGrids to take boundaries from; a folder ``textgrids`` in the data root if None.
-        task: what the corpus is opened for; preparation does not depend on it.
+        textgrids: folder of TextGrids with phone boundaries; if None, the folder ``textgrids`` in the data root.
+        task: task that the corpus is opened for; preparation does not depend on it.
 
     Raises:
-        BenchmarkError: nothing usable was found, or fewer than two training speakers; the cache can't be written.
+        BenchmarkError: nothing usable was found, or the cache can't be written.
     """
     mel = mel or MelSpec()
     chunks = make_chunks(dataset, textgrids, PREPARE_VERSION)
@@ -76,7 +76,7 @@ def prepare(
     except OSError as error:
         raise BenchmarkError(f"The cache folder {cache} can't be written to ({error.strerror}); choose another with --cache.") from error
     with locked(cache / f".{name}-{key}.lock", f"Waiting for another process that prepares {name}."):
-        # It may be done.
+        # The other process may have finished it.
         corpus = _opened(folder, task)
         if corpus:
             shutil.rmtree(work, ignore_errors=True)
@@ -94,7 +94,7 @@ def prepare(
 
 
 def _opened(folder: Path, task: str) -> Corpus | None:
-    """The corpus, if it is there and whole."""
+    """The corpus, if a whole one is there."""
     if not folder.exists():
         return None
     try:
@@ -107,16 +107,16 @@ def _opened(folder: Path, task: str) -> Corpus | None:
 
 
 class _Here(Executor):
-    """For one worker: the work is done in this process, without the seconds that starting another takes."""
+    """For one worker: works in this process, which saves the seconds of starting another."""
 
     def map(self, fn: Callable[..., Any], *iterables: Any, **_: Any) -> Iterator[Any]:
-        """As the built-in ``map``."""
+        """The built-in ``map``."""
         return map(fn, *iterables)
 
 
 @contextmanager
 def _workers(count: int, plugins: Sequence[str]) -> Iterator[Executor]:
-    """Processes to work in, while this one keeps to one thread too: several libraries' threads per core stall one another."""
+    """Worker processes; this process also keeps to one thread, because several libraries' threads per core stall one another."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -133,7 +133,7 @@ def _workers(count: int, plugins: Sequence[str]) -> Iterator[Executor]:
 def _staged(
     pool: Executor, work: Callable[[Any], Any], items: Sequence[Any], label: str, output: Callable[[Any], Path]
 ) -> None:
-    """Run ``work`` on the items whose output is not there yet, or is damaged."""
+    """Run ``work`` on the items whose output is missing or damaged."""
     todo = [item for item in items if checkpoint.load(output(item)) is None]
     with progress(label, len(items)) as show:
         show(len(items) - len(todo))
@@ -147,12 +147,13 @@ def _first(chunk: Chunk, dataset: Dataset, work: Path) -> None:
 
 
 def _align(chunks: Sequence[Chunk], work: Path, pool: Executor, workers: int) -> None:
-    """Stage 2: ``.aligned`` files hold the segments of all drafts, and what stage 3 must know of all chunks first."""
+    """Stage 2: write ``.aligned`` files, which hold the segments of all drafts and what stage 3 must first know of all chunks."""
     output = {chunk.digest: work / f"{chunk.digest}.aligned" for chunk in chunks}
     if all(checkpoint.load(path) is not None for path in output.values()):
         return
     items: list[AlignmentItem] = []
-    training = [chunk for chunk in chunks if chunk.split == "train"]
+    # Speakers who are all held out, for models of other corpora, are aligned by their own speech.
+    training = [chunk for chunk in chunks if chunk.split == "train"] or chunks
     with progress("2/5 Reading phones", len(training)) as show:
         for start in range(0, len(training), workers):
             if len(items) < ALIGNER_UTTERANCES:
@@ -165,13 +166,13 @@ def _align(chunks: Sequence[Chunk], work: Path, pool: Executor, workers: int) ->
             try:
                 aligner = Aligner.fit(items[:ALIGNER_UTTERANCES], workers, work, lambda done, total: show(done / total))
             except CannotAlign as error:
-                raise BenchmarkError(f"The aligner can't be trained: {error}; is the audio what the transcripts say?") from error
+                raise BenchmarkError(f"The aligner can't be trained: {error}; check that the transcripts match the audio.") from error
     del items
     _staged(pool, partial(_second, aligner=aligner, work=work), chunks, "4/5 Aligning", lambda chunk: output[chunk.digest])
 
 
 def _items(chunk: Chunk, work: Path) -> list[AlignmentItem]:
-    """What the aligner must find the boundaries of; kept in a ``.phones`` file."""
+    """The utterances that need boundaries from the aligner; kept in a ``.phones`` file."""
     path = work / f"{chunk.digest}.phones"
     rows = checkpoint.load(path)
     if rows is None:
@@ -192,7 +193,7 @@ def _second(chunk: Chunk, aligner: Aligner | None, work: Path) -> None:
         if each.segments is None:
             try:
                 if aligner is None:
-                    raise CannotAlign("no training speech to align from")
+                    raise CannotAlign("no speech to align from")
                 segments[each.id] = [[asdict(segment) for segment in word] for word in aligner.align(_item(each))]
             except CannotAlign as reason:
                 skipped.append((each.id, f"alignment failed: {reason}"))
@@ -247,12 +248,10 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
     listings = [json.loads((folder / f"{number:05d}.json").read_text(encoding="utf-8")) for number in range(len(groups))]
     rows = [row for listing in listings for row in listing["rows"]]
     skipped = [pair for listing in listings for pair in listing["skipped"]]
-    train = {row["speaker"] for row in rows if row["split"] == "train"}
-    if len(train) < 2:
+    if not rows:
         reasons = sorted({reason for _, reason in skipped})
         raise BenchmarkError(
-            f"{name} has {len(train)} training speaker(s) with usable audio and needs several; {len(skipped)} utterances were "
-            f"skipped ({'; '.join(reasons) or 'none'}). Check the data root."
+            f"{name} has no utterance that can be used: {len(skipped)} utterances were skipped ({'; '.join(reasons)}). Check the data root."
         )
     write_text(work / "utterances.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     names = ["utterances.jsonl", *(f"shards/{n:05d}.{array}.npy" for n in range(len(groups)) for array in ARRAYS)]
@@ -291,7 +290,7 @@ def _reasons(pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
 
 
 def describe(corpus: Corpus) -> Iterator[str]:
-    """Lines that say what a corpus holds and what was skipped, and why."""
+    """Lines that say what a corpus holds, and what was skipped and why."""
     for split in SPLITS:
         counts = corpus.report["splits"][split]
         yield f"  {split:<10} {counts['speakers']:>4} speakers  {counts['utterances']:>6} utterances  {counts['hours']:.2f} h"

@@ -1,4 +1,4 @@
-"""Somebody's own recordings: a folder of audio files, prepared as the corpus was that a model learned from."""
+"""Somebody's recordings: a folder of audio files, prepared in the same way as a model's training corpus."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from benchmark.plumbing.sound_files import read as read_sound
 from benchmark.utterance import PreparedUtterance, Words
 
 ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma")
-"""Files with these endings are recordings. Those that can't be decoded are left out with a reason."""
+"""Endings of recordings. A file that can't be decoded is left out with a reason."""
 MOST = 20
-"""The most recordings of a voice that are used: few-shot adaptation needs no more."""
+"""Most recordings of a voice to use; few-shot adaptation needs no more."""
 
 LeftOut = list[tuple[str, str]]
-"""File names and why they can't be used."""
+"""File names, each with the reason that it can't be used."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Recording:
     """A recording, standardised as by :func:`benchmark.data.audio.standardise`.
 
     Attributes:
-        name: of the file.
+        name: file name.
         audio: shape (samples,), int16 at 16 kHz.
-        text: what is said; empty where no transcript lies beside it.
+        text: transcript; empty if none lies beside the file.
     """
 
     name: str
@@ -57,14 +57,14 @@ class Recording:
 
 
 def read(folder: Path, but: Path | None = None) -> tuple[list[Recording], LeftOut]:
-    """The recordings in a folder (not in folders below), by name, ``MOST`` at most, and those that can't be used.
+    """At most ``MOST`` recordings in a folder (not in folders below it), by name, and those that can't be used.
 
     Args:
         folder: of recordings, or one recording.
-        but: a file that is none, whatever its name: what ``say`` is about to write.
+        but: a file to ignore: the one that ``say`` is about to write.
 
     Raises:
-        UsageError: there is no such folder or file, no recording in it, or none that can be used.
+        UsageError: there is no such folder or file, or it holds no usable recording.
     """
     if folder.is_file():
         paths = [folder]
@@ -87,12 +87,12 @@ def read(folder: Path, but: Path | None = None) -> tuple[list[Recording], LeftOu
         except Unusable as reason:
             left_out.append((path.name, str(reason)))
     if not recordings:
-        raise UsageError(f"No recording in {folder} can be used: {told(left_out)}; put a few wav files there, a spoken sentence each.")
+        raise UsageError(f"No recording in {folder} can be used: {told(left_out)}; put a few wav files there, one spoken sentence each.")
     return recordings, left_out
 
 
 def told(left_out: LeftOut) -> str:
-    """The reasons, each with the files that it holds for."""
+    """The reasons, each with its files."""
     names: dict[str, list[str]] = {}
     for name, reason in left_out:
         names.setdefault(reason, []).append(name)
@@ -114,18 +114,18 @@ def _recording(path: Path) -> Recording:
 
 
 def sound_of(recordings: Sequence[Recording], mel: MelSpec) -> Batch:
-    """The support set of all recordings, whether they have transcripts or not, for algorithms that need only their sound."""
+    """The support set of all recordings, with or without transcripts, for algorithms that need only their sound."""
     mels = [log_mel(torch.from_numpy(each.waveform), mel) for each in recordings]
     return sound_only(pad_sequence(mels, batch_first=True), torch.tensor([len(each) for each in mels]))
 
 
 def transcribed(recordings: Sequence[Recording], corpus: Corpus, aligner: Aligner) -> tuple[Batch | None, LeftOut]:
-    """The support set of the recordings that have transcripts, None if no recording is left, and those that can't be used.
+    """The support set of the recordings with transcripts (None if there are none), and those that can't be used.
 
     Args:
         recordings: as read.
-        corpus: that the model learned from: its language, symbols, mel definition and statistics.
-        aligner: of that corpus.
+        corpus: the model's training corpus, for its language, symbols, mel definition and statistics.
+        aligner: that corpus's aligner.
     """
     ready: list[PreparedUtterance] = []
     left_out: LeftOut = []
@@ -157,5 +157,5 @@ def _prepared(recording: Recording, words: Words, corpus: Corpus, aligner: Align
 
 
 def unknown(words: Words, corpus: Corpus) -> list[str]:
-    """The phones that a corpus has no symbol for."""
+    """The phones that the corpus has no symbol for."""
     return sorted({phone for word in words for phone in word} - set(corpus.symbols))

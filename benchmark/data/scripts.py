@@ -1,4 +1,4 @@
-"""Which script a language is written in: espeak-ng spells what it can't read, letter name by letter name."""
+"""Which script a language is written in: espeak-ng spells out text that it can't read, letter by letter."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "sr": (*CYRILLIC, *LATIN), "ta": ("TAMIL",), "te": ("TELUGU",), "th": ("THAI",), "tt": CYRILLIC, "ug": ARABIC, "uk": CYRILLIC,
     "ur": ARABIC, "yue": CHINESE,
 }  # fmt: skip
-"""Of languages by their first subtag, as Unicode names letters; the others are written in Latin letters."""
+"""Scripts, as Unicode names letters, by a language's first subtag; all other languages use Latin letters."""
 MOST_FOREIGN = 0.2
-"""Of a text's letters: a foreign name does no harm."""
+"""Largest share of a text's letters in another script: a foreign name does no harm."""
 
 
 def is_foreign(text: str, language: str) -> bool:

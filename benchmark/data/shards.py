@@ -24,13 +24,13 @@ from benchmark.utterance import token_symbols
 
 SHARD_SPEAKERS = 64
 SHARD_HOURS = 6.0
-"""A shard ends after so many speakers or hours, whichever comes first: it is built in memory, 0.2 GB an hour."""
+"""A shard ends after this many speakers or hours, whichever comes first: it is built in memory, 0.2 GB per hour."""
 
 Finished = tuple[list[tuple[Draft, dict[str, npt.NDArray[Any]]]], list[tuple[str, str]]]
 
 
 def group(chunks: Sequence[Chunk], hours: Callable[[Chunk], float]) -> list[list[Chunk]]:
-    """Chunks by shard."""
+    """The chunks of each shard."""
     groups: list[list[Chunk]] = []
     full = float("inf")
     for chunk in chunks:
@@ -44,7 +44,7 @@ def group(chunks: Sequence[Chunk], hours: Callable[[Chunk], float]) -> list[list
 
 
 def is_whole(number: int, folder: Path) -> bool:
-    """Whether a shard has been written, undamaged."""
+    """Whether a shard is written and undamaged."""
     listing = folder / f"{number:05d}.json"
     if not listing.is_file():
         return False
@@ -56,14 +56,14 @@ def write(
     number: int, chunks: Sequence[Chunk], folder: Path, pool: Executor, finish: Callable[[Chunk], Finished], mel: MelSpec,
     done: Callable[[], None],
 ) -> None:  # fmt: skip
-    """Compute a shard and write its arrays, then its listing (which says that it is whole).
+    """Compute a shard and write its arrays, then its listing, which marks it as whole.
 
     Args:
-        number: of the shard.
-        chunks: in it.
-        folder: of the shards.
+        number: the shard's number.
+        chunks: the shard's chunks.
+        folder: the folder of all shards.
         pool: to compute in.
-        finish: of a chunk: its utterances with their arrays, and what was skipped.
+        finish: gives a chunk's utterances with their arrays, and those that were skipped.
         mel: the mel definition.
         done: called after each chunk.
     """
@@ -124,7 +124,7 @@ def finish(drafts: Sequence[Draft], mel: MelSpec, symbol_ids: dict[str, int]) ->
 
 
 def durations(segments: Sequence[Sequence[Segment]], frames: int, spec: MelSpec) -> npt.NDArray[np.int64]:
-    """Frames of each token (see :func:`benchmark.data.corpus.token_symbols`), summing to ``frames``; phones get at least one.
+    """Frames of each token (see :func:`benchmark.utterance.token_symbols`), summing to ``frames``; phones get at least one.
 
     Raises:
         Unusable: there are more phones than frames.
@@ -154,7 +154,9 @@ def durations(segments: Sequence[Sequence[Segment]], frames: int, spec: MelSpec)
 
 
 def statistics(rows: Iterable[dict[str, Any]], folder: Path) -> dict[str, Any]:
-    """See :class:`benchmark.data.corpus.Statistics`; over the training split, one shard at a time."""
+    """See :class:`benchmark.utterance.Statistics`; over the training split, or all where there is none, one shard at a time."""
+    rows = list(rows)
+    rows = [row for row in rows if row["split"] == "train"] or rows
     sums: dict[str, list[Any]] = {}
 
     def add(name: str, values: npt.NDArray[Any]) -> None:
@@ -166,8 +168,6 @@ def statistics(rows: Iterable[dict[str, Any]], folder: Path) -> dict[str, Any]:
     maps: dict[str, npt.NDArray[Any]] = {}
     current = -1
     for row in rows:
-        if row["split"] != "train":
-            continue
         if row["shard"] != current:
             current = row["shard"]
             maps = {name: np.load(folder / f"{current:05d}.{name}.npy", mmap_mode="r") for name in ("mel", "pitch", "energy")}

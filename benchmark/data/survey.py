@@ -12,13 +12,14 @@ import soundfile
 from benchmark.audio import SAMPLE_RATE, from_int16
 from benchmark.data.chunks import make_chunks
 from benchmark.data.drafts import Chunk, draft
+from benchmark.data.enough import Need, Sizes, for_episode, lacking, normalised, role, shared_sentences, told
 from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.scoring.ge2e import embed
 from benchmark.scoring.verification import Floats, centroid, equal_error_rate, verification_trials
 
 VOICE_UTTERANCES = 8
-"""Of a speaker, spread over all, whose voice is compared with the other speakers'."""
+"""Utterances per speaker, spread over all, whose voice is compared with the other speakers'."""
 EXAMPLES = 3
 
 
@@ -37,18 +38,22 @@ class Survey:
 
 @dataclass
 class _Tally:
-    """Of one split: speakers, and the seconds of each usable utterance."""
+    """Of one split: the seconds of each usable utterance, and what each speaker says in them, normalised."""
 
-    speakers: int = 0
     seconds: dict[str, float] = field(default_factory=dict)
+    texts: dict[str, list[str]] = field(default_factory=dict)
 
 
-def survey(dataset: Dataset, needed: int, show: Callable[[float], object] = lambda done: None) -> Survey:
+def survey(
+    name: str, dataset: Dataset, asked: Sequence[Sizes], task: Need, show: Callable[[float], object] = lambda done: None
+) -> Survey:
     """Read everything once.
 
     Args:
+        name: of the dataset plugin.
         dataset: opened on its data root.
-        needed: utterances that a held-out speaker has to have for one episode.
+        asked: sizes of the runs that might use it, smallest first.
+        task: what their training tasks need.
         show: called with the share that is done.
     """
     result = Survey()
@@ -63,28 +68,35 @@ def survey(dataset: Dataset, needed: int, show: Callable[[float], object] = lamb
     voices: dict[str, Floats] = {}
     for number, chunk in enumerate(chunks, 1):
         drafts = draft(chunk, dataset)
-        for name, reason in [*drafts.skipped, *((name, f"TextGrid refused: {reason}") for name, reason in drafts.refused)]:
-            lost.setdefault(reason, []).append(name)
+        for each, reason in [*drafts.skipped, *((each, f"TextGrid refused: {reason}") for each, reason in drafts.refused)]:
+            lost.setdefault(reason, []).append(each)
         rates.update(_rates(chunk))
         tally = tallies[chunk.split]
-        tally.speakers += bool(drafts.kept)
         tally.seconds |= {each.id: len(each.audio) / SAMPLE_RATE for each in drafts.kept}
-        if chunk.split != "train" and len(drafts.kept) < needed:
-            result.lines.append(f"  {chunk.speaker} ({chunk.split}) has {len(drafts.kept)} usable utterances, an episode needs {needed}")
+        if drafts.kept:
+            tally.texts[chunk.speaker] = [normalised(each.text) for each in drafts.kept]
         if (heard := _voice([from_int16(each.audio) for each in drafts.kept])) is not None:
             voices[chunk.speaker] = heard
         show(number / len(chunks))
-    result.lines = [*_counts(tallies), *_told(rates), *result.lines, *_reasons(lost), *_doubles(voices)]
-    for split, least in (("train", 2), ("validation", 1), ("test", 1)):
-        if tallies[split].speakers < least:
-            result.problems.append(f"the {split} split has {tallies[split].speakers} speakers with usable audio and needs {least}")
+    texts = {split: tally.texts for split, tally in tallies.items()}
+    short = told(texts, asked, task)
+    result.lines = [*_counts(tallies), *_told(rates), *(f"  {sentence}" for sentence in short), *_reasons(lost), *_doubles(voices)]
+    if not texts["validation"]:
+        result.lines.append("  there are no validation speakers, so nothing can be tuned on them")
+    if not any(texts.values()):
+        result.problems.append("there are no speakers with usable audio")
+    elif sentence := role({split: len(some) for split, some in texts.items()}, name):
+        result.lines.append(f"  {sentence}")
+    least = for_episode(asked[0])
+    if texts["test"] and len(lacking(texts["test"], least, shared_sentences(texts))) == len(texts["test"]):
+        result.problems.append(f"no test speaker has the {least.utterances} utterances that {least.purpose} need")
     return result
 
 
 def _counts(tallies: dict[str, _Tally]) -> Iterator[str]:
     for split, tally in tallies.items():
         hours = sum(tally.seconds.values()) / 3600
-        yield f"  {split:<10} {tally.speakers:>4} speakers  {len(tally.seconds):>6} utterances  {hours:.2f} h"
+        yield f"  {split:<10} {len(tally.texts):>4} speakers  {len(tally.seconds):>6} utterances  {hours:.2f} h"
     every = {name: length for tally in tallies.values() for name, length in tally.seconds.items()}
     if every:
         short, long = min(every, key=every.__getitem__), max(every, key=every.__getitem__)

@@ -19,16 +19,16 @@ ARPABET = frozenset({
     "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K", "L", "M", "N",
     "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
 })  # fmt: skip
-"""The phones of MFA's older English models, a digit for the stress left out."""
+"""The phones of MFA's older English models, without the digit for stress."""
 SILENCES = frozenset({"", "sil", "sp", "spn", "silence", "<eps>", "<sil>"})
 
 
 class Refused(Exception):
-    """A TextGrid can't be used; the message is the reason under which it is counted."""
+    """A TextGrid can't be used; the message is the reason that preparation counts."""
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """The TextGrids in a folder and below, by file name without its ending, which is the utterance's id."""
+    """The TextGrids in a folder and below, by utterance id: the file name without its ending."""
     return {path.stem: path for path in sorted(folder.rglob("*.TextGrid"))}
 
 
@@ -36,18 +36,18 @@ def segments(path: Path, words: Words, seconds: float) -> list[list[Segment]]:
     """Where each phone of ``words`` lies, word by word, in seconds of the recording.
 
     Args:
-        path: of the TextGrid.
-        words: the phones that the text has.
+        path: the TextGrid.
+        words: the text's phones.
         seconds: length of the recording.
 
     Raises:
-        Refused: the file can't be read, its phones are not those of ``words``, or its times can't be those of the recording.
+        Refused: the file can't be read, its phones differ from ``words``, or its times don't fit the recording.
     """
     intervals = [(label, start, end) for label, start, end in phones(path) if label.lower() not in SILENCES]
     labels = [label for label, _, _ in intervals]
     if labels != [phone for word in words for phone in word]:
         if labels and all(label.rstrip("012") in ARPABET for label in labels):
-            raise Refused("phones are ARPABET where the text's are IPA; align with a dictionary of the phones that docs/data.md describes")
+            raise Refused("phones are ARPABET, but the text's are IPA; align with a dictionary of the phones that docs/data.md describes")
         raise Refused("phones differ from the text's")
     _check_times([(start, end) for _, start, end in intervals], seconds)
     found = iter(intervals)
@@ -63,7 +63,7 @@ def _check_times(times: Sequence[tuple[float, float]], seconds: float) -> None:
         raise Refused("intervals overlap")
     last = times[-1][1]
     if times[0][0] < -OVERLAP or last > seconds + BEYOND:
-        # Of a second and more of speech, the last phone ends above 100: the file counts milliseconds.
+        # Milliseconds: the last phone ends above 100, and a thousandth of that lies within the recording.
         unit = "times are in milliseconds" if last > 100 and last / 1000 <= seconds + BEYOND else "times lie outside the recording"
         raise Refused(unit)
 
@@ -79,7 +79,7 @@ def phones(path: Path) -> list[tuple[str, float, float]]:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise Refused("unreadable file") from error
-    # The long and the short form hold the same values in the same order; the long one adds names and [numbers].
+    # The long and the short form hold the same values in the same order; the long form adds names and [numbers].
     tokens = re.findall(r'"((?:[^"]|"")*)"|(?<![\w.])(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.])', re.sub(r"\[\d*\]:?", "", text))
     values = iter([number or label.replace('""', '"').strip() for label, number in tokens])
     try:

@@ -1,20 +1,20 @@
 """Augmentation of what a TTS model learns from.
 
-Elsewhere augmentation changes the input and leaves the label; here the speech *is* the label, and what is done to it
-will be heard in the voice. So only what keeps the speaker's timbre, and what the model is told of through its inputs:
+Elsewhere augmentation changes the input and leaves the label. Here the speech *is* the label, and any change to it will be
+heard in the voice. So each kind keeps the speaker's timbre, or tells the model of the change through its inputs:
 
 * "speed" stretches time: durations and mel together, by up to 10 %.
-* "pitch" is what playing the voice faster does to its spectrum, its harmonics and formants moved by up to a semitone, and
-  the pitch that the model is told of: vocal tract length perturbation (Jaitly & Hinton, ICML workshop 2013).
+* "pitch" moves harmonics and formants by up to a semitone, as playing the voice faster would, and with them the pitch that
+  the model is given: vocal tract length perturbation (Jaitly & Hinton, ICML workshop 2013).
 * "gain" makes speech louder or softer: energy and mel together, by up to 3 dB.
-* "noise" disturbs the pitch and energy that the decoder is given, for at synthesis it gets imperfect predictions; the
+* "noise" disturbs the pitch and energy that the decoder is given, because at synthesis it gets imperfect predictions; the
   error added to the predictors' targets has mean zero.
-* "mask" is SpecAugment's time mask (Park et al., Interspeech 2019), as it can be had here: what it covers, whole tokens
-  with their frames, is left out of input and loss alike.
+* "mask" is SpecAugment's time mask (Park et al., Interspeech 2019), adapted: it covers whole tokens with their frames and
+  leaves them out of input and loss alike.
 
-Left out, though usual for recognisers: noise added to the audio and masks of frequencies, which the model would learn to
-reproduce. ``torchaudio``'s speed, pitch and gain work on waveforms, for which durations and pitch would have to be extracted
-drawn again at each step; its mask is the one used here.
+Noise added to the audio and frequency masks, usual for recognisers, are left out: the model would learn to reproduce them.
+``torchaudio``'s speed, pitch and gain work on waveforms, so durations and pitch would have to be extracted again at each
+step; its mask is the one used here.
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ PITCH = math.log(2) / 12
 GAIN = 0.345
 """Largest change of level in nepers: 3 dB."""
 NOISE = 0.2
-"""Standard deviation added to pitch and energy, in their own standard deviations over the corpus."""
+"""Standard deviation of the noise on pitch and energy, in units of their standard deviations over the corpus."""
 MASKED = 0.25
 """Largest share of an utterance's tokens to leave out."""
 
 
 def augment(batch: Batch, kinds: Collection[str], spec: BackboneSpec) -> Batch:
-    """A freshly drawn variant of each utterance, from torch's global (CPU) generator.
+    """A newly drawn variant of each utterance, from torch's global (CPU) generator.
 
     Args:
         batch: B utterances.
-        kinds: of ``AUGMENTATIONS``; none leaves the batch as it is.
-        spec: what mel, pitch and energy mean.
+        kinds: of ``AUGMENTATIONS``; none leaves the batch unchanged.
+        spec: defines mel, pitch and energy.
     """
     device, (size, tokens) = batch.tokens.device, batch.tokens.shape
     inside = (torch.arange(batch.mels.shape[1], device=device) < batch.mel_lengths.unsqueeze(1)).unsqueeze(-1)
@@ -76,23 +76,23 @@ def augment(batch: Batch, kinds: Collection[str], spec: BackboneSpec) -> Batch:
     kept = torch.arange(tokens, device=device) < batch.token_lengths.unsqueeze(1)
     if "speed" in kinds:
         factor = torch.empty(size, 1).uniform_(1 - SPEED, 1 + SPEED)
-        # Rounded up or down at random, for most phones last a few frames only.
+        # Rounded up or down at random, because most phones last only a few frames.
         durations = (durations * factor.to(device) + torch.rand(size, tokens).to(device)).long().clamp_min(1) * spoken
     if "mask" in kinds:
         mask = torchaudio.functional.mask_along_axis_iid(torch.ones(size, 1, 1, tokens), tokens, 0.0, axis=3, p=MASKED)
         heard = kept & mask.view(size, tokens).bool().to(device)
-        # A mask may cover all of an utterance that is much shorter than the others; then it is not applied.
+        # A mask may cover all of an utterance much shorter than the others; then it is not applied.
         kept = torch.where((durations * heard).sum(1, keepdim=True) > 0, heard, kept)
     return batch if not {"speed", "mask"} & set(kinds) else retimed(batch, durations, kept)
 
 
 def warped(mels: Tensor, shift: Tensor, spec: MelSpec) -> Tensor:
-    """Spectra with all frequencies multiplied by exp(shift), interpolated between bands; beyond the last one, the last.
+    """Spectra with all frequencies multiplied by exp(shift), interpolated between bands and constant beyond the outermost.
 
     Args:
         mels: (B, F, n_mels).
         shift: (B,), in nepers of frequency.
-        spec: of the mels.
+        spec: definition of the mels.
     """
     centres = librosa.mel_frequencies(n_mels=spec.n_mels + 2, fmin=spec.f_min, fmax=spec.f_max)[1:-1]
     bands = np.arange(spec.n_mels)
@@ -103,7 +103,7 @@ def warped(mels: Tensor, shift: Tensor, spec: MelSpec) -> Tensor:
 
 
 def retimed(batch: Batch, durations: Tensor, kept: Tensor) -> Batch:
-    """The batch with other durations, each token's frames interpolated to its new number, and without some tokens.
+    """The batch with new durations, each token's frames interpolated to its new number, and without some tokens.
 
     Args:
         batch: B utterances of up to T tokens.

@@ -1,4 +1,4 @@
-"""The parts that adaptation is made of: choosing parameters, gradients on them, descent."""
+"""The parts of adaptation: choosing parameters, computing their gradients, descending."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Parameters = dict[str, Tensor]
 
 @contextmanager
 def second_order(module: nn.Module) -> Iterator[None]:
-    """Kernels that can be differentiated twice: fused attention and cuDNN's recurrent layers can't.
+    """Use kernels that can be differentiated twice; fused attention and cuDNN's recurrent layers can't.
 
-    Whatever a module's gradients are differentiated through is computed in here, from the first forward pass on.
+    Must cover every computation that second derivatives pass through, from the first forward pass on.
     """
     with ExitStack() as stack:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
-        # Convolutions would be slower without cuDNN, so it stays where there is nothing recurrent.
+        # Convolutions would be slower without cuDNN, so it stays on unless a layer is recurrent.
         if any(isinstance(child, nn.RNNBase) for child in module.modules()):
             stack.enter_context(torch.backends.cudnn.flags(enabled=False))
         yield
 
 
 class Stepper(Protocol):
-    """What moves parameters by their ``.grad``: a ``torch.optim`` optimiser, or a rule of one's own."""
+    """Moves parameters by their ``.grad``: a ``torch.optim`` optimiser, or a custom rule."""
 
     def step(self) -> object: ...
 
@@ -77,7 +77,7 @@ def gradients(
     Raises:
         AdaptationFailed: the loss is not finite.
     """
-    # Without second derivatives nothing flows into what is not adapted: no graph is built through it.
+    # First-order gradients need no graph through parameters that are not adapted.
     frozen = {} if create_graph else {n: p.detach() for n, p in backbone.named_parameters() if n not in parameters}
     with second_order(backbone) if create_graph else nullcontext():
         loss = call(backbone, {**frozen, **parameters}, "loss", batch)["loss"]
@@ -96,7 +96,7 @@ def descend(
 ) -> Iterator[tuple[int, Parameters]]:
     """Minimise the loss over the named parameters, starting from the backbone's own.
 
-    Works on copies with dropout off; the backbone is left as it was. Several batches are taken in turn, one a step.
+    Works on copies with dropout off and leaves the backbone unchanged. Takes several batches in turn, one per step.
 
     Yields:
         ``(step, parameters)`` at each of ``steps``; the parameters are detached copies.
@@ -126,12 +126,12 @@ def joint_step(backbone: Backbone, batches: Sequence[Batch], seeds: Sequence[int
     """Conventional multi-speaker training: every utterance with its own speaker's vector, dropout on; leaves gradients.
 
     A tenth of the utterances are given to the new speaker instead, so that its starting point, near the mean of all
-    speakers, is a voice too. What fine-tuning baselines do with the compute that meta-learners spend on episodes.
+    speakers, is a voice too. Fine-tuning baselines spend on this the compute that meta-learners spend on episodes.
 
     Args:
         backbone: to train.
         batches: to learn from.
-        seeds: one a batch, of its dropout and of who is hidden; without them they follow from one another.
+        seeds: one per batch, for its dropout and for which utterances go to the new speaker; none: use torch's global generator.
     """
     total = sum(len(batch) for batch in batches)
     logs: dict[str, float] = {}
@@ -149,12 +149,12 @@ def joint_step(backbone: Backbone, batches: Sequence[Batch], seeds: Sequence[int
 
 
 def both_halves(tasks: Sequence[Task]) -> list[Batch]:
-    """Support and query batches of all tasks, for algorithms that make no difference between them."""
+    """Support and query batches of all tasks, for algorithms that treat them alike."""
     return [batch for task in tasks for batch in (task.support, task.query)]
 
 
 def half_seeds(tasks: Sequence[Task]) -> list[int]:
-    """A seed for each of ``both_halves``, of its task alone."""
+    """A seed for each of ``both_halves``, which depends on its task alone."""
     return [task.seed + half for task in tasks for half in (0, 1)]
 
 

@@ -18,7 +18,7 @@ A, B = ".lora_A", ".lora_B"
 def ranks(backbone: Backbone, names: Sequence[str], rank: int) -> dict[str, int]:
     """The linear layers' weights among the named parameters, and each one's rank.
 
-    That is ``rank``, or less in a layer whose smaller side is less: no change of its weight has a higher rank.
+    That is ``rank``, or the layer's smaller side if that is less: no change of its weight has a higher rank.
 
     Raises:
         UsageError: there is no linear layer, or ``rank`` is larger than the smaller side of every one.
@@ -41,7 +41,7 @@ def sizes(backbone: Backbone, chosen: Mapping[str, int]) -> dict[str, int]:
 
 
 def weight_of(name: str) -> str:
-    """The weight that an adapter belongs to; any other name is its own."""
+    """The weight that an adapter belongs to; any other name is returned unchanged."""
     return name.removesuffix(A).removesuffix(B)
 
 
@@ -49,7 +49,7 @@ def initial(backbone: Backbone, chosen: Mapping[str, int]) -> dict[str, Tensor]:
     """Adapters that change nothing yet: A of shape (rank, in) is random, B of shape (out, rank) is zero.
 
     Args:
-        backbone: whose layers they are for.
+        backbone: has the adapted layers.
         chosen: weight names and ranks, from :func:`ranks`.
     """
     adapters: dict[str, Tensor] = {}
@@ -67,7 +67,7 @@ def merged(backbone: Backbone, values: Mapping[str, Tensor], alpha: float) -> di
 
     Args:
         backbone: holds W.
-        values: adapters by name; whatever else is in it is passed on as it is.
+        values: adapters by name; other values are passed on unchanged.
         alpha: the update's scale before it is divided by the rank.
     """
     result = {name: value for name, value in values.items() if not name.endswith((A, B))}

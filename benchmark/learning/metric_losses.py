@@ -1,7 +1,7 @@
 """Metric-learning losses over embeddings of a few utterances of a few speakers.
 
-All take embeddings of shape (N, D) and speaker labels of shape (N,), int64, in any order, and return a scalar. With one
-speaker alone nothing can be told apart, and what is left of a loss is 0 (or its attraction).
+All take embeddings of shape (N, D) and speaker labels of shape (N,), int64, in any order, and return a scalar. With only
+one speaker there is nobody to tell apart, and a loss is 0 (or keeps only its attraction).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch.nn import functional as F
 def contrastive(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> Tensor:
     """Siamese pairs: Hadsell, Chopra & LeCun, "Dimensionality Reduction by Learning an Invariant Mapping" (CVPR 2006), eq. 4.
 
-    ½ d² for a pair by one speaker and ½ max(0, margin − d)² for one by two, d being the Euclidean distance; the mean of
-    each kind's mean: there are many more pairs of strangers.
+    With Euclidean distance d, ½ d² for a pair by one speaker and ½ max(0, margin − d)² for a pair by two. Each kind is
+    averaged first, then the two means, because pairs by two speakers are far more frequent.
     """
     same = _same(labels)
     upper = torch.ones_like(same).triu(1)
@@ -28,8 +28,8 @@ def contrastive(embeddings: Tensor, labels: Tensor, margin: float = 1.0) -> Tens
 def semi_hard_triplets(embeddings: Tensor, labels: Tensor, margin: float) -> Tensor:
     """(M, 3) indices of anchor, positive and negative; M may be 0.
 
-    For each anchor and positive, the nearest negative that is further than the positive but within the margin:
-    d²(a, p) < d²(a, n) < d²(a, p) + margin. Pairs that have none are left out.
+    For each anchor and positive, takes the nearest negative that is further than the positive but within the margin:
+    d²(a, p) < d²(a, n) < d²(a, p) + margin. Pairs without one are left out.
     """
     with torch.no_grad():
         squared, same = squared_distances(embeddings), _same(labels)
@@ -44,7 +44,7 @@ def semi_hard_triplets(embeddings: Tensor, labels: Tensor, margin: float) -> Ten
 def triplet(embeddings: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
     """Schroff, Kalenichenko & Philbin, "FaceNet" (CVPR 2015), eq. 2 and 4, over the semi-hard triplets of the batch.
 
-    The mean of max(0, d²(a, p) − d²(a, n) + margin), embeddings brought to length 1; 0 where there is no such triplet.
+    The mean of max(0, d²(a, p) − d²(a, n) + margin), with embeddings normalised to length 1; 0 if there is no such triplet.
     """
     unit = F.normalize(embeddings, dim=1)
     anchor, positive, negative = semi_hard_triplets(unit, labels, margin).unbind(1)
@@ -56,7 +56,7 @@ def triplet(embeddings: Tensor, labels: Tensor, margin: float = 0.2) -> Tensor:
 def prototypical(support: Tensor, support_labels: Tensor, query: Tensor, query_labels: Tensor) -> Tensor:
     """Snell, Swersky & Zemel, "Prototypical Networks" (NeurIPS 2017), eq. 1 and 2.
 
-    Mean over queries of −ln softmax over speakers k of −‖f(x) − c_k‖², c_k being the mean of k's support embeddings.
+    Mean over queries of −ln softmax over speakers k of −‖f(x) − c_k‖², where c_k is the mean of k's support embeddings.
     """
     speakers, index = torch.unique(support_labels, return_inverse=True)
     prototypes = _means(support, index, len(speakers))
@@ -67,8 +67,8 @@ def prototypical(support: Tensor, support_labels: Tensor, query: Tensor, query_l
 def ge2e(embeddings: Tensor, labels: Tensor, w: Tensor) -> Tensor:
     """Wan et al., "Generalized End-to-End Loss for Speaker Verification" (ICASSP 2018), eq. 5, 6, 8 and 9 (softmax).
 
-    Similarity of an utterance to a speaker's centroid: S = w cos + b, w > 0; an utterance is left out of its own speaker's
-    centroid. The mean (eq. 10 has the sum) over utterances of −S_own + ln Σ_k exp S_k, from which b cancels: it is left out.
+    The similarity of an utterance to a speaker's centroid is S = w cos + b, w > 0; its own speaker's centroid leaves the
+    utterance out. The loss is the mean (eq. 10 has the sum) over utterances of −S_own + ln Σ_k exp S_k, in which b cancels.
     Every speaker needs two utterances.
     """
     speakers, index = torch.unique(labels, return_inverse=True)

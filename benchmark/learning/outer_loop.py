@@ -19,8 +19,8 @@ from benchmark.settings.ranges import Checked, Names, NonNegativeFloat, Positive
 from benchmark.task import Task
 
 RATE_SPEED = 30.0
-"""Learned inner rates, kept relative to the initial one, learn this many times faster than weights: a hundred of Adam's steps
-at 3e-4 move a weight by up to .02 or .03, and a rate should be able to move by about its own size."""
+"""Learned inner rates, stored relative to the initial rate, learn this many times faster than weights. A hundred Adam steps
+at 3e-4 move a weight by up to .02 or .03, but a rate should be able to move by about its own size."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class InnerLoopConfig(Checked):
     """Settings of the inner loop.
 
     Attributes:
-        groups: parameter groups adapted in the inner loop and at test time; the others are learned in the outer loop only.
-        inner_steps: inner steps of a task in training, at least 1.
-        inner_lr: rate of the inner loop's and the adaptation's gradient descent, 0 (no inner loop) or above.
+        groups: parameter groups adapted in the inner loop and at test time; only the outer loop learns the others.
+        inner_steps: inner steps per training task, at least 1.
+        inner_lr: learning rate in the inner loop and in adaptation, 0 (no inner loop) or above.
     """
 
     groups: Names = ("all",)
@@ -41,9 +41,9 @@ class InnerLoopConfig(Checked):
 class InnerLoopAlgorithm(Algorithm):
     """Finn et al. (2017): gradient descent on the support set inside, gradients of the query loss through it outside.
 
-    As it stands this is MAML. Descendants override what they change: :meth:`rate` or :meth:`update` (how a parameter
+    This base class is MAML. Subclasses override what they change: :meth:`rate` or :meth:`update` (how a parameter
     moves), :meth:`step_weights` and :attr:`second_order` (what the outer loop differentiates), or :meth:`meta_gradient`.
-    Parameters of their own, such as learned rates, are learned in the outer loop. Dropout is off in both.
+    The outer loop also learns any parameters that a subclass adds, such as rates. Dropout is off in both loops.
     """
 
     search_space: ClassVar[Mapping[str, Sequence[Any]]] = {
@@ -86,14 +86,14 @@ class InnerLoopAlgorithm(Algorithm):
         return []
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """See :meth:`Algorithm.parameter_groups`: learned rates at ``RATE_SPEED`` times the rate of weights, drawn nowhere."""
+        """See :meth:`Algorithm.parameter_groups`: learned rates at ``RATE_SPEED`` times the rate of weights, without decay."""
         rates = self.learned_rates()
         ours = {id(rate) for rate in rates}
         weights = ParameterGroup([p for p in self.parameters() if id(p) not in ours])
         return [weights, ParameterGroup(rates, RATE_SPEED, weight_decay=0.0)] if rates else [weights]
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
-        """See :meth:`Algorithm.meta_step`; the loss logged is the query's after the inner loop."""
+        """See :meth:`Algorithm.meta_step`; logs the query loss after the inner loop."""
         learned = {name: p for name, p in self.named_parameters() if p.requires_grad}
         total = 0.0
         with pinned(self.backbone, training=False):
@@ -106,7 +106,7 @@ class InnerLoopAlgorithm(Algorithm):
     def meta_gradient(self, support: Batch, query: Batch, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         """One task's query loss after the inner loop, and the gradients for ``learned``, in its order.
 
-        ``learned`` are this module's parameters, so the backbone's names begin with "backbone.".
+        ``learned`` holds this module's parameters, so names of the backbone's begin with "backbone.".
         """
         weights = self.step_weights()
         adapted = {name: learned[f"backbone.{name}"] for name in self.names}
@@ -132,7 +132,7 @@ class InnerLoopAlgorithm(Algorithm):
         return sizes(self.backbone, self.names)
 
     def stepper(self) -> partial[_Stepper]:
-        """:meth:`update` as the optimiser that :func:`benchmark.learning.inner_loop.descend` asks for."""
+        """:meth:`update` as an optimiser for :func:`benchmark.learning.inner_loop.descend`."""
         return partial(_Stepper, self)
 
 

@@ -1,4 +1,4 @@
-"""Learners that write what a speaker's sentences sound like into a memory, phone by phone, and read it to speak."""
+"""Learners that write how a speaker sounds into a memory, phone by phone, and read it to speak."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from benchmark.parameters import ParameterGroup
 from benchmark.task import Task
 
 STATISTICS_DECAY = 0.99
-"""What a training step leaves of the statistics of phones before it."""
+"""Share of the old phone statistics that a training step keeps."""
 SPEED = 10.0
-"""New linear layers learn this many times faster than the pretrained backbone, which must not go far."""
+"""New linear layers learn this many times faster than the pretrained backbone, which must not move far."""
 
 
 class PhoneAcoustics(nn.Module):
-    """How each token sounds, relative to how its phone sounds from all training speakers.
+    """How each token sounds, relative to its phone's average over all training speakers.
 
     Features of a token: mean log-mel of its frames, normalised by the corpus's statistics; pitch; energy;
-    ln(1 + duration). Each is brought to mean 0 and deviation 1 over the phone's occurrences in training.
+    ln(1 + duration). Each is normalised to mean 0 and deviation 1 over the phone's occurrences in training.
     """
 
     moments: Tensor
@@ -41,12 +41,12 @@ class PhoneAcoustics(nn.Module):
         self.width = spec.mel.n_mels + 3
         self.register_buffer("mel_mean", torch.tensor(spec.statistics.mel_mean))
         self.register_buffer("mel_std", torch.tensor(spec.statistics.mel_std))
-        # Per phone: occurrences, sums and sums of squares, old ones fading; at first one occurrence of mean 0 and variance 1.
+        # Per phone: occurrences, sums and sums of squares, in which old ones fade. They start from one occurrence of mean 0, variance 1.
         self.register_buffer("moments", torch.stack([torch.ones(spec.symbols, self.width)] * 3))
         self.moments[1] = 0
 
     def measure(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Raw features (B, T, width), and which tokens have any: (B, T) bool, those that last at least a frame."""
+        """Raw features (B, T, width), and a mask (B, T) of the tokens that have any: those that last at least a frame."""
         mels = (batch.mels - self.mel_mean) / self.mel_std
         sums = F.pad(mels.cumsum(1), (0, 0, 1, 0))
         ends = batch.durations.cumsum(1)
@@ -74,12 +74,12 @@ class PhoneAcoustics(nn.Module):
 
 
 class Cell(nn.Module, ABC):
-    """A memory that pairs of a key and a value are written into, in order, and values read from.
+    """A memory: stores pairs of a key and a value, written in order, and returns values by key.
 
     Attributes:
         key_dim: K.
         value_dim: V.
-        shape: of what is kept for one speaker.
+        shape: shape of one speaker's memory.
     """
 
     key_dim: int
@@ -93,7 +93,7 @@ class Cell(nn.Module, ABC):
         Args:
             keys: (B, L, K).
             values: (B, L, V).
-            mask: (B, L), 1 for what is written, 0 for padding.
+            mask: (B, L), 1 for pairs to write, 0 for padding.
 
         Returns:
             (B, *shape).
@@ -101,12 +101,12 @@ class Cell(nn.Module, ABC):
 
     @abstractmethod
     def read(self, memory: Tensor, keys: Tensor) -> Tensor:
-        """Values (B, Q, V) that memories (B, *shape) hold at ``keys`` (B, Q, K)."""
+        """The values (B, Q, V) that ``memory`` (B, *shape) holds at ``keys`` (B, Q, K)."""
 
 
 @dataclass(frozen=True)
 class RecalledModel(AdaptedModel):
-    """What a learner remembers of a speaker; each sentence reads the speaker vector that suits it.
+    """A learner's memory of a speaker; each sentence reads its own speaker vector from it.
 
     Attributes:
         learner: shared by all speakers.
@@ -116,7 +116,7 @@ class RecalledModel(AdaptedModel):
     learner: RecallLearner | None = None
 
     def replaced(self) -> dict[str, Tensor]:
-        """The backbone is as it was trained."""
+        """Nothing: the backbone stays unchanged."""
         return {}
 
     def speaker_vector(self, tokens: Tensor) -> Tensor:
@@ -127,14 +127,14 @@ class RecalledModel(AdaptedModel):
 
 
 class RecallLearner(Algorithm, ABC):
-    """Support tokens are written into a memory, in order: key from the phone, value from how it sounds. A query sentence
-    reads with its own phones' keys; the mean of what it reads, projected, is added to the new speaker's shared vector.
+    """Writes support tokens into a memory, in order: the key from the phone, the value from how it sounds. A query sentence
+    reads with its phones' keys; the mean of what it reads is projected and added to the speaker vector that all new speakers share.
 
     Training needs no inner loop: write the support, read for the queries, minimise their loss over all parameters.
 
     Args:
         backbone: pretrained.
-        config: of the plugin.
+        config: the plugin's options.
         cell: the memory.
     """
 
@@ -148,7 +148,7 @@ class RecallLearner(Algorithm, ABC):
         self.cell = cell
         self.acoustics = PhoneAcoustics(backbone.spec)
         self.keys = nn.Embedding(backbone.spec.symbols, cell.key_dim)
-        # A direction that all keys share: a phone never heard reads what was written rather than what is empty.
+        # All keys share a direction, so that a phone never heard reads something written rather than something empty.
         nn.init.normal_(self.keys.weight, mean=0.3)
         width = self.acoustics.width
         inner = 2 * cell.value_dim
@@ -176,7 +176,7 @@ class RecallLearner(Algorithm, ABC):
         """Speaker vectors of sentences.
 
         Args:
-            memory: of one speaker, shape cell.shape.
+            memory: one speaker's, shape cell.shape.
             tokens: (B, T), 0 where padded.
 
         Returns:
@@ -213,7 +213,7 @@ class RecallLearner(Algorithm, ABC):
 
 
 def _linear(inputs: int, outputs: int, std: float | None = None) -> nn.Linear:
-    """A linear layer with weights of deviation ``std``, or one that keeps the scale of what passes."""
+    """A linear layer with weights of deviation ``std``, by default one that keeps its input's scale."""
     layer = nn.Linear(inputs, outputs)
     nn.init.normal_(layer.weight, std=inputs**-0.5 if std is None else std)
     nn.init.zeros_(layer.bias)

@@ -1,4 +1,4 @@
-"""What algorithms share that compute a speaker vector from the support's mels: no gradient steps on a new speaker."""
+"""Shared by algorithms that compute a speaker vector from the support's mels, without gradient steps on a new speaker."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from benchmark.task import Task
 
 
 class SpeakerConditioned(Algorithm):
-    """Base of algorithms that map support mels to the backbone's speaker vector; plugins define ``meta_step`` and ``encode``.
+    """Base of algorithms that map support mels to the backbone's speaker vector.
 
-    Codes live in the backbone's speaker space, in units of the training speakers: a code z stands for the vector
-    mean + std * z, so that 0 is the mean speaker and the pretrained table has codes of mean 0 and variance 1.
+    Plugins define ``meta_step``, ``new_modules`` and ``code``, and have an option ``encoder_boost``. A code z stands for the
+    speaker vector mean + std * z, with mean and deviation over the training speakers: 0 is the mean speaker, and the
+    pretrained table has codes of mean 0 and variance 1.
     """
 
     backbone: SynthesisBackbone
@@ -47,10 +48,10 @@ class SpeakerConditioned(Algorithm):
 
     @abstractmethod
     def code(self, batch: Batch) -> Tensor:
-        """The speaker's code of each utterance, shape (B, speaker_dim), in the mode the modules are in."""
+        """The speaker code of each utterance, shape (B, speaker_dim); leaves the modules in their mode (training or not)."""
 
     def normalised(self, batch: Batch) -> Tensor:
-        """Mels of mean 0 and variance 1 per bin over the training speakers, shape (B, F, n_mels)."""
+        """Mels normalised to mean 0 and variance 1 per bin over the training speakers, shape (B, F, n_mels)."""
         return (batch.mels - self.mel_mean) / self.mel_std
 
     def vector(self, code: Tensor) -> Tensor:
@@ -59,18 +60,18 @@ class SpeakerConditioned(Algorithm):
         return table.mean(0) + table.std(0, correction=0) * code
 
     def table_loss(self, batches: Sequence[Batch], codes: Sequence[Tensor]) -> Tensor:
-        """Mean squared difference between the code of each batch, by one training speaker, and that of their pretrained vector."""
+        """Mean squared difference between the code of each batch, by one training speaker, and the code of their pretrained vector."""
         table = self.backbone.speaker_vectors().detach()
         targets = (table - table.mean(0)) / table.std(0, correction=0).clamp_min(1e-6)
         return (torch.stack(list(codes)) - targets[torch.stack([batch.speakers[0] for batch in batches])]).square().mean()
 
     def query_loss(self, tasks: Sequence[Task], codes: Sequence[Tensor]) -> Tensor:
-        """The backbone's loss on the queries, each task's spoken with the vector of its code, mean over tasks."""
+        """The backbone's loss on each task's queries, spoken with the vector of its code; mean over tasks."""
         losses = [self.backbone.loss(task.query, self.vector(code))["loss"] for task, code in zip(tasks, codes, strict=True)]
         return torch.stack(losses).mean()
 
     def speaker(self, support: Batch) -> Tensor:
-        """The support speaker's vector, shape (speaker_dim,): that of the utterances' mean code.
+        """The support speaker's vector, shape (speaker_dim,): the vector of the utterances' mean code.
 
         Raises:
             AdaptationFailed: it is not finite.

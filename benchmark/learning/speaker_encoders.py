@@ -12,14 +12,14 @@ from benchmark.errors import BenchmarkError
 ENCODERS = ("xvector", "ecapa")
 WIDTH, POOLED = 128, 384
 WINDOW = 96
-"""Frames that the encoder sees at once; at a hop of 16 ms, the 1.5 s that d-vectors (Wan et al., ICASSP 2018, section 3.2) take."""
+"""Frames that the encoder sees at once: 1.5 s at a hop of 16 ms, near the windows of d-vectors (Wan et al., ICASSP 2018, section 3.2)."""
 
 
 def windows(mels: Tensor, lengths: Tensor, size: int = WINDOW) -> tuple[Tensor, Tensor]:
     """Cut utterances into as few windows as cover them, evenly spread; a shorter utterance is repeated to fill one.
 
-    speechbrain's convolutions and normalisations know of no lengths: padding would reach the embedding, and an
-    utterance's would depend on what it is batched with. Windows hold no padding.
+    speechbrain's convolutions and normalisations ignore lengths: padding would reach the embedding, and an utterance's
+    embedding would depend on the rest of its batch. Windows hold no padding.
 
     Args:
         mels: (B, F, n_mels).
@@ -27,7 +27,7 @@ def windows(mels: Tensor, lengths: Tensor, size: int = WINDOW) -> tuple[Tensor, 
         size: frames of a window.
 
     Returns:
-        (N, size, n_mels), and (N,) the utterance that each window is from.
+        (N, size, n_mels), and (N,) the utterance that each window comes from.
     """
     owners: list[int] = []
     frames: list[Tensor] = []
@@ -44,7 +44,7 @@ def windows(mels: Tensor, lengths: Tensor, size: int = WINDOW) -> tuple[Tensor, 
 class StatisticsPooling(nn.Module):
     """Mean and standard deviation over time, (N, F, C) to (N, 1, 2C).
 
-    In place of speechbrain's, which adds random noise in evaluation too and whose slope is infinite where a channel is constant.
+    Replaces speechbrain's, which adds random noise even in evaluation and has an infinite slope where a channel is constant.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,7 +53,7 @@ class StatisticsPooling(nn.Module):
 
 
 class SpeakerEncoder(nn.Module):
-    """Utterances to embeddings: the mean over an utterance's windows of what a speechbrain network makes of them.
+    """Utterances to embeddings: a speechbrain network embeds each window of an utterance; the windows' mean is its embedding.
 
     "xvector": Snyder et al., "X-Vectors" (ICASSP 2018). "ecapa": Desplanques et al., "ECAPA-TDNN" (Interspeech 2020).
     Their layers, with fewer channels (128, pooled over 384, instead of 512 and 1500).
@@ -83,7 +83,7 @@ def _network(kind: str, n_mels: int, embedding_dim: int) -> nn.Module:
     except ImportError as error:
         raise BenchmarkError(f"The speaker encoders need speechbrain ({error}): pip install 'speechbrain>=1.0,<2'.") from error
     finally:
-        # Importing speechbrain turns TF32 on for all of torch: other numbers on a GPU, for this algorithm alone.
+        # Importing speechbrain turns TF32 on for all of torch, which would change this algorithm's numbers on a GPU.
         torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
     if kind == "ecapa":
         return ECAPA_TDNN(

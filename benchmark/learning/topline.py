@@ -1,4 +1,4 @@
-"""The base of toplines: what is heard when the recording itself, or a copy of it, takes the place of synthesis."""
+"""The base of toplines: the recording itself, or a copy of it, takes the place of synthesis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmark.vocoder import Vocoder
 
 
 class Topline(Algorithm):
-    """An upper bound: adapts to nobody, and is shown the recording that others are scored against."""
+    """An upper bound: adapts to nobody, and gets the very recording that others are scored against."""
 
     trains = False
     needs = ("synthesis",)

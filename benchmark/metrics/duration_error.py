@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 class DurationError(Metric):
     """Mean absolute difference between the phones' durations in synthesised and real speech, in ms; 0 is the same rhythm.
 
-    Both are measured in the same way, by the built-in aligner (:mod:`benchmark.data.aligner`, trained on the corpus's training
-    speakers), so a voice need not say what durations it meant, and the aligner's own error on synthesis counts:
-    read it against ``copy_synthesis``. Pauses between words are left out.
+    The built-in aligner (:mod:`benchmark.data.aligner`, trained on the corpus's training speakers) measures both. So a model
+    need not report its durations, but the aligner's error on synthesis counts: read the value against ``copy_synthesis``.
+    Pauses between words are left out.
     """
 
     version = "1"

@@ -1,4 +1,4 @@
-"""Speaker similarity by a second ear: ECAPA-TDNN. Run as a module, this file fetches the encoder's weights."""
+"""Speaker similarity by a second encoder, ECAPA-TDNN. Run as a module, this file fetches the encoder's weights."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from benchmark.settings.ranges import Checked
 
 HUB = "speechbrain/spkrec-ecapa-voxceleb"
 REVISION = "0f99f2d0ebe89ac095bcc5903c4dd8f72b367286"
-"""The commit of ``HUB`` that is used: what is published there may change, and would move values."""
+"""The commit of ``HUB`` to use: the weights published there may change, which would move values."""
 FILES = ("hyperparams.yaml", "embedding_model.ckpt", "mean_var_norm_emb.ckpt", "classifier.ckpt", "label_encoder.txt")
-"""Those that the first one names; speechbrain wants all, an embedding is made by the second."""
+"""The first names the others. speechbrain wants all of them; the second makes the embeddings."""
 FETCH = "python -m benchmark.metrics.ecapa_similarity"
 PATIENCE = 10.0
-"""Seconds to wait for a first answer of the hub: its own client would try for much longer."""
+"""Seconds to wait for the hub's first answer; its own client would try for much longer."""
 LEAST_SOUND = 0.5
-"""Seconds of audio below which there is no telling who speaks."""
+"""Seconds of audio below which nobody can tell who speaks."""
 
 
 class EcapaSimilarity(VoiceSimilarity):
     """Cosine between a synthesis and the target speaker's voice, and the share of the gap that it closes, as ECAPA-TDNN hears it.
 
     The embedding is speechbrain's ``spkrec-ecapa-voxceleb`` (Desplanques et al., "ECAPA-TDNN", Interspeech 2020; trained on
-    VoxCeleb 1 and 2), taken from the waveform at 16 kHz as it is, without voice activity detection or a level: 80 log-mel
-    bands, their mean over the utterance subtracted. Scores are cosines of raw embeddings, as in speechbrain's ``verify_batch``.
+    VoxCeleb 1 and 2), computed from the unprocessed 16 kHz waveform, without voice activity detection or level normalisation:
+    80 log-mel bands, minus their mean over the utterance. Scores are cosines of raw embeddings, as in speechbrain's ``verify_batch``.
 
     ``ecapa_similarity`` and ``ecapa_gap_closed``, the constants ``ecapa_same``, ``ecapa_different`` and ``ecapa_eer_real``, and
-    ``ecapa_eer`` are what ``speaker_similarity``, ``gap_closed``, ``same``, ``different``, ``eer_real`` and ``eer`` are for GE2E,
-    which is another network with another loss: what both say is less likely to be one network's blind spot.
+    ``ecapa_eer`` correspond to GE2E's ``speaker_similarity``, ``gap_closed``, ``same``, ``different``, ``eer_real`` and ``eer``.
+    GE2E is another network with another loss: a finding of both is less likely to be one network's blind spot.
 
-    Not scored unless asked for. It needs speechbrain and, once, a network: ``python -m benchmark.metrics.ecapa_similarity``
+    Scored only on request. It needs speechbrain and, once, the internet: ``python -m benchmark.metrics.ecapa_similarity``
     puts the weights (89 MB) into Hugging Face's cache, ``$HF_HOME``. A run never fetches them.
     """
 
@@ -55,7 +55,7 @@ class EcapaSimilarity(VoiceSimilarity):
     columns: ClassVar = {
         "ecapa_similarity": Column(
             unit="cosine",
-            meaning="how much the voice sounds like the speaker's, to another speaker encoder, ECAPA-TDNN",
+            meaning="how much the voice sounds like the speaker's, to a second speaker encoder, ECAPA-TDNN",
             higher_is_better=True, low=-1.0, high=1.0,
         ),
         "ecapa_gap_closed": Column(
@@ -67,13 +67,13 @@ class EcapaSimilarity(VoiceSimilarity):
     rates: ClassVar = {
         "ecapa_eer": Column(
             unit="fraction",
-            meaning="how often a verifier with ECAPA-TDNN takes the speech for another speaker's, or another speaker for this one",
+            meaning="how often a verifier with ECAPA-TDNN rejects the speech as the speaker's, or accepts it as another speaker's",
             higher_is_better=False, low=0.0, high=1.0,
         ),
     }
     constants: ClassVar = {
-        "ecapa_same": "similarity of a recording to its own speaker's others, by ECAPA-TDNN",
-        "ecapa_different": "similarity of a recording to other speakers', by ECAPA-TDNN",
+        "ecapa_same": "similarity of a recording to its speaker's other recordings, by ECAPA-TDNN",
+        "ecapa_different": "similarity of a recording to other speakers' recordings, by ECAPA-TDNN",
         "ecapa_eer_real": "equal error rate on recordings, by ECAPA-TDNN",
     }
     prefix = "ecapa_"
@@ -83,10 +83,10 @@ class EcapaSimilarity(VoiceSimilarity):
         """Which weights, and how many real utterances.
 
         Attributes:
-            source: a folder with the encoder's files as the hub has them (its hyperparams.yaml is run as code); empty for
-                the published ones in Hugging Face's cache.
-            utterances: how many real utterances of a speaker are embedded, spread evenly over all of them (at least
-                2); enrolment beyond these is left out of the centroid.
+            source: a folder with the encoder's files as on the hub (its hyperparams.yaml is run as code); empty for the
+                published ones in Hugging Face's cache.
+            utterances: how many real utterances per speaker are embedded, spread evenly over all of them (at least
+                2); the centroid leaves out enrolment utterances beyond these.
         """
 
         source: str = ""
@@ -96,12 +96,12 @@ class EcapaSimilarity(VoiceSimilarity):
 
     @property
     def ranks_with(self) -> str:
-        """The pretrained ECAPA-TDNN; an encoder of that shape that an algorithm trains itself is another one."""
+        """The pretrained ECAPA-TDNN; an ECAPA-TDNN that an algorithm trains itself is another encoder."""
         return "ecapa"
 
     @property
     def encoder(self) -> str:
-        """The files' content, which may change, and speechbrain's version, whose code computes the features."""
+        """The files' digests and speechbrain's version: both files and the code that computes features may change."""
         import speechbrain
 
         folder = self.folder()
@@ -115,7 +115,7 @@ class EcapaSimilarity(VoiceSimilarity):
         """The folder with the weights; neither loads nor fetches anything.
 
         Raises:
-            BenchmarkError: speechbrain or a file of the weights is not there.
+            BenchmarkError: speechbrain or a file of the weights is missing.
         """
         if importlib.util.find_spec("speechbrain") is None:
             raise BenchmarkError("ecapa_similarity needs speechbrain, which is not installed: pip install 'speechbrain>=1.1,<2'.")
@@ -134,7 +134,7 @@ class EcapaSimilarity(VoiceSimilarity):
         """See :meth:`VoiceSimilarity.prepare`.
 
         Raises:
-            BenchmarkError: speechbrain or the weights are not there, or damaged; or there are too few voices.
+            BenchmarkError: speechbrain or the weights are missing or damaged, or there are too few voices.
         """
         self._folder = self.folder()
         _encoder(self._folder)
@@ -150,7 +150,7 @@ class EcapaSimilarity(VoiceSimilarity):
             shape (192,), of length 1.
 
         Raises:
-            CannotScore: it is not finite, silent, or shorter than ``LEAST_SOUND``.
+            CannotScore: the audio is not finite, is silent, or is shorter than ``LEAST_SOUND``.
         """
         audio = require_speech(audio, "audio", LEAST_SOUND)
         with torch.inference_mode():
@@ -162,7 +162,7 @@ class EcapaSimilarity(VoiceSimilarity):
 
 
 def _cached() -> Path | None:
-    """The published weights' folder in Hugging Face's cache, if there is one."""
+    """The folder of the published weights in Hugging Face's cache, if it exists."""
     from huggingface_hub import try_to_load_from_cache
 
     found = try_to_load_from_cache(HUB, FILES[0], revision=REVISION)
@@ -171,11 +171,11 @@ def _cached() -> Path | None:
 
 @cache
 def _encoder(folder: Path) -> Any:
-    """Speechbrain's classifier with the weights in a folder, on the CPU; read where they are, once a process."""
+    """speechbrain's classifier with the weights in ``folder``, on the CPU; read in place, once per process."""
     flags = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    # A worker first comes here between two steps of an adaptation, whose random numbers building a network must not draw.
+    # A worker may first come here between two adaptation steps; building the network must not draw from their random numbers.
     with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
-        warnings.simplefilter("ignore")  # deprecations in what speechbrain imports: not the user's to mend
+        warnings.simplefilter("ignore")  # deprecations in what speechbrain imports: users can't fix them
         try:
             from speechbrain.inference.classifiers import EncoderClassifier
             from speechbrain.utils.fetching import FetchConfig, LocalStrategy
@@ -195,7 +195,7 @@ def _encoder(folder: Path) -> Any:
                 f"speechbrain can't load the speaker encoder in {folder} ({reason}); delete the folder and run `{FETCH}`, or mend it."
             ) from error
         finally:
-            # Importing speechbrain turns TF32 on for all of torch: other numbers on a GPU.
+            # Importing speechbrain turns TF32 on for all of torch, which would change numbers on a GPU.
             torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = flags
 
 
@@ -214,7 +214,7 @@ def fetch() -> Path:
 
     try:
         if not constants.HF_HUB_OFFLINE:
-            with suppress(HTTPError):  # an answer too: it can be reached
+            with suppress(HTTPError):  # also an answer: the hub can be reached
                 urlopen(constants.ENDPOINT, timeout=PATIENCE).close()
         return Path(snapshot_download(HUB, revision=REVISION, allow_patterns=list(FILES)))
     except Exception as error:  # of the network, of the hub, of the disk

@@ -17,9 +17,11 @@ class F0(Metric):
     ``f0_rmse`` = √(mean (1200 · log₂(f̂ / f))²) over the pairs that are voiced in both. ``vuv_error`` = 100 × the share
     of pairs of which one is voiced and the other is not. F0 by Harvest (Morise, Interspeech 2017) and voicing
     by D4C's LoveTrain (Morise 2016) every 5 ms; the pairs are those of the path that ``mcd`` is computed on.
+    Harvest searches from 71 Hz up, in low voices from 45 Hz up. A voice is low if a quarter of its loud voiced frames
+    or more are below 80 Hz by DIO (Morise 2009), and autocorrelation confirms it.
     """
 
-    version = "1"
+    version = "2"
     columns: ClassVar = {
         "f0_rmse": Column(
             unit="cents",
@@ -28,7 +30,7 @@ class F0(Metric):
         ),
         "vuv_error": Column(
             unit="%",
-            meaning="how often voicing is not the recording's",
+            meaning="how often voicing differs from the recording's",
             higher_is_better=False, low=0.0, high=100.0,
         ),
     }

@@ -17,11 +17,11 @@ class MCD(Metric):
 
     Kubichek (1993): (10·√2 / ln 10) · mean ‖c − ĉ‖ over the path of exact dynamic time warping with Euclidean cost
     (steps (1,1), (1,0), (0,1), equal weights; ``librosa.sequence.dtw``). c are mel-cepstra 1 … 24 with α = 0.41 of the
-    WORLD envelope (Harvest F0, CheapTrick, 5 ms; Morise et al., 2016). **c0 is dropped**: it holds the loudness.
+    WORLD envelope (Harvest F0 as in ``f0``, CheapTrick, 5 ms; Morise et al., 2016). **c0 is dropped**: it holds the loudness.
     Published values differ in order, α, analysis and warping: compare only rows of the same ``version``.
     """
 
-    version = "1"
+    version = "2"
     columns: ClassVar = {
         "mcd": Column(
             unit="dB",

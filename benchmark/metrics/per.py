@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from benchmark.scoring.recogniser import Example, Recogniser
 
 RECOGNISER_FORMAT = 1
-"""Raised when the recogniser or its training changes, so that no cached one of before is used."""
+"""Raise it when the recogniser or its training changes, so that no older one in the cache is used."""
 HELD_OUT_UTTERANCES = 40
-"""Real utterances of a scored speaker that the recogniser's own error is measured on, at most."""
+"""Most real utterances per scored speaker on which the recogniser's own error is measured."""
 
 
 class PER(Metric):
     """Phoneme error rate of the benchmark's own recogniser on free-running speech; 0 … 1, or more with insertions.
 
-    (substitutions + deletions + insertions) / phones in the sentence (Levenshtein 1966), of what
-    :mod:`benchmark.scoring.recogniser` hears against the phones that the text has. The recogniser is trained once per
+    (substitutions + deletions + insertions) / phones in the sentence (Levenshtein 1966), comparing what
+    :mod:`benchmark.scoring.recogniser` hears with the phones of the text. The recogniser is trained once per
     prepared corpus, on its training speakers' real speech, and writes down what it hears: no lexicon or language
-    model mends what was mumbled. It errs on real speech too: read the values against ``per_real``, its mean
-    error on the scored speakers' own recordings, and only against rows with the same ``per_real``.
+    model repairs what was mumbled. It errs on real speech too: read values against ``per_real``, its mean error on
+    the scored speakers' own recordings, and compare only rows with the same ``per_real``.
     """
 
     version = "1"
@@ -60,9 +60,9 @@ class PER(Metric):
             blocks: residual convolutions.
             hidden: width of each direction of its recurrent layer.
             epochs: passes over the training split.
-            max_steps: at most this many batches, however large the corpus.
-            batch: utterances in a batch.
-            learning_rate: the highest, of AdamW.
+            max_steps: most batches in all, however large the corpus.
+            batch: utterances per batch.
+            learning_rate: AdamW's peak rate.
         """
 
         channels: PositiveInt = 192
@@ -94,7 +94,7 @@ class PER(Metric):
         """The phoneme error rate of one sentence.
 
         Raises:
-            CannotScore: the audio holds nothing, the sentence no phones, or one that the recogniser was not taught.
+            CannotScore: the audio holds no speech, or the sentence no phones or one that the recogniser does not know.
         """
         return {"per": self._error(sample.audio, sample.phones)}
 
@@ -164,7 +164,7 @@ class PER(Metric):
 
 
 def _examples(corpus: PreparedCorpus, phones: dict[str, int], count: int) -> list[Example]:
-    """At most ``count`` utterances of the training split, as evenly spread over its speakers as it has them."""
+    """About ``count`` utterances of the training split, as evenly spread over its speakers as possible."""
     speakers = corpus.speakers("train")
     share = max(1, count // len(speakers))
     names = [name for speaker in speakers for name in spread(corpus.utterance_ids(speaker), share)]
@@ -181,7 +181,7 @@ def example_of(utterance: PreparedUtterance, corpus: PreparedCorpus, phones: dic
     mel = log_mel(torch.from_numpy(utterance.waveform), MEL).numpy()
     classes = np.array([1 + phones.get(symbol, -1) for symbol in corpus.symbols])
     labels = np.repeat(classes[utterance.tokens], utterance.durations)
-    # The corpus's frames have another length than the recogniser's.
+    # The corpus's frames and the recogniser's differ in length.
     places = np.rint(np.arange(len(mel)) * MEL.seconds_per_frame / corpus.mel.seconds_per_frame).astype(np.int64)
     return Example(mel, tuple(phones[phone] for phone in utterance.phones), labels[places.clip(max=len(labels) - 1)])
 

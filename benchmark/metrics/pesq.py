@@ -13,12 +13,13 @@ from benchmark.metric import Column, Metric, Sample
 from benchmark.scoring.checks import aligned_pair
 
 MOST_UTTERANCES = 48
-"""Stretches of speech between pauses. The C code has room for 50 and never checks: 51 to 58 give numbers from overwritten memory,
-60 end the process."""
+"""Most stretches of speech between pauses. The C code has room for 50 and never checks: 51 to 58 give numbers from overwritten
+memory, 60 end the process."""
 FRAME = 64
-"""Samples of a frame of its voice activity detector, 4 ms."""
+"""Samples per frame (4 ms) of the C code's voice activity detector."""
 PAUSE, UTTERANCE = 50, 40
-"""Frames: a longer pause parts utterances (its JOINSEGLGTH), and a shorter stretch is none (its MINUTTLENGTH is 50; some room is left)."""
+"""In frames: a longer pause splits utterances (its JOINSEGLGTH), a shorter stretch is no utterance (its MINUTTLENGTH is 50; this
+leaves some room)."""
 THRESHOLDS = 48
 """Levels at which utterances are counted, because the detector's own threshold adapts to the signal."""
 
@@ -26,11 +27,11 @@ THRESHOLDS = 48
 class PESQ(Metric):
     """Perceptual quality against the real recording, on the mean-opinion-score scale (1.04 bad … 4.64 identical).
 
-    ITU-T P.862.2 (wide-band, 50–7000 Hz, 16 kHz): both signals are brought to one level, aligned in time by the
-    algorithm itself, mapped to loudness over time and Bark bands, and the symmetric and asymmetric disturbance,
-    d_s and d_a, give y = 4.5 − 0.1·d_s − 0.0309·d_a, mapped to MOS-LQO = 0.999 + 4 / (1 + exp(−1.3669·y + 3.8224))
-    (Rix et al., ICASSP 2001; P.862.2 eq. 1). The reference C code, through the package ``pesq``. Speech made with other
-    durations than the recording's gets a meaningless value, so the mode is aligned.
+    ITU-T P.862.2 (wide-band, 50–7000 Hz, 16 kHz): the algorithm brings both signals to one level, aligns them in time and
+    maps them to loudness over time and Bark bands. The symmetric and asymmetric disturbances d_s and d_a give
+    y = 4.5 − 0.1·d_s − 0.0309·d_a, mapped to MOS-LQO = 0.999 + 4 / (1 + exp(−1.3669·y + 3.8224)) (Rix et al., ICASSP 2001;
+    P.862.2 eq. 1). Uses the reference C code, through the package ``pesq``. Speech with other durations than the
+    recording's would get a meaningless value, so only aligned speech is scored.
     """
 
     version = "1"
@@ -47,8 +48,8 @@ class PESQ(Metric):
         """The MOS-LQO.
 
         Raises:
-            CannotScore: no speech is found in either signal, it is shorter than 1/4 s, the lengths differ, or there are more
-                pauses than the C code has room for.
+            CannotScore: either signal holds no speech or is shorter than 1/4 s, the lengths differ, or there are more pauses
+                than the C code has room for.
         """
         from pesq import PesqError, pesq
 
@@ -65,7 +66,7 @@ class PESQ(Metric):
 
 
 def most_utterances(audio: Audio) -> int:
-    """An upper bound of how many stretches of speech between pauses PESQ's voice activity detector could find.
+    """An upper bound on the stretches of speech between pauses that PESQ's voice activity detector could find.
 
     Args:
         audio: shape (samples,), at 16 kHz.
@@ -79,7 +80,7 @@ def most_utterances(audio: Audio) -> int:
 
 
 def _stretches(active: npt.NDArray[np.bool_]) -> int:
-    """Runs of active frames, those parted by short gaps joined, that are long enough to be utterances."""
+    """Counts runs of active frames long enough to be utterances, after joining runs across short gaps."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
     starts, ends = edges[::2], edges[1::2]
     if not len(starts):

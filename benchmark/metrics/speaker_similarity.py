@@ -1,4 +1,4 @@
-"""Speaker similarity: does it sound like the person."""
+"""Speaker similarity: does the synthesis sound like the speaker?"""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class SpeakerSimilarity(VoiceSimilarity):
     enrolment utterances, real speech that is neither support nor query.
 
     ``gap_closed`` = (similarity − different) / (same − different). ``same`` is the mean cosine of a speaker's real
-    utterances to the centroid of others of the speaker's (leave one out), ``different`` to the other speakers'
-    centroids, both over all speakers of the scored split, all centroids being of as many utterances as enrolment has.
-    0: as unlike as a stranger. 1: as like as the speaker.
+    utterances to the centroid of the speaker's other utterances (leave one out), ``different`` to the other speakers'
+    centroids. Both are taken over all speakers of the scored split; every centroid averages as many utterances as enrolment.
+    0: as unlike as a stranger. 1: as close as the speaker's own recordings.
     ``eer_real`` is the equal error rate of the same trials: how well the encoder tells these speakers apart at all.
 
-    ``eer``, pooled over a row, verifies the syntheses: each against its speaker's centroid, made from enrolment, and
-    against every other scored speaker's, of as many utterances. 0.5: nobody could tell whose voice it should be.
+    ``eer``, pooled over a row, verifies the syntheses: each against its speaker's enrolment centroid and against every
+    other scored speaker's centroid, of equally many utterances. 0.5: nobody could tell whose voice it should be.
 
-    Real and synthesised audio are brought to -26 dBFS and then get the package's own preprocessing, which the encoder
-    was trained with: long silences are cut out by WebRTC's voice activity detector. Windows of 1.6 s (1.3 a second)
-    are embedded and averaged; a shorter one is padded with zeros.
+    Real and synthesised audio are scaled to -26 dBFS and then get the package's own preprocessing, with which the encoder
+    was trained: WebRTC's voice activity detector cuts out long silences. Windows of 1.6 s (1.3 per second) are embedded
+    and averaged; a shorter window is padded with zeros.
     """
 
     version = "2"
@@ -52,13 +52,13 @@ class SpeakerSimilarity(VoiceSimilarity):
     rates: ClassVar = {
         "eer": Column(
             unit="fraction",
-            meaning="how often a verifier takes the speech for another speaker's, or another speaker for this one",
+            meaning="how often a verifier rejects the speech as the speaker's, or accepts it as another speaker's",
             higher_is_better=False, low=0.0, high=1.0,
         ),
     }
     constants: ClassVar = {
-        "same": "similarity of a recording to its own speaker's others",
-        "different": "similarity of a recording to other speakers'",
+        "same": "similarity of a recording to its speaker's other recordings",
+        "different": "similarity of a recording to other speakers' recordings",
         "eer_real": "equal error rate on recordings",
     }
     prefix = ""
@@ -69,8 +69,8 @@ class SpeakerSimilarity(VoiceSimilarity):
 
         Attributes:
             encoder: "ge2e" (Resemblyzer, offline).
-            utterances: how many real utterances of a speaker are embedded, spread evenly over all of them (at least
-                2); enrolment beyond these is left out of the centroid.
+            utterances: how many real utterances per speaker are embedded, spread evenly over all of them (at least
+                2); the centroid leaves out enrolment utterances beyond these.
         """
 
         encoder: Literal["ge2e"] = "ge2e"

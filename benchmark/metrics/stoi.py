@@ -21,23 +21,23 @@ class STOI(Metric):
 
     ``stoi``: Taal, Hendriks, Heusdens, Jensen (IEEE TASLP 2011), eq. 5 and 6: at 10 kHz, 15 one-third-octave bands from 150 Hz,
     segments of 384 ms; the synthesised envelope is scaled to the reference's energy, clipped at −15 dB
-    signal-to-distortion, and its correlation with the reference's averaged over bands and segments. Frames more than
-    40 dB below the reference's loudest are left out. ``estoi``: Jensen & Taal (IEEE TASLP 2016), eq. 8: the same bands and
-    segments, without clipping, correlated over time and then over bands, so that modulations common to
-    several bands count. Package ``pystoi``. Speech made with other durations than the recording's gets a
-    meaningless value, so the mode is aligned.
+    signal-to-distortion and correlated with the reference's, and the correlations are averaged over bands and segments.
+    Frames more than 40 dB below the reference's loudest are left out. ``estoi``: Jensen & Taal (IEEE TASLP 2016), eq. 8: the same
+    bands and segments, without clipping, correlated over time and then over bands, so that modulations common to
+    several bands count. Package ``pystoi``. Speech with other durations than the recording's would get a meaningless
+    value, so only aligned speech is scored.
     """
 
     version = "2"
     columns: ClassVar = {
         "stoi": Column(
             unit="",
-            meaning="intelligibility against the recording, predicted",
+            meaning="predicted intelligibility against the recording",
             higher_is_better=True, low=-1.0, high=1.0,
         ),
         "estoi": Column(
             unit="",
-            meaning="intelligibility against the recording, predicted, rewarding modulation",
+            meaning="predicted intelligibility against the recording, rewarding modulation",
             higher_is_better=True, low=-1.0, high=1.0,
         ),
     }
@@ -57,7 +57,7 @@ def _correlation(reference: Audio, audio: Audio, extended: bool) -> float:
     from pystoi import stoi
 
     with warnings.catch_warnings(), _seeded():
-        # Where it has too few frames pystoi warns and returns 1e-5, which would be averaged as if measured.
+        # With too few frames pystoi warns and returns 1e-5, which would be averaged as if measured.
         warnings.simplefilter("error", RuntimeWarning)
         try:
             value = float(stoi(reference, audio, SAMPLE_RATE, extended=extended))
@@ -70,7 +70,7 @@ def _correlation(reference: Audio, audio: Audio, extended: bool) -> float:
 
 @contextmanager
 def _seeded() -> Iterator[None]:
-    """pystoi adds noise of 1e-16 to the envelopes of ESTOI, from NumPy's global generator: the same each time here."""
+    """Seed NumPy's global generator, from which pystoi adds noise of 1e-16 to the envelopes of ESTOI."""
     state = np.random.get_state()
     np.random.seed(0)
     try:

@@ -1,1 +1,1 @@
-"""Plugins: finding them, reading their source, checking that they fit."""
+"""Finding plugins, reading their source, checking that they fit."""

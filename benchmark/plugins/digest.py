@@ -1,7 +1,7 @@
-"""Digests of code: what a plugin is made of, and nothing that can't change a number.
+"""Digests of a plugin's code, without anything that can't change a number.
 
-Comments, docstrings, formatting, import lines and the place of files don't count. Names that are imported under another name count as
-what they are ("from .losses import triplet as loss": ``triplet``).
+Comments, docstrings, formatting, import lines and the location of files don't count. A name imported under an alias counts under its
+original name ("from .losses import triplet as loss": ``triplet``).
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from benchmark.plugins import source
 from benchmark.plugins.registry import PluginInfo, source_file
 
 SHARED = ("algorithms", "backbones", "datasets", "inner_loop", "learning", "metrics", "scoring", "vocoders")
-"""What plugins are made of, inside ``benchmark``; the rest of it counts by its versions (:mod:`benchmark.running.identity`)."""
+"""The parts of ``benchmark`` that count in plugins' digests; the rest counts by its versions (:mod:`benchmark.running.identity`)."""
 UNSEEN = ("ctx", "kind", "type_comment")
-"""Fields of syntax trees that say nothing about what the code does."""
+"""Fields of syntax trees that don't affect what the code does."""
 
 
 def source_digest(info: PluginInfo) -> str:
-    """SHA-256 (hexadecimal) of the code of a plugin, of the files beside it that it imports and of the harness's shared code.
+    """SHA-256 (hexadecimal) of the code of a plugin, of the files beside it that it imports and of the shared code that it imports.
 
-    An entry point whose file can't be found without importing it is imported.
+    Imports an entry point if its file can't be found otherwise.
     """
     return code_digest(files(info))
 
 
 def code_digest(paths: Iterable[Path]) -> str:
-    """SHA-256 (hexadecimal) of files' code, in whatever order they come."""
+    """SHA-256 (hexadecimal) of files' code, whatever their order."""
     return hashlib.sha256("\0".join(sorted(filter(None, map(code, paths)))).encode()).hexdigest()
 
 
@@ -39,7 +39,7 @@ def files(info: PluginInfo) -> set[Path]:
     """The files that count in a plugin's digest, its own among them."""
     start = source_file(info)
     top, *inside = info.module.split(".")
-    # package/part/plugin.py, which is package.part.plugin, lies two folders below the one that holds its package.
+    # package/part/plugin.py, imported as package.part.plugin, is two folders below the folder that holds its package.
     root = start.parent if info.origin == "file" else start.parents[len(inside) + (start.name == "__init__.py")]
 
     def find(module: str) -> Path | None:
@@ -62,7 +62,7 @@ def files(info: PluginInfo) -> set[Path]:
 
 
 def code(path: Path) -> str:
-    """What a file does, in a notation that is the same for all versions of Python; "" where it does nothing.
+    """A file's code in a notation that is the same for all versions of Python; "" if it does nothing.
 
     Raises:
         BenchmarkError: it can't be read or is not Python.
@@ -71,7 +71,7 @@ def code(path: Path) -> str:
     names = {
         alias.asname: alias.name.rpartition(".")[2]
         for node in ast.walk(tree)
-        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module)  # the others import files, which may move
+        if isinstance(node, ast.Import) or (isinstance(node, ast.ImportFrom) and node.module)  # "from . import x" names a movable file
         for alias in node.names
         if alias.asname
     }
@@ -79,7 +79,7 @@ def code(path: Path) -> str:
 
 
 def _written(node: Any, names: dict[str, str]) -> str:
-    """A part of a syntax tree as text; imported names as they are called where they come from."""
+    """A part of a syntax tree as text, with imported names under their original names."""
     if isinstance(node, list):
         parts = [_written(each, names) for each in node if not _silent(each)]
         return f"[{','.join(parts)}]" if parts else ""
@@ -92,7 +92,7 @@ def _written(node: Any, names: dict[str, str]) -> str:
 
 
 def _silent(node: Any) -> bool:
-    """Whether a statement does nothing, or imports."""
+    """Whether a statement does nothing or only imports."""
     if _for_types(node):
         return not node.orelse and all(map(_silent, node.body))
     bare = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)  # a docstring, or "..."
@@ -104,7 +104,7 @@ def _for_types(node: Any) -> bool:
 
 
 def _imports(module: str, path: Path) -> Iterator[str]:
-    """Import names of all modules that a file may import when it runs; some of them are classes and functions."""
+    """Import names of all modules that a file may import when it runs, along with classes and functions."""
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     queue: list[ast.AST] = [source.read(path).tree]
     while queue:
@@ -115,7 +115,7 @@ def _imports(module: str, path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             try:
                 base = resolve_name("." * node.level + (node.module or ""), package)
-            except ImportError:  # beyond the top-level package: it fails when it runs
+            except ImportError:  # beyond the top-level package, so it fails at run time
                 continue
             names = [f"{base}.{alias.name}" for alias in node.names]
         else:

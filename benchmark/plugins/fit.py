@@ -1,7 +1,7 @@
-"""What goes with what: an algorithm with a backbone, metrics with a problem, a task with a dataset. Said before anything runs.
+"""Which plugins fit together: algorithm and backbone, metrics and problem, task and dataset. Checked before anything runs.
 
-Plugins declare it (``Algorithm.needs``, ``Backbone.supports``, ``Metric.needs``, ``Dataset.tasks``); nothing is guessed by running
-them. What is asked here of classes is read from their source, so that ``list`` answers without importing torch.
+Plugins declare it (``Algorithm.needs``, ``Backbone.supports``, ``Metric.needs``, ``Dataset.tasks``); nothing is found out by running
+them. Declarations are read from source, so that ``list`` answers without importing torch.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ IN_WORDS: Mapping[str, str] = {
     "text": "recognised text",
 }
 SUPPORT = ("mels", "transcripts")
-"""What a support set has in every run; only ``say`` may lack transcripts."""
+"""What every run's support set has; only ``say`` may lack transcripts."""
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a plugin's class says of itself, read from source or, where there is none, from the class."""
+    """What a plugin's class declares, read from source or, if there is none, from the class."""
 
     facts: Mapping[str, Any]
 
@@ -44,7 +44,7 @@ class Declared:
 
 
 def declared(kind: str, name: str, plugins: registry.Plugins = ()) -> Declared:
-    """What the plugin of that kind and name declares."""
+    """The declarations of the plugin of that kind and name."""
     return _declared(kind, name, tuple(str(path) for path in plugins))
 
 
@@ -52,7 +52,7 @@ def declared(kind: str, name: str, plugins: registry.Plugins = ()) -> Declared:
 def _declared(kind: str, name: str, plugins: tuple[str, ...]) -> Declared:
     info = registry.get(kind, name, plugins)
     if info.path is not None:
-        return Declared(MappingProxyType(registry.describe(info).facts))
+        return Declared(MappingProxyType(registry.facts(info)))
     plugin = registry.load_info(info)
     return Declared({key: getattr(plugin, key, None) for key in ("needs", "supports", "problem", "tasks", "columns", "conditions_on")})
 
@@ -63,13 +63,13 @@ def problem_of(backbone: str, plugins: registry.Plugins = ()) -> Problem:
 
 
 def own_metrics(backbone: str, plugins: registry.Plugins = ()) -> list[str]:
-    """The metrics that a run with this backbone scores with unless it is told otherwise."""
+    """The metrics that a run with this backbone uses by default."""
     there = registry.find("metric", plugins)
     return [name for name in problem_of(backbone, plugins).metrics if name in there]
 
 
 def lacking(needs: Iterable[str], backbone: str, plugins: registry.Plugins = ()) -> list[str]:
-    """What an algorithm needs and a backbone does not give."""
+    """The needs of an algorithm that a backbone does not meet."""
     given = {*SUPPORT, problem_of(backbone, plugins).name, *declared("backbone", backbone, plugins).words("supports")}
     return [need for need in needs if need not in given]
 
@@ -80,7 +80,7 @@ def misfit(algorithm: str, backbone: str, plugins: registry.Plugins = (), needs:
     Args:
         algorithm, backbone: names.
         plugins: ``--plugin`` files.
-        needs: of the algorithm as configured; None for what its class says.
+        needs: of the algorithm as configured; None for its class's.
     """
     wanting = lacking(declared("algorithm", algorithm, plugins).words("needs") if needs is None else needs, backbone, plugins)
     if not wanting:
@@ -89,16 +89,16 @@ def misfit(algorithm: str, backbone: str, plugins: registry.Plugins = (), needs:
 
 
 def fitting(names: Sequence[str], backbone: str, plugins: registry.Plugins = ()) -> list[str]:
-    """Those of the metrics that can be scored with a backbone."""
+    """The metrics among ``names`` that can be scored with a backbone."""
     given = problem_of(backbone, plugins).provides(declared("backbone", backbone, plugins).words("supports"))
     return [name for name in names if given.issuperset(declared("metric", name, plugins).words("needs"))]
 
 
 def fitting_metrics(names: Sequence[str], backbone: str, plugins: registry.Plugins = ()) -> tuple[list[str], str]:
-    """The metrics that can be scored with a backbone, and a sentence about the others; "" if there are none.
+    """The metrics that can be scored with a backbone, and a sentence about the others; "" if there are no others.
 
     Raises:
-        UsageError: none can.
+        UsageError: no metric can be scored.
     """
     supports = declared("backbone", backbone, plugins).words("supports")
     given = problem_of(backbone, plugins).provides(supports)
@@ -117,10 +117,10 @@ def fitting_metrics(names: Sequence[str], backbone: str, plugins: registry.Plugi
 
 
 def check_task(task: str, dataset: str, plugins: registry.Plugins = ()) -> None:
-    """Refuse a task that a dataset can't pose.
+    """Refuse a task that a dataset does not have.
 
     Raises:
-        UsageError: it can't.
+        UsageError: it does not.
     """
     known = declared("dataset", dataset, plugins).words("tasks") or ("speaker",)
     if task not in known:
@@ -132,23 +132,23 @@ def check_encoders(algorithm: str, ranked_with: Mapping[str, str | None], plugin
 
     Args:
         algorithm: its name.
-        ranked_with: metrics and the encoders that they judge by.
+        ranked_with: metrics and the encoders that they score with.
         plugins: ``--plugin`` files.
 
     Raises:
-        UsageError: a metric would.
+        UsageError: a metric scores with that encoder.
     """
     encoder = declared("algorithm", algorithm, plugins).facts.get("conditions_on")
     for metric, ranks_with in ranked_with.items():
         if encoder is not None and ranks_with == encoder:
             raise UsageError(
-                f"{algorithm} conditions on the encoder {encoder}, and {metric} ranks with the same one, so it would be "
-                f"scored by what it was told: leave {metric} out of --metrics; metrics that rank with other encoders may stay."
+                f"{algorithm} conditions on the encoder {encoder}, and {metric} ranks with the same one, so the score would "
+                f"prove nothing: leave {metric} out of --metrics; metrics that rank with other encoders may stay."
             )
 
 
 def note(info: registry.PluginInfo, plugins: registry.Plugins = ()) -> str:
-    """What ``list`` says of how a plugin fits the others; "" where it fits all, or where its file can't be read."""
+    """The note of ``list`` on how a plugin fits the others; "" if it fits all or its file can't be read."""
     try:
         facts = declared(info.kind, info.name, plugins)
         backbones = [name for name in registry.find("backbone", plugins) if not _broken("backbone", name, plugins)]
@@ -178,7 +178,7 @@ def _broken(kind: str, name: str, plugins: registry.Plugins) -> bool:
 
 
 def in_words(needs: Iterable[str]) -> str:
-    """Needs as a sentence names them."""
+    """Needs in words, for a sentence."""
     return joined([IN_WORDS.get(need, need) for need in needs])
 
 

@@ -1,7 +1,7 @@
 """Finding plugins: built-in files, then entry points, then files given with ``--plugin``.
 
 A plugin's name is its file's name (a dash on the command line stands for an underscore). :func:`find` and
-:func:`describe` only read source files; :func:`load` is what imports one.
+:func:`describe` only read source files; :func:`load` imports one.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from benchmark.plugins.source import ConfigField
 
 
 class Kind(NamedTuple):
-    """Where a kind's base class and its built-in plugins are; ``package`` is its entry-point group too."""
+    """Where a kind's base class and its built-in plugins are; ``package`` is also its entry-point group."""
 
     module: str
     base: str
@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 
 
 FILE_MODULE = "benchmark_plugins_"
-"""What the import names of ``--plugin`` files begin with."""
+"""Prefix of the import names of ``--plugin`` files."""
 KINDS = {
     "algorithm": Kind("benchmark.algorithm", "Algorithm", "benchmark.algorithms"),
     "dataset": Kind("benchmark.dataset", "Dataset", "benchmark.datasets"),
@@ -51,14 +51,14 @@ Plugins = Sequence[str | Path]
 
 @dataclass(frozen=True)
 class PluginInfo:
-    """A plugin that was found, not imported.
+    """A plugin that was found but not imported.
 
     Attributes:
         name: as in tables and on the command line.
         kind: a key of ``KINDS``.
-        module: import name; one derived from the path for a ``--plugin`` file.
-        attribute: the variable in it that holds the class.
-        path: its source file; None for an entry point whose file can't be found without importing.
+        module: import name; for a ``--plugin`` file it is derived from the path.
+        attribute: the module's variable that holds the class.
+        path: its source file; None for an entry point whose file can't be found without importing it.
         origin: "built-in", "entry point of DISTRIBUTION" or "file".
     """
 
@@ -71,12 +71,12 @@ class PluginInfo:
 
     @property
     def where(self) -> str:
-        """The file, or what is known instead, for messages."""
+        """The file, or the module if there is none, for messages."""
         return str(self.path) if self.path else f"{self.module} ({self.origin})"
 
     @property
     def summary(self) -> str:
-        """First line of the file's docstring, else the class's; what is wrong with the file if it can't be read."""
+        """First line of the file's docstring, else of the class's; if the file can't be read, what is wrong with it."""
         if self.path is None:
             return ""
         try:
@@ -91,7 +91,7 @@ class PluginInfo:
 
 @dataclass(frozen=True)
 class Description:
-    """What ``describe`` shows: all of it read from source.
+    """What ``describe`` shows, all of it read from source.
 
     Attributes:
         info: the plugin.
@@ -116,10 +116,10 @@ def find(kind: str, plugins: Plugins = ()) -> dict[str, PluginInfo]:
 
     Args:
         kind: "algorithm", "dataset", "backbone", "vocoder" or "metric".
-        plugins: files given with ``--plugin``; those of other kinds are passed over.
+        plugins: files given with ``--plugin``; those of other kinds are ignored.
 
     Raises:
-        UsageError: two plugins have one name, or a ``--plugin`` file's kind can't be told.
+        UsageError: two plugins have one name, or the kind of a ``--plugin`` file is unclear.
     """
     if kind not in KINDS:
         raise UsageError(f"There is no kind of plugin called '{kind}'{suggest(kind, KINDS)}")
@@ -136,21 +136,21 @@ def get(kind: str, name: str, plugins: Plugins = ()) -> PluginInfo:
     """The plugin of that kind and name.
 
     Raises:
-        UsageError: there is none; the sentence suggests the nearest name and lists all.
+        UsageError: there is none; the message suggests the nearest name and lists all.
     """
     found = find(kind, plugins)
     if normalise(name) in found:
         return found[normalise(name)]
     if name.endswith(".py"):
-        raise UsageError(f"A {kind} in a file is named in two steps: --plugin {name}, and then {Path(name).stem} as its name.")
+        raise UsageError(f"To use a {kind} from a file, give --plugin {name}, and then {Path(name).stem} as its name.")
     raise UsageError(f"There is no {kind} called '{name}'{suggest(name, found)}")
 
 
 def resolve(target: str, plugins: Plugins = ()) -> PluginInfo:
-    """The plugin that ``NAME``, ``KIND/NAME`` or ``path/to/file.py`` means, of whatever kind.
+    """The plugin, of any kind, that ``NAME``, ``KIND/NAME`` or ``path/to/file.py`` means.
 
     Raises:
-        UsageError: there is none, or a bare name is that of plugins of several kinds.
+        UsageError: there is none, or plugins of several kinds have that name.
     """
     if target.endswith(".py"):
         info = from_file(target)
@@ -160,12 +160,12 @@ def resolve(target: str, plugins: Plugins = ()) -> PluginInfo:
     if slash and kind in KINDS:
         return get(kind, name, plugins)
     if Path(target).is_file():
-        raise UsageError(f"{target} is not a Python file; a plugin's name ends in .py.")
+        raise UsageError(f"{target} is not a Python file; the name of a plugin file ends in .py.")
     found = {each: find(each, plugins) for each in KINDS}
     kinds = [each for each in KINDS if normalise(target) in found[each]]
     if len(kinds) > 1:
         choice = " or ".join(f"{each}/{target}" for each in kinds)
-        raise UsageError(f"Plugins of {len(kinds)} kinds are called '{target}': say {choice}.")
+        raise UsageError(f"Plugins of {len(kinds)} kinds are called '{target}'; use {choice}.")
     if not kinds:
         raise UsageError(f"There is no plugin called '{target}'{suggest(target, sorted(set().union(*found.values())))}")
     return found[kinds[0]][normalise(target)]
@@ -180,7 +180,7 @@ def load_info(info: PluginInfo) -> type[Any]:
     """Import a plugin and return its class.
 
     Raises:
-        BenchmarkError: its file fails to run, has no ``PLUGIN``, or that is not a finished class of the plugin's kind.
+        BenchmarkError: its file fails to run, has no ``PLUGIN``, or ``PLUGIN`` is not a complete class of the plugin's kind.
     """
     module = _import(info)
     value: Any = module
@@ -199,27 +199,37 @@ def load_info(info: PluginInfo) -> type[Any]:
 
 
 def describe(info: PluginInfo) -> Description:
-    """Docstring, config fields and facts, from source; empty where an entry point's source can't be found.
+    """Docstring, config fields and facts, from source; empty if an entry point's source can't be found.
 
     Raises:
         BenchmarkError: the file can't be parsed or names no class.
     """
     if info.path is None:
         return Description(info, "", [], {})
-    text = source.read(info.path)
-    name = source.plugin_name(text, info.attribute) or info.attribute
-    if source.find_class(text, name) is None and info.attribute == "PLUGIN":
-        raise BenchmarkError(f"Plugin file {info.path} does not end in 'PLUGIN = YourClass', a class that it defines.")
+    text, name = _class_of(info, info.path)
     return Description(info, source.docstring(text, name), source.config_fields(text, name), source.facts(text, name))
 
 
+def facts(info: PluginInfo) -> dict[str, Any]:
+    """The facts alone, for ``list``, which has to be quick; arguments and errors as for :func:`describe`."""
+    return source.facts(*_class_of(info, info.path)) if info.path else {}
+
+
+def _class_of(info: PluginInfo, path: Path) -> tuple[source.Source, str]:
+    text = source.read(path)
+    name = source.plugin_name(text, info.attribute) or info.attribute
+    if source.find_class(text, name) is None and info.attribute == "PLUGIN":
+        raise BenchmarkError(f"Plugin file {path} does not end in 'PLUGIN = YourClass', a class that it defines.")
+    return text, name
+
+
 def source_file(info: PluginInfo) -> Path:
-    """The plugin's file; an entry point whose file can't be found without importing it is imported."""
+    """The plugin's file; imports an entry point if its file can't be found otherwise."""
     return info.path or Path(str(inspect.getsourcefile(_import(info))))
 
 
 def register(plugins: Plugins) -> None:
-    """Import the ``--plugin`` files, so that what refers to their classes can be unpickled.
+    """Import the ``--plugin`` files, so that instances of their classes can be unpickled.
 
     A process that receives a plugin's objects calls this first (:mod:`benchmark.plumbing.workers` does).
     """
@@ -230,15 +240,15 @@ def register(plugins: Plugins) -> None:
 def imported_files() -> list[str]:
     """The ``--plugin`` files that this process has imported, for :func:`register` in another one."""
     every = [module for name, module in list(sys.modules.items()) if name.startswith(FILE_MODULE)]
-    # What a plugin imports from beside it is a module there, too.
+    # The others are modules that plugins import from beside them.
     return [str(module.__file__) for module in every if hasattr(module, "PLUGIN")]
 
 
 def from_file(path: str | Path) -> PluginInfo:
-    """The plugin in a ``--plugin`` file; its kind is that of the base class, read from source.
+    """The plugin in a ``--plugin`` file; its base class, read from source, tells its kind.
 
     Raises:
-        UsageError: there is no such file, or the kind can't be told.
+        UsageError: there is no such file, or its kind is unclear.
     """
     file = Path(path).expanduser().resolve()
     if not file.is_file() or file.suffix != ".py":
@@ -256,7 +266,7 @@ def from_file(path: str | Path) -> PluginInfo:
 
 
 def suggest(name: str, names: Iterable[str]) -> str:
-    """The end of a sentence about an unknown name: the nearest one, and all there are."""
+    """The end of a sentence about an unknown name: the nearest name, and all names."""
     every = list(names)
     near = get_close_matches(normalise(name).lower(), every, n=1, cutoff=0.5)
     question = f"; did you mean '{near[0]}'?" if near else "."
@@ -264,7 +274,7 @@ def suggest(name: str, names: Iterable[str]) -> str:
 
 
 def _built_in(kind: str) -> list[PluginInfo]:
-    """Files of the kind's folder; ``_helper.py`` is not a plugin."""
+    """The plugins in the kind's folder, without files whose names start with "_"."""
     package = KINDS[kind].package
     folders = [Path(root, package.partition(".")[2]) for root in benchmark.__path__]
     return [
@@ -276,7 +286,7 @@ def _built_in(kind: str) -> list[PluginInfo]:
 
 
 def _entry_points(kind: str) -> list[PluginInfo]:
-    """``name = "module"`` (its ``PLUGIN``) or ``name = "module:Class"``; seen twice on the path is one."""
+    """Entry points ``name = "module"`` (for its ``PLUGIN``) or ``name = "module:Class"``; duplicates on the path count once."""
     found = {}
     for entry in _every_entry_point(tuple(sys.path)).select(group=KINDS[kind].package):
         origin = f"entry point of {entry.dist.name}" if entry.dist else "entry point"
@@ -287,7 +297,7 @@ def _entry_points(kind: str) -> list[PluginInfo]:
 
 @lru_cache(maxsize=4)
 def _every_entry_point(_path: tuple[str, ...]) -> Any:
-    """Reading them takes most of the time of ``list``; they change when the path does."""
+    """All entry points on the path; cached, because reading them takes most of the time of ``list``."""
     return metadata.entry_points()
 
 
@@ -309,19 +319,19 @@ def _locate(module: str) -> Path | None:
 
 
 def _files(plugins: Plugins) -> list[PluginInfo]:
-    """The ``--plugin`` files; the same file twice is one."""
+    """The plugins in the ``--plugin`` files, without duplicates."""
     return list({info.path: info for info in map(from_file, plugins)}.values())
 
 
 @lru_cache(maxsize=64)
 def _module_name(file: Path) -> str:
-    """An import name that is the same in every process: in a package of the file's folder, so that it can import from beside it."""
+    """An import name that is the same in every process, in a package of the file's folder, so that the file can import its neighbours."""
     folder = hashlib.sha256(str(file.parent).encode()).hexdigest()[:8]
     return f"{FILE_MODULE}{folder}.{normalise(file.stem).replace('.', '_')}"
 
 
 def _import(info: PluginInfo) -> Any:
-    """Import the plugin's module; whatever it raises becomes one sentence."""
+    """Import the plugin's module; any error becomes one sentence."""
     try:
         if info.origin == "file" and info.module not in sys.modules:
             return _import_file(info)
@@ -336,7 +346,7 @@ def _import(info: PluginInfo) -> Any:
 
 
 def _import_file(info: PluginInfo) -> ModuleType:
-    """Run a ``--plugin`` file as a module of a package whose modules are the files beside it (an ``__init__.py`` there is not run)."""
+    """Run a ``--plugin`` file as a module of a package made of the files beside it (an ``__init__.py`` there is not run)."""
     assert info.path is not None
     package = info.module.partition(".")[0]
     if package not in sys.modules:
@@ -345,7 +355,7 @@ def _import_file(info: PluginInfo) -> ModuleType:
     spec = importlib.util.spec_from_file_location(info.module, info.path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[info.module] = module  # before it runs: dataclasses and pickle look it up there
+    sys.modules[info.module] = module  # before it runs, because dataclasses and pickle look it up there
     try:
         spec.loader.exec_module(module)
     except BaseException:

@@ -1,4 +1,4 @@
-"""What a plugin's source file says about it, read from the syntax tree: nothing is imported, nothing is run."""
+"""Facts about a plugin, read from its source file's syntax tree without importing or running anything."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class ConfigField:
 
     Attributes:
         name: of the field.
-        type: source text, limits written with ``Annotated`` left out.
-        default: source text, None where a value must be given.
+        type: source text, without the limits of ``Annotated``.
+        default: source text; None if a value is required.
         doc: its meaning.
     """
 
@@ -38,8 +38,8 @@ class Source:
     Attributes:
         path: the file.
         tree: its syntax tree.
-        imports: what each imported name stands for, dotted ("Algorithm" → "benchmark.algorithm.Algorithm"); with leading dots
-            where it is imported from beside the file (".helper.Base").
+        imports: the full dotted name of each imported name ("Algorithm" → "benchmark.algorithm.Algorithm"); with leading dots
+            for a relative import (".helper.Base").
     """
 
     path: Path
@@ -51,7 +51,7 @@ def read(path: Path) -> Source:
     """Parse a file.
 
     Raises:
-        BenchmarkError: it can't be read or is not Python; the sentence names file and line.
+        BenchmarkError: it can't be read or is not Python; the message names file and line.
     """
     try:
         status = path.stat()
@@ -80,7 +80,7 @@ def _parse(path: Path, _mtime: int, _size: int) -> Source:
 
 
 def plugin_name(source: Source, variable: str = "PLUGIN") -> str | None:
-    """The class that the file's last top-level ``PLUGIN = Class`` names, dotted; None where there is no such line."""
+    """The dotted name of the class in the file's last top-level ``PLUGIN = Class``; None if there is no such line."""
     for node in reversed(source.tree.body):
         if not isinstance(node, ast.Assign | ast.AnnAssign):
             continue
@@ -91,7 +91,7 @@ def plugin_name(source: Source, variable: str = "PLUGIN") -> str | None:
 
 
 def find_class(source: Source, dotted: str) -> tuple[Source, ast.ClassDef] | None:
-    """The definition that a (dotted, possibly imported) name in ``source`` stands for, in whichever file holds it."""
+    """The class definition behind a (dotted, possibly imported) name in ``source``, and the file that holds it."""
     first, *rest = dotted.split(".")
     found = _class_in(source.tree.body, first)
     if found is None:
@@ -104,7 +104,7 @@ def find_class(source: Source, dotted: str) -> tuple[Source, ast.ClassDef] | Non
 
 
 def lineage(source: Source, dotted: str) -> Iterator[tuple[Source, ast.ClassDef]]:
-    """The class and then its bases, nearest first, as far as their source is the plugin's or the harness's."""
+    """The class and then its bases, nearest first, as far as they are in the plugin's or the harness's source."""
     found = find_class(source, dotted)
     if found is None:
         return
@@ -160,7 +160,7 @@ def facts(source: Source, dotted: str) -> dict[str, Any]:
     """Literal class attributes, inherited ones included.
 
     ``version = "1"`` is {"version": "1"}; ``columns = {"mcd": Column(unit="dB")}`` is {"columns": {"mcd": {"unit": "dB"}}};
-    ``card = DatasetCard(title="VCTK")`` is {"card.title": "VCTK"}. What is no literal is given as its source text.
+    ``card = DatasetCard(title="VCTK")`` is {"card.title": "VCTK"}. Values that are not literals are given as source text.
     """
     result: dict[str, Any] = {}
     for _, node in reversed(list(lineage(source, dotted))):
@@ -188,13 +188,13 @@ def harness_file(module: str) -> Path | None:
 
 
 def module_file(root: Path, parts: Sequence[str]) -> Path | None:
-    """The file of the module or package ``parts`` below a folder; None where there is none."""
+    """The file of the module or package ``parts`` below a folder; None if there is none."""
     path = root.joinpath(*parts)
     return next((each for each in (path.parent / f"{path.name}.py", path / "__init__.py") if each.is_file()), None)
 
 
 def _find_origin(source: Source, origin: str) -> tuple[Source, ast.ClassDef] | None:
-    """The class with this import name, in the harness or beside the file: "benchmark.algorithms.reptile.Reptile", ".helper.Base"."""
+    """The class with an import name in the harness ("benchmark.algorithms.reptile.Reptile") or beside the file (".helper.Base")."""
     name = origin.lstrip(".")
     parts, level = name.split("."), len(origin) - len(name)
     for cut in range(len(parts) - 1, 0, -1):
@@ -220,7 +220,7 @@ def _dotted(node: ast.expr | None) -> str | None:
 
 
 def _literal(node: ast.expr) -> Any:
-    """A literal's value; a call with keywords alone, inside a dict, as a dict of them."""
+    """A literal's value; inside a dict, a call with only keywords becomes a dict of them."""
     if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
         keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
         return dict(zip(keys, map(_literal, node.values), strict=True))
@@ -233,7 +233,7 @@ def _literal(node: ast.expr) -> Any:
 
 
 class _WithoutLimits(ast.NodeTransformer):
-    """``Annotated[int, Ge(2)]`` is ``int``."""
+    """Turns ``Annotated[int, Ge(2)]`` into ``int``."""
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         self.generic_visit(node)
@@ -243,7 +243,7 @@ class _WithoutLimits(ast.NodeTransformer):
 
 
 def _own_fields(config: ast.ClassDef) -> Iterator[ConfigField]:
-    """Annotated attributes; each field's text is the string below it, else its line under ``Attributes:``."""
+    """Annotated attributes; a field's ``doc`` is the string below it, else its entry under ``Attributes:``."""
     from docstring_parser import parse
 
     described = {item.arg_name: item.description or "" for item in parse(ast.get_docstring(config) or "").params}

@@ -1,1 +1,1 @@
-"""What any program needs: files, locks, checkpoints, worker processes, progress. It can't change a number."""
+"""General tools: files, locks, checkpoints, worker processes, progress. They can't change a number."""

@@ -1,4 +1,4 @@
-"""Checkpoints that are either whole or not there: the payload is followed by its SHA-256."""
+"""Checkpoints that are either whole or absent: the payload is followed by its SHA-256."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def save(path: Path, value: Any) -> None:
 
 
 def load(path: Path, quiet: bool = False) -> Any | None:
-    """What ``save`` wrote; None if there is nothing, or if it is damaged, which is said unless ``quiet``: the caller makes it anew."""
+    """What ``save`` wrote; None if it is missing or damaged, so that the caller rebuilds it. Reports damage unless ``quiet``."""
     try:
         content = path.read_bytes()
     except OSError:
@@ -32,6 +32,6 @@ def load(path: Path, quiet: bool = False) -> Any | None:
     payload, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
     if hashlib.sha256(payload).digest() != digest:
         if not quiet:
-            print(f"{path} was damaged and is made anew.", file=sys.stderr, flush=True)
+            print(f"{path} is damaged and will be rebuilt.", file=sys.stderr, flush=True)
         return None
     return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""Atomic writes and content hashes: a file is either whole or absent, after ``kill -9`` too."""
+"""Atomic writes and content hashes: a file is either whole or absent, even after ``kill -9``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The suffix is kept because writers such as numpy's append one they do not find.
+        # The suffix is kept because some writers, such as numpy's, append a missing one.
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
         os.close(handle)
         temporary = Path(name)
@@ -47,7 +47,7 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def _probe(path: Path) -> None:
-    """Raise the ``OSError`` of a full disk, if that is why a library failed: those in C don't say."""
+    """Raise the ``OSError`` of a full disk if that made a library fail; C libraries don't report it."""
     with path.open("ab") as stream:
         stream.write(bytes(1 << 20))
         stream.flush()
@@ -72,14 +72,14 @@ def read_json(path: Path, what: str) -> Any:
         what: what the file is, for the error ("run result").
 
     Raises:
-        BenchmarkError: it is missing, cut short or not JSON.
+        BenchmarkError: it is missing, truncated or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BenchmarkError(f"There is no {what} at {path}.") from error
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BenchmarkError(f"The {what} at {path} can't be read ({error}); delete it and make it again.") from error
+        raise BenchmarkError(f"The {what} at {path} can't be read ({error}); delete it and create it again.") from error
 
 
 def digest_of(value: Any, length: int = 64) -> str:

@@ -1,4 +1,4 @@
-"""Locks between processes that would do the same work at the same time; ``kill -9`` releases them."""
+"""Locks that keep processes from doing the same work at the same time; ``kill -9`` releases them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 PATIENCE = 1.0
-"""Seconds before anything is said of waiting."""
+"""Seconds of waiting before a message."""
 
 
 @contextmanager
 def locked(path: Path, waiting: str) -> Iterator[None]:
-    """Hold the lock file ``path``, after whoever holds it now.
+    """Hold the lock file ``path``, waiting for any process that holds it now.
 
     Args:
-        path: the lock file; made if absent, and left.
-        waiting: said once, on standard error, if another process holds it for long.
+        path: the lock file; created if absent, and never deleted.
+        waiting: message for standard error, printed once if another process holds the lock for long.
     """
     lock = FileLock(path)
     try:
@@ -30,7 +30,7 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
             print(waiting, file=sys.stderr, flush=True)
             lock.acquire()
     except OSError:
-        # Where no lock can be written nothing else can: finished work may be read, and who has to write says that it can't.
+        # Where no lock can be written nothing else can either: finished work can still be read, and writing it raises its own error.
         yield
         return
     try:

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar with an ETA on a terminal, a plain line now and then otherwise."""
+"""Progress of long work: a bar with an ETA on a terminal, otherwise an occasional plain line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PLAIN_SECONDS = 15.0
 
 @contextmanager
 def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
-    """Yield a function that takes how much is done of ``total`` so far; more than that counts as all of it."""
+    """Yield a function that takes the amount done so far; more than ``total`` counts as ``total``."""
     started = time.monotonic()
     if sys.stderr.isatty():
         from rich.console import Console
@@ -29,7 +29,7 @@ def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
     def line(done: float) -> None:
         nonlocal last, first
         now, done = time.monotonic(), min(done, total)
-        # Counted from the first report: resumed work starts with a part of it done.
+        # The rate counts from the first report, because resumed work starts partly done.
         first = first or (now, done)
         if now - last >= PLAIN_SECONDS and done > first[1]:
             last = now

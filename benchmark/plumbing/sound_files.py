@@ -1,4 +1,4 @@
-"""Sound files as they are found in the world: headers may lie about the length while the audio is whole."""
+"""Reading sound files whose headers may give a wrong length although the audio is whole."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import soundfile
 
 BLOCK = 1 << 16
 OGG_PAGE = 65_307
-"""Bytes of an Ogg page at most."""
+"""Most bytes of an Ogg page."""
 MP3_FRAME = 1152
-"""Samples of an MPEG audio frame at most."""
+"""Most samples of an MPEG audio frame."""
 UNKNOWN = 0x7FFF0000
-"""Sizes from here on stand for "unknown": who writes to a pipe can't go back and fill them in."""
+"""Sizes from this value on mean "unknown": programs that write to a pipe can't go back to fill them in."""
 SLACK = 64
-"""Bytes that a header may promise too many: some writers count a chunk's own header."""
+"""Bytes by which a header may promise too much: some writers count a chunk's own header."""
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
-    """Reads from the beginning to the end. Seeking after each block, as the library does, fails where a FLAC file gives no length."""
+    """Reads from beginning to end. The library seeks after each block, which fails if a FLAC file gives no length."""
 
     def seekable(self) -> bool:
         return False
@@ -35,7 +35,7 @@ def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
         OSError: the file can't be opened.
         soundfile.LibsndfileError: it can't be decoded.
     """
-    # Opened here, because libsndfile takes no names that are not UTF-8.
+    # Opened here, because libsndfile accepts only UTF-8 names.
     with path.open("rb") as stream:
         header = stream.read(12)
         stream.seek(0)
@@ -54,11 +54,11 @@ def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
 
 
 def is_cut_short(path: Path) -> bool:
-    """Whether a file ends before its audio does, where the decoder would not say so.
+    """Whether a file is truncated in a way that its decoder would not report.
 
-    WAV: the data chunk promises more than the file holds (what the RIFF header promises does not matter). Ogg (Vorbis, Opus):
-    it ends before a whole page that is marked as the stream's last. MP3: it is more than an MPEG frame shorter than its Xing or
-    Info header says; one without such a header can't be told. FLAC decoders notice themselves.
+    WAV: the data chunk promises more than the file holds (the RIFF header's size does not matter). Ogg (Vorbis, Opus): the file
+    does not end with a whole page that is marked as the stream's last. MP3: it is shorter than its Xing or Info header says, by
+    more than an MPEG frame; without such a header truncation can't be detected. FLAC decoders report it themselves.
     """
     with path.open("rb") as stream:
         header = stream.read(12)
@@ -81,7 +81,7 @@ def is_cut_short(path: Path) -> bool:
 
 
 def _data_chunk(content: bytes) -> tuple[int, int]:
-    """Where a WAV file's samples begin, and the size that their chunk claims; (0, 0) where there is no such chunk."""
+    """The offset of a WAV file's samples, and the size that their chunk claims; (0, 0) if there is no such chunk."""
     at = 12
     while at + 8 <= len(content):
         name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")

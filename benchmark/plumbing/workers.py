@@ -1,4 +1,4 @@
-"""Worker processes: one thread each, and gone when the process that started them is."""
+"""Worker processes with one thread each, which end with the process that started them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from benchmark.errors import BenchmarkError
 
 @contextmanager
 def pool(count: int, ready: Callable[[], object] | None = None) -> Iterator[Executor]:
-    """Processes to work in; on any error, Ctrl-C included, they end at once, whatever they are at.
+    """A pool of worker processes; on any error, including Ctrl-C, they end at once, even in the middle of a job.
 
     Args:
-        count: of processes.
+        count: number of processes.
         ready: called in each process before its first job (to import ``--plugin`` files, say); must be picklable.
 
     Raises:
-        BenchmarkError: one of them died.
+        BenchmarkError: a process died.
     """
     others = set(multiprocessing.active_children())
     try:
@@ -34,21 +34,21 @@ def pool(count: int, ready: Callable[[], object] | None = None) -> Iterator[Exec
             try:
                 yield executor
             except BaseException:
-                # Jobs under way could take minutes, and nobody wants what they give.
+                # Running jobs could take minutes, and nobody needs their results.
                 executor.shutdown(wait=False, cancel_futures=True)
                 for child in set(multiprocessing.active_children()) - others:
                     child.terminate()
                 raise
     except BrokenProcessPool as error:
         raise BenchmarkError(
-            "A worker process died (killed, or out of memory); give the same command again, perhaps with fewer --workers: it goes on "
+            "A worker process died (killed, or out of memory); run the same command again, perhaps with fewer --workers: it resumes "
             "where it stopped."
         ) from error
 
 
 def _start(ready: Callable[[], object] | None) -> None:
     threading.Thread(target=_follow, daemon=True).start()
-    # Ctrl-C reaches all processes of a terminal; the one that started this one tells what it means.
+    # Ctrl-C reaches all processes of a terminal; the parent process handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     one_thread()
     if ready is not None:
@@ -56,14 +56,14 @@ def _start(ready: Callable[[], object] | None) -> None:
 
 
 def one_thread() -> None:
-    """Let this process compute with one thread, so that numbers don't depend on how many processes there are."""
+    """Let this process compute with one thread, so that numbers don't depend on the number of processes."""
     torch.set_num_threads(1)
-    # NumPy's linear algebra has threads of its own.
+    # NumPy's linear algebra has its own threads.
     threadpool_limits(1)
 
 
 def _follow() -> None:
-    """End this process when the one that started it does, even by ``kill -9``."""
+    """End this process when its parent ends, even by ``kill -9``."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()

@@ -1,4 +1,4 @@
-"""The problems: a closed set, one a file."""
+"""The problems: a closed set, one per file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def get(name: str) -> Problem:
     """The problem of that name.
 
     Raises:
-        BenchmarkError: there is none, so a backbone names a wrong one.
+        BenchmarkError: there is no such problem; a backbone names a wrong one.
     """
     if name not in PROBLEMS:
         raise BenchmarkError(f"There is no problem called {name!r}; a backbone's problem is one of {', '.join(PROBLEMS)}.")

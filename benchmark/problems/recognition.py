@@ -28,7 +28,7 @@ class Recognition(Problem):
         return frozenset({"text", "transcript"})
 
     def gain(self, score: float) -> float:
-        """See :meth:`Problem.gain`: the share of characters that are right, below 0 where more are wrong than there are."""
+        """See :meth:`Problem.gain`: the share of right characters, below 0 if errors outnumber characters."""
         return 1 - score
 
     def predict(self, model: Adapted, query: PreparedUtterance, aligned: bool, vocoder: Vocoder) -> Prediction:

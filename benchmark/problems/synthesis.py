@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Synthesis(Problem):
-    """The adapted backbone predicts a mel spectrogram, the vocoder makes a waveform of it."""
+    """The adapted backbone predicts a mel spectrogram; the vocoder turns it into a waveform."""
 
     name = "synthesis"
     metrics = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")

@@ -1,9 +1,9 @@
-"""What a report is about: runs found, checked, pooled over seeds, and their rows."""
+"""A report's material: runs, found, checked and pooled over seeds, and their rows."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,16 +27,16 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Board:
-    """Runs of one dataset, problem and task, all of which can be compared.
+    """Runs of one dataset, problem and task, on the same data and episodes, all of which can be compared.
 
     Attributes:
-        name: that of their table, "espeak" or "espeak-recognition".
+        name: name of their table, "espeak" or "espeak-recognition"; with their data and episodes where others have that name.
         contenders: by algorithm and configuration; toplines and floors, which use no support set, last.
         rows: leaderboard rows of each contender, by its name.
         metrics: columns, the most telling ones first.
-        headline: those that are shown before the reader asks for more.
-        known: what they mean, as far as their metrics were found.
-        toplines: names of those that are shown the recording.
+        headline: columns shown until the reader asks for more.
+        known: the columns' meanings, if their metrics were found.
+        toplines: names of the contenders that are shown the recording.
         plugins: ``--plugin`` files.
     """
 
@@ -51,7 +51,7 @@ class Board:
 
     @property
     def shots(self) -> list[int]:
-        """Numbers of support utterances, of those that use any."""
+        """Numbers of support utterances, in rows that use any."""
         return sorted({int(row["shots"]) for rows in self.rows.values() for row in rows} - {0})
 
     def uses_support(self, name: str) -> bool:
@@ -59,16 +59,16 @@ class Board:
         return any(row["shots"] != "0" for row in self.rows[name])
 
     def role(self, name: str) -> str:
-        """What gives the scale is a "topline" or a "floor"; a method has no role, ""."""
+        """The role of a contender that gives the scale, "topline" or "floor"; "" for a method."""
         return "" if self.uses_support(name) else "topline" if name in self.toplines else "floor"
 
     def fewer_seeds(self, name: str) -> str:
-        """How many seeds a contender has, "1 seed", where others have more; "" elsewhere."""
+        """How many seeds a contender has, "1 seed", if others have more; "" otherwise."""
         counts = {each: max(int(row["seeds"]) for row in rows) for each, rows in self.rows.items()}
         return counted(counts[name], "seed") if counts[name] < max(counts.values()) else ""
 
     def unlike(self) -> dict[str, str]:
-        """Metric plugins whose constants differ between contenders, with a constant and its values: their scores can't be compared."""
+        """Metric plugins whose scores can't be compared, each with a constant that differs between contenders and its values."""
         found: dict[str, str] = {}
         facts = [facts_of(contender.results[0], self.plugins) for contender in self.contenders]
         for one, other in itertools.combinations(facts, 2):
@@ -78,7 +78,7 @@ class Board:
         return found
 
     def best(self, name: str) -> tuple[int, int]:
-        """A contender's most shots, and most steps at them."""
+        """A contender's most shots, and its most steps at those shots."""
         return max((int(row["shots"]), int(row["steps"])) for row in self.rows[name])
 
 
@@ -101,18 +101,19 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     Args:
         folders: run folders.
         workers: processes.
-        plugins: ``--plugin`` files, for what their metrics mean.
+        plugins: ``--plugin`` files, for the meanings of their metrics.
 
     Raises:
         UsageError: a folder is missing.
         BenchmarkError: runs of one dataset can't be compared, or a run is damaged.
     """
-    by_table: dict[str, list[Path]] = {}
+    by_data: dict[tuple[str, str, str], list[Path]] = {}
     for folder in folders:
         if not folder.is_dir():
             raise UsageError(f"There is no run folder {folder}; name one that 'run' wrote, runs/RUN.")
-        by_table.setdefault(table_name(read_result(folder)), []).append(folder)
-    found = {name: pooled(members) for name, members in sorted(by_table.items())}
+        result = read_result(folder)
+        by_data.setdefault((table_name(result), result["data_version"], result["manifest_hash"]), []).append(folder)
+    found = {_name(key, by_data): pooled(members) for key, members in sorted(by_data.items())}
     for contender in (contender for members in found.values() for contender in members):
         runs = list(zip(contender.folders, contender.results, strict=True))
         costs = pd.concat([read_costs(folder / COSTS_FILE).assign(seed=result["seed"]) for folder, result in runs])
@@ -130,8 +131,18 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     return [_board(name, members, [rows[every.index(one)] for one in members], plugins) for name, members in found.items()]
 
 
+def _name(key: tuple[str, str, str], every: Collection[tuple[str, str, str]]) -> str:
+    """The table's name, and by what its runs differ from others of that table: their data (another folder, say), their episodes."""
+    table, data, episodes = key
+    alike = [other for other in every if other[0] == table]
+    versions = "+".join(version[:8] for version in data.split("+"))
+    more = [f"data {versions}"] * (len({other[1] for other in alike}) > 1)
+    more += [f"episodes {episodes[:8]}"] * (len([other for other in alike if other[1] == data]) > 1)
+    return f"{table} ({', '.join(more)})" if more else table
+
+
 def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
-    """Bootstraps take seconds a row: one contender a process."""
+    """The rows of each contender, one contender per process: bootstraps take seconds per row."""
     count = min(workers, len(contenders))
     found = []
     with progress("Computing intervals", len(contenders)) as show, processes.pool(count) if count > 1 else nullcontext() as pool:
@@ -158,5 +169,5 @@ def _is_topline(algorithm: str, plugins: registry.Plugins) -> bool:
     try:
         return bool(registry.load("algorithm", algorithm, plugins).oracle)
     except BenchmarkError:
-        # Of somebody's plugin file that was not given.
+        # It comes from a plugin file that was not given.
         return False

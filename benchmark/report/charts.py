@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 COLOURS = 10
-"""Colours of the style sheet; a chart's further series have them dashed."""
+"""Colours of the style sheet; further series of a chart repeat them, dashed."""
 SHAPES = ("m-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "m-3.5,-3.5h7v7h-7z", "m0,-4.5l4.5,8h-9z", "m0,-5l5,5l-5,5l-5,-5z", "m-4,-4l8,8m0,-8l-8,8")
 WIDTH, HEIGHT = 430, 290
 LEFT, RIGHT, TOP, BOTTOM = 50, 104, 12, 44
@@ -77,7 +77,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Chart:
-    """All of it; ``beyond`` are the levels that are off the scale, with their values."""
+    """A whole chart; ``beyond`` lists the levels that are off the scale, with their values."""
 
     title: str
     x: Axis
@@ -135,7 +135,7 @@ def _shown(height: float) -> bool:
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Heights as near to those wanted as lines of text can stand without touching, if they fit between the bounds at all."""
+    """Heights as near to ``wanted`` as lines of text can stand without touching, if they all fit between the bounds."""
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
     placed = [0.0] * len(wanted)
     floor = low
@@ -181,7 +181,7 @@ def steps_axis(steps: Iterable[int]) -> Axis:
 
 
 def log_axis(values: Iterable[float], label: str) -> Axis:
-    """Powers of ten; what is 0 stands at the left, apart."""
+    """Powers of ten; zeros stand apart, at the left."""
     every = [value for value in values if math.isfinite(value)]
     positive = [value for value in every if value > 0] or [1.0]
     low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))

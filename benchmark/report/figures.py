@@ -36,7 +36,7 @@ COSTS = {
     "stored_parameters": "numbers stored for a speaker",
 }
 EMBEDDED_UTTERANCES = 60
-"""Points drawn of each speaker, evenly spread; a large corpus has thousands."""
+"""Most points drawn per speaker, evenly spread; a large corpus has thousands."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def curves(board: Board) -> list[CurveSet]:
 
 
 def _upright(rows: Iterable[Row], levels: Iterable[tuple[str, str, float]], metric: str, label: str) -> Axis:
-    """An axis for curves and for the levels near them: PESQ of recordings would press all methods' into one line."""
+    """An axis for curves and the levels near them; a far level, like PESQ of recordings, would squeeze the curves into one line."""
     values = [value for row in rows for value in _bounds(row, metric) if not math.isnan(value)]
     low, high = min(values, default=-math.inf), max(values, default=math.inf)
     reach = 0.75 * (high - low)
@@ -185,7 +185,7 @@ def _points(path: Path) -> dict[str, list[tuple[float, float]]]:
 
 
 def _space(name: str, points: dict[str, list[tuple[float, float]]]) -> Chart:
-    """Both axes in the same unit, so that distances are what they are."""
+    """Both axes have the same unit, so that distances are true."""
     xs, ys = ([point[axis] for own in points.values() for point in own] for axis in (0, 1))
     size = max(max(xs, default=1) - min(xs, default=0), (max(ys, default=1) - min(ys, default=0)) * 1.3, 1e-9)
     scale = (WIDTH - RIGHT - LEFT - 16) / size

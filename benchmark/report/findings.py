@@ -1,4 +1,4 @@
-"""What a board comes to: its methods ranked at one place of the grid, ties kept together."""
+"""A board's result: its methods ranked at one place of the grid, ties kept together."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Score:
 @dataclass(frozen=True)
 class Findings:
     """Attributes:
-    metric: that the board opens with.
-    shots: the most that any was given.
+    metric: the one that the board opens with.
+    shots: the most that any method was given.
     groups: methods from best to worst; those of a group tie with its first.
     scale: toplines and floors, best first.
-    seeds: that the ranking rests on.
+    seeds: the seeds that the ranking rests on.
     others: methods of other seeds, which are other models: best first, not ranked.
     powerless: the speakers are too few for the tests behind the groups to show any difference, whatever the scores.
-    absent: methods that were not given so many, of which nothing was scored there, or that share no queries with the others.
+    absent: methods that were not given so many shots, have no score there, or share no queries with the others.
     """
 
     metric: str
@@ -50,9 +50,9 @@ class Findings:
 
 
 def findings(board: Board) -> Findings | None:
-    """The ranking by the opening metric at the most shots, each method at its most steps; None where there is none to state.
+    """The ranking by the opening metric at the most shots, each method at its most steps; None if there is none.
 
-    Steps are chosen by their number and not by their scores: the best of several scores would be too good.
+    Steps are chosen by number, not by score, because the best of several scores would be too good.
     """
     metric = board.metrics[0] if board.metrics else ""
     higher = board.known.higher_is_better(metric)
@@ -79,8 +79,8 @@ def findings(board: Board) -> Findings | None:
             chosen.append(replace(contender, episodes=frame[(frame["shots"] == shots) & (frame["steps"] == steps)].assign(steps=0)))
     if not chosen:
         return None
-    # The most methods of one set of seeds, sets of enough for a row first.
-    seeds = {one.name: seeds_of(one) for one in (*board.contenders, *chosen)}  # of the methods, those at this place
+    # Rank the methods of one set of seeds: prefer a set large enough for a row, then the set that most methods have.
+    seeds = {one.name: seeds_of(one) for one in (*board.contenders, *chosen)}  # a method's seeds at this place only
     sets = Counter(frozenset(seeds[one.name]) for one in chosen)
     ranked = max(sets, key=lambda own: (min(len(own), MIN_SEEDS), sets[own], len(own), -min(own)))
     others = [one.name for one in chosen if seeds[one.name] != ranked]
@@ -88,7 +88,7 @@ def findings(board: Board) -> Findings | None:
     try:
         lines = compare_all(chosen, {metric: higher}) if len(chosen) > 1 else []
         while 2 * len(lines) < len(chosen) * (len(chosen) - 1):
-            # Some pairs share no query (what one could say is what the other could not): no tie, for no test tells them apart.
+            # Some pairs share no scored query. No test compares them, which makes no tie, so drop the method with the fewest pairs.
             met = Counter(name for line in lines for name in (line.first, line.second))
             chosen.remove(min(reversed(chosen), key=lambda one: met[one.name]))
             lines = compare_all(chosen, {metric: higher})

@@ -22,9 +22,9 @@ from benchmark.report.words import listed
 from benchmark.results.comparison import budget_note
 
 SPOKEN = 9_000_000
-"""Characters of speech and spectrograms in a page, so that with ten algorithms the rest keeps it under 15 MB."""
+"""Most characters of speech and spectrograms in a page, so that with ten algorithms the whole page stays under 15 MB."""
 PICTURED = 2
-"""Sentences with spectrograms, of each board."""
+"""Sentences with spectrograms, per board."""
 TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
@@ -50,29 +50,29 @@ class Part:
 
     @property
     def steps(self) -> list[int]:
-        """All numbers of adaptation steps, of those that adapt."""
+        """All numbers of adaptation steps in rows that adapt."""
         return sorted({int(row["steps"]) for rows in self.board.rows.values() for row in rows if row["shots"] != "0"})
 
     @property
     def statuses(self) -> set[str]:
-        """What rows may be called."""
+        """The statuses that rows have."""
         return {row["status"] for rows in self.board.rows.values() for row in rows}
 
     @property
     def warnings(self) -> list[str]:
-        """What must not be overlooked."""
+        """Sentences that a reader must not overlook."""
         results = [result for contender in self.board.contenders for result in contender.results]
         statuses, alike = self.statuses, "All rows are" if len(self.statuses) == 1 else "Rows marked"
-        because = {"preliminary": "they rest on fewer than three seeds, and an interval of one leaves out what another pretraining changes",
+        because = {"preliminary": "they rest on fewer than three seeds, and one seed's interval omits what another pretraining changes",
                    "limited": "they do not cover all test speakers"}  # fmt: skip
-        synthetic = "These are synthetic voices: nothing here says anything about speech, and none of it may be cited so."
+        synthetic = "These are synthetic voices: the results say nothing about speech and must not be cited as if they did."
         presets = sorted({result["preset"] for result in results})
         said = {
             synthetic: any(result["synthetic"] for result in results),
             **{f"{alike} {status}: {why}. Don't cite them.": status in statuses for status, why in because.items()},
             "Some runs were made from uncommitted or unknown code.": any(result["git_dirty"] is not False for result in results),
             "Some runs used plugins from outside the benchmark's repository.": any(result.get("outside_plugins") for result in results),
-            f"These runs are of several presets, {listed(presets)}: models may differ in size, and budgets.": len(presets) > 1,
+            f"These runs are of several presets, {listed(presets)}: model sizes and budgets may differ.": len(presets) > 1,
             budget_note(self.board.contenders): True,
         }  # fmt: skip
         unlike = [_unlike(self.board, plugin, what) for plugin, what in self.board.unlike().items()]
@@ -82,8 +82,8 @@ class Part:
 def _unlike(board: Board, plugin: str, what: str) -> str:
     columns = list(board.known.of({plugin}).columns)
     return (
-        f"Don't compare {listed(columns)} between these runs: {plugin} was scored on another scale in some of them, "
-        f"which differ in {what}; Provenance says which."
+        f"Don't compare {listed(columns)} between these runs: {plugin} scored some of them on another scale. "
+        f"They differ in {what}; Provenance says which."
     )
 
 
@@ -92,10 +92,10 @@ def build(boards: Sequence[Board], cache: Path) -> str:
 
     Args:
         boards: one for each dataset.
-        cache: where prepared corpora lie, for transcripts; utterances of a corpus that is not there are shown by their ids.
+        cache: folder of prepared corpora, for transcripts; without its corpus, an utterance is shown by its id.
 
     Raises:
-        BenchmarkError: something that a run wrote is damaged.
+        BenchmarkError: a file of a run is damaged.
     """
     return render([_part(board, SPOKEN // len(boards), transcripts(board, cache)) for board in boards])
 
@@ -114,21 +114,21 @@ def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
 
 
 def transcripts(board: Board, cache: Path) -> Callable[[str], str | None]:
-    """What is said in an utterance, from the prepared corpus of the runs' data version if the cache holds it."""
-    version = board.contenders[0].results[0]["data_version"]
+    """Gives an utterance's text from the prepared corpus of the runs' dataset, or None if the cache lacks it."""
+    version = board.contenders[0].results[0]["data_version"].partition("+")[0]  # the dataset's own
     for path in sorted(cache.glob("corpora/*/corpus.json")):
         try:
             if read_json(path, "prepared corpus").get("version") == version:
                 corpus = Corpus(path.parent)
                 return lambda utterance: corpus.text(utterance) if utterance in corpus else None
         except (BenchmarkError, AttributeError):
-            # Another corpus's damage is not this report's affair.
+            # Damage to another corpus does not concern this report.
             continue
     return lambda utterance: None
 
 
 def render(parts: Sequence[Part]) -> str:
-    """Fill the templates. Whatever a run or a user wrote is escaped; what a browser may load and run is pinned by hash."""
+    """Fill the templates. Text by runs and users is escaped; hashes pin what a browser may load and run."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

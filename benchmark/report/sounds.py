@@ -1,4 +1,4 @@
-"""What a board's algorithms said: the same sentences side by side, to listen to and to look at."""
+"""A board's speech: the same sentences by all algorithms, side by side, as audio and as spectrograms."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from benchmark.report.boards import Board
 from benchmark.results.comparison import Contender, common_seeds, counted
 
 COMPRESSION = 0.5
-"""Of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
+"""Compression level of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
 RECORDING, COPY = "ground_truth", "copy_synthesis"
 SHADES = 48
-"""Grey levels would do to see formants; fewer colours than these show bands, more only cost bytes."""
+"""Colours of a spectrogram: fewer would show bands, more would only cost bytes."""
 RAMP = ((0, 0, 4), (40, 11, 84), (101, 21, 110), (159, 42, 99), (212, 72, 66), (245, 125, 21), (250, 193, 39), (252, 255, 164))
-"""Dark to light through purple and orange, even in lightness, so that it reads in grey and to the colour-blind."""
+"""Dark to light through purple and orange, in even steps of lightness, so that it works in grey and for the colour-blind."""
 
 Audio = npt.NDArray[np.float32]
 Place = tuple[int, int]
@@ -35,7 +35,7 @@ Place = tuple[int, int]
 
 @dataclass(frozen=True)
 class Clip:
-    """Some seconds of speech, as a ``data:`` URI; ``place`` says where it was made, in words."""
+    """Some seconds of speech, as a ``data:`` URI; ``place`` gives its shots and steps in words."""
 
     source: str
     seconds: float
@@ -56,13 +56,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class SpokenSentence:
-    """One sentence of one speaker, by everybody.
+    """One sentence in one speaker's voice, by every contender.
 
     Attributes:
-        speaker: whose voice.
+        speaker: the target.
         utterance: the sentence's id.
-        text: what is said, where the prepared corpus is at hand.
-        references: clips of those that use no support set, by name.
+        text: the transcript, if the prepared corpus is at hand.
+        references: clips of contenders without a support set, by name.
         places: headings of the columns of ``adapted``.
         adapted: for each contender that adapts, a clip or None for each place.
         spectrograms: real, copy, before and after adaptation, for each contender that adapts.
@@ -86,14 +86,14 @@ class SpokenSentence:
 def sentences(
     board: Board, text: Callable[[str], str | None], limit: int, pictured: int, show: Callable[[float], None]
 ) -> tuple[list[SpokenSentence], int]:
-    """The sentences that runs kept the speech of, one a speaker, until they are large enough together.
+    """The sentences for which runs kept speech, one per speaker, until they reach the limit.
 
     Args:
-        board: whose.
+        board: the runs.
         text: transcript of an utterance, if known.
         limit: characters; the first sentence is taken whatever its size.
-        pictured: of so many sentences there are spectrograms too.
-        show: takes the share that is done.
+        pictured: how many sentences get spectrograms.
+        show: called with the share that is done.
 
     Returns:
         the sentences, and how many speakers there are.
@@ -101,7 +101,7 @@ def sentences(
     Raises:
         BenchmarkError: an audio file can't be read.
     """
-    # Of one seed, that of which most was kept; each one's best where none is common.
+    # Use the common seed of which most speech was kept; if none is common, each contender's best.
     seeds: Sequence[int | None] = common_seeds(board.contenders) or [None]
     files = max(({one.name: _kept(one, seed) for one in board.contenders} for seed in seeds), key=lambda each: sum(map(len, each.values())))
     speakers = sorted({speaker for own in files.values() for speaker, *_ in own})
@@ -127,7 +127,7 @@ def _kept(contender: Contender, seed: int | None) -> _Files:
     for folder, result in zip(contender.folders, contender.results, strict=True):
         if seed not in (None, result["seed"]):
             continue
-        # Listed, and not made from speakers' names: a name can't lead out of the folder.
+        # Listed, not built from speakers' names, so that a name can't lead out of the folder.
         names = {path.name: path for path in (folder / "audio").glob("*.wav")}
         frame = contender.episodes
         rows = frame[(frame["seed"] == result["seed"]) & (frame["episode"] == 0)].drop_duplicates(["speaker", "shots", "steps"])
@@ -143,7 +143,7 @@ def _sentence(
     board: Board, speaker: str, files: dict[str, _Files], text: Callable[[str], str | None], pictured: bool
 ) -> SpokenSentence:  # fmt: skip
     own = {name: {(shots, steps): kept for (who, shots, steps), kept in all_.items() if who == speaker} for name, all_ in files.items()}
-    # Runs of other settings may have had another first sentence: only the same one can be compared.
+    # Runs with other settings may have another first sentence; only the same sentence can be compared.
     utterance = next(kept[0] for by_place in own.values() for kept in by_place.values())
     paths = {name: {place: path for place, (one, path) in by_place.items() if one == utterance} for name, by_place in own.items()}
     adapting = [contender.name for contender in board.contenders if board.uses_support(contender.name) and paths[contender.name]]
@@ -152,7 +152,7 @@ def _sentence(
         for contender in board.contenders
         if not board.uses_support(contender.name) and paths[contender.name]
     ]
-    # The recording first: it is what all others are held against.
+    # The recording comes first, because all others are compared with it.
     references.sort(key=lambda item: (item[0] != RECORDING, item[0] != COPY, item[0]))
     columns = _columns({name: set(paths[name]) for name in adapting})
     rows: list[tuple[str, list[tuple[str, Audio]]]] = []
@@ -180,7 +180,7 @@ def said(shots: int, steps: int | str) -> str:
 
 
 def _columns(places: Mapping[str, set[Place]]) -> list[tuple[str, dict[str, Place]]]:
-    """Where each contender is heard: at its most steps by number of shots, so that all have something there, then at the fewer steps."""
+    """Where each contender is heard: for each number of shots at its most steps, so that none is missing, then at fewer steps."""
     if not places:
         return []
     every = {place for own in places.values() for place in own}
@@ -220,7 +220,7 @@ def _uri(kind: str, data: bytes) -> str:
 def _pictures(audios: Sequence[tuple[str, Audio]]) -> list[Picture]:
     """Mel spectrograms on one scale of time and of level."""
     spec = MelSpec()
-    # The transform reflects half a window at either end, and so needs more than that.
+    # The transform reflects half a window at either end, so it needs more samples than that.
     padded = [np.pad(audio, (0, max(0, spec.n_fft - len(audio)))) for _, audio in audios]
     mels = [log_mel(torch.from_numpy(audio), spec).numpy() for audio in padded]
     if not mels:

@@ -24,15 +24,15 @@ COSTS = {
 MEANS = {
     "seconds_to_adapt": "wall time to adapt to one speaker, on one core of the machine under Provenance",
     "stored_parameters": "numbers to keep for each speaker beside the shared model",
-    "real_time_factor": "computing time for a second of speech, vocoder included",
-    "training_tflops": "what the algorithm's own training spent, the shared pretraining not counted",
+    "real_time_factor": "computing time per second of speech, vocoder included",
+    "training_tflops": "compute of the algorithm's own training, without the shared pretraining",
 }
 BRIEF = ("seconds_to_adapt", "stored_parameters")
 
 
 @dataclass(frozen=True)
 class TableCell:
-    """What a table shows and what it sorts by (NaN: last)."""
+    """A cell's text and the value to sort it by (NaN: last)."""
 
     text: str
     value: float | str
@@ -40,16 +40,16 @@ class TableCell:
 
 
 @dataclass(frozen=True)
-class Column:
+class Heading:
     """A heading.
 
     Attributes:
         text: what it says.
         unit: of its numbers.
         arrow: which way is better.
-        more: shown on demand.
+        more: shown only on demand.
         words: the cells hold text.
-        first: sorted by, best first, when the page opens.
+        first: the page opens sorted by this column, best first.
     """
 
     text: str
@@ -62,7 +62,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Entry:
-    """A row: its heading, the rest, its algorithm's role, and what it is filtered by (``most``: the most steps at these shots)."""
+    """A row: its heading, its other cells, its algorithm's role, and what to filter it by (``most``: has the most steps at its shots)."""
 
     head: TableCell
     cells: list[TableCell]
@@ -76,7 +76,7 @@ class Entry:
 class Table:
     """A sortable table whose first column heads its rows."""
 
-    columns: list[Column]
+    columns: list[Heading]
     entries: list[Entry]
 
 
@@ -89,14 +89,14 @@ def leaderboard(board: Board) -> Table:
     """Every row, with intervals."""
     headline, known = board.headline, board.known.columns
     columns = [
-        Column("algorithm"), Column("shots"), Column("steps"),
-        *(Column(metric, known[metric].unit if metric in known else "", arrow(board, metric), metric not in headline,
+        Heading("algorithm"), Heading("shots"), Heading("steps"),
+        *(Heading(metric, known[metric].unit if metric in known else "", arrow(board, metric), metric not in headline,
                  first=metric == headline[0]) for metric in board.metrics),
-        Column("failed", arrow="↓"), Column("seeds", arrow="↑"),
-        *(Column(*words, "↓", cost not in BRIEF) for cost, words in COSTS.items()),
+        Heading("failed", arrow="↓"), Heading("seeds", arrow="↑"),
+        *(Heading(*words, "↓", cost not in BRIEF) for cost, words in COSTS.items()),
     ]  # fmt: skip
     places = {metric: digits((row for rows in board.rows.values() for row in rows), metric) for metric in board.metrics}
-    # Said once, above, where it holds for all.
+    # A status that all rows share is said once, above the table.
     mixed = len({row["status"] for rows in board.rows.values() for row in rows}) > 1
     entries = []
     for contender in board.contenders:
@@ -118,7 +118,7 @@ def meanings(board: Board) -> dict[str, str]:
     known = board.known.columns
     scores = {board.known.label(metric): known[metric].meaning if metric in known else "see its plugin" for metric in board.metrics}
     costs = {f"{text} ({unit})": MEANS[cost] for cost, (text, unit) in COSTS.items()}
-    failed = {"failed": "utterances that a metric could not score, the most of any one metric; they are left out of its mean"}
+    failed = {"failed": "the most utterances that any one metric could not score; its mean leaves them out"}
     return scores | failed | costs
 
 
@@ -138,7 +138,7 @@ def _short(value: float) -> str:
 
 
 def speakers(board: Board) -> list[tuple[str, Table]]:
-    """For each headline metric each speaker's mean, every contender at its most shots and steps."""
+    """For each headline metric, each speaker's mean by every contender at its most shots and steps."""
     tables = []
     for metric in board.headline:
         means = {contender.name: _means(board, contender, metric) for contender in board.contenders}
@@ -149,8 +149,8 @@ def speakers(board: Board) -> list[tuple[str, Table]]:
         entries = [
             Entry(TableCell(speaker, speaker), [_mean(own.get(speaker, math.nan), places) for own in means.values()]) for speaker in names
         ]
-        columns = [Column(name, board.role(name) or board.fewer_seeds(name), arrow(board, metric)) for name in means]
-        tables.append((metric, Table([Column("speaker"), *columns], entries)))
+        columns = [Heading(name, board.role(name) or board.fewer_seeds(name), arrow(board, metric)) for name in means]
+        tables.append((metric, Table([Heading("speaker"), *columns], entries)))
     return tables
 
 
@@ -168,11 +168,11 @@ def _mean(value: float, places: int) -> TableCell:
 
 
 def failures(board: Board) -> Table:
-    """What could not be scored, and why, counted."""
+    """Utterances that could not be scored, counted by reason."""
     entries = []
     for contender in board.contenders:
         columns = metric_columns(list(contender.episodes.columns))
-        # Reasons that differ in durations alone ("0.40 s of voice found") stand together.
+        # Reasons that differ only in durations ("0.40 s of voice found") are merged.
         kinds: dict[tuple[str, ...], list[str]] = {}
         for cell in contender.episodes["failures"]:
             because: dict[str, list[str]] = {}
@@ -189,7 +189,7 @@ def failures(board: Board) -> Table:
             )
             for metric, reason, count in sorted(found, key=lambda each: -each[2])
         ]
-    heads = [Column("algorithm"), Column("metrics", words=True), Column("utterances", arrow="↓"), Column("reason", words=True)]
+    heads = [Heading("algorithm"), Heading("metrics", words=True), Heading("utterances", arrow="↓"), Heading("reason", words=True)]
     return Table(heads, entries)
 
 
@@ -211,7 +211,7 @@ def provenance(board: Board, contender: Contender) -> dict[str, str]:
 
 
 def shared(board: Board) -> dict[str, str]:
-    """What all rows have in common; without it they could not be compared."""
+    """What all rows have in common, and need in order to be compared."""
     results = [result for contender in board.contenders for result in contender.results]
     row = board.rows[board.contenders[0].name][0]
     commits = dict.fromkeys(_commit(result) for result in results)
@@ -236,7 +236,7 @@ def _pairs(values: Any) -> str:
 
 
 def differences(board: Board) -> dict[str, str]:
-    """For contenders that share an algorithm, what their configurations differ in, "fine_tune_groups=all"."""
+    """For contenders that share an algorithm, how their configurations differ, "fine_tune_groups=all"."""
     flat = {contender.name: _flatten(contender.results[0]["config"]) for contender in board.contenders}
     found = {}
     for contender in board.contenders:

@@ -1,4 +1,4 @@
-"""What the columns of results mean, as the metrics' classes say: read from source, without importing a metric."""
+"""What the columns of results mean: read from the source of the metrics' classes, without importing them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from benchmark.plugins import registry
 from benchmark.problems import PROBLEMS
 
 ARROWS = {True: "↑", False: "↓", None: ""}
-"""By whether higher is better; None where that is not known."""
+"""Arrows by whether higher is better; None: not known."""
 HEADLINE = frozenset(name for problem in PROBLEMS.values() for name in problem.headline)
-"""Columns that a table shows unless it is told otherwise. No column belongs to both problems."""
+"""Columns that a table shows by default. No column belongs to both problems."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class KnownColumns:
 
     Attributes:
         columns: by name; means first, then rates, metric by metric.
-        rates: those of them that are pooled from trials and so have no value for a single sentence.
-        constants: what metrics measure on real speech, by name, with its meaning.
+        rates: the columns that are pooled from trials, and so have no value for a single sentence.
+        constants: meanings, by name, of what metrics measure on real speech.
         metrics: the metric plugin behind each column and constant.
     """
 
@@ -35,7 +35,7 @@ class KnownColumns:
     metrics: Mapping[str, str]
 
     def of(self, names: Collection[str]) -> KnownColumns:
-        """Only what these metric plugins give."""
+        """Only the columns and constants of these metric plugins."""
         return KnownColumns(
             {name: column for name, column in self.columns.items() if self.metrics[name] in names},
             frozenset(name for name in self.rates if self.metrics[name] in names),
@@ -44,7 +44,7 @@ class KnownColumns:
         )
 
     def higher_is_better(self, name: str) -> bool | None:
-        """A column's sense; None where its metric was not found."""
+        """Whether higher is better in a column; None if its metric was not found."""
         return self.columns[name].higher_is_better if name in self.columns else None
 
     def label(self, name: str) -> str:
@@ -57,7 +57,7 @@ class KnownColumns:
         return f"{name}: {self.columns[name].meaning}" if name in self.columns else name
 
     def off_on_real_speech(self, name: str) -> bool:
-        """Whether recordings don't score perfectly either, so that a value is read against theirs (the constant ``per_real``)."""
+        """Whether even recordings score imperfectly, so that values are read against theirs (the constant ``per_real``)."""
         return name not in self.rates and f"{name}_real" in self.constants
 
 
@@ -87,7 +87,7 @@ def _known(plugins: tuple[str, ...]) -> KnownColumns:
 
 
 def read(fact: Any) -> Iterator[tuple[str, Column]]:
-    """Columns from what a metric's source says of them; none where it says it otherwise than by literals."""
+    """Columns from the literals in a metric's source; none if it defines them otherwise."""
     names = {field.name for field in fields(Column)}
     for name, value in fact.items() if isinstance(fact, Mapping) else ():
         if isinstance(value, Column):
@@ -97,19 +97,19 @@ def read(fact: Any) -> Iterator[tuple[str, Column]]:
 
 
 def _imported(info: registry.PluginInfo) -> dict[str, Any]:
-    """The same of a metric whose file can't be found without importing it."""
+    """The same facts, for a metric whose file can't be found without importing it."""
     plugin = registry.load_info(info)
     return {name: getattr(plugin, name) for name in ("columns", "rates", "constants")}
 
 
 def bounds(column: Column) -> str:
-    """What values there can be, in words: "-1 to 1", "from 0"; "" where it is any."""
+    """The possible values in words: "-1 to 1", "from 0"; "" if any."""
     low, high = (None if bound is None else f"{bound:g}" for bound in (column.low, column.high))
     return f"{low} to {high}" if low and high else f"from {low}" if low else f"up to {high}" if high else ""
 
 
 def in_words(column: Column) -> str:
-    """Unit, sense, bounds and meaning as one line."""
+    """Unit, direction, bounds and meaning in one line."""
     better = f"{'higher' if column.higher_is_better else 'lower'} is better"
     return f"{', '.join(filter(None, [column.unit, better, bounds(column)]))}: {column.meaning}"
 
@@ -135,6 +135,6 @@ def markdown(plugins: registry.Plugins = ()) -> str:
 
 
 def shown(names: Iterable[str]) -> list[str]:
-    """Those of a table's columns that it shows unless told otherwise, in its order; all where none is a headline."""
+    """The columns that a table shows by default, in its order; all if none is a headline."""
     every = list(names)
     return [name for name in every if name in HEADLINE] or every

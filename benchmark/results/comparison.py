@@ -1,4 +1,4 @@
-"""Two or more algorithms on the same queries: differences, tests, and what may be said of them in plain English."""
+"""Two or more algorithms on the same queries: differences, tests, and verdicts in plain English."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from benchmark.results.statistics import Comparison
 
 CURVE = -1
-"""Stands for the number of steps where the area under the whole adaptation curve is compared."""
+"""Stands for a number of steps when the area under the whole adaptation curve is compared."""
 UNLIKE = 1.1
-"""Ratio of training budgets from which they are said to differ."""
+"""Ratio from which training budgets count as different."""
 COMPARABLE = ("dataset", "problem", "task", "data_version", "manifest_hash", "protocol_version", "backbone", "vocoder")
 
 
@@ -30,10 +30,10 @@ class Contender:
     """One algorithm and configuration, all seeds together.
 
     Attributes:
-        name: the algorithm's, with digests of its configuration, and of its code, where another contender has the same.
+        name: the algorithm's, with digests of its configuration and of its code if another contender shares the name.
         results: the ``result.json`` of each run.
         episodes: all rows of ``episodes.csv``, with a column "seed".
-        folders: of each run.
+        folders: the folder of each run.
     """
 
     name: str
@@ -51,9 +51,9 @@ class Line:
         metric: column.
         shots: support utterances.
         steps: adaptation steps, or ``CURVE``.
-        found: on the queries that both have.
-        p: ``found.p``, Holm-corrected over all lines of the comparison that were tested; NaN where not.
-        better: name of the better one; None where no difference is shown.
+        found: the comparison on the queries that both have.
+        p: ``found.p``, Holm-corrected over all tested lines of the comparison; NaN if not tested.
+        better: name of the better one; None if no difference is shown.
     """
 
     first: str
@@ -67,11 +67,11 @@ class Line:
 
 
 def contenders(folders: Sequence[Path], metrics: Collection[str] | None = None, plugins: Plugins = ()) -> list[Contender]:
-    """Read runs, and pool those that differ in nothing but seed, shots and steps.
+    """Read runs, and pool those that differ only in seed, shots and steps.
 
     Args:
         folders: of the runs.
-        metrics: plugins that are compared, whose versions and facts have to agree; None: versions have to, of all that both have.
+        metrics: metric plugins to compare; their versions and facts must agree. None: versions of all that both have must agree.
         plugins: ``--plugin`` files, for their metrics' facts.
 
     Raises:
@@ -80,13 +80,13 @@ def contenders(folders: Sequence[Path], metrics: Collection[str] | None = None, 
     found = pooled(folders, metrics, plugins)
     if len(found) < 2:
         raise BenchmarkError(
-            f"{folders[0].name} is compared with nothing: name runs of two algorithms, or of two configurations, at least."
+            f"{folders[0].name} is compared with nothing: name runs of at least two algorithms or configurations."
         )
     return found
 
 
 def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plugins: Plugins = ()) -> list[Contender]:
-    """:func:`contenders`, of which one is enough."""
+    """Like :func:`contenders`, but one is enough."""
     import pandas as pd
 
     from benchmark.results.episode_tables import KEY_COLUMNS
@@ -104,7 +104,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plug
     names = [algorithm for algorithm, *_ in groups]
     found = []
     for (algorithm, digest, code), members in groups.items():
-        # Runs of one seed may differ in their grid of shots and steps; where they meet they have to agree.
+        # Runs of one seed may differ in their grid of shots and steps; where the grids overlap, they must agree.
         episodes = pd.concat([read_seed_episodes(folder, results[folder]) for folder in members], ignore_index=True).drop_duplicates()
         if episodes.duplicated(["seed", *KEY_COLUMNS]).any():
             those = ", ".join(folder.name for folder in members)
@@ -133,13 +133,13 @@ def compare_all(
 ) -> list[Line]:
     """Every pair, at every number of shots and steps that both have, and over the whole curve.
 
-    What uses no support set (0 shots) is the same at all shots and steps, and is compared at each that the other has. Seeds that
-    one of them lacks are left out of all: only so do mean differences add up, and a ranking rest on one set of models.
+    A contender without a support set (0 shots) is the same at all shots and steps, and is compared wherever the other has scores.
+    Seeds that any contender lacks are left out of all, so that mean differences add up and a ranking rests on one set of models.
 
     Args:
         chosen: at least two.
         metrics: columns, and whether higher is better.
-        shots, steps: only there; ``steps`` may be ``CURVE``.
+        shots, steps: compare only there; ``steps`` may be ``CURVE``.
 
     Raises:
         UsageError: nothing is left to compare, no seed is common to all, or a metric was not scored.
@@ -176,7 +176,7 @@ def compare_all(
 
 
 def common_seeds(chosen: Sequence[Contender]) -> list[int]:
-    """Those that all have."""
+    """The seeds that all contenders have."""
     return sorted(set.intersection(*(seeds_of(one) for one in chosen)))
 
 
@@ -204,7 +204,7 @@ def apart(chosen: Sequence[Contender], metrics: Collection[str], shots: int | No
             # A curve needs all of its steps.
             if len(lost) and (steps == CURVE or len(lost) == len(scored)):
                 reason = commonest_failure(here[here["steps"].isin(lost)], [metric]) or "no reason is given"
-                return f"{contender.name} has no {metric}{asked}, for all its utterances failed there: {reason}."
+                return f"{contender.name} has no {metric}{asked}, because all its utterances failed there: {reason}."
     return f"Nothing in common{asked}: {'; '.join(_grid(one) for one in chosen)}."
 
 
@@ -222,14 +222,14 @@ def _shots(contender: Contender) -> set[int]:
 
 
 def _at(contender: Contender, shots: int) -> dict[int, pd.DataFrame]:
-    """Its rows by steps; one that uses no support set is the same at any number of shots."""
+    """A contender's rows by steps; without a support set they are the same at any number of shots."""
     frame = contender.episodes
     found = frame[frame["shots"] == (shots if _shots(contender) else 0)]
     return {int(step): found[found["steps"] == step] for step in found["steps"].unique()}
 
 
 def _steps(mine: dict[int, pd.DataFrame], theirs: dict[int, pd.DataFrame]) -> list[int]:
-    """Steps to compare at: common ones; all where one does not adapt and so stays as it is; the curve where both have one."""
+    """Steps to compare at: the common ones, or all if one does not adapt and so stays the same; and the curve if both have one."""
     if not mine or not theirs:
         return []
     still = list(mine) == [0] or list(theirs) == [0]
@@ -266,7 +266,7 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
 
 
 def least_p(lines: Sequence[Line]) -> float:
-    """The smallest corrected p that so many speakers, tested in so many places, could give: all differences of one sign."""
+    """The smallest corrected p that so many speakers, tested in so many places, could give, with all differences of one sign."""
     from benchmark.results.statistics import PERMUTATIONS
 
     tests = sum(not math.isnan(line.p) for line in lines)
@@ -275,7 +275,7 @@ def least_p(lines: Sequence[Line]) -> float:
 
 
 def power_note(lines: Sequence[Line]) -> str:
-    """Says so where so few speakers, tested in so many places, could show no difference whatever their scores; "" elsewhere."""
+    """A note if too few speakers, tested in too many places, could show no difference whatever their scores; "" otherwise."""
     from benchmark.results.statistics import SIGNIFICANT
 
     tests = sum(not math.isnan(line.p) for line in lines)
@@ -283,13 +283,13 @@ def power_note(lines: Sequence[Line]) -> str:
     least = least_p(lines)
     if least <= SIGNIFICANT or all(line.found.difference.mean == 0 for line in lines):
         return ""
-    more = "--shots and --steps, chosen before looking, name fewer places, or take" if tests > 1 else "take"
+    more = "choose fewer places by --shots and --steps, before looking, or take" if tests > 1 else "take"
     where = f"{most} speaker(s) in {max(tests, 1)} place(s)"
-    return f"{where} give p {least:.2g} at least, so no difference could be shown: {more} more speakers."
+    return f"{where} give a p of at least {least:.2g}, so no difference could be shown: {more} more speakers."
 
 
 def budget_note(chosen: Sequence[Contender]) -> str:
-    """Says so where methods were trained for unlike amounts of compute; "" elsewhere."""
+    """A note if methods were trained with different amounts of compute; "" otherwise."""
     from benchmark.results.leaderboard import training_tflops
 
     spent = {one.name: training_tflops(one.results) for one in chosen}
@@ -297,31 +297,31 @@ def budget_note(chosen: Sequence[Contender]) -> str:
     if not trained or max(trained.values()) <= UNLIKE * min(trained.values()):
         return ""
     each = ", ".join(f"{name} {tflops:.3g} TFLOP" for name, tflops in trained.items())
-    return f"Trained for unlike budgets, to which a difference may be due: {each}."
+    return f"Trained with different budgets, which may explain a difference: {each}."
 
 
 def limited_note(chosen: Sequence[Contender]) -> str:
-    """Says so where some were scored on some speakers only; "" elsewhere."""
+    """A note if some were scored on only some speakers; "" otherwise."""
     limited = [one.name for one in chosen if any(result["limited"] for result in one.results)]
     return f"Not run on all test speakers: {', '.join(limited)}." if limited else ""
 
 
 def seeds_note(chosen: Sequence[Contender], lines: Sequence[Line]) -> str:
-    """Says so where the comparison leaves seeds out, or rests somewhere on fewer than a row needs; "" elsewhere."""
+    """A note if the comparison leaves seeds out, or rests anywhere on fewer than a row needs; "" otherwise."""
     from benchmark.results.leaderboard_rules import MIN_SEEDS
 
     common, notes = set(common_seeds(chosen)), []
     if left := [f"{one.name}'s {seeds_in_words(more)}" for one in chosen if (more := seeds_of(one) - common)]:
-        notes.append(f"Left out, for not all have them: {', '.join(left)}.")
+        notes.append(f"Left out, because not all have them: {', '.join(left)}.")
     fewest, most = (pick(line.found.seeds for line in lines) for pick in (min, max))
     if fewest < MIN_SEEDS:
         where = seeds_in_words(common) if fewest == most == len(common) else f"{counted(fewest, 'seed')} in places"
-        notes.append(f"Compared on {where}: preliminary, for another pretraining may say otherwise.")
+        notes.append(f"Compared on {where}: preliminary, because another pretraining may say otherwise.")
     return " ".join(notes)
 
 
 def failures_note(chosen: Sequence[Contender], metrics: Collection[str], shots: int | None, steps: int | None) -> str:
-    """Says how many utterances could not be scored, and why most; "" if all could. Arguments as of :func:`compare_all`."""
+    """How many utterances could not be scored, and the commonest reason; "" if all could. Arguments as of :func:`compare_all`."""
     from benchmark.results.episode_tables import commonest_failure
 
     notes = []
@@ -337,7 +337,7 @@ def failures_note(chosen: Sequence[Contender], metrics: Collection[str], shots: 
 
 
 def _asked(contender: Contender, shots: int | None, steps: int | None) -> pd.DataFrame:
-    """A contender's rows at so many shots and steps; those of what uses no support set are the same at all."""
+    """A contender's rows at so many shots and steps; without a support set they are the same at all."""
     here = contender.episodes
     if shots is not None:
         here = here[here["shots"].isin([0, shots])]
@@ -369,18 +369,18 @@ def counted(number: int, what: str) -> str:
 
 
 def ranking(chosen: Sequence[Contender], lines: Sequence[Line], higher_is_better: bool) -> list[list[str]]:
-    """Names from best to worst, those that no test tells from their group's best tied with it.
+    """Groups of names from best to worst; those in a group tie with its best, because no test tells them apart from it.
 
     Args:
         chosen: what was compared.
         lines: one for each pair, all at one metric, shots and steps.
-        higher_is_better: the metric's sense.
+        higher_is_better: of the metric.
     """
     sign = 1 if higher_is_better else -1
     wins = {contender.name: 0.0 for contender in chosen}
     differ = set()
     for line in lines:
-        # Mean differences on common queries add up, so that their sums order the contenders by their means.
+        # Mean differences on common queries add up, so their sums order the contenders by their means.
         wins[line.first] += sign * line.found.difference.mean
         wins[line.second] -= sign * line.found.difference.mean
         if line.better is not None:

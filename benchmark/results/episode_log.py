@@ -35,14 +35,14 @@ class EpisodeRow:
     """One query utterance, spoken by a model adapted on ``shots`` utterances for ``steps`` steps.
 
     Attributes:
-        speaker: whose voice.
+        speaker: the target.
         episode: its index among the speaker's episodes, from 0.
         shots: support utterances.
         steps: adaptation steps.
         utterance: the query's id.
-        metrics: one value per metric column; NaN where it can't be scored.
-        failures: for each column that is NaN, why; a reason that holds for all of them may stand under "all".
-        trials: of speaker verification, by the name of the equal error rate (:meth:`benchmark.metric.Metric.trials`).
+        metrics: one value per metric column; NaN if it can't be scored.
+        failures: the reason for each NaN column; a reason for all of them may stand under "all".
+        trials: scores of speaker verification, by the name of the equal error rate (:meth:`benchmark.metric.Metric.trials`).
         flops: floating-point operations spent on adapting (0 at 0 steps).
         stored_parameters: numbers to keep for this speaker beside the shared model.
     """
@@ -66,7 +66,7 @@ class EpisodeRow:
 
 @dataclass(frozen=True)
 class CostRow:
-    """What adapting took on this machine; NaN where it was not measured.
+    """What adaptation and synthesis took on this machine; NaN if not measured.
 
     Attributes:
         speaker, episode, shots, steps: as in :class:`EpisodeRow`.
@@ -92,7 +92,8 @@ class CostRow:
 class EpisodeLog:
     """Appends finished blocks to a run folder's two files.
 
-    Opening one drops what a killed run left half-written, and what stands after damage, which is kept aside.
+    Opening a log drops a block that a killed run left half-written, and everything from damage on; a copy of a damaged file
+    is kept.
 
     Example:
         >>> import tempfile
@@ -105,7 +106,7 @@ class EpisodeLog:
     Args:
         folder: the run folder; made if absent.
         metric_columns: the metrics' columns, in the order they are to be written.
-        blocks: all that will be written, in this order; others in the file are damage. Not checked if empty.
+        blocks: all blocks that will be written, in this order; others in the file are damage. Empty: not checked.
 
     Attributes:
         done: the blocks that are finished.
@@ -151,7 +152,7 @@ class EpisodeLog:
             [[c.speaker, c.episode, c.shots, c.steps, *(_number(getattr(c, name)) for name in COST_COLUMNS)] for c in costs]
         )
         try:
-            # Costs first: costs without their episodes are dropped on opening, episodes without costs would stay so.
+            # Costs first: opening drops costs without episodes, but episodes without costs would never get any.
             _append(self.costs_path, costs_text)
             _append(self.path, text)
         except OSError as error:
@@ -188,7 +189,7 @@ class EpisodeLog:
         self.done = set(found.done)
 
     def _open_costs(self) -> None:
-        """Keep the costs of finished blocks; those of a block that was not finished will be measured again."""
+        """Keep the costs of finished blocks; those of unfinished ones will be measured again."""
         found = scan_costs(self.costs_path)[0] if self.costs_path.is_file() else []
         text = _csv([COST_HEADER, *(record for record in found if block_of(record) in self.done)])
         if not self.costs_path.is_file() or self.costs_path.read_bytes() != text:
@@ -196,10 +197,10 @@ class EpisodeLog:
 
 
 def set_aside(path: Path, damage: str) -> None:
-    """Copy a damaged file to ``*.damaged`` before it is repaired, saying so."""
+    """Copy a damaged file to ``*.damaged`` before it is repaired, and say so."""
     aside = path.with_name(f"{path.name}.damaged")
     shutil.copyfile(path, aside)
-    print(f"{path} is damaged ({damage}); it is kept as {aside.name}, and what it lost is done again.", file=sys.stderr)
+    print(f"{path} is damaged ({damage}); a copy is kept as {aside.name}, and the lost part is done again.", file=sys.stderr)
 
 
 def _csv(records: Sequence[Sequence[object]]) -> bytes:
@@ -209,7 +210,7 @@ def _csv(records: Sequence[Sequence[object]]) -> bytes:
 
 
 def _number(value: float) -> str:
-    """The shortest text that reads back as the same float; empty where there is no finite value."""
+    """The shortest text that reads back as the same float; empty if the value is not finite."""
     return repr(float(value)) if math.isfinite(value) else ""
 
 

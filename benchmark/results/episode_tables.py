@@ -32,7 +32,7 @@ REPAIR = "the run's command, given again, repairs it (if it is a copy, restore i
 """How sentences about damage end."""
 
 Block = tuple[str, int, int]
-"""(speaker, episode, shots): what is finished, or not, as a whole."""
+"""(speaker, episode, shots): the unit that is finished as a whole or not at all."""
 
 
 @dataclass
@@ -40,11 +40,11 @@ class Scan:
     """What a file holds before its end or its first damage.
 
     Attributes:
-        header: names of the columns; empty where not even they are whole.
-        records: of whole blocks.
+        header: names of the columns; empty if not even the header is whole.
+        records: the rows of whole blocks.
         done: those blocks.
-        end: the byte where the last whole one ends.
-        damage: the row and what is wrong with it; empty where nothing is, though the last block may be cut short.
+        end: the byte where the last whole block ends.
+        damage: the first bad row and what is wrong with it; empty if none is bad, though the last block may be cut short.
     """
 
     header: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ def scan(path: Path, blocks: Sequence[Block] = ()) -> Scan:
 
     Args:
         path: the file.
-        blocks: those that belong in it, in this order; any if empty.
+        blocks: the blocks that belong in it, in this order; empty: any.
 
     Raises:
         OSError: it can't be read.
@@ -89,7 +89,7 @@ def scan(path: Path, blocks: Sequence[Block] = ()) -> Scan:
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Lines and the byte after each; a last one without its end is dropped, for ``kill -9`` leaves such."""
+    """Lines and the byte after each; drops a last line without its end, as ``kill -9`` leaves it."""
     offset = 0
     with path.open("rb") as stream:
         for line in stream:
@@ -99,7 +99,7 @@ def _lines(path: Path) -> Iterator[tuple[bytes, int]]:
 
 
 def _parsed(line: bytes) -> list[str]:
-    """A line's cells; the writer takes care that none holds a line break."""
+    """A line's cells; the writer ensures that none holds a line break."""
     try:
         return next(csv.reader([line.decode("utf-8", "surrogateescape")], strict=True))
     except csv.Error as error:
@@ -116,7 +116,7 @@ def _checked_header(record: list[str]) -> list[str]:
 
 
 def _checked(record: list[str], header: list[str], block: list[list[str]]) -> tuple[Block, int]:
-    """The block that a record belongs to and its size, if it may stand after those of the same block before it."""
+    """The record's block and that block's size, if the record may follow the rows of ``block``."""
     if len(record) != len(header):
         raise ValueError(f"has {len(record)} cells, not {len(header)}")
     for name, cell in zip(header, record, strict=True):
@@ -171,12 +171,12 @@ def read_episodes(path: Path) -> pandas.DataFrame:
 
 
 def adapted(episodes: pandas.DataFrame) -> pandas.DataFrame:
-    """The rows of an ``episodes.csv`` but for those of adaptations that failed, which cost nothing that was measured."""
+    """The rows of an ``episodes.csv`` without failed adaptations, whose costs were not measured."""
     return episodes.loc[["all" not in json.loads(cell or "{}") for cell in episodes["failures"]]]
 
 
 def _with_numbers(frame: pandas.DataFrame, integers: Sequence[str], floats: Sequence[str]) -> pandas.DataFrame:
-    """The frame with numbers for text in these columns; NaN for no text."""
+    """The frame, with text in these columns read as numbers; NaN for empty text."""
     import pandas
 
     for column in integers:
@@ -187,7 +187,7 @@ def _with_numbers(frame: pandas.DataFrame, integers: Sequence[str], floats: Sequ
 
 
 def scan_costs(path: Path) -> tuple[list[list[str]], bool]:
-    """The records of a ``costs.csv`` that can be read, and whether that is all of it.
+    """The readable records of a ``costs.csv``, and whether they are all of it.
 
     Raises:
         OSError: it can't be read.
@@ -242,7 +242,7 @@ def reasons(failures: str, columns: Collection[str]) -> dict[str, str]:
 
 
 def commonest_failure(episodes: pandas.DataFrame, columns: Collection[str]) -> str:
-    """Why most of what failed in these columns did, "" where nothing did."""
+    """The commonest reason of failures in these columns, "" if there were none."""
     counts: Counter[str] = Counter()
     for cell in episodes["failures"]:
         counts.update(set(reasons(cell, columns).values()))
@@ -250,7 +250,7 @@ def commonest_failure(episodes: pandas.DataFrame, columns: Collection[str]) -> s
 
 
 def failures_in(run: Path) -> str:
-    """What a run's utterances failed of, in a sentence; "" if none did."""
+    """Why a run's utterances were not scored, in a sentence; "" if all were."""
     episodes = read_episodes(run / EPISODES_FILE)
     lost = int((episodes["failures"] != "").sum())
     if not lost:

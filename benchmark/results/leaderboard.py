@@ -1,4 +1,4 @@
-"""Leaderboards: CSV files with one row per algorithm x shots x steps, made from runs and nothing else."""
+"""Leaderboards: CSV files with one row per algorithm x shots x steps, made from runs alone."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PROVENANCE = (
     "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "facts", "run_ids",
 )  # fmt: skip
 RUNS = "runs"
-"""Beside the tables: a folder for each run behind their rows, with the files that the rows are computed from."""
+"""The folder beside the tables that keeps, for each run behind a row, the files that the row is computed from."""
 NEEDED = ("algorithm", "shots", "steps")
 """Without these a file is no leaderboard."""
 _COUNTS = ("shots", "steps", "seeds", "speakers", "episodes")
@@ -37,17 +37,18 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
 
     Args:
         folders: run folders.
-        path: the leaderboard; made if absent. Rows with the same key are replaced, if none of their seeds gets lost.
+        path: the leaderboard; made if absent. Rows with the same key are replaced, unless one of their seeds would be lost.
         preliminary: accept fewer than three seeds; the rows' status then says so.
-        local: a table of one's own runs: limited and dirty runs are accepted too, and marked.
+        local: for a table of the user's runs: accept limited and dirty runs too, and mark them.
 
-    What the rows are computed from is copied to ``runs/<run_id>/`` beside the table, so that anyone can compute them again.
+    Unless ``local``, the files behind the rows are copied to ``runs/<run_id>/`` beside the table, so that anyone can compute
+    the rows again.
 
     Returns:
         The new rows.
 
     Raises:
-        BenchmarkError: the runs are refused; says which and why.
+        BenchmarkError: a run is refused; says which, and why.
     """
     from benchmark.results.result import read_result
 
@@ -56,7 +57,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     with locked(path.with_name(f".{path.name}.lock"), f"Waiting for another process that writes {path}."):
         old = _read_or_set_aside(path, local) if path.exists() else []
         if local:
-            # Whose folders were deleted, those rows go too; seeds that were run one at a time stay together.
+            # Rows whose run folders were deleted go too; seeds that were run one at a time are pooled.
             old = [row for row in old if all(run_folder(path, run_id) for run_id in row["run_ids"].split())]
             found = _other_seeds(results, old, path) | dict(zip(folders, results, strict=True))
             folders = sorted(found, key=lambda folder: found[folder]["seed"])
@@ -81,12 +82,12 @@ def _refuse_rows(
     folder: Path, results: Sequence[dict[str, Any]], first: dict[str, str], kept: Sequence[dict[str, str]],
     replaced: Sequence[dict[str, str]], path: Path,
 ) -> None:  # fmt: skip
-    """Refuse rows (``first`` and its like) that can't stand beside those kept, or have less than those they would replace."""
+    """Refuse rows, of which ``first`` is one, that can't stand beside ``kept`` or have fewer seeds than ``replaced``."""
     for row in kept:
         if what := conflict(row, first):
             raise BenchmarkError(
                 f"{folder.name} can't stand in {path}: it differs from the row of {row['algorithm']} in {what}; "
-                "make the older of them again, in a table of its own (--table) until all are."
+                "run the older one again, and keep the new rows in a separate table (--table) until all are run again."
             )
     if first["status"] == "ok" and not is_reference(first) and (lacking := lacking_references(kept, first)):
         raise BenchmarkError(
@@ -105,18 +106,18 @@ def _key(row: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def training_tflops(results: Sequence[Mapping[str, Any]]) -> float:
-    """What an algorithm's own training spent, mean over runs."""
+    """Compute of an algorithm's own training in TFLOP, mean over runs."""
     return float(sum(result["training"]["flops"] for result in results)) / len(results) / 1e12
 
 
 def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str]], path: Path) -> dict[Path, dict[str, Any]]:
-    """Runs behind a table's rows that are further seeds of these, and their results."""
+    """Runs behind the table's rows that add seeds to ``results``, and the runs' results."""
     from benchmark.results.result import read_result
 
     first, seeds, found = results[0], {result["seed"] for result in results}, {}
     for run_id in dict.fromkeys(run_id for row in rows if row["options"] == options(first) for run_id in row["run_ids"].split()):
         folder = run_folder(path, run_id)
-        with suppress(BenchmarkError):  # a damaged run says so when it is asked for
+        with suppress(BenchmarkError):  # damage is reported when that run is named
             if folder is not None and (result := read_result(folder))["seed"] not in seeds and not differing(result, first):
                 seeds.add(result["seed"])
                 found[folder] = result
@@ -124,7 +125,7 @@ def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str
 
 
 def _read_or_set_aside(path: Path, local: bool) -> list[dict[str, str]]:
-    """The rows; a table of one's own runs that another version wrote must not stand in the way of a run that is done."""
+    """The rows; a ``local`` table that another version wrote is set aside, so that it can't block a finished run."""
     try:
         return read(path)
     except BenchmarkError as error:
@@ -137,7 +138,7 @@ def _read_or_set_aside(path: Path, local: bool) -> list[dict[str, str]]:
 
 
 def order(row: dict[str, str]) -> tuple[object, ...]:
-    """Where a row stands in its table: what may be cited first."""
+    """Where a row stands in its table: citable rows come first."""
     return row["status"] != "ok", row["algorithm"], row["options"], row["preset"], int(row["shots"]), int(row["steps"])
 
 
@@ -150,7 +151,7 @@ def _keep(folders: Sequence[Path], place: Path) -> None:
 
 
 def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
-    """The rows of runs that differ in nothing but seed, shots and steps, from their ``episodes.csv`` and ``costs.csv``."""
+    """The rows of runs that differ only in seed, shots and steps, from their ``episodes.csv`` and ``costs.csv``."""
     import pandas as pd
 
     from benchmark.results.episode_tables import adapted, metric_columns, read_costs
@@ -158,7 +159,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
     from benchmark.results.statistics import summarise
 
     runs = [read_seed_episodes(folder, result) for folder, result in zip(folders, results, strict=True)]
-    # Runs of one seed have the same numbers where their grids meet.
+    # Runs of one seed have the same numbers where their grids overlap.
     episodes = pd.concat(runs, ignore_index=True).drop_duplicates()
     costs = pd.concat([read_costs(folder / COSTS_FILE) for folder in folders], ignore_index=True)
     places = [set(zip(run["shots"], run["steps"], strict=True)) for run in runs]
@@ -211,7 +212,7 @@ def _cell(value: float) -> str:
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """A leaderboard's rows; a column that the file lacks is empty, one that is not known here is kept.
+    """A leaderboard's rows; columns that the file lacks are empty, unknown columns are kept.
 
     Raises:
         BenchmarkError: there is no such file, or it is not a leaderboard.
@@ -231,7 +232,7 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
             rows, header = list(reader), list(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BenchmarkError(f"There is no readable leaderboard at {path} ({reason}); name a dataset, or a table of 'add'.") from error
+        raise BenchmarkError(f"There is no readable leaderboard at {path} ({reason}); name a dataset, or a table by 'add'.") from error
     if twice := [name for name in header if header.count(name) > 1]:
         raise BenchmarkError(f"{path} has the column {twice[0]!r} twice; restore the file.")
     metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
@@ -245,13 +246,13 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
         for name in (*_COUNTS, *metrics, *COSTS):
             kind = int if name in _COUNTS or name.endswith("_failed") else float
             if name in row and (row[name] or name in _COUNTS) and not is_number(row[name], kind):
-                raise BenchmarkError(f"{path}, line {number}: {name} is {row[name]!r}, which is no number; restore the file.")
+                raise BenchmarkError(f"{path}, line {number}: {name} is {row[name]!r}, which is not a number; restore the file.")
         row |= dict.fromkeys(lacking, "")
     return rows, lacking
 
 
 def is_number(cell: str, kind: Callable[[str], float] = float) -> bool:
-    """Whether a cell's text is one."""
+    """Whether a cell's text is a number."""
     try:
         kind(cell)
     except ValueError:
@@ -270,5 +271,5 @@ def _metrics(header: Iterable[str]) -> list[str]:
 
 
 def run_folder(path: Path, run_id: str, places: Sequence[Path] = ()) -> Path | None:
-    """Where a run behind a row is: in ``runs/`` beside its table, beside the table itself, or in one of ``places``."""
+    """The folder of a run behind a row: in ``runs/`` beside its table, beside the table itself, or in one of ``places``."""
     return next((place / run_id for place in (path.parent / RUNS, path.parent, *places) if (place / run_id).is_dir()), None)

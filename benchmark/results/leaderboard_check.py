@@ -1,4 +1,4 @@
-"""Is a leaderboard what its runs say? Checks its form, and computes its rows again."""
+"""Check a leaderboard against its runs: its form, and its rows, computed again."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Verif
 
     Args:
         path: the CSV file.
-        places: more folders that hold run folders; those beside the table and in ``runs/`` next to it are found without.
-        local: a table of one's own runs: limited ones may stand in it, and rows that differ in versions.
+        places: more folders that hold run folders; the table's folder and ``runs/`` in it are always searched.
+        local: for a table of the user's runs: accept limited ones, and rows that differ in versions.
 
     Raises:
-        BenchmarkError: it can't be read as a leaderboard at all.
+        BenchmarkError: the table can't be read as a leaderboard at all.
     """
     report = Verification()
     rows = read(path)
@@ -80,7 +80,7 @@ def _check_group(
     path: Path, rows: list[dict[str, str]], run_ids: list[str], members: list[dict[str, str]], places: Sequence[Path],
     report: Verification, local: bool,
 ) -> None:  # fmt: skip
-    """The rows of the same runs."""
+    """Check the rows of the same runs."""
     if not run_ids:
         report.unknown += len(members)
         return
@@ -88,9 +88,9 @@ def _check_group(
     found = [folder for folder in folders if folder is not None]
     if len(found) < len(folders):
         report.unknown += len(members)
-        if (path.parent / RUNS).is_dir():  # where 'add' keeps them all
+        if (path.parent / RUNS).is_dir():  # 'add' keeps them all there
             lost = run_ids[folders.index(None)]
-            report.problems.append(f"{path} names the run {lost}, which is not in {path.parent / RUNS}; restore one of them.")
+            report.problems.append(f"{path} names the run {lost}, which is not in {path.parent / RUNS}; restore the run or the table.")
         return
     try:
         _recompute(path, rows, members, found, report, local)
@@ -138,11 +138,11 @@ def _check_scale(path: Path, rows: list[dict[str, str]], report: Verification) -
     for row in {tuple(row[name] for name in ("algorithm", *SETTING)): row for row in methods}.values():
         if lacking := lacking_references(rows, row):
             who = f"{row['algorithm']}, preset {row['preset']}"
-            report.problems.append(f"{path}: {who}, may be cited, but has no three seeds of {', '.join(lacking)} for scale.")
+            report.problems.append(f"{path}: {who}, may be cited, but lacks three seeds of {', '.join(lacking)} for scale.")
 
 
 def _check_runs(path: Path, report: Verification) -> None:
-    """Every run kept for the tables of a folder has rows in one of them: deleted rows leave it behind."""
+    """Report runs kept beside the tables that no table has a row of: deleted rows leave them behind."""
     tables = "".join(table.read_text(encoding="utf-8", errors="replace") for table in sorted(path.parent.glob("*.csv")))
     idle = sorted(folder.name for folder in (path.parent / RUNS).glob("*") if folder.name not in tables)
     if mine := [name for name in idle if _table_of(path.parent / RUNS / name) == path.stem]:
@@ -155,7 +155,7 @@ def _table_of(folder: Path) -> str:
 
     try:
         return table_name(read_result(folder))
-    except BenchmarkError:  # damaged, and with no row to say so: the name begins with the dataset's
+    except BenchmarkError:  # damaged, and no row reports it; its name begins with the dataset's
         return folder.name.partition("-")[0]
 
 
@@ -172,7 +172,7 @@ def _recompute(
     refuse(folders, results, preliminary=True, local=local)
     again = {(row["shots"], row["steps"]): row for row in compute_rows(folders, results)}
     inexact = {name for metric in metrics_in(members) for name in (metric, f"{metric}_lo", f"{metric}_hi")}
-    # Some of the places may have been measured again since, by runs of another grid.
+    # Runs of another grid may have replaced some of the rows since.
     there = {(row["shots"], row["steps"]) for row in rows if all(row[name] == members[0][name] for name in CONFIGURATION)}
     report.problems += [
         f"{path} lacks the row of {members[0]['algorithm']} at {shots} shots and {steps} steps, which its runs have."
@@ -194,7 +194,7 @@ def _recompute(
 
 
 def _same(cell: str, fresh: str, tolerance: float) -> bool:
-    """Equal; of numbers that another machine may round otherwise, nearly so."""
+    """Whether cells are equal, or nearly so if numbers: another machine may round differently."""
     if cell == fresh or not (tolerance and cell and fresh):
         return cell == fresh
     return math.isclose(float(cell), float(fresh), rel_tol=tolerance, abs_tol=tolerance)

@@ -1,4 +1,4 @@
-"""What may stand in a row, and in one leaderboard with others."""
+"""Which runs may form a row, and which rows may share a leaderboard."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from benchmark.results.columns import known
 
 MIN_SEEDS = 3
 SETTING = ("preset", "backbone", "vocoder")
-"""What a method has in common with the references that give it its scale."""
+"""What a method must share with the references that give it its scale."""
 FACT_TOLERANCE = 1e-3
-"""Relative, and a tenth of it absolute: other machines round the last digits otherwise; another recogniser differs by more."""
+"""Relative, and a tenth of it absolute: other machines round the last digits differently; another recogniser differs by more."""
 
 
 def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], preliminary: bool, local: bool) -> None:
@@ -26,8 +26,8 @@ def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], prelim
 
     Args:
         folders, results: of the runs.
-        preliminary: fewer than three seeds are accepted.
-        local: for a table of one's own runs, in which limited and dirty ones may stand.
+        preliminary: accept fewer than three seeds.
+        local: for a table of the user's runs: accept limited and dirty ones.
 
     Raises:
         BenchmarkError: says which run, and why.
@@ -49,11 +49,11 @@ def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], prelim
     if len(set(seeds)) < len(seeds):
         raise BenchmarkError(f"{', '.join(folder.name for folder in folders)} share a seed; give each seed once.")
     if len(seeds) < MIN_SEEDS and not (preliminary or local):
-        raise BenchmarkError(f"{folders[0].name} has {len(seeds)} seed(s), a row needs {MIN_SEEDS}; add --preliminary to list it apart.")
+        raise BenchmarkError(f"{folders[0].name} has {len(seeds)} seed(s), a row needs {MIN_SEEDS}; --preliminary lists it separately.")
 
 
 def differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """What keeps two runs from being seeds of one row; "" if nothing does."""
+    """What prevents two runs from being seeds of one row; "" if nothing does."""
     same = ("dataset", "problem", "task", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash",
             "protocol_version", "metric_versions", "device", "precision", "sources", "training_version",
             "evaluation_version")  # fmt: skip
@@ -63,12 +63,12 @@ def differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 def options(result: Mapping[str, Any]) -> str:
-    """Digest of the configuration but for the seed and the grid, which the row shows."""
+    """Digest of the configuration without seed and grid, which the row shows."""
     return digest_of({key: value for key, value in result["config"].items() if key not in ("seed", "shots", "steps")}, 8)
 
 
 def facts_of(result: Mapping[str, Any], plugins: Plugins = ()) -> dict[str, float]:
-    """The metrics' constants in a ``result.json``; an algorithm's own (``embedding_eer``) are not among them."""
+    """The metrics' constants in a ``result.json``, without an algorithm's own facts (``embedding_eer``)."""
     constants = known(plugins).constants
     return {name: value for name, value in sorted(result["facts"].items()) if name in constants and value is not None}
 
@@ -92,31 +92,31 @@ def differing_fact(
 
 
 def table_of(row: Mapping[str, str]) -> str:
-    """The table that a row belongs to (:func:`benchmark.results.result.table_name`), as its runs' names have it."""
+    """The table that a row belongs to (:func:`benchmark.results.result.table_name`), from its runs' names."""
     return row["run_ids"].partition(f"-{row['algorithm']}-{row['preset']}-s")[0]
 
 
 def problem_of(row: Mapping[str, str]) -> Problem:
-    """What a row's runs predict."""
+    """The problem of a row's runs."""
     words = table_of(row).split("-")[1:]  # no dataset's name has a dash
     return next((problem for name, problem in PROBLEMS.items() if name in words), PROBLEMS["synthesis"])
 
 
 def is_reference(row: Mapping[str, str]) -> bool:
-    """Whether a row is a topline or a floor, which needs none beside it."""
+    """Whether a row is a topline or a floor, which needs no references."""
     return row["algorithm"] in problem_of(row).references
 
 
 def lacking_references(rows: Sequence[Mapping[str, str]], row: Mapping[str, str]) -> list[str]:
-    """Toplines and floors of a row's preset, backbone and vocoder that a table lacks or has fewer seeds of than a citable row needs."""
+    """Toplines and floors of a row's preset, backbone and vocoder that a table lacks, or has with too few seeds to be citable."""
     found = {other["algorithm"] for other in rows if other["status"] == "ok" and all(other[name] == row[name] for name in SETTING)}
     return [name for name in problem_of(row).references if name not in found]
 
 
 def conflict(row: Mapping[str, str], other: Mapping[str, str]) -> str:
-    """What keeps two rows from standing in one table; "" if nothing does.
+    """What prevents two rows from sharing a table; "" if nothing does.
 
-    Versions count for the metrics that both have, facts for rows of the same preset: presets may size the recogniser differently.
+    Compares versions of the metrics that both have, and facts only within a preset: presets may size the recogniser differently.
 
     Raises:
         BenchmarkError: a cell was changed by hand.
@@ -138,4 +138,4 @@ def _facts_in(row: Mapping[str, str]) -> dict[str, float]:
     try:
         return {name: float(value) for name, value in pairs if name in known().constants}
     except ValueError as error:
-        raise BenchmarkError(f"The row of {row['algorithm']} holds facts {row['facts']!r}, which are no numbers; restore it.") from error
+        raise BenchmarkError(f"The row of {row['algorithm']} holds facts {row['facts']!r}, which are not numbers; restore it.") from error

@@ -1,4 +1,4 @@
-"""Leaderboards to read, and to cite."""
+"""Leaderboards as text to read, and as BibTeX to cite."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ STYLES = {"table": "simple", "md": "github", "latex": "latex_booktabs", "csv": "
 """Formats, and tabulate's names for them."""
 UNFIT = {
     "preliminary": "fewer than three seeds", "limited": "not all test speakers",
-    "uncommitted": "made from code that was changed, or is unknown",
+    "uncommitted": "made from changed or unknown code",
 }  # fmt: skip
-"""What keeps rows from being cited, by their status."""
+"""Why rows must not be cited, by status."""
 LATEX = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
 
 
@@ -31,21 +31,21 @@ def show(
     path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None,
     metrics: Sequence[str] = (), sort: str = "", plugins: Plugins = (),
 ) -> str:  # fmt: skip
-    """A leaderboard as text: means ± half the width of their intervals; below, what a reader has to know.
+    """A leaderboard as text: means ± half the width of their intervals, then notes that a reader needs.
 
     Args:
         path: the CSV file.
-        shots, steps: only rows with so many. What uses no support set (0 shots), or does not adapt by steps (0 steps only), has
-            one value for all and is always shown.
+        shots, steps: only rows with these numbers. Algorithms without a support set (0 shots) or adaptation steps (0 steps only)
+            have one value for all, and are always shown.
         style: one of ``STYLES``.
         run_ids: only rows made from these runs.
-        metrics: columns to show; the problem's headline, which fits a terminal's width, if empty; all if "all".
-        sort: column to sort by, rising, or falling with a "-" before it; what may be cited stays first.
-        plugins: ``--plugin`` files, for what their metrics' columns mean.
+        metrics: columns to show; empty: the problem's headline, which fits a terminal's width; "all": all.
+        sort: column to sort by, ascending, or descending with a "-" before it; citable rows stay first.
+        plugins: ``--plugin`` files, for the meanings of their metrics' columns.
 
     Raises:
         BenchmarkError: there is no readable table.
-        UsageError: it has no such metric or column, or no row of so many shots and steps.
+        UsageError: the table has no such metric or column, or no row with these shots and steps.
     """
     every = read(path)
     grid: dict[tuple[str, ...], set[str]] = {}
@@ -97,7 +97,7 @@ def show(
 
 
 def _latex(text: str, notes: Sequence[str], columns: int) -> str:
-    """The tabular environment with numbers in mathematics, and the notes as its last lines, for a paper's readers need them too."""
+    """The tabular environment with numbers in math mode, and the notes as its last lines: a paper's readers need them too."""
     text = re.sub(r"(-?[\d.]+) ± ([\d.]+)", r"$\1 \\pm \2$", text)
     lines = [f"\\multicolumn{{{columns}}}{{p{{0.95\\linewidth}}}}{{\\footnotesize {_escaped(note)}}} \\\\\n" for note in notes]
     body, end, _ = text.partition("\\end{tabular}")
@@ -108,16 +108,16 @@ def _latex(text: str, notes: Sequence[str], columns: int) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text as LaTeX shows it."""
+    """Text escaped for LaTeX."""
     words = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     return re.sub(r"[\\~^&%$#_{}]", lambda found: words.get(found[0], f"\\{found[0]}"), text)
 
 
 def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str], found: KnownColumns) -> list[str]:
-    """What has to be known to read a table."""
-    lines = ["±: half the width of the 95 % interval, which may be lopsided (bounds: the CSV file). ↑: higher is better, ↓: lower."]
+    """Notes that a reader of the table needs."""
+    lines = ["±: half the width of the 95 % interval, which may be asymmetric (bounds: the CSV file). ↑: higher is better, ↓: lower."]
     if any(_failed(row, metrics_in(rows)) for row in rows):
-        lines.append("failed: utterances that a metric could not score, the most of any one metric.")
+        lines.append("failed: the most utterances that any one metric could not score.")
     if those := ", ".join(metric for metric in metrics if found.off_on_real_speech(metric)):
         lines.append(f"{those}: recordings don't score perfectly either; read it against the row of ground_truth.")
     lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if any(row["status"] == status for row in rows)]
@@ -127,7 +127,7 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str], found: Known
             kinds.setdefault(row[name], {})[row["algorithm"]] = None
         if len(kinds) > 1:
             each = "; ".join(f"{kind}: {', '.join(those)}" for kind, those in kinds.items())
-            lines.append(f"Not all rows have one {name}, so don't rank them together ({each}).")
+            lines.append(f"Rows differ in {name}, so don't rank them together ({each}).")
     if any(row["synthetic"] == "true" for row in rows):
         lines.append("synthetic voices: not to be cited as speech.")
     lines += configurations(rows)
@@ -135,17 +135,17 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str], found: Known
 
 
 def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None = None, committed: bool = True) -> str:
-    """BibTeX for an algorithm's rows, and what they were made from.
+    """BibTeX for an algorithm's rows, with what they were made from.
 
     Args:
         path: the CSV file.
-        algorithm: or one of its configurations, ``reptile:d37ca7c2``.
-        shots, steps: only rows with so many.
-        committed: the table is one of the benchmark's; of another the entry says so.
+        algorithm: its name, or one of its configurations, ``reptile:d37ca7c2``.
+        shots, steps: only rows with these numbers.
+        committed: whether the table is one of the benchmark's; if not, the entry says so.
 
     Raises:
         BenchmarkError: there is no readable table.
-        UsageError: it has no such rows, or only ones that must not be cited.
+        UsageError: the table has no such rows, or has rows that must not be cited.
     """
     from benchmark import RELEASED, __version__
     from benchmark.plugins.registry import suggest
@@ -160,7 +160,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         raise UsageError(f"{path} has no configuration {digest!r} of {algorithm}; it has {_labels(every)}.")
     mine = [row for row in mine if (shots is None or int(row["shots"]) == shots) and (steps is None or int(row["steps"]) == steps)]
     if not mine:
-        raise UsageError(f"{path} has no row of {algorithm} with so many shots and steps; leave out --shots and --steps to cite all.")
+        raise UsageError(f"{path} has no row of {algorithm} with these shots and steps; leave out --shots and --steps to cite all.")
     if len({_who(row) for row in mine}) > 1:
         raise UsageError(f"{algorithm} has several configurations in {path}; cite one of them: {' '.join(configurations(mine))}")
     if bad := [row for row in mine if row["status"] != "ok" or row["synthetic"] == "true"]:
@@ -169,7 +169,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
     first = mine[0]
     runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
-    origin = _commits(path, runs) + ("" if committed else f", from {path.name}, which is no table of the benchmark's repository")
+    origin = _commits(path, runs) + ("" if committed else f", from {path.name}, which is not a table of the benchmark's repository")
     place = [f"{count} {what}" for count, what in ((shots, "shots"), (steps, "steps")) if count is not None]
     suffix = f"-{first['options']}" * (len({_who(row) for row in every}) > 1) + "".join(f"-{each.replace(' ', '-')}" for each in place)
     return "\n".join([
@@ -184,12 +184,12 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
 
 
 def _commits(path: Path, runs: Sequence[str]) -> str:
-    """The code that the runs were made with, where they are at hand."""
+    """The commits of those runs that are at hand."""
     from benchmark.results.result import read_result
 
     commits: dict[str, None] = {}
     for folder in filter(None, (run_folder(path, run_id) for run_id in runs)):
-        with suppress(BenchmarkError):  # damage is for verify to tell
+        with suppress(BenchmarkError):  # verify reports damage
             commits[str(read_result(folder)["git_commit"])[:12]] = None
     return f", code {', '.join(commits)}" * bool(commits)
 
@@ -203,7 +203,7 @@ def _who(row: dict[str, str]) -> tuple[str, ...]:
 
 
 def _names(rows: Sequence[dict[str, str]]) -> list[str]:
-    """Algorithms, with their options' digest where two configurations are shown, and their status if not to be cited."""
+    """Algorithms, with their options' digest if several configurations are shown, and their status unless it is ok."""
     kinds: dict[str, set[tuple[str, ...]]] = {}
     for row in rows:
         kinds.setdefault(row["algorithm"], set()).add(_who(row))
@@ -216,7 +216,7 @@ def _names(rows: Sequence[dict[str, str]]) -> list[str]:
 
 
 def configurations(rows: Sequence[dict[str, str]]) -> list[str]:
-    """What tells an algorithm's configurations apart, a line for each, where there are several; of one, what its user chose."""
+    """How an algorithm's configurations differ, one line each; for a single configuration, the settings that its user chose."""
     kinds: dict[str, dict[tuple[str, ...], set[str]]] = {}
     for row in rows:
         pairs = {*row["settings"].split(" "), *(f"{name}={row[name]}" for name in SETTING)} - {""}
@@ -232,7 +232,7 @@ def configurations(rows: Sequence[dict[str, str]]) -> list[str]:
 
 
 def _own_choice(row: dict[str, str]) -> list[str]:
-    """A row's settings that are neither the algorithm's defaults nor tuned; none where the algorithm is not to be found."""
+    """A row's settings that are neither the algorithm's defaults nor tuned; none if the algorithm is not found."""
     from benchmark.plugins import registry
 
     try:
@@ -241,7 +241,7 @@ def _own_choice(row: dict[str, str]) -> list[str]:
         return []
     tuned, defaults = set(row["tuned"].split(" ")), {}
     for field in fields:
-        with suppress(ValueError, SyntaxError):  # of a default that is no literal nothing can be said
+        with suppress(ValueError, SyntaxError):  # a default that is not a literal can't be compared
             defaults[field.name] = said({field.name: ast.literal_eval(field.default or "")})
     own = [each for each in row["settings"].split(" ") if each not in tuned]
     return [each for each in own if (name := each.partition("=")[0]) in defaults and each != defaults[name]]
@@ -252,7 +252,7 @@ def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str,
     if rows and column not in rows[0]:
         raise UsageError(f"{path} has no column {column!r} to sort by; it has {', '.join(rows[0])}.")
 
-    # Text and numbers are sorted apart; what has no value comes last either way.
+    # Numbers sort as numbers; rows without a value come last either way.
     filled = [row for row in rows if row[column]]
     numeric = all(is_number(row[column]) for row in filled)
     filled.sort(key=lambda row: float(row[column]) if numeric else row[column], reverse=falling)

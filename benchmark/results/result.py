@@ -1,4 +1,4 @@
-"""``result.json``: what a run measured, with everything that a reader needs to trust it or make it again."""
+"""``result.json``: what a run measured, with everything that a reader needs to trust or reproduce it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ LIBRARIES = (
     "espeakng-loader",
     "speechbrain",
 )
-"""Their versions are part of a result, where they are installed."""
+"""A result records the versions of those that are installed."""
 
 
 REQUIRED: Mapping[str, Callable[[Any], object]] = {
@@ -43,7 +43,7 @@ REQUIRED: Mapping[str, Callable[[Any], object]] = {
     "facts": lambda facts: [float(value) for value in facts.values() if value is not None],
     "git_dirty": lambda dirty: {None: 0, False: 0, True: 0}[dirty],
 }
-"""What readers take from a result beside its identity, which the folder's name vouches for; each fails where it is not that."""
+"""Checks of what readers take from a result beside its identity, which the folder's name vouches for; they raise on bad values."""
 CHECKED = {
     **REQUIRED,
     "tuned": lambda tuned: tuned and (tuned["trials"], tuned["values"].items()),
@@ -80,7 +80,7 @@ class RunIdentity:
 LATER: Mapping[str, Any] = {
     name: each.default for name, each in RunIdentity.__dataclass_fields__.items() if each.default is not MISSING
 }
-"""Fields that the first edition did not know, and what they were then."""
+"""Fields that results of the first edition lack, and the values that they had then."""
 
 
 def run_id(identity: RunIdentity) -> str:
@@ -94,10 +94,10 @@ def _name(identity: Mapping[str, Any]) -> str:
 
 
 def table_name(identity: Mapping[str, Any]) -> str:
-    """The table that a run's rows stand in, "espeak" or "espeak-recognition-language"; its run's name begins with it.
+    """The table of a run's rows, "espeak" or "espeak-recognition-language"; the run's name begins with it.
 
     Args:
-        identity: a run's, or its result; synthesis by speaker where it says neither.
+        identity: a run's identity or its result; synthesis by speaker unless it says otherwise.
     """
     problem, task = identity.get("problem", LATER["problem"]), identity.get("task", LATER["task"])
     return identity["dataset"] + f"-{problem}" * (problem != LATER["problem"]) + f"-{task}" * (task != LATER["task"])
@@ -111,18 +111,20 @@ def _number(value: float) -> float | None:
 def write_result(
     folder: Path, identity: RunIdentity, facts: Mapping[str, float], training: Mapping[str, float], seconds: float,
     tuned: Mapping[str, Any] | None = None, started_from: tuple[str | None, bool | None] | None = None, outside: Sequence[str] = (),
+    left_out: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Summarise ``episodes.csv`` and ``costs.csv`` into ``result.json``.
 
     Args:
-        folder: the run's.
+        folder: the run's folder.
         identity: what was run.
         facts: constants of the metrics.
         training: "flops", "budget_flops", "steps" and "seconds" of the algorithm's own training.
         seconds: wall time of this invocation.
-        tuned: the algorithm's options that hold values chosen by ``tune``, with "trials"; None where there are none.
-        started_from: :func:`git_state` when this invocation began; a run whose code changed under it is dirty.
-        outside: plugins that are not the harness's own, whose code no commit here holds.
+        tuned: the algorithm's options that hold values chosen by ``tune``, with "trials"; None if there are none.
+        started_from: :func:`git_state` when this invocation began; if the code has changed since, the run is dirty.
+        outside: plugins from outside this repository, whose code none of its commits holds.
+        left_out: targets of the scored split that have too few utterances for an episode.
     """
     episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / "costs.csv")
     columns = metric_columns(list(episodes.columns))
@@ -153,7 +155,7 @@ def write_result(
         "schema": SCHEMA_VERSION, "status": "complete", "run_id": folder.name, **asdict(identity),
         "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
         "training": dict(training), "tuned": dict(tuned) if tuned else None, "git_commit": commit, "git_dirty": dirty,
-        "outside_plugins": list(outside),
+        "outside_plugins": list(outside), "left_out": list(left_out),
         "libraries": dict(_versions()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},
         "python": platform.python_version(),
@@ -176,7 +178,7 @@ def _processor() -> str:
 
 
 def git_state(root: Path = ROOT) -> tuple[str | None, bool | None]:
-    """Commit of the checkout that this package lies in and whether its code differs from it; None outside one."""
+    """The commit of this package's checkout, and whether its code differs from that; None outside a checkout."""
 
     def git(*arguments: str) -> str:
         return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True, timeout=20).stdout.strip()
@@ -184,7 +186,7 @@ def git_state(root: Path = ROOT) -> tuple[str | None, bool | None]:
     try:
         if Path(git("rev-parse", "--show-toplevel")).resolve() != root:
             return None, None
-        # Only what can change a number: runs are made beside files that people keep, and leaderboards are written by them.
+        # Only files that can change a number: people keep others in the checkout, and runs write leaderboards there.
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--", *CODE))
     except (OSError, subprocess.SubprocessError):
         return None, None
@@ -198,20 +200,20 @@ def read_result(folder: Path) -> dict[str, Any]:
     """
     path = folder / "result.json"
     if not path.is_file():
-        raise BenchmarkError(f"There is no run result at {path}; name the folder of a finished run (its command, given again, ends it).")
+        raise BenchmarkError(f"There is no run result at {path}; name a finished run's folder (a run's command, given again, finishes it).")
     result = read_json(path, "run result")
     if not isinstance(result, dict) or result.get("schema") != SCHEMA_VERSION or result.get("status") != "complete":
         raise BenchmarkError(f"{folder / 'result.json'} is not a complete result of schema {SCHEMA_VERSION}; run the same command again.")
-    # Results of the first edition lack the later fields: they were of what those are by default.
+    # Results of the first edition lack the later fields; the defaults hold for them.
     identity = {name: result.get(name) for name in RunIdentity.__dataclass_fields__ if name in result or name not in LATER}
     result = {**LATER, **result}
     try:
         belongs = _name(identity) == folder.name
-    except ValueError:  # NaN or infinity, which are no JSON and which no run writes
+    except ValueError:  # NaN or infinity, which are not JSON and which no run writes
         belongs = False
     if not belongs:
         raise BenchmarkError(
-            f"{folder / 'result.json'} does not belong to this folder: what it says was run has another name; restore it or run again."
+            f"{folder / 'result.json'} does not belong to this folder: the run that it describes has another name; restore it or run again."
         )
     for name, check in CHECKED.items():
         try:
@@ -226,10 +228,10 @@ class Contradiction(BenchmarkError):
 
 
 def check_curve(folder: Path, result: Mapping[str, Any], episodes: pd.DataFrame) -> None:
-    """A result's means and counts must be those of its episodes; equal error rates, which are no means, are left to their rows.
+    """Check a result's means and counts against its episodes; equal error rates are not means, so they are not checked here.
 
     Args:
-        folder: of the run, for messages.
+        folder: the run's folder, for messages.
         result: its ``result.json``.
         episodes: its ``episodes.csv``.
 

@@ -18,16 +18,16 @@ from benchmark.scoring.verification import equal_error_rate
 RESAMPLES = 2000
 SIGNIFICANT = 0.05
 PERMUTATIONS = 9999
-"""Drawn where speakers have more sign flips than that: from 14 speakers on."""
+"""Sign flips to draw if the speakers allow more than that: from 14 speakers on."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, its 95 % interval (NaN where one speaker leaves none), and how many values it rests on.
+    """A mean, its 95 % interval (NaN with a single speaker), and how many values it rests on.
 
     Attributes:
-        mean: over speakers of the mean over (seed, episode) of the mean over utterances; of an equal error rate, the rate
-            of all trials together.
+        mean: mean over speakers of the mean over (seed, episode) of the mean over utterances; for an equal error rate, the
+            rate of all trials together.
         low, high: bounds of the interval.
         n: utterances scored.
         failed: utterances that could not be scored.
@@ -43,11 +43,11 @@ class Estimate:
 def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed: int = 0) -> Estimate:
     """Hierarchical bootstrap: speakers are drawn with replacement, then episodes within each, then utterances.
 
-    New speakers are what a reader generalises to, so they are the top level. A seed (its pretraining, its training) is common
-    to all speakers, so seeds are crossed with them: they are drawn once a resample, for all, one fewer than there are so that
+    Readers generalise to new speakers, so speakers are the top level. A seed (its pretraining, its training) is common to all
+    speakers, so seeds are crossed with them: each resample draws seeds once, for all speakers, one fewer than there are so that
     the spread is not underestimated (Rao and Wu, "Resampling Inference With Complex Survey Data", 1988). The percentiles are
     widened for few speakers and seeds (Hesterberg, "What Teachers Should Know About the Bootstrap", 2015, section 5.3: expanded
-    percentile interval). What one seed gives says nothing of other seeds.
+    percentile interval). An interval from one seed says nothing about other seeds.
 
     Args:
         frame: columns "speaker", "episode", optionally "seed", and ``column``; NaN means failed.
@@ -79,10 +79,10 @@ def _with_seed(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _units(values: pd.DataFrame, column: str) -> list[list[list[npt.NDArray[Any]]]]:
-    """A column's values: for each speaker, under each seed, an array an episode."""
+    """A column's values: for each speaker, under each seed, one array per episode."""
     numbers = values[column].to_numpy()
     # All units at once: a frame for each of them would take most of the time of an estimate.
-    found = values.groupby(["speaker", "seed", "episode"]).indices
+    found: dict[Any, Any] = values.groupby(["speaker", "seed", "episode"]).indices  # type: ignore[assignment]
     seeds = sorted(values["seed"].unique())
     units: dict[Any, dict[Any, list[npt.NDArray[Any]]]] = {speaker: {seed: [] for seed in seeds} for speaker, _, _ in sorted(found)}
     for speaker, seed, episode in sorted(found):
@@ -99,12 +99,12 @@ def _drawn_seeds(count: int, resamples: int, generator: np.random.Generator) -> 
 
 @dataclass(frozen=True)
 class _Spread:
-    """Variances of a mean, and what a bootstrap of so few makes of them.
+    """The variance of a mean, and how far a bootstrap over few speakers underestimates it.
 
     Attributes:
-        variance: of the mean, by speakers and by seeds as crossed random effects.
-        freedom: Satterthwaite's degrees of freedom of it.
-        short: its ratio to the bootstrap's, which takes the speakers' as n - 1 n-ths of what it is.
+        variance: of the mean, with speakers and seeds as crossed random effects.
+        freedom: its degrees of freedom, by Satterthwaite.
+        short: its ratio to the bootstrap's variance, which counts (n - 1) / n of the share of n speakers.
     """
 
     variance: float
@@ -145,7 +145,7 @@ def estimate_eer(frame: pd.DataFrame, trials: Sequence[Sequence[float] | None], 
 
     Args:
         frame: columns "speaker", "episode", optionally "seed".
-        trials: for each of its rows the score against the right speaker and then those against each other one, or None.
+        trials: for each row of the frame, the score against the right speaker, then the scores against the others; or None.
         resamples: bootstrap draws.
         seed: of the draws.
     """
@@ -184,14 +184,14 @@ def _drawn_places(sizes: Sequence[int], generator: np.random.Generator) -> npt.N
 
 
 def _drawn_units(by_seed: list[list[npt.NDArray[Any]]], seeds: npt.NDArray[np.int64]) -> list[list[npt.NDArray[Any]]]:
-    """A speaker's episodes under each seed drawn; under all seeds if nothing was scored under any of those, as in :func:`_inner`."""
+    """A speaker's episodes under each drawn seed; under all seeds if none of those has a score, as in :func:`_inner`."""
     return [by_seed[place] for place in seeds if by_seed[place]] or [units for units in by_seed if units]
 
 
 def _inner(
     by_seed: list[list[npt.NDArray[np.float64]]], seeds: npt.NDArray[np.int64], generator: np.random.Generator
 ) -> npt.NDArray[np.float64]:
-    """Draws of a speaker's mean, one a row of ``seeds``: under each of them episodes with replacement, utterances within each likewise."""
+    """Draws of a speaker's mean, one per row of ``seeds``: under each seed, draws episodes, then utterances, with replacement."""
     means = np.full(seeds.shape, np.nan)
     for place, units in enumerate(by_seed):
         here = seeds == place
@@ -202,7 +202,7 @@ def _inner(
                 where = picked == number
                 found[where] = unit[generator.integers(len(unit), size=(int(where.sum()), len(unit)))].mean(1)
             means[here] = found.mean(1)
-    # A speaker of whom nothing was scored under any seed that was drawn stands in with all that was.
+    # A speaker without a score under any drawn seed counts with the mean of all its scores.
     whole = np.mean([unit.mean() for units in by_seed for unit in units])
     scored = ~np.isnan(means)
     return np.where(scored.any(1), np.where(scored, means, 0).sum(1) / np.maximum(scored.sum(1), 1), whole)
@@ -218,13 +218,13 @@ class Comparison:
         middle: interquartile mean of the speakers' mean differences, which one odd voice can't move (Agarwal et al., "Deep
             Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021).
         effect: Cohen's d of the speakers' mean differences (their mean over their standard deviation).
-        p: that speakers' differences have either sign by chance: two-sided sign-flip permutation test over speakers
-            (Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005), exact up to 13 of them. Of several seeds,
-            the larger of that and of a t-test in which speakers and seeds are crossed random effects (Satterthwaite's degrees of
-            freedom): flipping speakers alone takes what one pretraining does to all of them for certain. NaN where so few speakers
-            can't give one of .05, and where ours are theirs to the digit: models not yet adapted, say.
-        speakers: that both have.
-        seeds: that both have.
+        p: of a two-sided sign-flip permutation test over speakers' differences (Good, "Permutation, Parametric and Bootstrap
+            Tests of Hypotheses", 2005), exact up to 13 speakers. With several seeds, the larger of this p and that of a t-test
+            with speakers and seeds as crossed random effects (Satterthwaite's degrees of freedom), because flipping speakers
+            alone ignores that one pretraining affects them all. NaN if the speakers are too few for a p of .05, or if both are
+            equal to the digit, as models not yet adapted are.
+        speakers: how many both have.
+        seeds: how many both have.
     """
 
     difference: Estimate
@@ -240,10 +240,10 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_bet
     """Pair two runs query by query, and speaker by speaker.
 
     Args:
-        ours, theirs: as for :func:`estimate`, with "utterance"; each query once a (seed, episode). Queries that only one of
+        ours, theirs: as for :func:`estimate`, with "utterance"; each query once per (seed, episode). Queries that only one of
             them has, or could score, are left out.
         column: what to compare.
-        higher_is_better: the column's sense.
+        higher_is_better: of this column.
     """
     keys = [key for key in ("seed", "speaker", "episode", "utterance") if key in ours.columns and key in theirs.columns]
     both = ours[[*keys, column]].merge(theirs[[*keys, column]], on=keys, suffixes=("", "_theirs"))
@@ -279,14 +279,14 @@ def holm(p: Sequence[float]) -> list[float]:
 def area(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Area under each query's adaptation curve, by the trapezoid rule over log(1 + steps), divided by the axis's length.
 
-    In the column's own unit, a mean over the curve in which the first steps count most. A query that was not scored at
-    every step has none.
+    It has the column's unit: a mean over the curve in which the first steps count most. A query that was not scored at every
+    step has no area.
 
     Args:
         frame: columns "speaker", "episode", "utterance", "shots", "steps", optionally "seed", and ``column``.
 
     Returns:
-        one row a query and number of shots, without "steps".
+        one row per query and number of shots, without "steps".
     """
     keys = [key for key in ("seed", "speaker", "episode", "utterance", "shots") if key in frame.columns]
     curves = frame.pivot(index=keys, columns="steps", values=column)

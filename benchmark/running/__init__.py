@@ -1,1 +1,1 @@
-"""The stages of a run: preparation, pretraining, training, evaluation; and what is done with finished ones."""
+"""The stages of a run: preparation, pretraining, training, evaluation; and uses of finished runs."""

@@ -1,8 +1,8 @@
-"""Where jobs are done: in worker processes of this machine, or as tasks of a Ray cluster.
+"""Where jobs run: in worker processes on this machine, or as tasks of a Ray cluster.
 
 Ray starts a cluster of this machine's cores unless ``RAY_ADDRESS`` names one ("auto", "host:6379", "ray://host:10001"). The
-machines of a cluster see the command's folder, ``--output``, ``--cache`` and ``--plugin`` files under the same paths, as on
-a shared file system.
+machines of a cluster must see the command's folder, ``--output``, ``--cache`` and the ``--plugin`` files under the same paths,
+as on a shared file system.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from benchmark.plugins import registry
 from benchmark.plumbing import workers
 
 RETRIES = 3
-"""How often Ray does a job again whose worker was killed; jobs give the same each time."""
+"""How often Ray repeats a job whose worker was killed; a job gives the same result each time."""
 _entered = ""
 
 
@@ -31,7 +31,7 @@ def check(name: str) -> None:
     """Refuse an engine that is not installed, before anything is trained.
 
     Raises:
-        BenchmarkError: it isn't.
+        BenchmarkError: it is not installed.
     """
     if name == "ray" and find_spec("ray") is None:
         raise BenchmarkError("--engine ray needs Ray, which is not installed: pip install -e '.[ray]'.")
@@ -48,11 +48,11 @@ def engine(
         count: processes on this machine; a cluster at ``RAY_ADDRESS`` has its own number.
         plugins: ``--plugin`` files.
         ready: called in each process before its first job; must be picklable.
-        cpus: cores that a job needs, or all that a machine has if it has fewer; told to Ray.
-        gpus: GPUs that a job needs, or the share of one; told to Ray.
+        cpus: cores that a job needs, or all of a machine's if it has fewer; for Ray only.
+        gpus: GPUs that a job needs, or the share of one; for Ray only.
 
     Raises:
-        BenchmarkError: a process died (Ray: each time that the job was tried), or there is no such cluster.
+        BenchmarkError: a process died (with Ray: at every try of a job), or there is no such cluster.
     """
     if name == "local":
         with workers.pool(count, partial(_get_ready, tuple(plugins), ready)) as pool:
@@ -68,11 +68,11 @@ def engine(
     try:
         yield _Tasks(plugins, ready, cpus, gpus)
     except RayTaskError as error:
-        # What the job raised, without the worker's traceback that Ray makes its message of.
+        # Raise the job's own error: Ray's message holds the worker's traceback.
         raise error.cause from error
     except RayError as error:
         raise BenchmarkError(
-            f"A Ray worker died {RETRIES + 1} times at one job (killed, or out of memory); give the same command again: it goes on where "
+            f"A Ray worker died {RETRIES + 1} times at one job (killed, or out of memory); run the same command again: it resumes where "
             "it stopped."
         ) from error
     finally:
@@ -81,7 +81,7 @@ def engine(
 
 
 def _get_ready(plugins: registry.Plugins, ready: Callable[[], object] | None) -> None:
-    """In a worker: know the plugins, then prepare."""
+    """In a worker: import the plugins, then call ``ready``."""
     registry.register(plugins)
     if ready is not None:
         ready()
@@ -90,9 +90,9 @@ def _get_ready(plugins: registry.Plugins, ready: Callable[[], object] | None) ->
 def _connect(count: int) -> None:
     import ray
 
-    # Ray would tell its makers, over the network, how it is used.
+    # Ray would send usage statistics to its makers.
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    # Of several jobs that fail the first is told; Ray would print the others' tracebacks.
+    # If several jobs fail, we report the first; Ray would print the others' tracebacks.
     os.environ["RAY_IGNORE_UNHANDLED_ERRORS"] = "1"
     address = os.environ.get("RAY_ADDRESS", "local")
     try:
@@ -121,12 +121,12 @@ class _Tasks(Executor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
         """See :meth:`Executor.submit`."""
-        # Pickled here: the worker knows the plugins' classes only once it has read their files.
+        # Pickled here, because the worker must import the plugin files before it can unpickle their classes.
         return _Result(self.task.remote(self.token, [self.shared], pickle.dumps((function, args, options))))
 
 
 class _Result(Future[Any]):
-    """Waits in Ray's own way, which lends the cores of a job that waits to the jobs that it waits for."""
+    """Waits through Ray, which lends a waiting job's cores to the jobs that it waits for."""
 
     def __init__(self, reference: Any) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class _Result(Future[Any]):
 
 
 def _do(token: str, shared: list[Any], job: bytes) -> Any:
-    """Do a job in a Ray worker, which may have served another engine before."""
+    """Do a job in a Ray worker, which may have worked for another engine before."""
     import ray
 
     global _entered
@@ -151,7 +151,7 @@ def _do(token: str, shared: list[Any], job: bytes) -> Any:
         except OSError as error:
             raise BenchmarkError(f"A machine of the Ray cluster has no folder {folder}; let its machines share a file system.") from error
         os.environ.update(settings)
-        registry.register(plugins)  # before what is ready is unpickled: it may be of the plugins' classes
+        registry.register(plugins)  # before ``ready`` is unpickled, which may hold instances of their classes
         if (prepare := pickle.loads(ready)) is not None:
             prepare()
         _entered = token

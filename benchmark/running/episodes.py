@@ -1,10 +1,11 @@
-"""Episodes: who is adapted to, on what, and what they are asked to say. Manifests fix them; checks keep them leak-proof."""
+"""Episodes: targets with their support and query sets. Manifests fix them, and checks refuse leaks."""
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,16 @@ import numpy as np
 
 from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
+from benchmark.data.enough import Sizes, for_episode, for_task, lacking, left_out, none_left, normalised, shared_sentences
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plumbing.files import digest_of, read_json, write_json
-from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings
+from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings, RunSettings
 from benchmark.task import Task
 
 PROTOCOL_VERSION = "1"
+FULL = Sizes(MAX_SHOTS, MAX_QUERIES, MAX_EPISODES)
+"""Of committed manifests: what any run asks for."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,10 @@ class Episode:
     """One adaptation: ``support[:k]`` is its k-shot support set; the queries are the same for every k.
 
     Attributes:
-        target: what is adapted to: a speaker, unless the run's task is another (:mod:`benchmark.task`).
-        index: the target's episodes count from 0.
+        target: a speaker, unless the run's task is another (:mod:`benchmark.task`).
+        index: of the target's episodes, from 0.
         support: utterances to adapt to.
-        query: utterances to say, or to understand.
+        query: utterances to speak or to transcribe.
     """
 
     target: str
@@ -43,7 +47,7 @@ class Episode:
         return tuple(name for name in corpus.utterances_of(self.target) if name not in used)
 
     def plain(self) -> dict[str, Any]:
-        """As manifests hold it; a target is called "speaker" there whatever it is."""
+        """The episode as manifests hold it; they call every target "speaker"."""
         return {"speaker": self.target, "index": self.index, "support": list(self.support), "query": list(self.query)}
 
 
@@ -60,6 +64,17 @@ class Manifest:
     def digest(self) -> str:
         """SHA-256 of the content."""
         return digest_of(self._content())
+
+    def adapted_to(self, split: str) -> list[str]:
+        """The targets of a split that have episodes, sorted."""
+        return sorted({episode.target for episode in self.episodes[split]})
+
+    def holds(self, sizes: Sizes, split: str) -> bool:
+        """Whether its episodes of a split are as large and as many as is asked for."""
+        counts = Counter(episode.target for episode in self.episodes[split])
+        return min(counts.values(), default=0) >= sizes.episodes and all(
+            len(each.support) >= sizes.shots and len(each.query) >= sizes.queries for each in self.episodes[split]
+        )
 
     def _content(self) -> dict[str, Any]:
         return {
@@ -97,68 +112,91 @@ class Manifest:
         return manifest
 
 
-def normalised(text: str) -> str:
-    """Letters and digits of a text, case folded: what makes two sentences the same."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
+def sizes_of(settings: RunSettings) -> Sizes:
+    """What a run asks of each held-out target."""
+    return Sizes(max(settings.shots), settings.evaluation.queries, settings.evaluation.episodes)
 
 
-def make_manifest(corpus: Corpus, seed: int = 0) -> Manifest:
-    """Draw episodes for every validation and test target.
+def draw_manifest(corpus: Corpus, sizes: Sizes) -> Manifest:
+    """Episodes for a run: full ones where all held-out targets have enough, so that runs of any size share them; else as asked."""
+    full = make_manifest(corpus)
+    return full if all(len(full.adapted_to(split)) == len(full.targets[split]) for split in SPLITS[1:]) else make_manifest(corpus, sizes)
 
-    A sentence that more than half of all targets hold is never a query: everyone's model has heard it.
 
-    Raises:
-        BenchmarkError: a split has no speakers, or a speaker has too few utterances.
+def make_manifest(corpus: Corpus, sizes: Sizes = FULL, seed: int = 0) -> Manifest:
+    """Draw episodes for every validation and test target that has enough utterances (:mod:`benchmark.data.enough`).
+
+    A sentence that more than half of all targets read is never a query, because models hear it in training.
     """
-    targets = {split: tuple(corpus.targets(split)) for split in SPLITS}
-    for split, names in targets.items():
-        if not names:
-            raise BenchmarkError(
-                f"{corpus.name} has no {split} {corpus.task.name}s with usable audio; few-shot evaluation needs several in each "
-                "split, so check the data root and the preparation report."
-            )
-    readers: dict[str, set[str]] = {}
-    for names in targets.values():
-        for name in names:
-            for utterance in corpus.utterances_of(name):
-                readers.setdefault(normalised(corpus.text(utterance)), set()).add(name)
-    everyone = sum(map(len, targets.values()))
-    shared = {text for text, by in readers.items() if len(by) > everyone / 2}
+    texts, need = texts_of(corpus), for_episode(sizes)
+    shared = shared_sentences(texts)
     episodes = {}
     for split in SPLITS[1:]:
         some = []
-        for number, name in enumerate(targets[split]):
-            for index in range(MAX_EPISODES):
+        for number, (name, said) in enumerate(texts[split].items()):
+            if need.fitting(said, shared) < need.utterances:
+                continue
+            for index in range(sizes.episodes):
                 generator = np.random.default_rng([seed, SPLITS.index(split), number, index])
-                some.append(_draw(corpus, name, index, shared, generator))
+                some.append(_draw(corpus, name, index, shared, sizes, generator))
         episodes[split] = tuple(some)
+    targets = {split: tuple(names) for split, names in texts.items()}
     return Manifest(corpus.name, targets, episodes, corpus.task.name)
 
 
-def _draw(corpus: Corpus, target: str, index: int, shared: set[str], generator: np.random.Generator) -> Episode:
+def texts_of(corpus: Corpus) -> dict[str, dict[str, list[str]]]:
+    """What the targets of each split say, normalised."""
+    return {
+        split: {name: [normalised(corpus.text(each)) for each in corpus.utterances_of(name)] for name in corpus.targets(split)}
+        for split in SPLITS
+    }
+
+
+def _draw(corpus: Corpus, target: str, index: int, shared: set[str], sizes: Sizes, generator: np.random.Generator) -> Episode:
     names = corpus.utterances_of(target)
-    order = [names[i] for i in generator.permutation(len(names))]
     query: list[str] = []
     support: list[str] = []
-    for name in order:
+    taken: set[str] = set()
+    for name in (names[i] for i in generator.permutation(len(names))):
         text = normalised(corpus.text(name))
-        taken = {normalised(corpus.text(other)) for other in (*query, *support)}
         if text in taken:
             continue
-        if len(query) < MAX_QUERIES and text not in shared:
+        if len(query) < sizes.queries and text not in shared:
             query.append(name)
-        elif len(support) < MAX_SHOTS:
+        elif len(support) < sizes.shots:
             support.append(name)
-    if len(query) < MAX_QUERIES or len(support) < MAX_SHOTS or len(names) <= MAX_SHOTS + MAX_QUERIES:
-        raise BenchmarkError(
-            f"{corpus.task.name.capitalize()} {target} of {corpus.name} has {len(names)} usable utterances; an episode needs {MAX_SHOTS} "
-            f"support and {MAX_QUERIES} query sentences that differ, and at least one more for the centroid."
-        )
+        else:
+            continue
+        taken.add(text)
+    assert len(query) == sizes.queries and len(support) == sizes.shots, f"{target} was said to have enough"
     return Episode(target, index, tuple(support), tuple(query))
 
 
+def episode_targets(corpus: Corpus, manifest: Manifest, sizes: Sizes, split: str) -> tuple[list[str], str]:
+    """The targets of a split that have episodes, and a sentence about those with too few utterances, "" if there are none.
+
+    Args:
+        corpus: prepared.
+        manifest: its episodes.
+        sizes: that are asked for.
+        split: "validation" or "test".
+
+    Raises:
+        BenchmarkError: the split has no targets.
+        UsageError: none of them has enough utterances.
+    """
+    texts, kept = texts_of(corpus), manifest.adapted_to(split)
+    every, kind, need = texts[split], f"{split} {corpus.task.name}s", for_episode(sizes)
+    if not every:
+        raise BenchmarkError(f"{corpus.name} has no {kind} with usable audio to adapt to; check the data root and the preparation report.")
+    poor = lacking({name: said for name, said in every.items() if name not in kept}, need, shared_sentences(texts))
+    if not kept:
+        raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need))
+    return kept, left_out(poor, len(every), kind, need)
+
+
 def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
-    """Refuse a manifest that leaks or that the corpus can't serve.
+    """Refuse a manifest that leaks or does not match the corpus.
 
     Raises:
         BenchmarkError: a speaker is in two splits, or in another split of the corpus than the manifest says; support
@@ -174,8 +212,8 @@ def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
         strangers = set(corpus.targets(split)) - set(manifest.targets.get(split, ()))
         if strangers:
             raise BenchmarkError(
-                f"The corpus puts {corpus.task.name} {min(strangers)} into {split}, the manifest does not; a different release of "
-                f"{manifest.dataset}, or a manifest that belongs to another: use the release that `describe` names, or restore the file."
+                f"The corpus puts {corpus.task.name} {min(strangers)} into {split}, but the manifest does not: they are of different "
+                f"releases of {manifest.dataset}; use the release that `describe` names, or restore the file."
             )
     for split, episodes in manifest.episodes.items():
         for episode in episodes:
@@ -192,7 +230,7 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
         if name not in corpus:
             raise BenchmarkError(
                 f"Utterance {name}, which {where} needs, is not in the prepared corpus (missing, or skipped: see the "
-                "preparation report); complete the data, for a score without it could not be compared."
+                "preparation report); complete the data, because scores without it can't be compared."
             )
     if not {*episode.support, *episode.query} <= set(corpus.utterances_of(episode.target)):
         raise BenchmarkError(f"{kind.capitalize()} leak: {where} holds an utterance of another.")
@@ -201,30 +239,30 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
     texts = {normalised(corpus.text(name)) for name in episode.support}
     for name in episode.query:
         if normalised(corpus.text(name)) in texts:
-            raise BenchmarkError(f"Text leak: in {where} the query {name} says what a support utterance says.")
+            raise BenchmarkError(f"Text leak: in {where} the query {name} has the text of a support utterance.")
     if not episode.enrolment(corpus):
         raise BenchmarkError(f"{where.capitalize()} leaves no utterance for the centroid.")
 
 
-def check_tasks(corpus: Corpus, settings: MetaSettings) -> None:
-    """Refuse tasks that a training target has too few utterances for, before a later step meets that target.
+def task_targets(corpus: Corpus, settings: MetaSettings) -> tuple[list[str], str]:
+    """The training targets that have enough utterances for tasks, and a sentence about the others, "" if there are none.
 
     Raises:
-        UsageError: a training target has fewer utterances than support and query of a task together.
+        UsageError: there is no training target, or none has as many utterances as support and query of a task together.
     """
-    needed = settings.support + settings.query
-    counts = {target: len(corpus.utterances_of(target)) for target in corpus.targets("train")}
-    poor = sorted((count, target) for target, count in counts.items() if count < needed)
-    if poor:
-        raise UsageError(
-            f"{len(poor)} of the {len(counts)} training {corpus.task.name}s of {corpus.name} have fewer usable utterances than "
-            f"the {needed} of a task (meta.support + meta.query), {poor[0][1]} only {poor[0][0]}; lower those settings."
-        )
+    need = for_task(settings.support, settings.query)
+    every, kind = corpus.targets("train"), f"training {corpus.task.name}s"
+    if not every:
+        raise UsageError(f"{corpus.name} has no {kind} to make tasks of; choose another --task or dataset.")
+    poor = lacking({name: corpus.utterances_of(name) for name in every}, need)
+    if len(poor) == len(every):
+        raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need))
+    return [name for name in every if name not in poor], left_out(poor, len(every), kind, need)
 
 
 @dataclass(frozen=True)
 class TaskSampler:
-    """Training tasks for a step, the same for every algorithm: a function of seed and step alone."""
+    """The training tasks of a step, the same for every algorithm: they depend only on seed and step."""
 
     corpus: Corpus
     speaker_index: Mapping[str, int]
@@ -232,12 +270,17 @@ class TaskSampler:
     seed: int
 
     def __post_init__(self) -> None:
-        check_tasks(self.corpus, self.settings)
+        # Refuses too large tasks now, before a step draws one.
+        _ = self._targets
+
+    @cached_property
+    def _targets(self) -> list[str]:
+        return task_targets(self.corpus, self.settings)[0]
 
     def __call__(self, step: int) -> list[Task]:
         """``settings.tasks`` targets, each with distinct support and query utterances."""
         generator = np.random.default_rng([self.seed, 1, step])
-        targets = self.corpus.targets("train")
+        targets = self._targets
         chosen = generator.choice(len(targets), self.settings.tasks, replace=self.settings.tasks > len(targets))
         return [self._task(targets[i], generator, step, index) for index, i in enumerate(chosen)]
 
@@ -252,7 +295,7 @@ class TaskSampler:
 
 
 def first(episodes: Sequence[Episode], count: int, targets: int = 0) -> list[Episode]:
-    """The first ``count`` episodes of each target, of ``targets`` targets if that is not 0."""
+    """The first ``count`` episodes of each target; only of the first ``targets`` targets if that is not 0."""
     names = sorted({episode.target for episode in episodes})
     kept = set(names[:targets] if targets else names)
     return [episode for episode in episodes if episode.index < count and episode.target in kept]

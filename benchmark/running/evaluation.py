@@ -1,4 +1,4 @@
-"""Adapt to held-out targets, let the models speak or listen, score: in parallel over episodes, one thread each, in a fixed order."""
+"""Evaluation: adapt to held-out targets, predict and score, in parallel over episodes (one thread each), in a fixed order."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ class Job:
 
     @property
     def block(self) -> Block:
-        """What its rows have in common."""
+        """The columns that all its rows share."""
         return self.episode.target, self.episode.index, self.shots
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a job gives."""
+    """The results of a job."""
 
     rows: list[EpisodeRow]
     costs: list[CostRow]
@@ -65,10 +65,10 @@ class Evaluator:
         metrics: prepared.
         corpus: prepared.
         steps: adaptation steps to score at.
-        queries: sentences an episode.
+        queries: sentences per episode.
         seed: of the run.
         audio: folder for some of the speech, to listen to.
-        device: where adaptation and prediction compute.
+        device: the device for adaptation and prediction.
     """
 
     algorithm: Algorithm
@@ -93,7 +93,7 @@ class Evaluator:
         return [Job(episode, size) for episode in episodes for size in sizes]
 
     def scored_steps(self) -> list[int]:
-        """The asked steps, or as many as make sense for the algorithm."""
+        """The requested steps, none above the algorithm's ``max_steps``."""
         most = self.algorithm.max_steps
         return sorted({step if most is None else min(step, most) for step in self.steps})
 
@@ -116,7 +116,7 @@ class Evaluator:
                 stored = sum(tensor.numel() for tensor in model.stored.values())
                 factors = []
                 for number, name in enumerate(episode.query[: self.queries]):
-                    # What scoring draws (an encoder that is built when first asked for) must not move the adaptation.
+                    # Random draws in scoring (an encoder built at first use) must not change the adaptation that goes on after it.
                     with torch.random.fork_rng(devices=self._generators()):
                         metrics, failures, trials, factor = self._score(model, self.corpus[name], episode, job.shots, step, number)
                     factors += [factor] if math.isfinite(factor) else []
@@ -138,21 +138,21 @@ class Evaluator:
         return Scores(rows, costs)
 
     def on_device(self) -> Evaluator:
-        """The same, its models moved to the device."""
+        """This evaluator, with its models moved to the device."""
         self.algorithm.to(self.device)
         self.vocoder.to(self.device)
         return self
 
     def _generators(self) -> list[int]:
-        """CUDA devices whose random numbers adaptation draws."""
+        """The CUDA devices whose random generators adaptation uses."""
         return [torch.cuda.current_device()] if self.device == "cuda" else []
 
     def _adapt(self, support: Batch | None, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
-        # None is what an algorithm without uses_support is promised.
+        # An algorithm without uses_support gets None.
         return self.algorithm.adapt(support, steps)  # type: ignore[arg-type]
 
     def _flops(self, support: Batch | None) -> tuple[int, int]:
-        """Operations to adapt by 0 steps and by 1."""
+        """Operations of an adaptation of 0 steps and of 1 step."""
         counts: list[int] = []
         for step in (0, 1):
             if step and self.algorithm.max_steps == 0:
@@ -213,7 +213,7 @@ _evaluator: Evaluator
 
 def _load(saved: Path | bytes) -> None:
     global _evaluator
-    # Made a moment ago by the process that hands out the jobs.
+    # The parent process has just written this, so unpickling it is safe.
     _evaluator = torch.load(io.BytesIO(saved) if isinstance(saved, bytes) else saved, weights_only=False).on_device()
 
 
@@ -224,12 +224,12 @@ def _run(job: Job) -> Scores:
 def evaluate(
     evaluator: Evaluator, jobs: Sequence[Job], workers: int, plugins: Sequence[str], folder: Path, engine: str = "local"
 ) -> Iterator[Scores]:
-    """Blocks of ``jobs``, in order, as they are ready. One thread a worker makes the numbers independent of their count."""
+    """Scores of ``jobs``, in order, as they are ready. One thread per worker makes them independent of the number of workers."""
     shared = folder / ".evaluator.pt"
     write_atomic(shared, partial(torch.save, evaluator))
     try:
         ready = partial(_load, shared.read_bytes() if engine == "ray" else shared)
-        # As many workers share a GPU as work on this machine.
+        # All workers of this machine share one GPU.
         gpus = round(1 / workers, 4) if evaluator.device == "cuda" else 0
         with engines.engine(engine, min(workers, max(1, len(jobs))), plugins, ready, gpus=gpus) as pool:
             yield from pool.map(_run, jobs)

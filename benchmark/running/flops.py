@@ -1,11 +1,11 @@
-"""The one counter of floating-point operations: what training budgets and costs of adaptation are counted with.
+"""The counter of floating-point operations, used for training budgets and for adaptation costs.
 
-Products of matrices count, forward and backward: linear layers, convolutions, recurrent layers, attention. A multiply-add is
-two operations. Element-wise work, norms, embeddings, softmax, sums and inner products of two vectors count nothing.
+It counts products of matrices, forward and backward: linear layers, convolutions, recurrent layers, attention. A multiply-add
+is two operations. Element-wise work, norms, embeddings, softmax, sums and inner products of two vectors are free.
 
-What is counted does not depend on which kernel a device picks: fused attention counts as the products that it fuses, whatever
-it computes twice to save memory. A fused recurrent layer's backward pass counts as twice its forward pass, for its kernels
-always compute the gradients for weights, input and state.
+The count does not depend on the kernel that a device picks: fused attention counts as the products that it fuses, even if it
+computes some twice to save memory. A fused recurrent layer's backward pass counts as twice its forward pass, because its
+kernels always compute the gradients for weights, input and state.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmark.algorithm import pinned
 from benchmark.errors import BenchmarkError
 
 LAYERS = (nn.Linear, nn.Bilinear, _ConvNd, nn.RNNBase, nn.RNNCellBase, nn.MultiheadAttention)
-"""Layers that multiply by a matrix, so must count for something."""
+"""Layers that multiply by a matrix, so their count must not be 0."""
 
 Shape = Sequence[int]
 
@@ -44,7 +44,7 @@ def _added_batches(added: Shape, one: Shape, other: Shape, *_: Any, **__: Any) -
 
 
 def _attention(query: Shape, key: Shape, value: Shape, *_: Any, **__: Any) -> int:
-    """Q K^T, and its product with V; heads that share keys or values each count."""
+    """Q K^T and its product with V; every head counts, even if heads share keys or values."""
     return 2 * prod(query[:-1]) * key[-2] * (query[-1] + value[-1])
 
 
@@ -53,7 +53,7 @@ def _attention_backward(grad: Shape, query: Shape, key: Shape, value: Shape, *_:
 
 
 def _recurrent(data: Shape, weights: Sequence[Shape], *_: Any, **__: Any) -> int:
-    """Each matrix, of whatever layer and direction, multiplies one vector a step and sequence."""
+    """Each matrix, in every layer and direction, multiplies one vector per step and sequence."""
     return 2 * prod(data[:-1]) * sum(prod(weight) for weight in weights if len(weight) == 2)
 
 
@@ -73,7 +73,7 @@ def _convolution_backward(
     grad: Shape, data: Shape, weight: Shape, bias: Any, stride: Any, padding: Any, dilation: Any, transposed: bool,
     output_padding: Any, groups: int, wanted: Sequence[bool], **_: Any,
 ) -> int:  # fmt: skip
-    """Each of the gradients for input and weight costs as much as the forward pass; torch's own forgets that groups divide it."""
+    """The gradients for input and weight each cost as much as the forward pass; torch's own formula ignores groups."""
     forward = 2 * data[0] * prod(weight) * prod((data if transposed else grad)[2:])
     return forward * (wanted[0] + wanted[1])
 
@@ -97,7 +97,7 @@ FORMULAS: dict[Any, Any] = {
     aten._scaled_dot_product_cudnn_attention: _attention,
     aten._scaled_dot_product_cudnn_attention_backward: _attention_backward,
 }
-"""What torch's counter misses or counts otherwise, from the shapes of an operator's arguments."""
+"""Operators that torch's counter misses or counts differently: their counts from the shapes of their arguments."""
 
 
 class Count:
@@ -108,21 +108,21 @@ class Count:
 
     @property
     def total(self) -> int:
-        """Since the count began, until it ended."""
+        """Operations since the count began; final once it has ended."""
         return self._counter.get_total_flops()
 
 
 class _Whole(nullcontext[None]):
-    """In place of torch's tracker of modules, whose hooks can't stand ``autograd.grad`` for a leaf that a module was called with."""
+    """Replaces torch's module tracker, whose hooks fail if ``autograd.grad`` differentiates by a leaf that a module was called with."""
 
     parents = frozenset({"Global"})
 
 
 @contextmanager
 def counted() -> Iterator[Count]:
-    """Count what is computed inside; read ``total`` then or later."""
+    """Count the operations inside the context; read ``total`` there or afterwards."""
     fast = torch.backends.mha.get_fastpath_enabled()
-    # It fuses a whole attention layer, or a Transformer's, into one operator that hides its products.
+    # The fast path fuses a whole attention or Transformer layer into one operator, which hides the products.
     torch.backends.mha.set_fastpath_enabled(False)
     counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
     counter.mod_tracker = _Whole()  # type: ignore[assignment]
@@ -134,14 +134,14 @@ def counted() -> Iterator[Count]:
 
 
 def refuse_uncounted(module: nn.Module, attempt: Callable[[], object]) -> None:
-    """See that each layer that multiplies by a matrix counts, forward and backward.
+    """Check that each layer that multiplies by a matrix counts, forward and backward.
 
     Args:
-        module: a backbone, or an algorithm with its backbone; left in its mode.
-        attempt: calls its layers on a batch, by its loss or a training step. Draws no random numbers from the caller's.
+        module: a backbone, or an algorithm with its backbone; its train/eval mode is restored.
+        attempt: computes a loss or a training step on a batch, which calls the layers. The caller's random state is kept.
 
     Raises:
-        BenchmarkError: a layer, which is named, or the whole module counts for nothing, so would train for free.
+        BenchmarkError: a layer (the message names it) or the whole module counts as 0, so it would train for free.
     """
     calls: dict[str, Any] = {}
 
@@ -165,7 +165,7 @@ def refuse_uncounted(module: nn.Module, attempt: Callable[[], object]) -> None:
 
 
 def _cost(module: nn.Module, arguments: Any, options: Any) -> tuple[int, int]:
-    """Operations of a call and of its gradients for the module's parameters and whatever it is given."""
+    """Operations of a call, and of its gradients for the module's parameters and inputs."""
 
     def fresh(value: Any) -> Any:
         return value.detach().requires_grad_(value.is_floating_point()) if isinstance(value, Tensor) else value
@@ -184,5 +184,5 @@ def _cost(module: nn.Module, arguments: Any, options: Any) -> tuple[int, int]:
 def _sentence(what: str) -> str:
     return (
         f"The operations of {what} can't be counted, so it would train for free; "
-        "use layers that can be: Linear, Conv1d, Conv2d, GRU, LSTM, MultiheadAttention, or plain matrix products."
+        "use countable layers: Linear, Conv1d, Conv2d, GRU, LSTM, MultiheadAttention, or plain matrix products."
     )

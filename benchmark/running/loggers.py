@@ -1,7 +1,7 @@
 """Live logs of a run, through Lightning's loggers: Weights & Biases, TensorBoard, CSV. They change no number.
 
-Weights & Biases works without an account: it writes into the run's folder, for ``wandb sync`` to upload if wanted, unless
-$WANDB_MODE is "online". $WANDB_PROJECT names the project.
+Weights & Biases needs no account: it writes into the run's folder, from where ``wandb sync`` can upload, unless $WANDB_MODE is
+"online". $WANDB_PROJECT names the project.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from benchmark.results.result import RunIdentity, read_result
 KINDS = ("wandb", "tensorboard", "csv")
 PROJECT = "few-shot-tts-benchmark"
 STAGES = ("pretraining", "training", "vocoder", "adaptation")
-"""Each has its own steps to be drawn over."""
+"""Each stage has its own step axis."""
 SPEAKERS = 3
-"""Whose speech is logged."""
+"""Number of speakers whose speech is logged."""
 
 
 def check(kinds: Sequence[str]) -> None:
-    """Refuse what is not installed before any work is done.
+    """Refuse loggers that are not installed, before any work is done.
 
     Raises:
-        BenchmarkError: says what to install.
+        BenchmarkError: names the package to install.
     """
     for kind in kinds:
         if kind != "csv" and find_spec(kind) is None:
@@ -45,10 +45,10 @@ def check(kinds: Sequence[str]) -> None:
 
 @contextmanager
 def opened(kinds: Sequence[str], identity: RunIdentity, folder: Path) -> Iterator[list[Logger]]:
-    """Loggers for a run, closed in the end.
+    """Loggers for a run, closed when the context ends.
 
     Args:
-        kinds: of ``KINDS``.
+        kinds: names from ``KINDS``.
         identity: of the run.
         folder: of the run; must exist.
     """
@@ -73,7 +73,7 @@ def _logger(kind: str, identity: RunIdentity, folder: Path) -> Logger:
 
 
 def _wandb_run(identity: RunIdentity, folder: Path) -> Any:
-    """Grouped by dataset and algorithm; tags say what a row may be compared with."""
+    """A run grouped by dataset and algorithm; its tags say which runs it may be compared with."""
     import wandb
 
     marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)]
@@ -100,11 +100,11 @@ def _finish(run: Any, status: str) -> None:
 
 
 def log_step(loggers: Sequence[Logger], stage: str, step: int, values: Mapping[str, float]) -> None:
-    """One point of a stage's curves.
+    """Log one point of a stage's curves.
 
     Args:
         loggers: open.
-        stage: of ``STAGES``.
+        stage: one of ``STAGES``.
         step: of the stage.
         values: by name.
     """
@@ -114,11 +114,11 @@ def log_step(loggers: Sequence[Logger], stage: str, step: int, values: Mapping[s
 
 
 def log_results(loggers: Sequence[Logger], folder: Path) -> None:
-    """Curves over adaptation steps; to Weights & Biases also the table of results, and some speech with its spectrograms.
+    """Log curves over adaptation steps; to Weights & Biases also the results table, and some speech with its spectrograms.
 
     Args:
         loggers: open.
-        folder: of the run, complete.
+        folder: of the complete run.
     """
     if not loggers:
         return
@@ -142,14 +142,14 @@ def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], audio: Path) -> No
     for point in curve:
         for name, value in point["metrics"].items():
             results.add_data(point["shots"], point["steps"], name, value["mean"], *value["ci95"], value["n"], value["n_failed"])
-    # What a project's list of runs shows: most shots, most steps.
+    # The project's list of runs shows the results at most shots and most steps.
     for name, value in max(curve, key=lambda point: (point["shots"], point["steps"]))["metrics"].items():
         run.summary[name] = value["mean"]
     media: dict[str, list[Any]] = {}
     for speaker, files in _speech(audio).items():
         media[f"speech/{speaker}"] = [wandb.Audio(str(path), caption=caption) for path, caption in files]
         pictures = [_spectrogram(path) for path, _ in files]
-        # Shown together, pictures must be of one size.
+        # Images that are shown together must have one size.
         width = max(picture.shape[1] for picture in pictures)
         padded = [np.pad(picture, ((0, 0), (0, width - picture.shape[1]))) for picture in pictures]
         media[f"spectrogram/{speaker}"] = [wandb.Image(picture, caption=each[1]) for picture, each in zip(padded, files, strict=True)]
@@ -157,7 +157,7 @@ def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], audio: Path) -> No
 
 
 def _speech(folder: Path) -> dict[str, list[tuple[Path, str]]]:
-    """Files of the first speakers, with captions."""
+    """Audio files of the first ``SPEAKERS`` speakers, with captions."""
     found: dict[str, list[tuple[Path, str]]] = {}
     for path in sorted(folder.glob("*.wav")):
         if match := re.fullmatch(r"(.+)_(\d+)shot_(\d+)steps", path.stem):

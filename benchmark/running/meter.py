@@ -1,4 +1,4 @@
-"""What adapting costs on this machine: seconds and memory, without the scoring that happens in between."""
+"""The cost of adaptation on this machine, in seconds and memory, without the scoring in between."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ T = TypeVar("T")
 
 
 class Meter:
-    """Measures an iterator while it works, not while its items are used.
+    """Measures an iterator while it computes, not while its items are used.
 
     Attributes:
         seconds: wall time so far.
-        peak_bytes: most memory in use at once, beyond what this process held when the work began: of a CUDA device its own
-            memory, else resident memory. NaN where the system can't tell (only Linux can). Memory given back before counts
-            again: the allocator is trimmed first.
+        peak_bytes: peak memory beyond what the process held when the work began: device memory on CUDA, else resident
+            memory. NaN if the system can't tell (only Linux can). The allocator is trimmed first, so that reused memory
+            counts too.
 
     Args:
-        device: the type of device that works.
+        device: the type of the device that computes.
     """
 
     def __init__(self, device: str = "cpu") -> None:
@@ -46,13 +46,13 @@ class Meter:
                 return
             self._wait()
             self.seconds += time.perf_counter() - started
-            # max() of a NaN and a number is the first of them.
+            # In this order a NaN wins: max() returns its first argument if either is NaN.
             self.peak_bytes = max(self.memory.peak(), self.peak_bytes)
             yield item
             _trim()
 
     def _wait(self) -> None:
-        """For what a device was given to do and has not done."""
+        """Wait until the device has finished its queued work."""
         if self.device == "cuda":
             torch.cuda.synchronize()
         elif self.device == "mps":
@@ -91,14 +91,14 @@ class _Resident:
 
 
 def _trim() -> None:
-    """Give freed memory back to the system, so that using it again shows; only glibc can."""
+    """Return freed memory to the system, so that reusing it raises resident memory; only glibc can."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
 
 
 def _forget_peak() -> bool:
-    """Let the kernel count the highest resident memory from now on (proc(5), clear_refs); False where it won't."""
+    """Reset the kernel's peak of resident memory (proc(5), clear_refs); False if it refuses."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from benchmark.data.corpus import Corpus
+from benchmark.data.enough import Sizes, role
+from benchmark.data.joined import JoinedCorpus
 from benchmark.data.prepare import prepare
-from benchmark.dataset import Dataset
+from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
-from benchmark.running.episodes import Manifest, check_manifest, make_manifest
+from benchmark.running.episodes import FULL, Manifest, check_manifest, draw_manifest
+from benchmark.settings.config import Plugin
 
 
 def cache_folder(given: Path | None) -> Path:
@@ -21,27 +26,29 @@ def cache_folder(given: Path | None) -> Path:
 
 
 def metrics_folder(cache: Path, corpus: Corpus) -> Path:
-    """What metrics compute once for a corpus is kept here (``MetricContext.cache``)."""
+    """The folder for what metrics compute once per corpus (``MetricContext.cache``)."""
     return cache / "metrics" / f"{corpus.name}-{corpus.version}"
 
 
-def open_dataset(name: str, config: Any, data_root: Path | None, plugins: registry.Plugins, download: bool = False) -> Dataset:
-    """The dataset plugin on its data root: ``--data-root``, or $BENCHMARK_DATA/NAME.
+def open_dataset(
+    name: str, config: Any, data_root: Path | None, plugins: registry.Plugins, download: bool = False, option: str = "--data-root"
+) -> Dataset:
+    """The dataset plugin on its data root: ``--data-root`` (or what else the ``option`` is called), or $BENCHMARK_DATA/NAME.
 
     Raises:
         UsageError: it needs a root and none was given, or a wrong one; it needs none and one was given.
-        BenchmarkError: what lies in the root is damaged.
+        BenchmarkError: the files in the root are damaged.
     """
     plugin: type[Dataset] = registry.load("dataset", name, plugins)
     base = os.environ.get("BENCHMARK_DATA")
     root = data_root or (Path(base) / name if base else None)
     if not plugin.needs_root:
         if data_root is not None or download:
-            option = "--data-root" if data_root is not None else "--download"
+            option = option if data_root is not None else "--download"
             raise UsageError(f"Dataset {name} takes no {option}: {plugin.card.how_to_get}")
         return plugin(None, config)
     if root is None:
-        raise UsageError(f"Dataset {name} needs --data-root DIR (or $BENCHMARK_DATA with a folder {name} in it). {plugin.card.how_to_get}")
+        raise UsageError(f"Dataset {name} needs {option} DIR (or $BENCHMARK_DATA with a folder {name} in it). {plugin.card.how_to_get}")
     if download:
         plugin.download(plugin.__new__(plugin), root)
     try:
@@ -60,13 +67,81 @@ def open_corpus(
 
     Args:
         name, config: of the dataset plugin.
-        data_root, cache, workers, plugins: as of a run.
+        data_root, cache, workers, plugins: as for a run.
         download: fetch it first.
         mel: the vocoder's mel definition; the default one if None.
-        task: what its utterances are grouped by.
+        task: kind of target to group utterances by.
     """
     dataset = open_dataset(name, config, data_root, plugins, download)
     return prepare(name, dataset, cache / "corpora", workers, [str(path) for path in plugins], mel, task=task)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a run learns from and adapts to.
+
+    Attributes:
+        dataset: of ``--dataset``, with its options.
+        others: of ``--pretrain.dataset``.
+        data_root: of the dataset; None for $BENCHMARK_DATA/NAME.
+        roots: of the others, by name; "" for that of the only one.
+    """
+
+    dataset: Plugin
+    others: tuple[Plugin, ...] = ()
+    data_root: Path | None = None
+    roots: Mapping[str, Path] = field(default_factory=dict)
+
+
+def open_corpora(
+    sources: Sources, split: str, cache: Path, workers: int, plugins: registry.Plugins, mel: MelSpec | None = None, task: str = "speaker"
+) -> Corpus:
+    """The prepared corpus of a run: of its dataset, joined to the training speech of the others if there are any.
+
+    Args:
+        sources: datasets and their data roots.
+        split: that the run evaluates.
+        cache, workers, plugins: as of a run.
+        mel, task: see :func:`open_corpus`.
+
+    Raises:
+        UsageError: there is nobody to adapt to, or to learn from; a data root is given for no dataset.
+    """
+    names = [chosen.name for chosen in sources.others]
+    if wrong := sorted(set(sources.roots) - set(names) - ({""} if len(names) == 1 else set())):
+        given = f"--pretrain-root {wrong[0]}=DIR" if wrong[0] else "--pretrain-root DIR"
+        has = f"which names {', '.join(names)}; write NAME=DIR, with commas between several" if names else "which names nothing"
+        raise UsageError(f"{given} does not fit --pretrain.dataset, {has}.")
+    datasets = [open_dataset(sources.dataset.name, sources.dataset.config, sources.data_root, plugins)]
+    for chosen in sources.others:
+        root = sources.roots.get(chosen.name) or sources.roots.get("")
+        datasets.append(open_dataset(chosen.name, chosen.config, root, plugins, option="--pretrain-root"))
+    everyone = [sources.dataset.name, *names]
+    # Before hours of preparation; and after it, for audio may be unusable.
+    _check_speakers(everyone, [{each: len(dataset.speakers(each)) for each in SPLITS} for dataset in datasets], split)
+    files = [str(path) for path in plugins]
+    corpora = [
+        prepare(name, dataset, cache / "corpora", workers, files, mel, task=task)
+        for name, dataset in zip(everyone, datasets, strict=True)
+    ]  # fmt: skip
+    _check_speakers(everyone, [{each: len(corpus.speakers(each)) for each in SPLITS} for corpus in corpora], split)
+    return JoinedCorpus(corpora[0], corpora[1:]) if sources.others else corpora[0]
+
+
+def _check_speakers(names: Sequence[str], counts: Sequence[Mapping[str, int]], split: str) -> None:
+    """Refuse corpora that give nobody to adapt to or to learn from; the first is that of the dataset."""
+    own = counts[0]
+    for name, count in list(zip(names, counts, strict=True))[1:]:
+        if not count["train"]:
+            raise UsageError(f"{name} has no training speakers, so --pretrain.dataset can't use it; leave it out.")
+    if sum(count["train"] for count in counts) < 2:
+        if len(names) == 1 and (sentence := role(own, names[0])):
+            raise UsageError(sentence)
+        raise UsageError(f"{' and '.join(names)} have one training speaker together, too few to learn from; add to --pretrain.dataset.")
+    if not own[split]:
+        counted = ", ".join(f"{count} {name}" for name, count in own.items())
+        sentence = f"{names[0]} has no {split} speakers to adapt to ({counted})"
+        raise UsageError(f"{sentence}; choose another dataset or --evaluation.split, or check the data root.")
 
 
 def manifest_path(name: str, plugins: registry.Plugins, task: str = "speaker") -> Path | None:
@@ -77,13 +152,21 @@ def manifest_path(name: str, plugins: registry.Plugins, task: str = "speaker") -
     return found if found is not None and found.is_file() else None
 
 
-def open_manifest(corpus: Corpus, plugins: registry.Plugins) -> Manifest:
-    """The dataset's committed manifest, or one drawn from the corpus; either way checked for leaks.
+def open_manifest(corpus: Corpus, plugins: registry.Plugins, sizes: Sizes = FULL, split: str = "test") -> Manifest:
+    """The dataset's committed manifest if it has what is asked for, else one drawn from the corpus; either way checked for leaks.
+
+    Args:
+        corpus: prepared; of the dataset alone, whatever else a run learns from.
+        plugins: ``--plugin`` files.
+        sizes: what the run asks of each held-out target.
+        split: that it evaluates.
 
     Raises:
-        BenchmarkError: it leaks, or the corpus can't serve it.
+        BenchmarkError: it leaks, or does not match the corpus.
     """
     path = manifest_path(corpus.name, plugins, corpus.task.name)
-    manifest = Manifest.load(path) if path else make_manifest(corpus)
+    manifest = Manifest.load(path) if path else None
+    if manifest is None or not manifest.holds(sizes, split):
+        manifest = draw_manifest(corpus, sizes)
     check_manifest(manifest, corpus)
     return manifest

@@ -42,7 +42,7 @@ class Pretraining(torch.nn.Module):
 
 
 class BatchSampler:
-    """Batches of training utterances of about one length (little padding); a function of seed and step alone."""
+    """Batches of training utterances of similar length (little padding); they depend only on seed and step."""
 
     def __init__(self, corpus: Corpus, size: int, seed: int) -> None:
         self.corpus, self.size, self.seed = corpus, size, seed
@@ -83,16 +83,18 @@ def pretrained(
     Args:
         backbone: the plugin.
         config: its configuration.
-        source: digest of its code and of the training's, so that a changed one is trained anew.
+        source: digest of its code and of the training's, so that changed code is trained again.
         corpus: prepared.
-        settings: how long and how.
+        settings: of the pretraining.
         seed: of weights and batches.
         cache: where pretrained backbones and unfinished pretrainings are kept.
-        loggers: for its curves, if it is done now.
+        loggers: for its curves, if it trains now.
         hardware: to train on.
     """
     model = build(backbone, config, corpus, seed)
-    parts = [corpus.version, source, asdict(config), asdict(settings), seed, torch.get_num_threads()]
+    # The corpus's version stands for the datasets.
+    length = {name: value for name, value in asdict(settings).items() if name != "dataset"}
+    parts = [corpus.version, source, asdict(config), length, seed, torch.get_num_threads()]
     key = digest_of([*parts, *hardware.identity], 16)
     done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
 

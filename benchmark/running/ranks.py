@@ -1,6 +1,6 @@
-"""Several processes that train together: each learns from its share, all make the same step; the first one writes files.
+"""Training in several processes: each learns from its share, all take the same step, and the first one writes files.
 
-Lightning starts them and connects them. A *rank* is the number of one of them, from 0.
+Lightning starts and connects the processes. A *rank* is the number of a process, from 0.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from benchmark.running.hardware import Hardware
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=30)
-"""The others wait so long for the first one, which may prepare a corpus, or evaluate one run before the next."""
+"""How long the other processes wait for the first, which may be preparing a corpus or evaluating a run."""
 
 
 class PluginFiles:
@@ -41,40 +41,40 @@ class PluginFiles:
 
 
 class Unwrapped(DDPStrategy):
-    """Lightning's DDP without torch's wrapper: that reduces gradients inside ``backward``, and ours are written by hand."""
+    """Lightning's DDP without torch's wrapper, which reduces gradients inside ``backward``; ours are written by hand."""
 
     def __init__(self, **options: Any) -> None:
-        # First, so that a process it is sent to knows the user's plugins before it unpickles what they made.
+        # Set first, so that a process that receives this imports the user's plugins before it unpickles their objects.
         self.plugins = PluginFiles(registry.imported_files())
         super().__init__(**options)
 
     def configure_ddp(self) -> None:
-        """Leave the module as it is; all start from rank 0's weights."""
+        """Don't wrap the module; give all ranks the weights of rank 0."""
         assert self.model is not None
         for value in self.model.state_dict().values():
             dist.broadcast(value, 0)
 
 
 def strategy(hardware: Hardware) -> DDPStrategy | str:
-    """What Lightning's Trainer gets as its strategy."""
+    """The strategy for Lightning's Trainer."""
     if hardware.processes == 1:
         return "auto"
     options: dict[str, Any] = {"process_group_backend": _backend(hardware), "timeout": PATIENCE}
     if hardware.repeats_program:
         return Unwrapped(**options)
-    # Said here, for inside a SLURM job Lightning would count its tasks.
+    # Given explicitly, because inside a SLURM job Lightning would count the job's tasks.
     return Unwrapped(start_method="spawn", cluster_environment=LightningEnvironment(), **options)
 
 
 def _backend(hardware: Hardware) -> str:
-    # With gloo beside it, plain values need not pass through the device.
+    # gloo carries plain values, so that they need not pass through the GPU.
     return "cpu:gloo,cuda:nccl" if hardware.device == "cuda" else "gloo"
 
 
 def join(hardware: Hardware) -> None:
-    """Connect what torchrun or srun started, before the first thing that all must agree on.
+    """Connect the processes that torchrun or srun started, before they first have to agree on anything.
 
-    Where Lightning starts the program again, it connects the processes in the first training that is not done yet.
+    If Lightning starts the program again, it connects the processes itself, in the first training that is not done yet.
     """
     if not hardware.launched or dist.is_initialized():
         return
@@ -84,12 +84,12 @@ def join(hardware: Hardware) -> None:
 
 
 def count() -> int:
-    """How many processes are connected; 1 if none are."""
+    """The number of connected processes; 1 if none are."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def agreed(value: T) -> T:
-    """Rank 0's value on all ranks; one's own where none are connected (yet)."""
+    """Rank 0's value, on all ranks; the caller's value if no processes are connected (yet)."""
     box = [value]
     if count() > 1:
         dist.broadcast_object_list(box, 0)
@@ -97,7 +97,7 @@ def agreed(value: T) -> T:
 
 
 def gathered(value: T) -> list[T]:
-    """All ranks' values, in their order, on all of them."""
+    """All ranks' values in rank order, on every rank."""
     if count() == 1:
         return [value]
     values: list[Any] = [None] * count()
@@ -106,15 +106,15 @@ def gathered(value: T) -> list[T]:
 
 
 def share(item: Any, rank: int, processes: int) -> Any:
-    """A rank's part of a step's item: of n processes, rank r takes the tasks, or the rows of a batch, r, r + n, r + 2n ...
+    """A rank's part of a step's item: of n processes, rank r takes tasks (or rows of a batch) r, r + n, r + 2n ...
 
     Args:
         item: a list, or a batch with ``rows``.
         rank: from 0.
-        processes: that train together.
+        processes: how many train together.
 
     Raises:
-        UsageError: the parts would not be equal, so their mean would not be that of the whole.
+        UsageError: the parts would not be equal, so their mean would not be the mean of the whole.
     """
     if processes == 1:
         return item
@@ -126,7 +126,7 @@ def share(item: Any, rank: int, processes: int) -> Any:
 
 
 def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
-    """Set each ``.grad`` to the mean over ranks; one that only some ranks have counts as zero on the others."""
+    """Set each ``.grad`` to the mean over ranks; a gradient missing on some ranks counts there as zero."""
     if count() == 1:
         return
     learned = [parameter for parameter in parameters if parameter.requires_grad]
@@ -141,15 +141,15 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         parameter.grad = mean.view_as(parameter)
 
 
-def made_once(path: Path, waiting: str, make: Callable[[], dict[str, torch.Tensor]], rank: int) -> dict[str, torch.Tensor]:
-    """The weights in the checkpoint ``path``, or those that all ranks now make together, which rank 0 keeps there.
+def made_once(path: Path, waiting: str, make: Callable[[], dict[str, Any]], rank: int) -> dict[str, Any]:
+    """The weights in the checkpoint ``path``; if there is none, all ranks train them now and rank 0 saves them there.
 
-    Only rank 0 takes the lock: it holds it while the others train with it.
+    Only rank 0 takes the lock; it holds it while all ranks train.
 
     Args:
         path: of the checkpoint.
-        waiting: said if another run is at it.
-        make: trains; what it left unfinished lies in ``path`` with the suffix ".training".
+        waiting: message to print if another run is training them.
+        make: trains; unfinished work is in ``path`` with the suffix ".training".
         rank: of this process among those that run the program.
     """
     state = checkpoint.load(path, quiet=True)
@@ -166,4 +166,4 @@ def made_once(path: Path, waiting: str, make: Callable[[], dict[str, torch.Tenso
             # Another run finished it while rank 0 waited.
             state = checkpoint.load(path)
     assert state is not None
-    return cast(dict[str, torch.Tensor], state)
+    return cast(dict[str, Any], state)

@@ -1,4 +1,4 @@
-"""What processes that Lightning spawns for a training tell the one that waits for them: steps, and why they stopped."""
+"""Messages from the training processes that Lightning spawns to the process that waits for them: steps and errors."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from benchmark.errors import BenchmarkError
 
 SET_BY_LIGHTNING = ("MASTER_ADDR", "MASTER_PORT")
 PATIENCE = 10.0
-"""Seconds for a process to end after it was told to."""
+"""Seconds that a process gets to end after it was told to."""
 
 
 @contextmanager
 def relayed(hear: Callable[[Any], object]) -> Iterator[Callable[[Any], object]]:
-    """A function for spawned processes, with which they have ``hear`` called here, in a thread.
+    """Yield a function for spawned processes; what they pass to it reaches ``hear`` in a thread of this process.
 
     Raises:
         BenchmarkError: a process sent one, or was killed.
@@ -38,10 +38,10 @@ def relayed(hear: Callable[[Any], object]) -> Iterator[Callable[[Any], object]]:
         stopped = error
     finally:
         _end(set(multiprocessing.active_children()) - others)
-        # Not the end of the pipe: what else was started meanwhile may hold it open.
+        # Closing the pipe would not do: other processes started meanwhile may hold it open.
         sender.send(None)
         thread.join(PATIENCE)
-        # A port that the next training would find taken.
+        # The next training would find the old port taken.
         for name, value in before.items():
             os.environ.pop(name, None)
             os.environ.update({} if value is None else {name: value})
@@ -49,14 +49,14 @@ def relayed(hear: Callable[[Any], object]) -> Iterator[Callable[[Any], object]]:
         raise errors[0] from stopped
     if isinstance(stopped, ProcessExitedException):
         raise BenchmarkError(
-            "A training process died (killed, or out of memory); give the same command again: it goes on where it stopped."
+            "A training process died (killed, or out of memory); run the same command again: it resumes where it stopped."
         ) from stopped
     if stopped:
         raise stopped
 
 
 def _end(processes: Iterable[BaseProcess]) -> None:
-    """After Ctrl-C they may still be at work, or wait for each other, and would be waited for."""
+    """End processes that are still working, or waiting for each other, after Ctrl-C; Python would wait for them at exit."""
     for process in processes:
         process.terminate()
     for process in processes:
@@ -73,4 +73,4 @@ def _listen(receiver: Any, hear: Callable[[Any], object], errors: list[BaseExcep
                 hear(message)
     except Exception as error:
         errors.append(error)
-        receiver.close()  # so that who tells more fails, too
+        receiver.close()  # so that processes that send more fail, too

@@ -1,4 +1,4 @@
-"""Is a run folder whole? Its files can be read, and its result is that of its episodes."""
+"""Checks that a complete run's folder is sound: its files are readable, and its result follows from its episodes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from benchmark.results.result import Contradiction, check_curve, read_result
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether a complete run's files can be used; if not, says why, and removes what would contradict the results to come."""
+    """Whether a complete run's files can be used; if not, prints why, and removes files that would contradict the new results."""
     try:
         result = read_result(folder)
         read_costs(folder / COSTS_FILE)
         check_curve(folder, result, read_episodes(folder / EPISODES_FILE))
     except Contradiction:
-        # Nobody can tell which of the two is right.
+        # There is no way to tell which of the two is right.
         set_aside(folder / EPISODES_FILE, "it disagrees with the result.json beside it")
         (folder / EPISODES_FILE).unlink()
         return False
     except BenchmarkError as error:
-        print(f"Going on with a run that was complete: {str(error).partition(';')[0]}.", file=sys.stderr)
+        print(f"Resuming a run that was complete: {str(error).partition(';')[0]}.", file=sys.stderr)
         return False
     return True

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -14,7 +15,6 @@ from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
 from benchmark.audio import SAMPLE_RATE
-from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
@@ -27,13 +27,13 @@ from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
-from benchmark.running.episodes import Manifest, TaskSampler, check_tasks, first
+from benchmark.running.checks import check_options
+from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
 from benchmark.running.evaluation import Evaluator, evaluate
-from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
-from benchmark.running.preparation import metrics_folder, open_corpus, open_manifest
-from benchmark.running.pretraining import build, pretrained, speaker_index
+from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
+from benchmark.running.pretraining import pretrained, speaker_index
 from benchmark.running.resume import is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
@@ -41,10 +41,10 @@ from benchmark.scoring.embedding_space import embedding_space
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
-from benchmark.vocoder import Vocoder
+from benchmark.vocoder import Vocoder, checkpoint_of
 
 METRIC_THREADS = 1
-"""That metrics prepare themselves with; what they train is shared by runs of any ``threads``."""
+"""Threads for preparing metrics; runs share what they train, whatever their ``threads``."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ class Places:
         workers: processes.
         plugins: ``--plugin`` files.
         logs: live logs to write, of ``run_logs.KINDS``.
-        engine: where evaluation jobs are done, "local" or "ray" (:mod:`benchmark.running.engines`).
-        hardware: what is computed on. Its device's type and precision do change numbers, and are part of the run's identity.
+        engine: where evaluation jobs run, "local" or "ray" (:mod:`benchmark.running.engines`).
+        hardware: to compute on. Its device type and precision do change numbers, and are part of the run's identity.
+        pretrain_roots: data roots of the datasets in ``pretrain.dataset``, by name ("" for a single one); else $BENCHMARK_DATA.
     """
 
     output: Path
@@ -70,19 +71,20 @@ class Places:
     logs: tuple[str, ...] = ()
     engine: str = "local"
     hardware: Hardware = field(default_factory=Hardware)
+    pretrain_roots: Mapping[str, Path] = field(default_factory=dict)
 
 
 def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
-    """Do what of the run is not done yet, and return its folder.
+    """Do the stages of the run that are not done yet, and return its folder.
 
     Args:
         settings: the run.
         places: where.
-        overwrite: "never" refuses a run that has a result, "missing" does what is missing, "always" starts anew.
+        overwrite: "never" refuses a run that has a result, "missing" does what is missing, "always" starts over.
         training: checkpoint of the algorithm's training, for runs that share one; None for the run's own.
 
     Raises:
-        UsageError: algorithm, backbone, task, dataset and metrics don't go together (:mod:`benchmark.plugins.fit`).
+        UsageError: algorithm, backbone, task, dataset and metrics don't fit together (:mod:`benchmark.plugins.fit`).
         BenchmarkError: bad data, leaking episodes, a diverging training, a folder that can't be written to.
     """
     plugins = tuple(str(path) for path in places.plugins)
@@ -91,24 +93,25 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     ranks.join(places.hardware)
     started = time.monotonic()
     corpus = corpus_of(settings, places)
-    manifest = open_manifest(corpus, plugins)
+    manifest = open_manifest(corpus.own, plugins, sizes_of(settings), settings.evaluation.split)
     identity = identify(settings, corpus, manifest, plugins, places.hardware)
-    check_options(settings, corpus, plugins)
+    for sentence in check_options(settings, corpus, manifest, plugins):
+        say_once(sentence)
     folder = places.output / run_id(identity)
     if places.hardware.rank:
-        # The process that writes holds the locks, and says whether there is something to train.
+        # Rank 0 holds the locks, and says whether there is something to train.
         if ranks.agreed(True):
             _learned(settings, places, corpus, folder, training, ())
         return folder
-    with locked(places.output / f".{folder.name}.lock", f"Waiting for another process that does the same run, {folder}."):
+    with locked(places.output / f".{folder.name}.lock", f"Waiting for another process with the same run, {folder}."):
         complete = (folder / "result.json").is_file()
         if complete and overwrite == "never":
             raise BenchmarkError(f"{folder} is complete; leave out --overwrite never to see its result.")
         if overwrite == "always" and folder.exists():
             shutil.rmtree(folder)
         elif complete and is_sound(folder):
-            logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to do it anew." if places.logs else ""
-            print(f"{folder} is complete already.{logs}")
+            logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to repeat it." if places.logs else ""
+            print(f"{folder} is already complete.{logs}")
             ranks.agreed(False)
             return folder
         ranks.agreed(True)
@@ -117,16 +120,23 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         write_text(folder / "config.yaml", config.to_yaml(settings))
         with run_logs.opened(places.logs, identity, folder) as loggers:
             facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
-            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside)
+            out = sorted({*corpus.targets(settings.evaluation.split)}.difference(manifest.adapted_to(settings.evaluation.split)))
+            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside, out)
             run_logs.log_results(loggers, folder)
     return folder
+
+
+@cache
+def say_once(sentence: str) -> None:
+    """Print what holds for all runs that this process does."""
+    print(sentence, flush=True)
 
 
 def _stages(
     settings: RunSettings, places: Places, corpus: Corpus, manifest: Manifest, folder: Path, training: Path | None,
     loggers: Sequence[Logger],
 ) -> tuple[dict[str, float], dict[str, float]]:  # fmt: skip
-    """Pretraining to evaluation; the metrics' constants and what training spent."""
+    """Pretraining to evaluation; returns the metrics' constants and what training spent."""
     plugins = tuple(str(path) for path in places.plugins)
     algorithm, spent, vocoder = _learned(settings, places, corpus, folder, training, loggers)
     with threads(METRIC_THREADS):
@@ -146,21 +156,21 @@ def _stages(
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
     if algorithm.embeds:
-        facts |= embedding_space(algorithm.embed, corpus, corpus.targets(chosen.split), folder)
+        facts |= embedding_space(algorithm.embed, corpus, manifest.adapted_to(chosen.split), folder)
     return facts, spent
 
 
 def _learned(
     settings: RunSettings, places: Places, corpus: Corpus, folder: Path, training: Path | None, loggers: Sequence[Logger]
 ) -> tuple[Algorithm, dict[str, float], Vocoder]:
-    """All that processes train together: the algorithm, what it spent, the vocoder."""
+    """Everything that processes train together: the algorithm, what its training spent, the vocoder."""
     with threads(settings.threads):
         return *trained(settings, corpus, places, folder, training, loggers), prepared_vocoder(settings, corpus, places, loggers)
 
 
 @contextmanager
 def threads(count: int) -> Iterator[None]:
-    """Let torch use so many, as long as this lasts."""
+    """Let torch use ``count`` threads inside the context."""
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(count)
@@ -191,7 +201,7 @@ def trained(
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
     path = training or folder / "checkpoints" / "training.ckpt"
-    lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run that trains {settings.algo.name} alike.")
+    lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run with the same training of {settings.algo.name}.")
     with lock, progress(f"Training {settings.algo.name}", 1.0) as show:
         spent = train(
             algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed, path, lambda fraction, _: show(fraction),
@@ -203,14 +213,13 @@ def trained(
 
 
 def corpus_of(settings: RunSettings, places: Places) -> Corpus:
-    """The prepared corpus of a run, its mels as the vocoder inverts them."""
+    """The prepared corpus of a run, with the vocoder's mel definition."""
     plugins = tuple(str(path) for path in places.plugins)
-    chosen, vocoder = settings.dataset, registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
+    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
     if vocoder.mel.sample_rate != SAMPLE_RATE:
         raise UsageError(f"The vocoder {settings.vocoder.name} is for {vocoder.mel.sample_rate} Hz; speech here is at {SAMPLE_RATE} Hz.")
-    return open_corpus(
-        chosen.name, chosen.config, places.data_root, places.cache, places.workers, plugins, mel=vocoder.mel, task=settings.task
-    )
+    sources = Sources(settings.dataset, settings.pretrain.dataset, places.data_root, places.pretrain_roots)
+    return open_corpora(sources, settings.evaluation.split, places.cache, places.workers, plugins, vocoder.mel, settings.task)
 
 
 def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, loggers: Sequence[Logger] = ()) -> Vocoder:
@@ -218,7 +227,7 @@ def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, logg
     plugins, chosen = tuple(str(path) for path in places.plugins), settings.vocoder
     source = learned_source("vocoder", chosen.name, plugins)
     torch.manual_seed(settings.seed)
-    # What it computes when it is made, a pseudo-inverse say, must not depend on the machine's cores.
+    # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
     torch.set_num_threads(METRIC_THREADS)
     vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
     torch.set_num_threads(settings.threads)
@@ -228,9 +237,9 @@ def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, logg
 
 
 def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:
-    """The metrics, with what they compute once per corpus done."""
+    """The metrics, prepared: what they compute once per corpus is done."""
     plugins = tuple(str(path) for path in places.plugins)
-    targets = tuple(corpus.targets(settings.evaluation.split))
+    targets = tuple(manifest.adapted_to(settings.evaluation.split))
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
     context = MetricContext(corpus, metrics_folder(places.cache, corpus), targets, enrolment=enrolment)
     metrics = []
@@ -244,41 +253,20 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
 
 
 def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
-    """The same run cut down to see whether it goes through: two speakers, a few steps of everything, a task for each process."""
+    """The run cut down to a quick trial: two speakers, a few steps of everything, one task per process."""
     return replace(
         settings,
         shots=(min(settings.shots),),
         steps=tuple(sorted({0, min(2, max(settings.steps))})),
         pretrain=replace(settings.pretrain, steps=4, batch_size=4 * processes),
         meta=replace(settings.meta, tflops=1e-6, tasks=processes),
+        vocoder_training=replace(settings.vocoder_training, steps=4, batch_size=2 * processes),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
 
 
-def check_options(settings: RunSettings, corpus: Corpus, plugins: registry.Plugins) -> None:
-    """Refuse now what the backbone or the corpus can't serve, not after an hour of pretraining.
-
-    Raises:
-        UsageError: the algorithm does, given a fresh backbone; or training tasks are larger than training speakers.
-        BenchmarkError: a metric lacks what a run does not fetch, a pretrained encoder's weights; or the operations of one of the
-            backbone's layers can't be counted.
-    """
-    for chosen in settings.metrics:
-        registry.load("metric", chosen.name, plugins)(chosen.config).require()
-    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
-    plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
-    algorithm = plugin(backbone, settings.algo.config)
-    if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):
-        raise UsageError(reason)
-    if plugin.trains:
-        check_tasks(corpus, settings.meta)
-    speaker = corpus.speakers("train")[0]
-    batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
-    refuse_uncounted(backbone, lambda: backbone.loss(batch))
-
-
 def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:
-    """Refuse steps that the processes which train together can't share evenly.
+    """Refuse steps that the training processes can't share evenly.
 
     Raises:
         UsageError: names the setting.
@@ -291,11 +279,14 @@ def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Pl
 
 
 def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
-    """Refuse what does not go together.
+    """Refuse settings whose plugins do not fit together, and a vocoder's checkpoint that does not fit.
 
     Raises:
-        UsageError: one sentence says what.
+        UsageError: names the plugins and the reason.
+        BenchmarkError: the checkpoint is damaged.
     """
+    if path := checkpoint_of(settings.vocoder.config):
+        registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config).load_weights(path)
     fit.check_task(settings.task, settings.dataset.name, plugins)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
         raise UsageError(reason)
@@ -311,7 +302,7 @@ def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunS
     """The settings with the metrics that fit, and a sentence about those left out, or "".
 
     Raises:
-        UsageError: nothing is left to score with.
+        UsageError: no metric is left.
     """
     kept, left = fit.fitting_metrics([each.name for each in settings.metrics], settings.backbone.name, plugins)
     if not kept:

@@ -1,7 +1,7 @@
-"""A finished run put to use: its algorithm adapts to a folder of recordings and speaks.
+"""Use of a finished run: its algorithm adapts to a folder of recordings and speaks.
 
-It needs the run's folder and the cache that the run was made with: the prepared corpus there knows the symbols, the mel
-definition, the statistics and the language. The corpus as published is not needed.
+It needs the run's folder and the cache that the run was made with, whose prepared corpus holds the symbols, the mel
+definition, the statistics and the language. The original corpus is not needed.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.batch import Batch
 from benchmark.data.corpus import Corpus
 from benchmark.data.corpus_aligner import corpus_aligner
+from benchmark.data.joined import JoinedCorpus
 from benchmark.data.phonemes import phonemise
 from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transcribed, unknown
 from benchmark.data.scripts import is_foreign
@@ -30,6 +31,7 @@ from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
 from benchmark.results.result import read_result
+from benchmark.running.identity import weights_digest
 from benchmark.running.preparation import metrics_folder
 from benchmark.running.pretraining import build
 from benchmark.running.run import Places, prepared_vocoder
@@ -41,7 +43,7 @@ from benchmark.vocoder import Vocoder
 PAUSE_SECONDS = 0.25
 """Between sentences."""
 LONGEST = 300
-"""Characters of a sentence; longer ones are cut: models learned from shorter ones, and memory grows with length."""
+"""Most characters of a sentence. Longer ones are cut, because models learned from shorter ones and memory grows with length."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,12 @@ class Speaker:
 
 @dataclass(frozen=True)
 class Spoken:
-    """What was said.
+    """The synthesised speech, and how it was made.
 
     Attributes:
         audio: shape (samples,), float32 at 16 kHz.
-        recordings: how many were adapted to.
-        left_out: recordings that could not be, and why.
+        recordings: number of recordings adapted to.
+        left_out: recordings that could not be used, and why.
         steps: of adaptation.
         seconds_to_adapt: wall time.
         seconds_to_speak: wall time.
@@ -79,32 +81,37 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
     """Rebuild a run's algorithm from its folder and the cache.
 
     Raises:
-        UsageError: there is no such folder, or the algorithm adapts to nobody.
+        UsageError: there is no such folder, or the algorithm does not adapt to recordings.
         BenchmarkError: the run is not complete, its checkpoint is missing or does not fit, or the cache lacks its corpus.
     """
     if not folder.is_dir():
-        raise UsageError(f"There is no run folder {folder}; name one that 'run' wrote, runs/RUN.")
+        raise UsageError(f"There is no run folder {folder}; give one that 'run' wrote, runs/RUN.")
     result = read_result(folder)
     settings = config.from_dict(RunSettings, result["config"], str(folder / "result.json"), plugins)
     algorithm_type: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     if algorithm_type.oracle or not algorithm_type.uses_support:
-        raise UsageError(f"{settings.algo.name} does not adapt to recordings, so it speaks as nobody; choose a run of one that does.")
-    corpus = _corpus(settings.dataset.name, result["data_version"], cache, folder)
+        raise UsageError(f"{settings.algo.name} does not adapt to recordings; choose a run of an algorithm that does.")
+    chosen, versions = [settings.dataset, *settings.pretrain.dataset], result["data_version"].split("+")
+    own, *others = [_corpus(each.name, version, cache, folder) for each, version in zip(chosen, versions, strict=True)]
+    corpus = JoinedCorpus(own, others) if others else own
     state = checkpoint.load(folder / "checkpoints" / "algorithm.pt", quiet=True)
     if state is None:
-        raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; run again with --overwrite always.")
+        raise BenchmarkError(f"{folder / 'checkpoints' / 'algorithm.pt'} is missing or damaged; repeat the run with --overwrite always.")
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
     algorithm = algorithm_type(backbone, settings.algo.config)
     try:
         algorithm.load_state_dict(state)
     except RuntimeError as error:
-        raise BenchmarkError(f"The checkpoint of {folder} is from other code of {settings.algo.name}; make the run again.") from error
+        raise BenchmarkError(f"The checkpoint of {folder} is from other code of {settings.algo.name}; repeat the run.") from error
     for kind, name in (("algorithm", settings.algo.name), ("backbone", settings.backbone.name), ("vocoder", settings.vocoder.name)):
         if source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
             print(f"Note: the code of {kind} {name} has changed since the run.", file=sys.stderr)
+    for kind, digest in weights_digest(settings).items():
+        if digest != result["sources"].get(kind):
+            print(f"Note: the file of the {kind} has changed since the run.", file=sys.stderr)
     problem = fit.problem_of(settings.backbone.name, plugins)
     if problem.name != "synthesis":
-        raise UsageError(f"{folder.name} is a run of {problem.name}, which does not speak; choose one of synthesis.")
+        raise UsageError(f"{folder.name} is a {problem.name} run, which can't speak; choose a synthesis run.")
     places = Places(folder.parent, cache, None, 1, tuple(map(Path, plugins)))
     vocoder = prepared_vocoder(settings, corpus, places)
     return Speaker(settings, corpus, algorithm.eval(), vocoder)
@@ -120,7 +127,7 @@ def _corpus(name: str, version: str, cache: Path, run: Path) -> Corpus:
         if corpus.version == version:
             return corpus
     raise BenchmarkError(
-        f"The cache {cache} does not hold the prepared corpus of {run.name} ({name}, version {version}): name the cache that the run was "
+        f"The cache {cache} does not hold the prepared corpus of {run.name} ({name}, version {version}): give the cache that the run was "
         f"made with (--cache), or prepare {name} again."
     )
 
@@ -130,29 +137,29 @@ def tokens(text: str, corpus: Corpus, language: str | None = None) -> list[torch
 
     Args:
         text: one sentence or many.
-        corpus: that the model learned from.
+        corpus: the one that the model learned from.
         language: espeak-ng voice that reads the text; None for the corpus's own.
 
     Raises:
-        UsageError: the text is empty or in a script that the language is not written in, or has phonemes that the corpus has
-            no symbol for, or none.
+        UsageError: the text is empty, is in a script that the language does not use, has no phonemes, or has phonemes
+            without a symbol in the corpus.
     """
     plain, language = " ".join(text.split()), language or corpus.meta["card"]["language"]
     if not plain:
         raise UsageError("The text to say is empty.")
     if is_foreign(plain, language):
-        raise UsageError(f"{plain[:60]!r} is in a script that {language} is not written in; name its --language.")
+        raise UsageError(f"{plain[:60]!r} is in a script that {language} does not use; give its --language.")
     sentences = sentences_of(plain)
     every = [words for words in phonemise(sentences, language) if words]
     if not every:
         raise UsageError(f"There is nothing to pronounce in {plain[:60]!r}; write words.")
     if strange := unknown(tuple(word for words in every for word in words), corpus):
-        raise UsageError(f"The model never heard {' '.join(strange)}, which {plain[:60]!r} needs; say it in other words.")
+        raise UsageError(f"The model never heard {' '.join(strange)}, which {plain[:60]!r} needs; use other words.")
     return [torch.tensor([corpus.symbol_ids[symbol] for symbol in token_symbols(words)]) for words in every]
 
 
 def sentences_of(text: str) -> list[str]:
-    """A text cut after the marks that end sentences, and a very long sentence at its commas or between words."""
+    """A text split after sentence-final marks; sentences over ``LONGEST`` are split at commas or between words."""
     found = []
     for sentence in re.split(r"(?<=[.!?…。！？;:])\s+", text):
         while len(sentence) > LONGEST:
@@ -170,11 +177,11 @@ def say(sentences: Sequence[torch.Tensor], speaker: Speaker, recordings: list[Re
         sentences: from :func:`tokens`.
         speaker: from :func:`open_run`.
         recordings: of one voice, at least one.
-        steps: of adaptation; None for the most that the run was scored at.
+        steps: of adaptation; None for the largest number that the run was scored at.
         cache: where the aligner is kept.
 
     Raises:
-        UsageError: the algorithm reads transcripts, and there are none that can be used.
+        UsageError: the algorithm needs transcripts, and none can be used.
         BenchmarkError: adaptation failed.
     """
     corpus, name = speaker.corpus, speaker.settings.algo.name
@@ -182,19 +189,19 @@ def say(sentences: Sequence[torch.Tensor], speaker: Speaker, recordings: list[Re
     steps = max(speaker.settings.steps) if steps is None else steps
     steps = steps if most is None else min(steps, most)
     if "transcripts" not in speaker.algorithm.needs:
-        # All recordings serve, and nothing has to be aligned.
+        # All recordings can be used, and none has to be aligned.
         return _attempt(sentences, speaker, sound_of(recordings, corpus.mel), steps, [])
     if not any(each.text for each in recordings):
-        raise UsageError(f"{name} learns from what is said: put transcripts beside the recordings, as {Path(recordings[0].name).stem}.txt.")
+        raise UsageError(f"{name} needs transcripts: put them beside the recordings, as {Path(recordings[0].name).stem}.txt.")
     support, left_out = transcribed(recordings, corpus, corpus_aligner(corpus, metrics_folder(cache, corpus)))
     if support is None:
-        raise UsageError(f"{name} learns from what is said, and no transcript can be used: {told(left_out)}.")
+        raise UsageError(f"{name} needs transcripts, and none can be used: {told(left_out)}.")
     return _attempt(sentences, speaker, support, steps, left_out)
 
 
 def _attempt(sentences: Sequence[torch.Tensor], speaker: Speaker, support: Batch, steps: int, left_out: LeftOut) -> Spoken:
     name = speaker.settings.algo.name
-    # As in evaluation: its seconds compare with a leaderboard's, and a busy machine stalls several threads.
+    # One thread, as in evaluation: times are then comparable with a leaderboard's, and a busy machine would stall several threads.
     torch.set_num_threads(1)
     torch.manual_seed(speaker.settings.seed)
     started = time.perf_counter()
@@ -212,17 +219,17 @@ def _attempt(sentences: Sequence[torch.Tensor], speaker: Speaker, support: Batch
                 parts += [pause, speaker.vocoder.decode(model.mel(sentence)).detach().cpu().float().numpy()]
         audio = np.concatenate(parts[1:])
     except PredictionFailed as error:
-        raise BenchmarkError(f"{name} lost its voice: {error}; try fewer --steps or other recordings.") from error
+        raise BenchmarkError(f"{name} could not speak: {error}; try fewer --steps or other recordings.") from error
     if not len(audio) or not np.isfinite(audio).all():
-        raise BenchmarkError(f"{name} lost its voice: what it says is empty or not finite; try fewer --steps or other recordings.")
+        raise BenchmarkError(f"{name} could not speak: its audio is empty or not finite; try fewer --steps or other recordings.")
     return Spoken(audio, len(support), left_out, steps, adapted - started, time.perf_counter() - adapted)
 
 
 def similarity(audio: Audio, recordings: list[Recording]) -> tuple[float, float | None]:
-    """GE2E cosine of speech to the recordings' centroid, and of each recording to the others' (None for a single one).
+    """GE2E cosine of speech to the recordings' centroid, and mean cosine of each recording to the others' (None for only one).
 
     Raises:
-        CannotScore: too little voice in the speech, or in all recordings.
+        CannotScore: there is too little voice in the speech, or in every recording.
     """
     from benchmark.scoring.ge2e import embed
     from benchmark.scoring.verification import normalised

@@ -1,4 +1,4 @@
-"""A sweep: every algorithm on every backbone and dataset, with every seed; one failing run does not stop the others."""
+"""Sweeps: every algorithm on every backbone and dataset, with every seed; a failed run does not stop the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmark.settings.schema import RunSettings
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run: its folder, or None and one sentence that says why."""
+    """The outcome of a run: its folder, or None and one sentence that says why it failed."""
 
     settings: RunSettings
     folder: Path | None
@@ -29,10 +29,10 @@ def name_of(settings: RunSettings) -> str:
 
 
 def fitting(grid: Sequence[RunSettings], plugins: registry.Plugins) -> tuple[list[RunSettings], list[str]]:
-    """The runs whose parts go together, metrics filled in; and a sentence about each thing left out.
+    """The runs whose plugins fit together, with their metrics; and a sentence about everything left out.
 
     Raises:
-        UsageError: none do.
+        UsageError: no run's plugins fit together.
     """
     kept, said = [], []
     for settings in grid:
@@ -46,20 +46,20 @@ def fitting(grid: Sequence[RunSettings], plugins: registry.Plugins) -> tuple[lis
             said += [note] if note else []
     said = list(dict.fromkeys(said))
     if not kept:
-        raise UsageError(f"Nothing of the sweep fits together. {' '.join(said)}")
+        raise UsageError(f"No combination of the sweep fits together. {' '.join(said)}")
     return kept, said
 
 
 def sweep(runs: Sequence[RunSettings], places: Places, overwrite: str = "missing") -> Iterator[Outcome]:
-    """Do the runs: on the local engine one after another, on Ray each as a task, done again if its worker is killed.
+    """Do the runs: one after another on the local engine, each as a task on Ray, repeated if its worker is killed.
 
     Args:
-        runs: that fit together.
-        places: where; runs at once may share all of it.
-        overwrite: as of :func:`benchmark.running.run.run`.
+        runs: whose plugins fit together.
+        places: where; simultaneous runs may share all of it.
+        overwrite: as for :func:`benchmark.running.run.run`.
 
     Yields:
-        what became of each, in the order given.
+        the outcome of each run, in the order given.
     """
     if places.engine == "local":
         for number, settings in enumerate(runs, 1):
@@ -67,7 +67,7 @@ def sweep(runs: Sequence[RunSettings], places: Places, overwrite: str = "missing
             yield _attempt(settings, places, overwrite)
         return
     on_gpu = places.hardware.device == "cuda"
-    # A task can lend its cores to tasks of its own while it waits for them, but not its GPUs.
+    # A task that waits for its subtasks lends them its cores, but not its GPUs.
     inner = replace(places, engine="local" if on_gpu else "ray")
     cpus, gpus = max(settings.threads for settings in runs), places.hardware.devices if on_gpu else 0
     with engine("ray", places.workers, places.plugins, cpus=cpus, gpus=gpus) as tasks, progress("Runs", len(runs)) as show:
@@ -76,8 +76,8 @@ def sweep(runs: Sequence[RunSettings], places: Places, overwrite: str = "missing
             try:
                 outcome = task.result()
             except Exception as error:
-                # The run's own errors come back as an outcome, so its worker is what failed.
-                outcome = Outcome(settings, None, f"Ray gave it up ({_first_line(error)}); give the same command again.")
+                # The run's own errors come back as an outcome, so this is a failure of its worker.
+                outcome = Outcome(settings, None, f"Ray gave up on it ({_first_line(error)}); run the same command again.")
             show(number)
             yield outcome
 
@@ -88,7 +88,7 @@ def _attempt(settings: RunSettings, places: Places, overwrite: str) -> Outcome:
     except BenchmarkError as error:
         return Outcome(settings, None, " ".join(str(error).split()))
     except Exception as error:
-        # A plugin's own: it must not cost the runs that use other ones.
+        # A plugin's own error must not stop the runs of other plugins.
         return Outcome(settings, None, f"Unexpected {type(error).__name__}: {_first_line(error)} (`run` with --debug shows the traceback).")
 
 

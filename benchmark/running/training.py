@@ -1,4 +1,4 @@
-"""Training, the same for the shared pretraining and for every algorithm: one LightningModule, one compute budget."""
+"""Training, the same for the shared pretraining, every algorithm and every vocoder: one LightningModule, one compute budget."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from benchmark.running.hardware import Hardware
 from benchmark.running.loggers import log_step
 
 COUNT_EVERY = 10
-"""FLOPs are counted on every so many steps and taken as the mean of those in between: counting slows a step down."""
+"""FLOPs are counted once in this many steps, because counting is slow; other steps cost the mean of the counted ones."""
 CHECKPOINT_SECONDS = 60.0
 WEIGHT_DECAY = 1e-3
 WARM_UP = 0.03
-"""Fraction of the budget over which the learning rate rises; it falls to a tenth along a half cosine after."""
+"""Fraction of the budget over which the learning rate rises; afterwards it falls to a tenth along a half cosine."""
 
 
 class Learner(Protocol):
@@ -52,18 +52,18 @@ class Budget:
     flops: float | None = None
 
     def progress(self, steps: int, flops: float) -> float:
-        """Fraction spent, 0 to 1 and over."""
+        """Fraction of the budget spent, from 0; above 1 if overspent."""
         return steps / self.steps if self.steps else flops / float(self.flops or 1)
 
 
 class Step(NamedTuple):
-    """What is told of a training step.
+    """The report of a training step.
 
     Attributes:
         number: from 1.
         progress: fraction of the budget spent, 0 to 1.
-        logs: the learner's, the mean over processes.
-        more: the training's own: norm, rate, what was spent.
+        logs: the learner's, averaged over processes.
+        more: the training's own: gradient norm, learning rate, FLOPs and seconds spent.
     """
 
     number: int
@@ -73,7 +73,7 @@ class Step(NamedTuple):
 
 
 class _Share(NamedTuple):
-    """What one process makes of its share of a step."""
+    """One process's results for its share of a step."""
 
     logs: dict[str, float]
     flops: float
@@ -81,13 +81,13 @@ class _Share(NamedTuple):
 
 
 class Training(pl.LightningModule):
-    """One optimiser around any learner. Steps are functions of (seed, step), so a resumed run repeats nothing and skips nothing.
+    """One optimiser around any learner. Each step depends only on (seed, step), so a resumed run repeats and skips none.
 
-    Of several processes each learns from its share of a step's tasks; gradients and logs are the mean over them, FLOPs the sum.
+    Each of several processes learns from its share of a step's tasks. Gradients and logs are averaged over them, FLOPs summed.
     """
 
     fail: Callable[[BenchmarkError], object]
-    """Told why a step stops the training."""
+    """Called with the error that stops the training."""
 
     def __init__(
         self, learner: Any, learning_rate: float, budget: Budget, seed: int, path: Path, report: Callable[[Step], object]
@@ -100,11 +100,11 @@ class Training(pl.LightningModule):
         self.step, self.flops, self.seconds, self.counted, self.phase = 0, 0.0, 0.0, [0.0, 0.0], 0
 
     def setup(self, stage: str) -> None:
-        """Work with as many threads as the process that made this; Lightning sets a number of its own where it starts others."""
+        """Use as many threads as the process that made this; Lightning sets another number in the processes it starts."""
         torch.set_num_threads(self.threads)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW, as is usual for text-to-speech; betas (0.9, 0.98) after FastSpeech 2. Groups have rates of their own."""
+        """AdamW, as is usual for text-to-speech, with the betas of FastSpeech 2, (0.9, 0.98). Each group has its own rate."""
         groups = self.learner.parameter_groups()
         self.rates = [self.learning_rate * group.rate for group in groups]
         decays = [WEIGHT_DECAY if group.weight_decay is None else group.weight_decay for group in groups]
@@ -123,13 +123,13 @@ class Training(pl.LightningModule):
         try:
             self._learn_from(item)
         except BenchmarkError as error:
-            # Lightning hands on no more than a traceback from a process that it spawned.
+            # From a process that it spawned, Lightning passes on only a traceback.
             self.fail(error)
             raise
 
     def _learn_from(self, item: Any) -> None:
         started = time.perf_counter()
-        # What is drawn in sequence differs between processes; where it must not, tasks have seeds of their own.
+        # Draws in sequence differ between processes; for draws that must not, each task has its own seed.
         torch.manual_seed((self.seed << 32) + (self.global_rank << 24) + self.step)
         optimizer = self.optimizers()
         assert not isinstance(optimizer, list)
@@ -143,7 +143,7 @@ class Training(pl.LightningModule):
             group["lr"] = peak * self._schedule()
         optimizer.step()
         if not torch.isfinite(torch.nn.utils.get_total_norm(self.learner.parameters())):
-            raise self._diverged("the weights are not finite after it")
+            raise self._diverged("the weights are not finite after the step")
         self.step += 1
         self.seconds += time.perf_counter() - started
         progress = self.budget.progress(self.step, self.flops)
@@ -159,14 +159,14 @@ class Training(pl.LightningModule):
         return TrainingDiverged(f"Training diverged at step {self.step}: {why}; lower the learning rate, or the inner loop's; {kept}.")
 
     def _learn(self, item: Any) -> dict[str, float]:
-        """Leave this process's gradients, count what all spent, and return the mean logs.
+        """Leave this process's gradients, count the FLOPs of all processes, and return the mean logs.
 
         Raises:
             TrainingDiverged: on all processes, if adaptation failed on one.
         """
         phase = getattr(self.learner, "phase", 0)
         if phase != self.phase:
-            # What steps cost before says nothing about those to come.
+            # The cost of earlier steps says nothing about the new phase.
             self.phase, self.counted = phase, [0.0, 0.0]
         counts = not (self.step % COUNT_EVERY and self.counted[1])
         shares = ranks.gathered(self._own_share(item, counts))
@@ -192,40 +192,40 @@ class Training(pl.LightningModule):
         return 0.1 + 0.45 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
     def on_save_checkpoint(self, state: dict[str, Any]) -> None:
-        """Keep what the weights don't say."""
+        """Save the progress beside the weights."""
         state["progress"] = {"step": self.step, "flops": self.flops, "seconds": self.seconds}
         state["progress"] |= {"counted": self.counted, "phase": self.phase}
 
     def on_load_checkpoint(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore the progress."""
         for name, value in state["progress"].items():
             setattr(self, name, value)
 
 
 def _ignored(error: BenchmarkError) -> None:
-    """Nobody need be told of an error that is raised in their own process."""
+    """Ignore an error that is raised in the caller's process anyway."""
 
 
 class _Items(IterableDataset[Any]):
-    """This process's share of items, from wherever the module had got to when training began or resumed."""
+    """This process's share of the items, from the step at which training begins or resumes."""
 
     def __init__(self, make: Callable[[int], Any], module: Training) -> None:
         self.make, self.module = make, module
 
     def __iter__(self) -> Iterator[Any]:
-        # Counted here, for Lightning fetches an item ahead of the step that uses it.
+        # Steps are counted here because Lightning fetches each item before the step that uses it.
         for step in itertools.count(self.module.step):
             yield ranks.share(self.make(step), self.module.global_rank, self.module.trainer.world_size)
 
 
 class _Saver(pl.Callback):
-    """Saves the first step at once, so that whatever comes there is a checkpoint, then now and then, and the last one."""
+    """Saves after the first step, so that there always is a checkpoint, then every ``every`` seconds, and at the end."""
 
     def __init__(self, path: Path, every: float) -> None:
         self.path, self.every, self.last = path, every, -math.inf
 
     def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        # Clocks differ, and all processes have to take part.
+        # Clocks differ, but all processes have to save at the same step.
         if trainer.strategy.reduce_boolean_decision(time.monotonic() - self.last >= self.every, all=False):
             self.last = time.monotonic()
             trainer.save_checkpoint(self.path)
@@ -235,7 +235,7 @@ class _Saver(pl.Callback):
 
 
 class _Digested(CheckpointIO):
-    """Lightning's checkpoints as files that are either whole or not there."""
+    """Writes Lightning's checkpoints as files that are either whole or absent."""
 
     def save_checkpoint(self, state: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         checkpoint.save(Path(path), state)
@@ -260,21 +260,21 @@ def fit(
     stage: str = "training",
     hardware: Hardware = Hardware(),
 ) -> dict[str, float]:
-    """Train ``learner`` in place until the budget is spent, resuming from ``path`` if a training was cut off there.
+    """Train ``learner`` in place until the budget is spent, resuming from ``path`` if an interrupted training left it.
 
     Args:
         learner: module with ``meta_step``.
-        make_item: step number to what ``meta_step`` gets; must depend on nothing else.
+        make_item: gives the argument of ``meta_step`` from the step number; must depend on nothing else.
         learning_rate: peak.
         budget: when to stop.
         seed: of each step's randomness.
-        path: checkpoint of the unfinished training; deleted by nobody, so a finished one resumes to its end at once.
+        path: checkpoint of the training. It is never deleted here, so a finished training resumes at its end.
         show: called after each step with the fraction of the budget spent and the step's logs.
         checkpoint_seconds: how often to save.
         loggers: get each step's logs.
-        stage: what they call this training.
-        hardware: to train on. Several processes share each item (:func:`benchmark.running.ranks.share`); spawned ones are sent
-            ``learner`` and ``make_item``, which must be picklable then.
+        stage: name of this training in the logs.
+        hardware: to train on. Several processes share each item (:func:`benchmark.running.ranks.share`). Spawned ones are sent
+            ``learner`` and ``make_item``, which must then be picklable.
 
     Returns:
         "steps", "flops" and "seconds" spent, interrupted parts included.
@@ -297,7 +297,7 @@ def fit(
                 module.report = module.fail = send
             _train(module, items, resume, _Saver(path, checkpoint_seconds), hardware)
     if finished or hardware.processes > 1:
-        # Spawned processes leave nothing else behind, and the others count their own time.
+        # Spawned processes leave only the checkpoint, and processes measure different times.
         state = checkpoint.load(path)
         assert state is not None
         module.load_state_dict(state["state_dict"])
@@ -307,7 +307,7 @@ def fit(
 
 
 def _train(module: Training, items: DataLoader[Any], resume: Path | None, saver: pl.Callback, hardware: Hardware) -> None:
-    # Lightning's own messages tell of devices and data loaders; ours say what matters to a user.
+    # Lightning's messages about devices and data loaders don't matter to users.
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     on_interrupt = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
@@ -322,6 +322,6 @@ def _train(module: Training, items: DataLoader[Any], resume: Path | None, saver:
         try:
             trainer.fit(module, items, ckpt_path=resume, weights_only=True)
         except SystemExit as leaving:
-            # What Lightning makes of Ctrl-C, after which it ignores any other.
+            # Lightning turns Ctrl-C into SystemExit, and then ignores further ones.
             signal.signal(signal.SIGINT, on_interrupt)
             raise KeyboardInterrupt from leaving

@@ -1,9 +1,9 @@
-"""The trials of a tuning, in Optuna's own storage: several processes, on this machine or on others, can do them side by side.
+"""The trials of a tuning, in Optuna's storage, so that several processes, on this machine or on others, can do them in parallel.
 
-The first trial takes the options as given. The others come from the tree-structured Parzen estimator (Bergstra et al.,
-NeurIPS 2011), which draws its first ones at random; values are ordered where they are numbers, and no combination is tried twice.
-Done one after another, each draw depends on its number and on the trials before it alone, so a tuning that was cut off goes on as
-if it had not been. A trial that is under way elsewhere counts as a bad one, so that the next looks in another place.
+The first trial takes the options as given. The others come from the tree-structured Parzen estimator (TPE; Bergstra et al.,
+NeurIPS 2011), which draws its first ones at random. Numeric values are ordered, and no combination is tried twice. If trials run
+one after another, each draw depends only on its number and on the trials before it, so an interrupted tuning resumes to the same
+trials. A trial that is running elsewhere counts as a bad one, so that the next draw looks in another place.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     import optuna
 
 START = 3
-"""Trials before TPE has anything to go by: the given options and two random ones. On made-up response surfaces over a grid of
-30 (80 each of two families, noise of 0.012), eight trials ended .015 and .012 below the best, random search without
-repetition .025 and .021; with 5 at the start it was as good at eight trials and worse at six."""
+"""Trials before TPE takes over: the given options and two random ones. On synthetic response surfaces over a grid of 30
+combinations (80 surfaces of each of two families, noise 0.012), eight trials ended .015 and .012 below the best; random search
+without repetition ended .025 and .021 below. Starting with 5 was as good after eight trials and worse after six."""
 MOST_DRAWS = 20
 
 Values = dict[str, Any]
@@ -38,13 +38,13 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Trial:
-    """A trial that is done.
+    """A finished trial.
 
     Attributes:
         values: of the options searched.
-        curve: what was gained, by steps; empty where the training diverged.
-        failed: utterances that could not be scored.
-        seconds: it took.
+        curve: the gain by adaptation steps; empty if the training diverged.
+        failed: number of utterances that could not be scored.
+        seconds: wall time.
         note: why there is no curve.
         run_id: of its run.
     """
@@ -58,7 +58,7 @@ class Trial:
 
     @property
     def objective(self) -> float:
-        """Mean of the curve; NaN where the training diverged."""
+        """Mean of the curve; NaN if the training diverged."""
         return sum(self.curve.values()) / len(self.curve) if self.curve else math.nan
 
 
@@ -67,9 +67,9 @@ class Proposal:
     """A trial to do.
 
     Attributes:
-        place: which it is, counted from 1.
+        place: its number, from 1.
         values: to try.
-        asked: Optuna's.
+        asked: Optuna's trial.
     """
 
     place: int
@@ -81,10 +81,10 @@ class Trials:
     """A study's trials.
 
     Args:
-        path: Optuna's journal; made if absent. Trials of another ``setup`` may be in it too.
-        setup: digest of all that the trials share.
+        path: Optuna's journal; made if absent. It may also hold trials of another ``setup``.
+        setup: digest of everything that the trials share.
         choices: values by option.
-        given: of the first trial.
+        given: values of the first trial.
         seed: of the draws.
 
     Raises:
@@ -111,21 +111,21 @@ class Trials:
         except OSError as error:
             raise BenchmarkError(f"Could not write {path}: {error.strerror or error}; choose a folder that is writable.") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise BenchmarkError(f"{path} is not a whole record of trials ({error!r}); restore it, or move it away.") from error
+            raise BenchmarkError(f"{path} is not a complete record of trials ({error!r}); restore it, or move it away.") from error
 
     def done(self) -> list[Trial]:
-        """Those that are done, that with the given values first."""
+        """The finished trials; the one with the given values comes first."""
         finished = sorted(self._live(under_way=False), key=lambda trial: trial.params != self.given)
         return [self._trial(trial) for trial in finished]
 
     @property
     def under_way(self) -> int:
-        """How many are being done, in this process and in others."""
+        """The number of trials that are running, in this process and in others."""
         return len(self._live()) - len(self._live(under_way=False))
 
     @contextmanager
     def next(self, most: int) -> Iterator[Proposal | None]:
-        """What to try next, this process's own while the context lasts; None if ``most`` are done or under way."""
+        """The next trial, reserved for this process while the context lasts; None if ``most`` are done or running."""
         proposal = None
         with ExitStack() as held:
             with locked(self.path.with_name(f".{self.path.name}.lock"), f"Waiting for another process that tunes with {self.path}."):
@@ -140,14 +140,14 @@ class Trials:
             yield proposal
 
     def tell(self, proposal: Proposal, trial: Trial) -> None:
-        """What came of it."""
+        """Record a trial's outcome."""
         from optuna.trial import TrialState
 
         proposal.asked.set_user_attr("outcome", {**asdict(trial), "curve": list(trial.curve.items()), "values": None})
         if trial.curve:
             self.study.tell(proposal.asked, trial.objective)
         else:
-            # TPE takes what was pruned for worse than all that was not, and learns nothing from a failure.
+            # TPE ranks pruned trials below all others; it would ignore a failed one.
             self.study.tell(proposal.asked, state=TrialState.PRUNED)
 
     def _ask(self, tried: Sequence[Mapping[str, Any]]) -> optuna.Trial:
@@ -156,7 +156,7 @@ class Trials:
 
         seed = int(digest_of([self.seed, len(tried)], 8), 16)
         with warnings.catch_warnings():
-            # Some versions call it experimental.
+            # Some versions warn that constant_liar is experimental.
             warnings.simplefilter("ignore")
             self.study.sampler = TPESampler(n_startup_trials=START, seed=seed, constant_liar=True)
         if self.given not in tried:
@@ -166,13 +166,13 @@ class Trials:
             if trial.params not in tried:
                 return trial
             self.study.tell(trial, state=TrialState.FAIL)
-        # TPE keeps to what was tried already.
+        # TPE proposes only combinations that were tried already.
         every = (dict(zip(self.choices, each, strict=True)) for each in itertools.product(*map(range, map(len, self.choices.values()))))
         self.study.enqueue_trial(random.Random(seed).choice([each for each in every if each not in tried]))
         return self.study.ask(self.space)
 
     def _give_up_lost(self) -> None:
-        """Fail the trials whose process is gone, killed perhaps, so that they are asked for again."""
+        """Fail the trials whose process is gone (killed, perhaps), so that others can do them."""
         from optuna.trial import TrialState
 
         for trial in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -185,7 +185,7 @@ class Trials:
             Path(lock.lock_file).unlink(missing_ok=True)
 
     def _lock(self, number: int) -> FileLock:
-        """Held as long as a process is at that trial."""
+        """The lock that a process holds while it does that trial."""
         return FileLock(self.path.with_name(f".{self.path.name}-{number}.lock"))
 
     def _live(self, under_way: bool = True) -> list[optuna.trial.FrozenTrial]:
@@ -203,5 +203,5 @@ class Trials:
 
 
 def ordered(values: Sequence[Any]) -> bool:
-    """Whether they are numbers, so that near ones may do alike."""
+    """Whether the values are numbers, so that close ones may score alike."""
     return all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)

@@ -1,11 +1,11 @@
-"""Tuning: an algorithm's options, chosen on validation speakers with the same number of trials as every other's.
+"""Tuning: choose an algorithm's options on validation speakers, with the same number of trials for every algorithm.
 
-A trial is a run on the validation speakers, at the largest of the preset's shots, scored by the one metric that has the
-problem's ``objective``. What it gains is the mean over the preset's steps (the area under the adaptation curve), so that what
-learns fast and what ends high both count. An utterance that could not be scored counts as 0 there: leaving it out would reward
-options that fail on what is hard.
+A trial is a run on the validation speakers, at the largest of the preset's shots, scored by the metric that has the problem's
+``objective``. Its gain is the mean over the preset's steps (the area under the adaptation curve), so that both fast learning and
+a high end count. An utterance that could not be scored counts as 0 there: leaving it out would reward options that fail on
+difficult utterances.
 
-:mod:`benchmark.running.trials` says what a trial tries, and keeps it; the CSV table is written from there after each one.
+:mod:`benchmark.running.trials` chooses each trial's values and keeps its outcome; the CSV table is rewritten after each trial.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plumbing.files import digest_of, write_text
 from benchmark.results.episode_tables import EPISODES_FILE, read_episodes
+from benchmark.running.episodes import sizes_of
 from benchmark.running.identity import identify
 from benchmark.running.preparation import open_manifest
 from benchmark.running.run import Places, check_fit, corpus_of, run
@@ -42,14 +43,14 @@ class Search:
 
     Args:
         settings: of the runs; split, metrics and shots are replaced.
-        places: ``output`` holds a folder for each dataset and preset: tables, and ``runs``.
+        places: ``output`` holds a folder for each dataset and preset, with tables and ``runs``.
 
     Attributes:
         table: the trials' CSV file, complete after each trial.
 
     Raises:
-        UsageError: the algorithm has nothing to tune, or does not fit the backbone; no metric has the problem's objective.
-        BenchmarkError: there is a table, but no record of its trials from this code, data and settings.
+        UsageError: the algorithm has nothing to tune or does not fit the backbone, or no metric has the problem's objective.
+        BenchmarkError: there is a table, but no record of its trials with this code, data and settings.
     """
 
     def __init__(self, settings: RunSettings, places: Places) -> None:
@@ -73,25 +74,25 @@ class Search:
 
     @property
     def size(self) -> int:
-        """How many combinations there are."""
+        """The number of combinations."""
         return math.prod(map(len, self.choices.values()))
 
     @property
     def trials(self) -> list[Trial]:
-        """Those done, that with the options as given first."""
+        """The finished trials; the one with the options as given comes first."""
         return self._trials.done()
 
     @property
     def under_way(self) -> int:
-        """How many trials processes are at now."""
+        """The number of trials that are running in any process."""
         return self._trials.under_way
 
     def next(self, most: int) -> AbstractContextManager[Proposal | None]:
-        """What to try next, until ``most`` trials are done or under way; see :meth:`Trials.next`."""
+        """The next trial, until ``most`` are done or running; see :meth:`Trials.next`."""
         return self._trials.next(most)
 
     def attempt(self, proposal: Proposal) -> Trial:
-        """Do a trial, and write it to the table."""
+        """Do a trial and write it to the table."""
         started, values = time.monotonic(), proposal.values
         settings = replace(self.settings, algo=replace(self.settings.algo, config=replace(self.settings.algo.config, **values)))
         curve: dict[int, float] = {}
@@ -106,7 +107,7 @@ class Search:
             gains = rows.assign(gain=rows[column].map(self.problem.gain).fillna(0.0))
             speakers = gains.groupby(["steps", "speaker"])["gain"].mean()
             curve = {int(step): float(value) for step, value in dict(speakers.groupby("steps").mean()).items()}
-            # A table of many trials would otherwise keep gigabytes; the scores and the configuration stay.
+            # Many trials would keep gigabytes; the scores and the configuration stay.
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             shutil.rmtree(folder / "audio", ignore_errors=True)
         trial = Trial(values, curve, failed, time.monotonic() - started, note, name)
@@ -115,12 +116,12 @@ class Search:
         return trial
 
     def best(self) -> Trial:
-        """The trial with the highest objective, the earliest of equals; where none gets nearer than a stranger, what fails least is first.
+        """The trial with the highest objective, the earliest of equals; if none is above 0, the one with fewest failures.
 
-        A failure counts as 0, and so would win over a voice that is further off.
+        A failure counts as 0, and would otherwise beat a voice below 0 (further from the target than a stranger's).
 
         Raises:
-            BenchmarkError: the training diverged in each.
+            BenchmarkError: the training diverged in every trial.
         """
         scored = [trial for trial in self.trials if trial.curve]
         if not scored:
@@ -128,10 +129,10 @@ class Search:
         return max(scored, key=lambda trial: (max(trial.objective, 0.0), -trial.failed, trial.objective))
 
     def section(self, arguments: Sequence[str]) -> Values:
-        """What to keep of it: the chosen options and all others that are not defaults.
+        """What to save as tuned values: the chosen options, and all others that are not defaults.
 
         Args:
-            arguments: the command line's settings; those that presets would not give are remembered.
+            arguments: the settings on the command line, saved as "arguments".
         """
         given = config.plain(self.settings.algo.config)
         defaults = config.plain(self.plugin.Config())
@@ -147,14 +148,15 @@ class Search:
         }  # fmt: skip
 
     def _setup(self) -> str:
-        """Digest of all that the trials share: scores under another one can't be compared."""
+        """Digest of everything that the trials share; only scores with the same digest can be compared."""
         corpus = corpus_of(self.settings, self.places)
-        identity = identify(self.settings, corpus, open_manifest(corpus, self.plugins), self.plugins, self.places.hardware)
+        manifest = open_manifest(corpus.own, self.plugins, sizes_of(self.settings), self.settings.evaluation.split)
+        identity = identify(self.settings, corpus, manifest, self.plugins, self.places.hardware)
         shared = {**vars(identity), "config": _without(identity.config, self.choices)}
         return digest_of([shared, {name: config.plain(values) for name, values in self.choices.items()}], 16)
 
     def _training(self, settings: RunSettings) -> Path | None:
-        """Where trials that train alike share their training; None where they can't."""
+        """Where trials with the same training share its checkpoint; None if no trials can."""
         alone = [name for name in self.plugin.adaptation_only if name in self.choices]
         if not alone or not self.plugin.trains:
             return None
@@ -166,7 +168,7 @@ class Search:
         given = {name: getattr(self.settings.algo.config, name) for name in self.choices}
         if self.table.is_file() and not (journal.is_file() and self.setup in journal.read_text(encoding="utf-8", errors="replace")):
             raise BenchmarkError(
-                f"{self.table} was made from other code, data or settings, or without {journal.name} beside it; move it away to tune again."
+                f"{self.table} was made from other code, data or settings, or lacks {journal.name} beside it; move it away to tune again."
             )
         return Trials(journal, self.setup, self.choices, given, self.settings.seed)
 
@@ -186,7 +188,7 @@ class Search:
 
 
 def choices(plugin: type[Algorithm], given: Any) -> dict[str, list[Any]]:
-    """The values to choose from: the plugin's search space, and what was given; numbers in rising order."""
+    """The values to choose from: the plugin's search space and the given value; numbers in rising order."""
     result = {}
     for name, values in plugin.search_space.items():
         every = [*values, *([] if getattr(given, name) in values else [getattr(given, name)])]
@@ -209,12 +211,12 @@ def summary(search: Search) -> str:
 
 
 def _without(settings: Mapping[str, Any], names: Any) -> dict[str, Any]:
-    """The settings but for those options of the algorithm."""
+    """The settings without those options of the algorithm."""
     return {**settings, "algo": {name: value for name, value in settings["algo"].items() if name not in names}}
 
 
 def _scorer(settings: RunSettings, objective: str, plugins: registry.Plugins) -> config.Plugin:
-    """The metric that has the column which tuning goes by: of those given, or of all there are.
+    """The metric with the objective's column: one of those given, or else of all.
 
     Raises:
         UsageError: there is none.
@@ -224,4 +226,4 @@ def _scorer(settings: RunSettings, objective: str, plugins: registry.Plugins) ->
         with suppress(BenchmarkError):  # a broken plugin has no columns
             if objective in (fit.declared("metric", name, plugins).facts.get("columns") or ()):
                 return given.get(name) or config.Plugin(name, registry.load("metric", name, plugins).Config())
-    raise UsageError(f"No metric has the column {objective}, which tuning goes by; name its file with --plugin.")
+    raise UsageError(f"No metric has the column {objective}, which tuning needs; give its file with --plugin.")

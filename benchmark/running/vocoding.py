@@ -1,10 +1,11 @@
-"""The vocoder stage: what a vocoder learns, it learns once per corpus and seed, from training speakers only."""
+"""The vocoder stage: a vocoder that learns is trained once per corpus and seed, on training speakers only."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -41,17 +42,18 @@ class VocoderTraining(nn.Module):
 
 
 class SegmentSampler:
-    """Pieces of training utterances; a function of seed and step alone.
+    """Pieces of training utterances; they depend only on seed and step.
 
     Args:
         corpus: prepared.
-        size: pieces a step.
-        frames: mel frames of a piece; shorter utterances are passed over.
+        size: pieces per step.
+        frames: mel frames of a piece; shorter utterances are skipped.
+        steps: of the whole training.
         seed: of the draws.
     """
 
-    def __init__(self, corpus: Corpus, size: int, frames: int, seed: int) -> None:
-        self.corpus, self.size, self.frames, self.seed = corpus, size, frames, seed
+    def __init__(self, corpus: Corpus, size: int, frames: int, steps: int, seed: int) -> None:
+        self.corpus, self.size, self.frames, self.steps, self.seed = corpus, size, frames, steps, seed
         every = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
         self.names = [name for name in every if corpus.frames(name) >= frames]
         if not self.names:
@@ -67,25 +69,25 @@ class SegmentSampler:
             mels.append(torch.tensor(utterance.mel[start : start + self.frames]))
             wave = torch.from_numpy(utterance.waveform[start * hop : (start + self.frames - 1) * hop])
             audio.append(torch.nn.functional.pad(wave, (0, (self.frames - 1) * hop - len(wave))))
-        return Segments(torch.stack(mels), torch.stack(audio))
+        return Segments(torch.stack(mels), torch.stack(audio), step / self.steps)
 
 
 def check_mel(vocoder: Vocoder, mel: MelSpec, what: str) -> None:
-    """Refuse a vocoder that inverts another mel spectrogram than is predicted.
+    """Refuse a vocoder whose mel definition differs from the predicted one.
 
     Args:
         vocoder: built.
-        mel: the definition that is predicted.
-        what: whose it is, for the error.
+        mel: the predicted mel definition.
+        what: what has this definition, for the error.
 
     Raises:
-        UsageError: the sentence names the first setting that differs.
+        UsageError: names the first setting that differs.
     """
     ours, theirs = asdict(vocoder.mel), asdict(mel)
     for name, value in ours.items():
         if value != theirs[name]:
             raise UsageError(
-                f"The vocoder inverts mels of {name} {value}, {what} has {theirs[name]}; choose a vocoder of the same mel definition, "
+                f"The vocoder inverts mels with {name} {value}, but {what} has {theirs[name]}; choose a vocoder with that mel definition, "
                 "or prepare the corpus with this one."
             )
 
@@ -101,7 +103,7 @@ def prepared(
         name: of the plugin.
         source: digest of its code and of the training's.
         corpus: prepared with the vocoder's mel definition.
-        settings: how long and how it is trained.
+        settings: of its training.
         seed: of batches.
         cache: where trained vocoders and unfinished trainings are kept.
         hardware: to train on.
@@ -110,15 +112,15 @@ def prepared(
     check_mel(vocoder, corpus.mel, f"the prepared corpus {corpus.name}")
 
     def train(learner: Vocoder) -> None:
-        parts = [corpus.version, source, asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
+        parts = [corpus.version, source, asdict(learner.mel), asdict(learner.config), asdict(settings), seed, torch.get_num_threads()]
         key = digest_of([*parts, *hardware.identity], 16)
         done = cache / "vocoders" / f"{corpus.name}-{name}-s{seed}-{key}.pt"
 
-        def make() -> dict[str, torch.Tensor]:
+        def make() -> dict[str, Any]:
             return _train(learner, name, done.with_suffix(".training"), corpus, settings, seed, hardware, loggers)
 
         waiting = f"Waiting for another run that trains the vocoder {name}."
-        learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank))
+        learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank)["state"])
 
     vocoder.prepare(VocoderContext(train))
     return vocoder.eval()
@@ -127,11 +129,11 @@ def prepared(
 def _train(
     vocoder: Vocoder, name: str, unfinished: Path, corpus: Corpus, settings: VocoderSettings, seed: int, hardware: Hardware,
     loggers: Sequence[Logger],
-) -> dict[str, torch.Tensor]:  # fmt: skip
-    make = SegmentSampler(corpus, settings.batch_size, settings.frames, seed)
+) -> dict[str, Any]:  # fmt: skip
+    make = SegmentSampler(corpus, settings.batch_size, settings.frames, settings.steps, seed)
     with progress(f"Training the vocoder {name}", settings.steps) as show:
         fit(
             VocoderTraining(vocoder), make, settings.learning_rate, Budget(steps=settings.steps), seed, unfinished,
             lambda part, _: show(part * settings.steps), loggers=loggers, stage="vocoder", hardware=hardware,
         )  # fmt: skip
-    return vocoder.state_dict()
+    return vocoder.weights()

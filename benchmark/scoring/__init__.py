@@ -1,1 +1,1 @@
-"""What several metrics share."""
+"""Shared by several metrics."""

@@ -1,4 +1,4 @@
-"""Checks on audio that metrics share: is there anything in it to score?"""
+"""Shared by metrics: checks that audio holds something to score."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from benchmark.errors import CannotScore
 from benchmark.metric import Sample
 
 SILENT_RMS = 1e-4
-"""Audio whose root mean square is below this (-80 dBFS) holds no speech."""
+"""Audio with a root mean square below this (-80 dBFS) holds no speech."""
 
 ALIGNED_TOLERANCE = 512
-"""Samples by which an aligned pair's lengths may differ: what framing and a vocoder's last hop can lose (32 ms)."""
+"""Samples (32 ms) by which an aligned pair's lengths may differ: framing and a vocoder's last hop can lose as many."""
 
 
 def require_speech(audio: Audio, what: str, seconds: float) -> Audio:
-    """The audio as float32, if there is something in it to score.
+    """The audio as float32, if it holds something to score.
 
     Args:
         audio: shape (samples,), at 16 kHz.
@@ -26,7 +26,7 @@ def require_speech(audio: Audio, what: str, seconds: float) -> Audio:
         seconds: the least duration.
 
     Raises:
-        CannotScore: it is of the wrong shape, too short, not finite, or silent.
+        CannotScore: the audio has the wrong shape, or is too short, not finite, or silent.
     """
     audio = np.asarray(audio, dtype=np.float32)
     if audio.ndim != 1:

@@ -1,4 +1,4 @@
-"""The embedding space of an algorithm that embeds speech: does it tell held-out speakers apart, and a picture of it."""
+"""The embedding space of an algorithm that embeds speech: how well it separates held-out speakers, and a picture of it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ BATCH = 16
 
 
 Embed = Callable[[Batch], Tensor]
-"""One embedding an utterance, shape (B, D)."""
+"""One embedding per utterance, shape (B, D)."""
 
 
 def embedding_space(embed: Embed, corpus: Corpus, speakers: Sequence[str], folder: Path) -> dict[str, float]:
     """Embed all real utterances of held-out speakers; write ``embedding.csv`` and, if matplotlib is installed, ``embedding.png``.
 
     Args:
-        embed: of a trained algorithm.
-        corpus: prepared.
+        embed: a trained algorithm's method.
+        corpus: the prepared corpus.
         speakers: of the scored split.
-        folder: the run's.
+        folder: the run's folder.
 
     Returns:
         "embedding_eer", the equal error rate (0 … 1) of verifying each utterance against its speaker's centroid
-        (leave one out) and the others'; nothing where fewer than two speakers have two utterances.
+        (leave one out) and the other speakers'; nothing if fewer than two speakers have two utterances.
     """
     embeddings = {speaker: embed_all(embed, corpus, corpus.utterance_ids(speaker)) for speaker in speakers}
     points, share = project(np.concatenate(list(embeddings.values())))
@@ -59,13 +59,13 @@ def embed_all(embed: Embed, corpus: Corpus, utterances: Sequence[str]) -> Floats
 
 
 def project(embeddings: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """The two principal components, shape (N, 2), and the share of the variance that each holds, shape (2,).
+    """The first two principal components, shape (N, 2), and the share of the variance that each holds, shape (2,).
 
-    Principal components rather than t-SNE: distances keep their meaning, and the picture is the same every time.
+    Unlike t-SNE, they keep the meaning of distances and give the same picture every time.
     """
     centred = np.float64(embeddings) - np.float64(embeddings).mean(0)
     left, sizes, axes = np.linalg.svd(centred, full_matrices=False)
-    # An axis may point either way: its largest entry is made positive.
+    # An axis may point either way; make its largest entry positive.
     signs = np.sign(axes[np.arange(len(axes)), np.abs(axes).argmax(1)])
     points, share = np.zeros((len(centred), 2)), np.zeros(2)
     kept = min(2, len(sizes))

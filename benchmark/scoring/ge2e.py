@@ -1,4 +1,4 @@
-"""The GE2E speaker encoder (Wan et al., ICASSP 2018) with the weights that the package ``resemblyzer`` brings."""
+"""The GE2E speaker encoder (Wan et al., ICASSP 2018) with the weights in the package ``resemblyzer``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from benchmark.scoring.checks import require_speech
 from benchmark.scoring.verification import Floats
 
 LEAST_VOICE = 0.5
-"""Seconds of voice that must be left when long silences are cut out."""
+"""Seconds of voice that must remain after long silences are cut out."""
 LEVEL = 10 ** (-26 / 20)
-"""Root mean square that all audio is brought to: loudness is not voice, and both encoder and detector notice it."""
+"""Root mean square that all audio is scaled to: loudness is not voice, yet it affects both encoder and detector."""
 
 
 @cache
@@ -23,7 +23,7 @@ def _encoder() -> Any:
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # scipy's and pkg_resources' deprecations: not the user's to mend
+        warnings.simplefilter("ignore")  # scipy's and pkg_resources' deprecations: users can't fix them
         from resemblyzer import VoiceEncoder
 
     return VoiceEncoder("cpu", verbose=False).eval()
@@ -39,14 +39,14 @@ def embed(audio: Audio) -> Floats:
         shape (256,), of length 1, no value negative.
 
     Raises:
-        CannotScore: it is not finite, silent, or has less than ``LEAST_VOICE`` of voice in it.
+        CannotScore: the audio is not finite, is silent, or holds less than ``LEAST_VOICE`` of voice.
     """
     encoder = _encoder()
     from resemblyzer import preprocess_wav
 
     audio = require_speech(audio, "audio", LEAST_VOICE)
     audio = audio * np.float32(LEVEL / np.sqrt(np.mean(np.square(audio, dtype=np.float64))))
-    # The package packs 16-bit integers without a check and wraps what exceeds them.
+    # The package converts to 16-bit integers without a check, so louder samples would wrap around.
     voice = preprocess_wav(np.clip(audio, -1.0, 1.0))
     if len(voice) < LEAST_VOICE * SAMPLE_RATE:
         raise CannotScore(f"{len(voice) / SAMPLE_RATE:.2f} s of voice found, at least {LEAST_VOICE} s needed")

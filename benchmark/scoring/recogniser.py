@@ -1,8 +1,8 @@
 """The built-in phoneme recogniser: trained once per corpus on its training speakers, used to score intelligibility.
 
-A small convolutional network with one bidirectional GRU over log-mel frames, trained on the aligner's frame labels
-(cross entropy) and with connectionist temporal classification (Graves et al., ICML 2006) at once, and decoded greedily.
-There is no language model: what the recogniser writes down should be what was said, not what is likely to be said.
+A small convolutional network with one bidirectional GRU over log-mel frames, trained jointly on the aligner's frame labels
+(cross entropy) and with connectionist temporal classification (Graves et al., ICML 2006), and decoded greedily.
+It has no language model: it should write down what was said, not what is likely to be said.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ BLANK = 0
 STRIDE = 3
 """Mel frames per output frame: 30 ms, as in lattice-free MMI (Povey et al., 2016)."""
 MEL = MelSpec(n_fft=512, win_length=400, hop_length=160, n_mels=64)
-"""Windows of 25 ms every 10 ms: a vocoder's longer ones smear the bursts that tell stops apart."""
+"""Windows of 25 ms every 10 ms: a vocoder's longer windows smear the bursts that tell stops apart."""
 MEL_SCALE = 2.0
-"""About the standard deviation of a log-mel bin: keeps inputs near 1."""
+"""About the standard deviation of a log-mel bin; dividing by it keeps inputs near 1."""
 CHECKPOINT_SECONDS = 15.0
 ROUND_FRAMES = 32
 
@@ -41,8 +41,8 @@ class Example:
 
     Attributes:
         mel: shape (F, n_mels), natural-log magnitude.
-        phones: the phones said, as indices into the phone table.
-        labels: shape (F,), each frame's phone as 1 + index, 0 where silent; None where no alignment is known.
+        phones: the spoken phones, as indices into the phone table.
+        labels: shape (F,), each frame's phone as 1 + index, 0 where silent; None if no alignment is known.
     """
 
     mel: npt.NDArray[np.float32]
@@ -59,7 +59,7 @@ class Recogniser(nn.Module):
         channels: width of the convolutions.
         blocks: residual convolutions.
         hidden: width of each direction of the GRU.
-        dropout: after every layer.
+        dropout: dropout rate after every layer.
     """
 
     def __init__(self, n_mels: int, phones: int, channels: int = 192, blocks: int = 4, hidden: int = 160, dropout: float = 0.1) -> None:
@@ -88,7 +88,7 @@ class Recogniser(nn.Module):
             CTC log-probabilities (B, F', phones + 1), frame log-probabilities of the same shape, lengths F' (B,).
         """
 
-        # Padding is set to 0 again after every layer, so that a batch gives what its utterances give alone.
+        # Padding is set to 0 again after every layer, so that utterances give the same in a batch as alone.
         def mask(frames: int) -> Tensor:
             return (torch.arange(frames, device=mels.device) < lengths[:, None]).unsqueeze(1).to(mels.dtype)
 
@@ -107,7 +107,7 @@ class Recogniser(nn.Module):
 
 
 def normalise(mel: Tensor) -> Tensor:
-    """Take the utterance's mean out of each bin: loudness, microphone and the voice's average colour."""
+    """Remove each bin's mean over the utterance: loudness, microphone and the voice's average colour."""
     return (mel - mel.mean(dim=0)) / MEL_SCALE
 
 
@@ -117,11 +117,11 @@ class TrainingPlan:
 
     Attributes:
         epochs: passes over the examples.
-        max_steps: at most this many batches in all, however large the corpus.
-        batch: utterances in a batch.
-        learning_rate: AdamW's highest, reached after a tenth of the steps; it falls along a cosine to 0.
-        frame_weight: weight of the frame labels' cross entropy beside the CTC loss.
-        seed: of weights, order, dropout and augmentation.
+        max_steps: most batches in all, however large the corpus.
+        batch: utterances per batch.
+        learning_rate: AdamW's peak rate, reached after a tenth of the steps; it then falls along a cosine to 0.
+        frame_weight: weight of the frame labels' cross entropy, relative to the CTC loss.
+        seed: seed of weights, order, dropout and augmentation.
     """
 
     epochs: int = 40
@@ -137,16 +137,16 @@ class TrainingPlan:
 
 
 def augment(mel: Tensor, labels: Tensor | None, generator: torch.Generator) -> tuple[Tensor, Tensor | None]:
-    """The utterance said by somebody else: other tempo, other vocal tract, a noise floor, smeared detail, and holes.
+    """The utterance as if by somebody else: another tempo and vocal tract, a noise floor, smeared detail, and holes.
 
-    Tempo ±15 %; the frequency axis stretched by ±8 % (Jaitly & Hinton, 2013); under one in five a noise floor at up to
-    the 40th percentile of each bin; one in five blurred over time and frequency, as a vocoder's or an over-smooth
-    model's output is; two time and two frequency bands set to 0 (SpecAugment: Park et al., 2019).
+    Tempo ±15 %; the frequency axis stretched by ±8 % (Jaitly & Hinton, 2013); one utterance in five gets a noise floor at up to
+    the 40th percentile of each bin; one in five is blurred over time and frequency, like the output of a vocoder or an
+    over-smooth model; two time and two frequency bands are set to 0 (SpecAugment: Park et al., 2019).
 
     Args:
         mel: (F, n_mels), normalised.
         labels: (F,) or None.
-        generator: where the randomness comes from.
+        generator: source of randomness.
 
     Returns:
         mel (F', n_mels) and labels (F',).
@@ -198,7 +198,7 @@ def _loss(model: Recogniser, batch: Sequence[Example], frame_weight: float, gene
         labels.append(torch.full((len(mel),), -1) if known is None else known)
     targets = [torch.tensor(example.phones) + 1 for example in batch]
     padded = pad_sequence(mels, batch_first=True)
-    # Few different lengths: the convolution library plans each new shape, and remembers the plan.
+    # Rounded, because the convolution library plans each new shape and keeps the plan: few lengths need few plans.
     padded = F.pad(padded, (0, 0, 0, -padded.shape[1] % ROUND_FRAMES))
     scores, frames, lengths = model(padded, torch.tensor([len(mel) for mel in mels]))
     loss = F.ctc_loss(
@@ -219,16 +219,16 @@ def train(
     checkpoint: Path,
     progress: Callable[[int, int, float], None] = lambda step, steps, loss: None,
 ) -> Recogniser:
-    """Train a recogniser, or go on where an interrupted training stopped.
+    """Train a recogniser, or continue an interrupted training.
 
     All randomness of an epoch follows from the seed and the epoch's number, so a resumed training ends with the same
-    weights as an undisturbed one (on the same machine, with the same number of threads).
+    weights as an uninterrupted one (on the same machine, with the same number of threads).
 
     Args:
-        model_args: what :class:`Recogniser` is made with.
+        model_args: arguments of :class:`Recogniser`.
         examples: to learn from.
-        training: how.
-        checkpoint: file that holds the state between epochs; the caller deletes it when the result is safe.
+        training: how to train.
+        checkpoint: file that holds the state between epochs; the caller deletes it once the result is safe.
         progress: called after each step with steps done, steps in all and the loss.
 
     Returns:
@@ -267,7 +267,7 @@ def train(
 
 
 def _schedule(step: int, steps: int) -> float:
-    """Share of the highest learning rate: a linear rise over a tenth of the steps, then a cosine's fall to 0."""
+    """Share of the peak learning rate: a linear rise over a tenth of the steps, then a cosine fall to 0."""
     warmup = max(1, steps // 10)
     if step < warmup:
         return (step + 1) / warmup
@@ -275,7 +275,7 @@ def _schedule(step: int, steps: int) -> float:
 
 
 def _resume(checkpoint: Path, model: Recogniser, optimizer: torch.optim.Optimizer) -> tuple[int, int]:
-    """Load the state between epochs, if there is a whole one; returns steps and epochs done."""
+    """Load the state between epochs, if a whole one exists; returns steps and epochs done."""
     state = load(checkpoint)
     if state is None:
         return 0, 0
@@ -286,7 +286,7 @@ def _resume(checkpoint: Path, model: Recogniser, optimizer: torch.optim.Optimize
 
 @torch.no_grad()
 def transcribe(model: Recogniser, mel: Tensor) -> list[int]:
-    """The phones heard, as indices into the phone table: the best class of each frame, repeats and blanks removed.
+    """The phones heard, as indices into the phone table: each frame's best class, with repeats and blanks removed.
 
     Args:
         model: in evaluation mode.

@@ -12,7 +12,7 @@ Scores = npt.NDArray[np.floating]
 
 
 def normalised(vector: Floats) -> Floats:
-    """The vector at length 1."""
+    """The vector, scaled to length 1."""
     return vector / np.linalg.norm(vector)
 
 
@@ -21,8 +21,8 @@ def centroid(embeddings: Floats, size: int = 0, but: int | None = None) -> Float
 
     Args:
         embeddings: shape (utterances, dimensions), rows of length 1.
-        size: of how many of them, spread evenly over all; 0 for all. Means of more utterances are closer to everything,
-            so scores can be compared only between centroids of one size.
+        size: how many of them to average, spread evenly over all; 0 for all. Means of more utterances are closer to
+            everything, so compare scores only between centroids of one size.
         but: an utterance to leave out.
     """
     rows = [row for row in range(len(embeddings)) if row != but]
@@ -36,7 +36,7 @@ def verification_trials(embeddings: Mapping[str, Floats], size: int = 0) -> tupl
 
     Args:
         embeddings: by speaker, shape (utterances ≥ 2, dimensions), rows of length 1; at least two speakers.
-        size: of the centroids; 0 for all utterances.
+        size: utterances per centroid; 0 for all.
 
     Returns:
         same, shape (all utterances,), and different, shape (all utterances × (speakers − 1),).
@@ -52,7 +52,7 @@ def verification_trials(embeddings: Mapping[str, Floats], size: int = 0) -> tupl
 def equal_error_rate(same: Scores, different: Scores) -> float:
     """The rate, 0 … 1, at the threshold where false rejections and false acceptances are equally frequent.
 
-    Where no threshold makes them exactly equal, the mean of the two at the nearest one.
+    If no threshold makes them exactly equal, the mean of the two at the nearest threshold.
     """
     thresholds = np.sort(np.concatenate([same, different]))
     rejected = np.searchsorted(np.sort(same), thresholds, side="left") / len(same)

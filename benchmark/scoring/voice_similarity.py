@@ -1,4 +1,4 @@
-"""What metrics of speaker similarity share, whatever network embeds the voices."""
+"""Shared by metrics of speaker similarity, whatever network embeds the voices."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from benchmark.scoring.verification import Floats, centroid, equal_error_rate, n
 from benchmark.utterance import PreparedCorpus
 
 EMBEDDING_FORMAT = 2
+OTHERS = 20
+"""Training speakers, at most, with whom a single scored speaker is compared."""
 LEAST_SEPARATION = 0.5
-"""Of same-speaker from different-speaker cosines, in standard deviations (d'): an equal error rate of about .4."""
+"""Least separation of same-speaker from different-speaker cosines, in standard deviations (d'): an equal error rate of about .4."""
 
 
 class VoiceSimilarity(Metric):
@@ -32,18 +34,18 @@ class VoiceSimilarity(Metric):
     episode's enrolment utterances, real speech that is neither support nor query.
 
     gap closed = (similarity − different) / (same − different). ``same`` is the mean cosine of a speaker's real
-    utterances to the centroid of others of the speaker's (leave one out), ``different`` to the other speakers'
-    centroids, both over all speakers of the scored split, all centroids being of as many utterances as enrolment has.
-    ``eer_real`` is the equal error rate of the same trials.
+    utterances to the centroid of the speaker's other utterances (leave one out), ``different`` to the other speakers'
+    centroids. Both are taken over all speakers of the scored split; every centroid averages as many utterances as enrolment.
+    ``eer_real`` is the equal error rate of the same trials. If the split has a single speaker, 20 training speakers are the others.
 
-    The trials of ``eer`` are those of a synthesis against its speaker's centroid, made from enrolment, and against every
-    other scored speaker's, of as many utterances.
+    The trials of ``eer`` compare a synthesis with its speaker's enrolment centroid and with every other scored speaker's
+    centroid, of equally many utterances.
 
-    The ``Config`` has ``utterances``: how many real utterances of a speaker are embedded, spread evenly over all of them.
+    The ``Config`` has ``utterances``: how many real utterances per speaker are embedded, spread evenly over all of them.
 
     Attributes:
-        columns: of the similarity and of the gap closed.
-        prefix: of the names of the trials' equal error rate and of the facts.
+        columns: the columns of the similarity and of the gap closed.
+        prefix: begins the names of the trials' equal error rate and of the facts.
     """
 
     needs = ("speech", "centroid")
@@ -60,7 +62,7 @@ class VoiceSimilarity(Metric):
     @property
     @abstractmethod
     def encoder(self) -> str:
-        """What tells the embeddings of this encoder from those of any other in the cache."""
+        """A key that separates this encoder's embeddings from any other's in the cache."""
 
     @abstractmethod
     def embed(self, audio: Audio) -> Floats:
@@ -70,20 +72,22 @@ class VoiceSimilarity(Metric):
             audio: shape (samples,), at 16 kHz.
 
         Raises:
-            CannotScore: there is no honest one.
+            CannotScore: there is no honest embedding.
         """
 
     def prepare(self, context: MetricContext) -> None:
         """Embed the real utterances of the scored speakers' split, or read their embeddings from the cache.
 
         Raises:
-            BenchmarkError: fewer than two of the split's speakers have two usable utterances.
+            BenchmarkError: fewer than two of the speakers to compare have two usable utterances.
         """
         corpus = context.corpus
         scored = set(context.targets)
-        # The whole split, so that the constants do not depend on how many of its speakers a run is limited to.
+        # The whole split, so that the constants are the same if a run is limited to some of its speakers.
         splits = [corpus.targets(split) for split in SPLITS]
         speakers = sorted(speaker for split in splits if scored & set(split) for speaker in split)
+        if len(speakers) == 1:
+            speakers += spread(splits[0], OTHERS)
         names = {speaker: spread(corpus.utterances_of(speaker), self.config.utterances) for speaker in speakers}
         encoder = self.encoder
         keys = {speaker: digest_of([EMBEDDING_FORMAT, encoder, corpus.version, speaker, names[speaker]], 24) for speaker in speakers}
@@ -109,7 +113,7 @@ class VoiceSimilarity(Metric):
             "different": float(different.mean()),
             "eer_real": equal_error_rate(same, different),
         }
-        # Where one voice goes by two names, say, the mean difference is noise, and a share of it means nothing.
+        # If one voice has two names, say, the mean difference is noise, and a share of it means nothing.
         self._apart = float(same.mean() - different.mean()) > LEAST_SEPARATION * float(np.sqrt((same.var() + different.var()) / 2))
         self._centroids = {speaker: centroid(vectors, context.enrolment) for speaker, vectors in enough.items()}
 
@@ -148,7 +152,7 @@ class VoiceSimilarity(Metric):
         return {f"{self.prefix}{name}": value for name, value in self._facts.items()}
 
     def _embed_all(self, corpus: PreparedCorpus, utterances: Sequence[str]) -> dict[str, Floats]:
-        """Embeddings of real utterances; those without an honest one are left out."""
+        """Embeddings of real utterances; utterances without an honest embedding are left out."""
         embeddings: dict[str, Floats] = {}
         for utterance in utterances:
             with suppress(CannotScore):
@@ -157,7 +161,7 @@ class VoiceSimilarity(Metric):
 
 
 def _read(path: Path) -> dict[str, Floats] | None:
-    """Embeddings by utterance, or None where the file is absent or damaged (it is then made again)."""
+    """Embeddings by utterance, or None if the file is absent or damaged (it is then made again)."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             return dict(zip(stored["ids"].tolist(), stored["embeddings"], strict=True))

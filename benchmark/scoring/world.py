@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.audio import SAMPLE_RATE, Audio
+from benchmark.scoring.pitch_floor import FLOOR, PAUSE, level, pitch_floor, without_hum
 
 ORDER = 24
 ALPHA = 0.41
@@ -27,8 +28,9 @@ class Analysis:
     """What WORLD finds in an utterance, every ``FRAME_PERIOD``.
 
     Attributes:
-        pitch: shape (frames,), F0 in Hz, 0 where unvoiced: Harvest (Morise, Interspeech 2017), which gives a pitch
-            to much that has none, and D4C's "LoveTrain" (Morise 2016), which says what has none.
+        pitch: shape (frames,), F0 in Hz, 0 where unvoiced: Harvest (Morise, Interspeech 2017), which gives unvoiced
+            frames a pitch too, and D4C's "LoveTrain" (Morise 2016), which detects them. Searched from
+            :func:`pitch_floor` up.
         cepstra: shape (frames, ``ORDER`` + 1), mel-cepstra of the spectral envelope (CheapTrick; Morise 2015), c0
             included; ln-magnitude scale: ln|H(ω)| = Σ c_m cos(m·ω̃).
     """
@@ -52,8 +54,13 @@ def _analyse(samples: bytes) -> Analysis:
     import pyworld
 
     audio = np.frombuffer(samples, dtype=np.float32).astype(np.float64)
-    pitch, times = pyworld.harvest(audio, SAMPLE_RATE, frame_period=FRAME_PERIOD)
-    envelope = pyworld.cheaptrick(audio, pitch, times, SAMPLE_RATE)
+    floor = pitch_floor(audio, FRAME_PERIOD)
+    pitch, times = pyworld.harvest(audio, SAMPLE_RATE, f0_floor=floor, frame_period=FRAME_PERIOD)
+    if floor < FLOOR:
+        # Mains hum is as low as these voices are.
+        pitch[(pitch < FLOOR) & (level(without_hum(audio), times) < PAUSE)] = 0.0
+    # The floor decides the FFT's size: a window of three periods has to fit, or CheapTrick takes the frame for unvoiced.
+    envelope = pyworld.cheaptrick(audio, pitch, times, SAMPLE_RATE, f0_floor=floor)
     # 1 at frequency 0 where unvoiced.
     voiced = pyworld.d4c(audio, pitch, times, SAMPLE_RATE, threshold=VOICED)[:, 0] < 0.5
     half = envelope.shape[1]
@@ -100,7 +107,7 @@ def warp(reference: Audio, synthesised: Audio) -> tuple[Ints, float]:
         synthesised: shape (other samples,).
 
     Returns:
-        the path, shape (pairs, 2), of frames of the one and the other, and the mean distance along it.
+        the path, shape (pairs, 2), as frames of reference and synthesis, and the mean distance along it.
     """
     return _warp(reference.tobytes(), synthesised.tobytes())
 

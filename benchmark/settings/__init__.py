@@ -1,1 +1,1 @@
-"""Settings of a run: schema, reading, help, presets and tuned values."""
+"""A run's settings: schema, reading, help, presets and tuned values."""

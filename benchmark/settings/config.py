@@ -8,7 +8,7 @@ whose own ``Config`` fields then join the tree:
         algo: Plugin = plugin("algorithm")                              # required
         backbone: Plugin = plugin("backbone", "fastspeech2")
         metrics: tuple[Plugin, ...] = plugins("metric", ("mcd", "pesq"))
-        preset: str = "small"                                           # a field of this name turns presets on
+        preset: str = "small"                                           # a field of this name enables presets
         shots: tuple[int, ...] = (5, 10)
         pretrain: PretrainSettings = field(default_factory=PretrainSettings)
 
@@ -16,12 +16,12 @@ whose own ``Config`` fields then join the tree:
     settings.algo.name, settings.algo.config.inner_lr, settings.pretrain.steps
 
 In YAML that is ``algo: reptile`` or ``algo: {name: reptile, inner_lr: 0.01}``, ``metrics: [mcd, pesq]`` or
-``metrics: {mcd: {}, per: {epochs: 3}}``; ``metrics.per: {epochs: 3}`` sets an option of per if it is chosen, without
-choosing it. Choosing another plugin drops the options given for the one before. A value
-out of range is a ``ValueError`` whose message starts with the field's name ("inner_lr must be above 0, not -1"), from
-:class:`benchmark.settings.ranges.Checked` or the dataclass's own ``__post_init__``.
+``metrics: {mcd: {}, per: {epochs: 3}}``; ``metrics.per: {epochs: 3}`` sets an option of per without choosing it, for runs
+that choose it. Choosing another plugin drops the options of the one before. A value out of range is a ``ValueError`` whose
+message starts with the field's name ("inner_lr must be above 0, not -1"), from :class:`benchmark.settings.ranges.Checked`
+or the dataclass's own ``__post_init__``.
 
-jsonargparse reads and checks the values; what is done here is to find what it needs and to say errors in one sentence.
+jsonargparse reads and checks the values; this module collects its input and turns its errors into one sentence.
 """
 
 from __future__ import annotations
@@ -35,16 +35,18 @@ from typing import Any, TypeVar, cast
 
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
-from benchmark.settings.reader import DefaultNames, Plugin, Reader
+from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
-__all__ = ["Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_yaml", "said", "to_dict", "to_yaml"]
+__all__ = [
+    "Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict", "to_yaml",
+]  # fmt: skip
 
 PRESETS = Path(__file__).resolve().parent / "presets"
 S = TypeVar("S")
 
 
 def plugin(kind: str, default: str | None = None) -> Any:
-    """A settings field that chooses one plugin; required where there is no default name."""
+    """A settings field that chooses one plugin; required if there is no default name."""
     if default is None:
         return field(metadata={"kind": kind})
     return field(default=Plugin(default), metadata={"kind": kind, "default": (default,)})
@@ -55,7 +57,7 @@ def plugins(kind: str, default: Sequence[str] | DefaultNames) -> Any:
 
     Args:
         kind: of plugin.
-        default: names, or a function that gives them: of what the other fields chose, by field, and of the plugin files.
+        default: names, or a function that returns them from the other fields' choices, by field, and the plugin files.
     """
     if callable(default):
         return field(default=(), metadata={"kind": kind, "default_names": default, "many": True})
@@ -70,33 +72,33 @@ def parse(
     also: Iterable[str] = (),
     over_preset: Sequence[tuple[str, Mapping[str, Any]]] = (),
 ) -> S:
-    """Settings from the command line, over those of ``--config FILE``, over those of ``--preset NAME``.
+    """Settings from the command line over ``--config FILE`` over ``--preset NAME``.
 
     Args:
         settings_type: the dataclass.
         arguments: ``--key value`` or ``--key=value``; ``--flag`` alone is true; dashes in keys stand for underscores.
         plugins: ``--plugin`` files.
         also: options that the command takes itself, for suggestions.
-        over_preset: more layers, right above the preset: where each is from (" in FILE", for errors) and its values.
+        over_preset: more layers, directly above the preset: the place of each (" in FILE", for errors) and its values.
 
     Raises:
         UsageError: an unknown key, plugin or preset, a wrong type or a value out of range; broken YAML.
     """
     names = {each.name: each for each in dataclasses.fields(cast(Any, settings_type))}
-    pairs = list(_pairs(arguments, {"config", "preset", *(name for name, each in names.items() if "kind" in each.metadata)}))
+    pairs = list(_pairs(arguments, {"config", "preset", *(key for key, _ in plugin_fields(settings_type))}))
     given = dict(pairs)
     files = [value for key, value in pairs if key == "config"]
     layers: list[tuple[str, Mapping[str, Any]]] = [(f" in {path}", read_yaml(Path(path))) for path in files]
     if "preset" in names:
         chosen = [str(layer["preset"]) for _, layer in layers if "preset" in layer]
         preset = given.get("preset") or (chosen[-1] if chosen else names["preset"].default)
-        layers = [(f" in preset {preset}", _read_preset(str(preset))), *over_preset, *layers]
+        layers = [(f" in preset {preset}", read_preset(str(preset))), *over_preset, *layers]
     pairs = [pair for pair in pairs if pair[0] != "config"]
     return cast(S, Reader(settings_type, plugins, also).read(layers, pairs))
 
 
 def from_dict(settings_type: type[S], values: Mapping[str, Any], where: str, plugins: registry.Plugins = ()) -> S:
-    """Settings from what :func:`to_dict` made, no preset below them.
+    """Settings from the output of :func:`to_dict`, without a preset below them.
 
     Args:
         settings_type: the dataclass.
@@ -108,14 +110,18 @@ def from_dict(settings_type: type[S], values: Mapping[str, Any], where: str, plu
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
-    """The settings as nested mappings of plain values, every plugin's options included."""
+    """The settings as nested mappings of plain values, including every plugin's options; an empty list of plugins is left out."""
     result: dict[str, Any] = {}
     for each in dataclasses.fields(settings):
         value = getattr(settings, each.name)
+        if each.metadata.get("many") and not value:
+            continue
         if each.metadata.get("many"):
             result[each.name] = {chosen.name: plain(chosen.config) or {} for chosen in value}
         elif "kind" in each.metadata:
             result[each.name] = {"name": value.name} | (plain(value.config) or {})
+        elif dataclasses.is_dataclass(value):
+            result[each.name] = to_dict(value)
         else:
             result[each.name] = plain(value)
     return result
@@ -132,7 +138,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file's mapping.
 
     Raises:
-        UsageError: it is missing, not YAML (the sentence names the line), or not a mapping.
+        UsageError: it is missing, not YAML (the message names the line), or not a mapping.
     """
     import yaml
 
@@ -158,19 +164,24 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def _read_preset(name: str) -> dict[str, Any]:
+def read_preset(name: str) -> dict[str, Any]:
+    """A preset's mapping.
+
+    Raises:
+        UsageError: there is no such preset.
+    """
     if name not in presets():
         raise UsageError(f"There is no preset called '{name}'{registry.suggest(name, presets())}")
     return read_yaml(PRESETS / f"{name}.yaml")
 
 
 def _pairs(arguments: Sequence[str], valued: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Option keys and their values, as text; those not in ``valued`` may be flags."""
+    """Option keys and their values, as text; keys not in ``valued`` may be flags."""
     queue = list(arguments)
     while queue:
         token = queue.pop(0)
         if not token.startswith("--") or token == "--":
-            raise UsageError(f"Unexpected argument '{token}': options are written --key value, several values with commas, --steps 0,5,20.")
+            raise UsageError(f"Unexpected argument '{token}': write options as --key value, with commas between values, --steps 0,5,20.")
         key, equals, value = token[2:].partition("=")
         key = key.replace("-", "_")
         if not equals:
@@ -181,7 +192,7 @@ def _pairs(arguments: Sequence[str], valued: Collection[str]) -> Iterator[tuple[
 
 
 def said(values: Mapping[str, Any]) -> str:
-    """Values as they would be given, "inner_lr=0.2 groups=decoder,output"."""
+    """Values as options, "inner_lr=0.2 groups=decoder,output"."""
     each = {name: plain(value) for name, value in values.items()}
     return " ".join(f"{name}={(','.join(map(str, value)) or '[]') if isinstance(value, list) else value}" for name, value in each.items())
 

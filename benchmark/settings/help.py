@@ -1,4 +1,4 @@
-"""What ``--help`` says about a settings dataclass and the plugins chosen with it; no plugin is imported."""
+"""The text of ``--help`` on a settings dataclass and the plugins chosen with it; imports no plugin."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 
 from benchmark.plugins import registry, source
 from benchmark.settings.config import presets
+from benchmark.settings.reader import plugin_fields
 
 
 def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registry.Plugins = ()) -> str:
@@ -26,20 +27,19 @@ def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registr
     lines = ["settings (YAML keys of --config FILE, or options):"]
     lines += _entry("config", "file", "", "YAML file with any of these settings")
     groups: list[str] = []
-    for each in dataclasses.fields(settings_type):
-        if "kind" not in each.metadata:
-            continue
+    for key, each in plugin_fields(settings_type):
         kind, default = each.metadata["kind"], ",".join(each.metadata.get("default", ()))
         found = registry.find(kind, plugins)
         many = bool(each.metadata.get("many"))
-        lines += _entry(each.name, kind, default or ("those of the problem" if many else None), ", ".join(found))
-        chosen = _chosen(each.name, arguments) or ("" if many else default)
+        instead = "the problem's" if each.metadata.get("default_names") else "none" if many else None
+        lines += _entry(key, kind, default or instead, ", ".join(found))
+        chosen = _chosen(key, arguments) or ("" if many else default)
         for name in map(registry.normalise, chosen.split(",") if many else [chosen]):
             if name not in found:
                 continue
             groups += ["", f"settings of {kind} {name}:"]
             description = registry.describe(found[name])
-            prefix = f"{each.name}.{name}" if many else each.name
+            prefix = f"{key}.{name}" if many else key
             for option in description.fields:
                 groups += _entry(f"{prefix}.{option.name}", option.type, option.default, option.doc)
             groups += [] if description.fields else ["  none"]
@@ -57,7 +57,7 @@ def _chosen(key: str, arguments: Sequence[str]) -> str:
 
 
 def _own(kind: Any, prefix: str) -> Iterator[str]:
-    """The fields that are not plugins, nested dataclasses' included."""
+    """The fields that are not plugins, including those of nested dataclasses."""
     hints = typing.get_type_hints(kind)
     texts = _texts(kind)
     for each in dataclasses.fields(kind):
@@ -76,7 +76,7 @@ def _own(kind: Any, prefix: str) -> Iterator[str]:
 
 
 def _texts(kind: Any) -> dict[str, source.ConfigField]:
-    """What the source of the class and of its bases says of their fields."""
+    """The fields of the class and its bases, as their source documents them."""
     texts: dict[str, source.ConfigField] = {}
     for each in reversed(inspect.getmro(kind)):
         if isinstance(each, type) and dataclasses.is_dataclass(each):

@@ -1,4 +1,4 @@
-"""Ranges of settings as types, and what holds a dataclass to them.
+"""Ranges of settings as types, and a base class that checks them.
 
     @dataclass(frozen=True)
     class Config(Checked):
@@ -7,8 +7,8 @@
         optimizer: Literal["adam", "sgd"] = "adam"
         groups: Names = ("all",)
 
-Any constraint of ``annotated_types`` that pydantic knows may stand in an annotation. pydantic is imported when the first
-value is checked: what lists plugins or prints their help does without it.
+Annotations may use any constraint of ``annotated_types`` that pydantic knows. pydantic is imported when the first value is
+checked, so listing plugins and printing help do without it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def odd(number: int) -> bool:
-    """Whether it is odd; what :data:`Odd` must be."""
+    """Whether a number is odd, for :data:`Odd`."""
     return number % 2 == 1
 
 
@@ -37,14 +37,14 @@ NonNegativeInt = Annotated[int, Ge(0)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]
-"""From 0 to below 1, as momentum and dropout are."""
+"""From 0 to below 1, for momentum and dropout."""
 Between0And1 = Annotated[float, Gt(0), Lt(1)]
-"""Neither 0 nor 1."""
+"""Above 0 and below 1."""
 Odd = Annotated[int, Ge(1), Predicate(odd)]
 Seed = Annotated[int, Ge(0), Lt(2**32)]
-"""What NumPy takes."""
+"""The seeds that NumPy accepts."""
 Names = Annotated[tuple[str, ...], MinLen(1)]
-"""One or more."""
+"""One or more names."""
 
 LIMITS = {
     "greater_than": "be above {gt}",
@@ -53,18 +53,18 @@ LIMITS = {
     "less_than_equal": "be at most {le}",
     "finite_number": "be a finite number",
 }
-"""What pydantic calls a broken limit, and what the value must do."""
+"""pydantic's names of broken limits, and what the value must do."""
 
 
-@dataclass(frozen=True)  # jsonargparse reads groups only from classes all of whose bases are dataclasses
+@dataclass(frozen=True)  # jsonargparse reads groups only from classes whose bases are all dataclasses
 class Checked:
-    """Base of a settings dataclass whose annotations are checked, whoever makes it.
+    """Base of a settings dataclass that checks its values against its annotations, wherever it is made.
 
-    A subclass with a ``__post_init__`` of its own calls this one first, and then compares fields with each other. Values are
-    converted to their types where nothing is lost (1 to 1.0, a list to a tuple).
+    A subclass with its own ``__post_init__`` must call this one first; it can then compare fields. Values are converted to
+    their types if nothing is lost (1 to 1.0, a list to a tuple).
 
     Raises:
-        ValueError: a value is of a wrong type or out of range; the sentence begins with the field's name.
+        ValueError: a value has a wrong type or is out of range; the message begins with the field's name.
     """
 
     def __post_init__(self) -> None:
@@ -81,7 +81,7 @@ class Checked:
 
 @cache
 def _adapters(kind: Any) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
-    """Type and validator of each field that is not itself a dataclass (such check themselves)."""
+    """Type and validator of each field that is not itself a dataclass (dataclasses check themselves)."""
     from pydantic import ConfigDict, TypeAdapter
 
     hints = typing.get_type_hints(kind, include_extras=True)
@@ -91,7 +91,7 @@ def _adapters(kind: Any) -> dict[str, tuple[Any, TypeAdapter[Any]]]:
 
 
 def _what_is_right(kind: Any, error: Any) -> str:
-    """The rest of "inner_lr must ..."; ``error`` is one of pydantic's, whose "input" is the wrong item where the value is a tuple."""
+    """The rest of "inner_lr must ..." for an error of pydantic's; for a tuple, its "input" is the wrong item."""
     if error["type"] == "too_short":
         least = error["ctx"]["min_length"]
         return f"hold at least {least} value{'s' if least > 1 else ''}"
@@ -105,7 +105,7 @@ def _what_is_right(kind: Any, error: Any) -> str:
 
 
 def _number(value: Any) -> str:
-    """As one would write it: -1, not -1.0."""
+    """A number without needless digits: -1, not -1.0."""
     return f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)
 
 
@@ -115,7 +115,7 @@ def is_list(kind: Any) -> bool:
 
 
 def in_words(kind: Any) -> str:
-    """A type in words, its limits left out: "a whole number", "one of adam, sgd"."""
+    """A type in words, without limits: "a whole number", "one of adam, sgd"."""
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
     kind = _bare(kind)
     inner = [each for each in typing.get_args(kind) if each is not Ellipsis]
@@ -124,7 +124,7 @@ def in_words(kind: Any) -> str:
     if typing.get_origin(kind) is typing.Literal:
         return f"one of {', '.join(map(str, inner))}"
     if is_list(kind) and inner:
-        return f"a list, each of it {in_words(inner[0])}"
+        return f"a list, each item {in_words(inner[0])}"
     if inner:
         return " or ".join(in_words(each) for each in inner)
     return "a path" if isinstance(kind, type) and issubclass(kind, PurePath) else f"a {getattr(kind, '__name__', kind)}"

@@ -1,4 +1,4 @@
-"""From layers of nested values to typed settings: the inside of :mod:`benchmark.settings.config`."""
+"""Turns layers of nested values into typed settings, for :mod:`benchmark.settings.config`."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Plugin:
 
 
 class Choice:
-    """What has been chosen for one plugin field so far, layer over layer."""
+    """The choice of one plugin field so far, as layers are read."""
 
-    def __init__(self, each: dataclasses.Field[Any]) -> None:
-        self.key, self.kind, self.many = each.name, each.metadata["kind"], bool(each.metadata.get("many"))
+    def __init__(self, key: str, each: dataclasses.Field[Any]) -> None:
+        self.key, self.kind, self.many = key, each.metadata["kind"], bool(each.metadata.get("many"))
         self.names: list[str] = list(each.metadata.get("default", ()))
         self.default_names: DefaultNames | None = each.metadata.get("default_names")
         self.types: dict[str, Any] = {}
@@ -58,18 +58,18 @@ class Choice:
         options = {str(name): each for name, each in value.items()}
         if "name" in options:
             self.names = [registry.normalise(str(options.pop("name")))]
-        # Options without a name, where none was chosen yet, are for whichever is chosen in the end.
+        # Options given before any plugin was named are for the one that is finally chosen.
         return {self.names[0] if self.names else "": options}
 
     def groups(self) -> dict[str, str]:
-        """Chosen names by their place in the tree ("algo", "metrics.per")."""
+        """The chosen names by their place in the tree ("algo", "metrics.per")."""
         return {f"{self.key}.{name}" if self.many else self.key: name for name in self.names}
 
     def find(self, found: registry.Plugins) -> list[registry.PluginInfo]:
-        """The chosen plugins, not imported; a wrong name is told before anything slow happens."""
+        """The chosen plugins, not imported, so that a wrong name is refused before anything slow happens."""
         if not self.names and not self.many:
             every = ", ".join(registry.find(self.kind, found))
-            raise UsageError(f"Say which {self.kind}: --{self.key} NAME, where NAME is one of {every}.")
+            raise UsageError(f"No {self.kind} is chosen: give --{self.key} NAME, where NAME is one of {every}.")
         return [registry.get(self.kind, name, found) for name in self.names]
 
     def load(self, infos: Iterable[registry.PluginInfo]) -> None:
@@ -88,12 +88,12 @@ class Reader:
 
     def __init__(self, settings_type: Any, found: registry.Plugins = (), also: Iterable[str] = ()) -> None:
         self.type, self.found, self.also = settings_type, found, [name.lstrip("-") for name in also]
-        every = dataclasses.fields(settings_type)
-        self.choices = {each.name: Choice(each) for each in every if "kind" in each.metadata}
+        self.choices = {key: Choice(key, each) for key, each in plugin_fields(settings_type)}
         self.leaves: dict[str, Any] = {}
 
     def read(self, layers: Sequence[tuple[str, Mapping[str, Any]]], pairs: Sequence[tuple[str, str]]) -> Any:
-        """Settings from (place, nested values) layers and the command line's pairs, later ones first in effect."""
+        """Settings from layers of (place, nested values) and the command line's pairs; later ones override earlier ones."""
+        layers = [(where, self._lifted(layer)) for where, layer in layers]
         options = [self._choose(layer, where) for where, layer in layers]
         for key, value in pairs:
             if key in self.choices:
@@ -107,7 +107,7 @@ class Reader:
         parser = self._parser()
         values: Namespace | None = None
         for (where, layer), chosen in zip(layers, options, strict=True):
-            plain = {key: value for key, value in layer.items() if key.partition(".")[0] not in self.choices}
+            plain = {key: value for key, value in layer.items() if not self._choice_of(key)}
             tree = plain | {key: each for key, each in self._current(chosen).items() if each}
             flat = dict(self._flatten(tree, where))
             values = self._checked(partial(parser.parse_object, _nest(flat), values), flat, where)
@@ -118,17 +118,30 @@ class Reader:
         values = self._checked(partial(parser.parse_args, words, values), given, "")
         return self._build(values.as_dict())
 
+    def _lifted(self, layer: Mapping[str, Any]) -> dict[str, Any]:
+        """A layer whose groups have handed up the plugins chosen in them: {"pretrain": {"dataset": x}} is {"pretrain.dataset": x}."""
+        result = dict(layer)
+        for key in self.choices:
+            group, dot, name = key.partition(".")
+            if dot and isinstance(inside := result.get(group), Mapping) and name in inside:
+                result |= {group: {other: value for other, value in inside.items() if other != name}, key: inside[name]}
+        return result
+
+    def _choice_of(self, key: str) -> str:
+        """The plugin field that a key sets, or sets an option of; "" if there is none."""
+        return next((field for field in self.choices if key == field or key.startswith(f"{field}.")), "")
+
     def _choose(self, layer: Mapping[str, Any], where: str) -> dict[str, dict[str, Any]]:
         """The options for plugins in one layer: field → plugin name → options."""
         options = {key: choice.choose(layer[key], where) for key, choice in self.choices.items() if key in layer}
         for key, value in layer.items():
-            field, dot, name = key.partition(".")
-            if dot and field in self.choices:
-                options.setdefault(field, {})[name] = value
+            field = self._choice_of(key)
+            if field and field != key:
+                options.setdefault(field, {})[key[len(field) + 1 :]] = value
         return options
 
     def _current(self, chosen: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """One layer's options for the plugins that are chosen in the end, as they lie in the settings tree."""
+        """One layer's options for the finally chosen plugins, as nested in the settings tree."""
         result: dict[str, Any] = {}
         for key, options in chosen.items():
             choice = self.choices[key]
@@ -140,7 +153,14 @@ class Reader:
         from jsonargparse import ArgumentParser
 
         parser = ArgumentParser(exit_on_error=False, add_help=False, default_env=False)
-        parser.add_class_arguments(self.type, None, skip=set(self.choices), instantiate=False)
+        nested: dict[str, set[int | str]] = {}
+        for key in self.choices:
+            group, _, name = key.rpartition(".")
+            nested.setdefault(group, set()).add(name)
+        own = nested.pop("", set())
+        parser.add_class_arguments(self.type, None, skip={*own, *nested}, instantiate=False)
+        for group, names in nested.items():
+            parser.add_class_arguments(typing.get_type_hints(self.type)[group], group, skip=names, instantiate=False)
         self.leaves = dict(_leaves(self.type, "", skip=self.choices))
         for choice in self.choices.values():
             for group, name in choice.groups().items():
@@ -166,7 +186,7 @@ class Reader:
                 yield key, _as_list(value) if is_list(self.leaves[key]) else value
 
     def _require_known(self, key: str, where: str) -> None:
-        """Refuse a key that is no leaf of the tree, and name the one that was probably meant."""
+        """Refuse a key that is not a leaf of the tree, and suggest the one that was probably meant."""
         if key in self.leaves:
             return
         dash = "" if where else "--"
@@ -188,7 +208,7 @@ class Reader:
         raise UsageError(f"There is no setting '{dash}{key}'{of}{where}{hint}")
 
     def _checked(self, read: Callable[[], Namespace], given: Mapping[str, Any], where: str) -> Namespace:
-        """Let jsonargparse read; what it says about a wrong value becomes one sentence."""
+        """Let jsonargparse read; its error about a wrong value becomes one sentence."""
         from argparse import ArgumentError
 
         try:
@@ -207,7 +227,8 @@ class Reader:
     def _build(self, values: dict[str, Any]) -> Any:
         parts: dict[str, Any] = {}
         for key, choice in self.choices.items():
-            below = values.pop(key, None) or {}
+            group, _, name = key.rpartition(".")
+            below = (values[group] if group else values).pop(name, None) or {}
             made = []
             for name in choice.names:
                 group = f"{key}.{name}" if choice.many else key
@@ -217,14 +238,26 @@ class Reader:
         return _construct(self.type, values, "", parts)
 
 
+def plugin_fields(settings_type: Any, prefix: str = "") -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    """The fields that choose plugins, by dotted key, those in groups of settings included."""
+    hints = typing.get_type_hints(settings_type)
+    for each in dataclasses.fields(settings_type):
+        key = f"{prefix}{each.name}"
+        if "kind" in each.metadata:
+            yield key, each
+        elif dataclasses.is_dataclass(hints[each.name]):
+            yield from plugin_fields(hints[each.name], f"{key}.")
+
+
 def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[str, Any]) -> Any:
-    """An instance of a settings dataclass; what its ``__post_init__`` refuses becomes one sentence."""
+    """An instance of a settings dataclass; an error of its ``__post_init__`` becomes one sentence."""
     hints = typing.get_type_hints(kind)
-    filled = dict(parts)
+    filled = {name: part for name, part in parts.items() if "." not in name}
     for name, value in values.items():
         key = f"{group}.{name}".strip(".")
         if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
-            value = _construct(hints[name], value, key, {})
+            inside = {inner.removeprefix(f"{name}."): part for inner, part in parts.items() if inner.startswith(f"{name}.")}
+            value = _construct(hints[name], value, key, inside)
         elif hints[name] is float and isinstance(value, int):
             value = float(value)
         elif typing.get_origin(hints[name]) is tuple and isinstance(value, list):
@@ -245,10 +278,10 @@ def _leaves(kind: Any, prefix: str, skip: Iterable[str] = ()) -> Iterator[tuple[
     """(dotted key, type) of every field that is not itself a settings dataclass."""
     hints = typing.get_type_hints(kind)
     for each in dataclasses.fields(kind):
-        if each.name in skip or not each.init:
+        if f"{prefix}{each.name}" in skip or not each.init:
             continue
         if dataclasses.is_dataclass(hints[each.name]):
-            yield from _leaves(hints[each.name], f"{prefix}{each.name}.")
+            yield from _leaves(hints[each.name], f"{prefix}{each.name}.", skip)
         else:
             yield f"{prefix}{each.name}", hints[each.name]
 
@@ -265,7 +298,7 @@ def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _as_list(value: Any) -> Any:
-    """``5,10`` and ``5`` are lists too."""
+    """A value as a list, also if it is written ``5,10`` or ``5``."""
     if isinstance(value, str):
         return value if value.lstrip().startswith("[") else f"[{value}]"
     return list(value) if isinstance(value, list | tuple) else [value]

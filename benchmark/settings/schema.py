@@ -1,4 +1,4 @@
-"""The settings of a run that do not belong to a plugin; presets fill them from ``benchmark/settings/presets/*.yaml``."""
+"""The settings of a run that belong to no plugin; presets fill them from ``benchmark/settings/presets/*.yaml``."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from benchmark.settings.config import Plugin, plugin, plugins
 from benchmark.settings.ranges import Checked, NonNegativeInt, PositiveFloat, PositiveInt, Seed
 
 MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
-"""What a manifest holds for each held-out speaker; runs take the first so many of each."""
+"""What a manifest holds for each held-out speaker; runs use the first ones of each."""
 
 
 def _metrics(chosen: Mapping[str, Sequence[str]], found: registry.Plugins) -> Sequence[str]:
-    """Those of the problem that the chosen backbone solves."""
+    """The default metrics of the problem that the chosen backbone solves."""
     (backbone,) = chosen["backbone"]
     return fit.own_metrics(backbone, found)
 
@@ -28,22 +28,29 @@ class PretrainSettings(Checked):
 
     Attributes:
         steps: optimiser steps.
-        batch_size: utterances a step.
+        batch_size: utterances per step.
         learning_rate: peak rate of AdamW.
+        dataset: dataset plugins whose training speakers are learned from too, by the pretraining and by the algorithm.
     """
 
     steps: PositiveInt = 2000
     batch_size: PositiveInt = 24
     learning_rate: PositiveFloat = 1e-3
+    dataset: tuple[Plugin, ...] = plugins("dataset", ())
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # The order says nothing; another one must not make another run.
+        object.__setattr__(self, "dataset", tuple(sorted(self.dataset, key=lambda chosen: chosen.name)))
 
 
 @dataclass(frozen=True)
 class MetaSettings(Checked):
-    """The training that each algorithm does on top, under one compute budget.
+    """Each algorithm's own training after pretraining, under one compute budget.
 
     Attributes:
         tflops: the budget, in 10^12 floating-point operations, forward and backward.
-        tasks: speakers a step.
+        tasks: tasks per step, each of one target.
         support: support utterances of a training task.
         query: query utterances of a training task.
         learning_rate: peak rate of the outer optimiser (AdamW).
@@ -58,11 +65,11 @@ class MetaSettings(Checked):
 
 @dataclass(frozen=True)
 class VocoderSettings(Checked):
-    """The training of a vocoder that learns; the others pass it over.
+    """The training of a vocoder that learns; other vocoders ignore it.
 
     Attributes:
         steps: optimiser steps.
-        batch_size: pieces of speech a step.
+        batch_size: pieces of speech per step.
         frames: mel frames of a piece, at least 2.
         learning_rate: peak rate of AdamW.
     """
@@ -75,13 +82,13 @@ class VocoderSettings(Checked):
 
 @dataclass(frozen=True)
 class EvaluationSettings(Checked):
-    """What is adapted to and scored.
+    """The episodes to adapt to and score.
 
     Attributes:
         split: "test", or "validation" for choosing hyper-parameters.
-        episodes: episodes a speaker, the manifest's first, 1 to 3.
-        queries: sentences an episode, the manifest's first, 1 to 4.
-        speakers: at most so many speakers; 0 for all (fewer marks the run as limited).
+        episodes: episodes per speaker, the first of the manifest, 1 to 3.
+        queries: query sentences per episode, the first of the manifest, 1 to 4.
+        speakers: maximum number of speakers; 0 for all (fewer than all marks the run as limited).
     """
 
     split: Literal["test", "validation"] = "test"
@@ -96,7 +103,7 @@ class PrepareSettings:
 
     Attributes:
         dataset: dataset plugin.
-        vocoder: vocoder plugin, whose mel definition the features follow.
+        vocoder: vocoder plugin; features follow its mel definition.
     """
 
     dataset: Plugin = plugin("dataset")
@@ -112,18 +119,18 @@ class RunSettings(Checked):
         dataset: dataset plugin.
         backbone: backbone plugin.
         vocoder: vocoder plugin.
-        metrics: metric plugins to score with; the problem's own (for synthesis mcd, f0, duration_error, pesq, stoi,
-            speaker_similarity and per) if none is named.
-        task: what is adapted to: a speaker, a language, or one style of one speaker.
-        preset: smoke, small or paper: values for everything that is not given.
-        shots: support sizes to adapt on, each 1 to 10, as many as an episode's support set holds.
+        metrics: metric plugins to score with; by default the problem's (for synthesis mcd, f0, duration_error, pesq, stoi,
+            speaker_similarity and per).
+        task: what to adapt to: a speaker, a language, or one style of one speaker.
+        preset: smoke, small or paper: values for all settings that are not given.
+        shots: support sizes to adapt to, each 1 to 10 (an episode's support set holds 10).
         steps: adaptation steps after which to score.
-        seed: the first seed of everything random; further ones count up from it.
-        threads: that training computes with, whatever the machine has: another number sums in another order, and so makes
-            another run. On fewer cores the same numbers come out, later.
+        seed: the first seed of all randomness; further runs count up from it.
+        threads: number of threads for training, whatever the machine has. Another number sums in another order, so it makes
+            another run; fewer cores give the same numbers more slowly.
         pretrain: the shared pretraining.
         meta: the algorithm's own training.
-        vocoder_training: of a vocoder that learns.
+        vocoder_training: the training of a vocoder that learns.
         evaluation: adaptation to held-out targets, and scoring.
     """
 
@@ -145,6 +152,6 @@ class RunSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # The order says nothing; another one must not make another run.
+        # Order must not make another run.
         object.__setattr__(self, "shots", tuple(sorted(set(self.shots))))
         object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))

@@ -1,4 +1,4 @@
-"""Tuned values: what ``tune`` chose on validation speakers, kept by dataset and preset, and laid over the preset by ``run``."""
+"""Tuned values: options that ``tune`` chose on validation speakers, kept by dataset and preset; ``run`` puts them over the preset."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ HEADER = "# Chosen on validation speakers and written by `python -m benchmark tu
 
 
 def tuned_file(settings: RunSettings, plugins: registry.Plugins = ()) -> Path:
-    """The file for the settings' dataset and preset: the benchmark's own, or in a folder "tuned" beside a plugin of one's own."""
+    """The file for the settings' dataset and preset: the benchmark's, or, for a plugin file, in a folder "tuned" beside it."""
     info = registry.get("algorithm", settings.algo.name, plugins)
     folder = FOLDER if info.origin == "built-in" or info.path is None else info.path.parent / FOLDER.name
     return folder / f"{settings.dataset.name}-{settings.preset}.yaml"
 
 
 def parse(arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterable[str] = ()) -> RunSettings:
-    """A run's settings: defaults < preset < tuned values < ``--config`` < command line; arguments as of :func:`config.parse`.
+    """A run's settings: defaults < preset < tuned values < ``--config`` < command line; arguments as for :func:`config.parse`.
 
     Raises:
-        UsageError: a tuned value would be taken that is of another search space than the algorithm's, as after a change of its code.
+        UsageError: a tuned value in use is not in the algorithm's search space (its code has changed, perhaps).
     """
     settings = config.parse(RunSettings, arguments, plugins, also)
     section = _section(settings, plugins)
@@ -41,15 +41,15 @@ def parse(arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterab
     tuned = config.parse(RunSettings, arguments, plugins, also, [(f" in {path}", layer)])
     for option, choices in registry.load("algorithm", name, plugins).search_space.items():
         value = getattr(tuned.algo.config, option)
-        # What the user overrides is the same in both.
+        # An option that the user overrides is the same in both.
         if value != getattr(settings.algo.config, option) and value not in choices and option not in section.get("given", ()):
-            stale = f"{path} holds {config.said({option: value})} for {name}, which its search_space does not have any more"
+            stale = f"{path} holds {config.said({option: value})} for {name}, which its search_space no longer has"
             raise UsageError(f"{stale}; tune {name} again, or remove its section there.")
     return tuned
 
 
 def tuned_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dict[str, Any] | None:
-    """Which of the algorithm's options are as tuned ("values"; the user may have given others), after how many "trials"."""
+    """The algorithm's options that have their tuned values ("values"; the user may override others), and the number of "trials"."""
     section = _section(settings, plugins)
     options = config.plain(settings.algo.config)
     values = {name: value for name, value in section["values"].items() if options.get(name) == value} if section else {}
@@ -60,12 +60,12 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
     """Put an algorithm's section into its file.
 
     Args:
-        settings: name dataset, preset and algorithm.
-        section: "values", "trials", and what else is to be remembered.
+        settings: give dataset, preset and algorithm.
+        section: "values", "trials", and anything else to save.
         plugins: ``--plugin`` files.
 
     Returns:
-        the algorithms, there and of the benchmark's own, that were given another number of trials.
+        the algorithms, in this file and in the benchmark's, that had another number of trials.
     """
     path = tuned_file(settings, plugins)
     try:
@@ -81,7 +81,7 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
 
 
 def _section(settings: RunSettings, plugins: registry.Plugins) -> dict[str, Any]:
-    """The algorithm's section; empty where it was tuned on another backbone, of other groups and rates."""
+    """The algorithm's section; empty if it was tuned on another backbone, which has other groups and rates."""
     section = _read(tuned_file(settings, plugins)).get(settings.algo.name, {})
     return section if section.get("backbone", RunSettings.backbone.name) == settings.backbone.name else {}
 

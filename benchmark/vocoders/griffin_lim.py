@@ -1,4 +1,4 @@
-"""Griffin-Lim: no training, no weights, the same for everybody."""
+"""Griffin-Lim: no training, no weights, the same for every voice."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class GriffinLim(Vocoder):
 
         Attributes:
             iterations: rounds of phase estimation.
-            momentum: 0 is plain Griffin-Lim; below 1.
-            sharpen: exponent on the mel magnitudes before inversion; 1 leaves them as they are.
+            momentum: momentum of the phase updates, 0 (plain Griffin-Lim) to below 1.
+            sharpen: exponent on the mel magnitudes before inversion; 1 leaves them unchanged.
         """
 
         iterations: PositiveInt = 60

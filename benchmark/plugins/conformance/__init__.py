@@ -1,4 +1,4 @@
-"""The conformance suite: what every plugin must do to fit, one file a kind. ``check`` runs it on yours, the tests on all."""
+"""The conformance suite: requirements for plugins, one file per kind. ``check`` runs it on yours, the tests on all built-in ones."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from benchmark.plugins.conformance.requirement import Requirement, require
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """One requirement, and what is wrong if it is not met."""
+class Verdict:
+    """A requirement, and what is wrong if it is not met."""
 
     requirement: str
     problem: str | None
 
 
-def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None) -> Iterator[Outcome]:
-    """Try a plugin on small made-up data, requirement by requirement.
+def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None) -> Iterator[Verdict]:
+    """Try a plugin on small synthetic data, requirement by requirement.
 
     Args:
         info: the plugin.
@@ -37,11 +37,11 @@ def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None) -> I
     for each in every:
         try:
             each.attempt()
-            yield Outcome(each.name, None)
+            yield Verdict(each.name, None)
         except Exception as error:  # a plugin may fail in any way; each becomes one line
-            yield Outcome(each.name, str(error) or type(error).__name__)
+            yield Verdict(each.name, str(error) or type(error).__name__)
             if each.vital:
-                yield Outcome("all the rest", "not tried before this is mended")
+                yield Verdict("all the rest", "not tried until this is fixed")
                 return
 
 

@@ -1,4 +1,4 @@
-"""What a backbone must do: losses that padding does not change, two derivatives, and an answer of its problem's kind."""
+"""Requirements for backbones: losses that padding does not change, second derivatives, and its problem's kind of answer."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from benchmark.backbone import Backbone, SynthesisBackbone, call
 from benchmark.batch import NEW_SPEAKER
@@ -49,7 +50,7 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
     def declared() -> None:
         require(plugin.problem in PROBLEMS, f"problem must be one of {', '.join(PROBLEMS)}, not {plugin.problem!r}")
         unknown = set(plugin.supports) - set(SUPPORTS)
-        require(not unknown, f"supports names {', '.join(sorted(unknown))}; known are {', '.join(SUPPORTS)}")
+        require(not unknown, f"supports names {', '.join(sorted(unknown))}; known names are {', '.join(SUPPORTS)}")
 
     def synthesis() -> None:
         model = _speaks(tiny_backbone(plugin, config).eval())
@@ -58,8 +59,8 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
             try:
                 mel = model.synthesize(tokens)
             except PredictionFailed:
-                return  # untrained, it may not know when to stop; to say so is its part of the contract
-            require(mel.ndim == 2 and mel.shape[1] == MelSpec().n_mels and len(mel), f"speech is of shape {tuple(mel.shape)}")
+                return  # an untrained model may not know when to stop, and must then raise this
+            require(mel.ndim == 2 and mel.shape[1] == MelSpec().n_mels and len(mel), f"the mel has shape {tuple(mel.shape)}")
             if "durations" in plugin.supports:
                 require(model.synthesize(tokens, durations).shape == (16, MelSpec().n_mels), "given durations are not followed")
                 require(len(mel) >= 3, "a phone got no frame")
@@ -95,23 +96,34 @@ def requirements(plugin: type[Backbone], config: Any) -> Iterator[Requirement]:
         batch = tiny_batch(NEW_SPEAKER)
         zeros = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
         before = float(model.loss(batch)["loss"].detach())
-        require(float(call(model, zeros, "loss", batch)["loss"].detach()) != before, "parameters put in by functional_call are not used")
+        require(float(call(model, zeros, "loss", batch)["loss"].detach()) != before, "parameters passed by functional_call are not used")
         require(float(model.loss(batch)["loss"].detach()) == before, "functional_call changed the model")
 
+    def frozen() -> None:
+        model = tiny_backbone(plugin, config).eval()
+        for name, module in model.named_modules():
+            statistics = not isinstance(module, _BatchNorm) or module.track_running_stats
+            require(statistics, f"{name} has no running statistics, so it would take those of whatever batch adapts or is scored")
+        before = {name: value.clone() for name, value in model.named_buffers()}
+        model.loss(tiny_batch(NEW_SPEAKER))
+        changed = [name for name, value in model.named_buffers() if not torch.equal(value, before[name])]
+        require(not changed, f"loss changes {', '.join(changed)} in evaluation mode")
+
     yield Requirement("declares its problem and what it supports", declared, vital=True)
-    yield Requirement("named groups of adaptable parameters", groups)
+    yield Requirement("names groups of adaptable parameters", groups)
     yield Requirement("finite losses and gradients", loss)
     yield Requirement("padding does not change the loss", padding)
     if plugin.problem == "synthesis":
-        yield Requirement("makes speech, or says why it can't", synthesis)
+        yield Requirement("speaks, or says why it can't", synthesis)
     else:
-        yield Requirement("writes text", recognition)
+        yield Requirement("transcribes", recognition)
     yield Requirement("can be differentiated twice", twice)
     yield Requirement("every layer's operations are counted", counted)
     yield Requirement("runs through functional_call", functional)
+    yield Requirement("statistics are frozen in evaluation mode", frozen)
 
 
 def _speaks(model: Backbone) -> SynthesisBackbone:
-    require(isinstance(model, SynthesisBackbone), "a backbone for synthesis derives from SynthesisBackbone")
+    require(isinstance(model, SynthesisBackbone), "a backbone for synthesis must derive from SynthesisBackbone")
     assert isinstance(model, SynthesisBackbone)
     return model

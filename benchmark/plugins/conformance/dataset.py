@@ -1,4 +1,4 @@
-"""What a dataset must do: disjoint splits, unique ids, audio that is the same each time."""
+"""Requirements for datasets: disjoint splits, unique ids, repeatable audio."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from benchmark.task import TASK_KINDS
 def requirements(plugin: type[Any], config: Any) -> Iterator[Requirement]:
     def tasks() -> None:
         unknown = set(plugin.tasks) - set(TASK_KINDS)
-        require(not unknown, f"tasks names {', '.join(sorted(unknown))}; known are {', '.join(TASK_KINDS)}")
+        require(not unknown, f"tasks names {', '.join(sorted(unknown))}; known names are {', '.join(TASK_KINDS)}")
 
     def card() -> None:
         require(plugin.card.title and plugin.card.licence and plugin.card.layout, "title, licence or layout is empty")
 
     yield Requirement("has a card", card)
-    yield Requirement("names tasks that there are", tasks)
+    yield Requirement("names only known tasks", tasks)
     if plugin.needs_root:
         return
 

@@ -1,4 +1,4 @@
-"""What a metric must do: say what its columns mean, and refuse what it can't score."""
+"""Requirements for metrics: explain their columns, and refuse what they can't score."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def requirements(plugin: type[Metric], config: Any) -> Iterator[Requirement]:
         unknown = set(plugin.needs) - set(IN_WORDS)
         require(not unknown, f"needs names {', '.join(sorted(unknown))}, which nothing provides")
         every = [problem.provides(("durations", "speaker_vector")) for problem in PROBLEMS.values()]
-        require(any(set(plugin.needs) <= given for given in every), "no problem provides all that it needs")
+        require(any(set(plugin.needs) <= given for given in every), "no problem provides everything that it needs")
 
     def literals() -> None:
         file = inspect.getsourcefile(plugin)
@@ -51,6 +51,6 @@ def requirements(plugin: type[Metric], config: Any) -> Iterator[Requirement]:
             return
         raise AssertionError(f"empty audio and no text were scored {values} instead of raising CannotScore")
 
-    yield Requirement("declares columns, what they mean, needs and version", declared)
+    yield Requirement("declares columns with meanings, needs and version", declared)
     yield Requirement("its columns can be read from source", literals)
     yield Requirement("empty audio is refused, not scored", silent)

@@ -1,4 +1,4 @@
-"""What a requirement is."""
+"""A single requirement."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Requirement(NamedTuple):
     Attributes:
         name: in a few words.
         attempt: tries it, and raises if it is not met.
-        vital: without it none of the rest can be met.
+        vital: True if no other can be met without it.
     """
 
     name: str

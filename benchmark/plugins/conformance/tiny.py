@@ -1,4 +1,4 @@
-"""Made-up speech, and backbones small enough to try anything on in milliseconds."""
+"""Synthetic speech, and backbones that run in milliseconds."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHARACTERS = "abc"
 
 
 def tiny_batch(speaker: int, utterances: int = 2, seed: int = 0, tokens: int = 6) -> Batch:
-    """Made-up utterances of so many tokens, each of four frames."""
+    """Synthetic utterances of ``tokens`` tokens, four frames each."""
     generator = torch.Generator().manual_seed(seed)
     frames = 4 * tokens
 
@@ -41,13 +41,13 @@ def longer(batch: Batch, tokens: int = 3, frames: int = 7) -> Batch:
 
 
 def tiny_spec() -> BackboneSpec:
-    """Of the made-up speech, by four training speakers."""
+    """The specification for the synthetic speech, with four training speakers."""
     mels = MelSpec().n_mels
     return BackboneSpec(10, 4, MelSpec(), Statistics((-5.0,) * mels, (1.0,) * mels, 5.0, 0.3, -3.0, 1.0), tuple(CHARACTERS))
 
 
 def tiny_backbone(plugin: type[Backbone] | None = None, config: Any = None, seed: int = 0) -> Backbone:
-    """A small backbone for the made-up speech: ``plugin``, or what runs take by default, as ``Backbone.tiny`` shrinks it."""
+    """A small backbone for the synthetic speech: ``plugin``, or the default backbone of runs, with the config of ``Backbone.tiny``."""
     if plugin is None:
         from benchmark.settings.schema import RunSettings
 

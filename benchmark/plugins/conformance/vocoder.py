@@ -1,9 +1,11 @@
-"""What a vocoder must do: the same waveform for the same mel, of about its length, trained or not."""
+"""Requirements for vocoders: the same waveform for the same mel, of about its length, trained or not."""
 
 from __future__ import annotations
 
 import pickle
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,7 +15,7 @@ from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.vocoder import Segments, Vocoder
 
 TOLERANCE = 0.1
-"""Of the length, relative: framing and edges are a vocoder's own affair, the speaking rate is not."""
+"""Relative tolerance of the length: vocoders may differ in framing and edges, but not in speaking rate."""
 
 
 def requirements(plugin: type[Vocoder], config: Any) -> Iterator[Requirement]:
@@ -35,16 +37,18 @@ def requirements(plugin: type[Vocoder], config: Any) -> Iterator[Requirement]:
             require(bool(torch.isfinite(wave).all()), "the waveform is not finite")
             require(torch.equal(wave, vocoder.decode(mel)), "the same mel gives another waveform")
 
-    def short_mels() -> None:
+    def bad_mels() -> None:
         vocoder = build()
         n_mels = vocoder.mel.n_mels
-        for mel in (torch.zeros(0, n_mels), torch.zeros(1, n_mels)):
+        hollow = torch.zeros(40, n_mels)
+        hollow[20] = torch.nan
+        for mel in (torch.zeros(0, n_mels), torch.zeros(1, n_mels), torch.zeros(2, n_mels), torch.zeros(3, n_mels), hollow):
             try:
                 with torch.no_grad():
                     wave = vocoder.decode(mel)
             except PredictionFailed:
                 continue
-            require(bool(torch.isfinite(wave).all()), "a short mel gave a waveform that is not finite")
+            require(bool(torch.isfinite(wave).all()), f"a mel of {len(mel)} frames gave a waveform that is not finite")
 
     def training() -> None:
         if not plugin.trains:
@@ -59,7 +63,16 @@ def requirements(plugin: type[Vocoder], config: Any) -> Iterator[Requirement]:
         grads = [p.grad for p in vocoder.parameters() if p.grad is not None]
         require(grads and all(bool(torch.isfinite(g).all()) for g in grads), "training_step left no gradients, or some that are not finite")
 
+    def weights() -> None:
+        vocoder, other = build(), plugin(config if config is not None else plugin.tiny()).eval()
+        mel = torch.randn(40, vocoder.mel.n_mels) - 4
+        with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+            vocoder.save_weights(Path(folder) / "weights.pt")
+            other.load_weights(Path(folder) / "weights.pt")
+            require(torch.equal(vocoder.decode(mel), other.decode(mel)), "what decode depends on is not all in the state_dict")
+
     yield Requirement("decodes mels to waveforms, repeatably", decode)
-    yield Requirement("refuses or survives mels of no frame and of one", short_mels)
+    yield Requirement("handles or refuses short mels, and mels with values that are not finite", bad_mels)
     yield Requirement("a training step leaves finite gradients", training)
+    yield Requirement("a file of its weights makes another one speak alike", weights)
     yield Requirement("pickles", lambda: pickle.loads(pickle.dumps(build())))

@@ -71,14 +71,14 @@ document.addEventListener("play", (event) => {
   for (const player of document.querySelectorAll("audio")) if (player !== event.target && !player.paused) player.pause();
 }, true);
 
-// Paper has nothing to unfold.
+// Print everything unfolded.
 const folded = [];
 window.addEventListener("beforeprint", () => {
   for (const one of document.querySelectorAll("details:not([open])")) { one.open = true; folded.push(one); }
 });
 window.addEventListener("afterprint", () => { for (const one of folded.splice(0)) one.open = false; });
 
-// Lengths are read once somebody looks.
+// Load the clips' lengths only once their section is open.
 for (const one of document.querySelectorAll("details.speech")) {
   const read = () => { if (one.open) for (const player of one.querySelectorAll("audio")) player.preload = "metadata"; };
   one.addEventListener("toggle", read);

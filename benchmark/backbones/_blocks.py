@@ -1,0 +1,111 @@
+"""The blocks that FastSpeech 2's encoder and decoder are stacked from, convolutions or Transformers, conditioned on the speaker."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmark.backbones._parts import sinusoids
+
+FILTER = 4
+"""How many times wider than its input a Transformer block's hidden convolution is: 1024 for 256 in the paper."""
+
+
+class ConditionalLayerNorm(nn.Module):
+    """Layer norm whose scale and bias are linear functions of the speaker vector."""
+
+    def __init__(self, width: int, speaker_dim: int) -> None:
+        super().__init__()
+        self.condition = nn.Linear(speaker_dim, 2 * width)
+        nn.init.normal_(self.condition.weight, std=0.02)
+        nn.init.zeros_(self.condition.bias)
+
+    def forward(self, x: Tensor, speaker: Tensor) -> Tensor:
+        """x: (B, L, width); speaker: (B, speaker_dim)."""
+        scale, bias = self.condition(speaker).unsqueeze(1).chunk(2, dim=-1)
+        return F.layer_norm(x, x.shape[-1:]) * (1 + scale) + bias
+
+
+class ConvBlock(nn.Module):
+    """Residual block: conditional layer norm, convolution over time, GELU, linear."""
+
+    def __init__(self, width: int, kernel: int, speaker_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.norm = ConditionalLayerNorm(width, speaker_dim)
+        self.conv = nn.Conv1d(width, width, kernel, padding=kernel // 2)
+        self.project = nn.Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, width); mask: (B, L, 1), 1 inside the utterance."""
+        hidden = self.norm(x, speaker) * mask
+        hidden = F.gelu(self.conv(hidden.transpose(1, 2)).transpose(1, 2))
+        return x + self.dropout(self.project(hidden))
+
+
+class Stack(nn.Module):
+    """Convolution blocks and a final conditional layer norm."""
+
+    def __init__(self, blocks: int, width: int, kernel: int, speaker_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ConvBlock(width, kernel, speaker_dim, dropout) for _ in range(blocks))
+        self.norm = ConditionalLayerNorm(width, speaker_dim)
+
+    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, width); mask: (B, L, 1)."""
+        for block in self.blocks:
+            x = block(x, speaker, mask)
+        return self.norm(x, speaker) * mask
+
+
+class TransformerBlock(nn.Module):
+    """Feed-forward Transformer block: Ren et al., "FastSpeech" (NeurIPS 2019), section 3.1.
+
+    Self-attention and a two-layer convolution, each with dropout, a residual connection and layer norm after it, here conditional
+    as in AdaSpeech. The second convolution has one tap, as in FastSpeech 2. Attention weights are not dropped.
+    """
+
+    def __init__(self, width: int, heads: int, kernel: int, speaker_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.attention_norm = ConditionalLayerNorm(width, speaker_dim)
+        self.conv = nn.Conv1d(width, FILTER * width, kernel, padding=kernel // 2)
+        self.project = nn.Linear(FILTER * width, width)
+        self.conv_norm = ConditionalLayerNorm(width, speaker_dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, width), 0 in the padding; mask: (B, L, 1)."""
+        attended, _ = self.attention(x, x, x, key_padding_mask=mask.squeeze(-1) == 0, need_weights=False)
+        x = self.attention_norm(x + self.dropout(attended), speaker) * mask
+        hidden = F.relu(self.conv(x.transpose(1, 2)).transpose(1, 2))
+        return self.conv_norm(x + self.dropout(self.project(hidden)), speaker) * mask
+
+
+class Transformer(nn.Module):
+    """Sinusoidal positions, added, and Transformer blocks; takes and gives what :class:`Stack` does."""
+
+    def __init__(self, blocks: int, width: int, heads: int, kernel: int, speaker_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(TransformerBlock(width, heads, kernel, speaker_dim, dropout) for _ in range(blocks))
+
+    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, L, width); mask: (B, L, 1)."""
+        x = (x + sinusoids(torch.arange(x.shape[1], device=x.device, dtype=x.dtype), x.shape[2])) * mask
+        for block in self.blocks:
+            x = block(x, speaker, mask)
+        return x
+
+
+class Predictor(nn.Module):
+    """One value per token, from a small conditioned stack of convolutions."""
+
+    def __init__(self, width: int, speaker_dim: int, dropout: float) -> None:
+        super().__init__()
+        self.stack = Stack(2, width, 3, speaker_dim, dropout)
+        self.output = nn.Linear(width, 1)
+
+    def forward(self, x: Tensor, speaker: Tensor, mask: Tensor) -> Tensor:
+        """x: (B, T, width); returns (B, T)."""
+        return (self.output(self.stack(x, speaker, mask)) * mask).squeeze(-1)

@@ -1,0 +1,95 @@
+"""The recogniser: meta-gradients, bad input, and that it learns to spell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmark.algorithm import Algorithm
+from benchmark.backbones.crnn_ctc import CrnnCtc
+from benchmark.batch import Batch
+from benchmark.errors import AdaptationFailed, PredictionFailed
+from benchmark.plugins import registry
+from benchmark.plugins.conformance.tiny import tiny_batch, tiny_spec
+from benchmark.task import Task
+
+SPEC = replace(tiny_spec(), characters=tuple("abc"))
+
+
+def batch(*texts: str, frames: int = 30, seed: int = 0) -> Batch:
+    made = tiny_batch(0, len(texts), seed)
+    codes = [torch.tensor([ord(each) for each in text], dtype=torch.int64) for text in texts]
+    generator = torch.Generator().manual_seed(seed)
+    mels = torch.randn(len(texts), frames, SPEC.mel.n_mels, generator=generator)
+    lengths = torch.full((len(texts),), frames)
+    return replace(made, mels=mels, mel_lengths=lengths, characters=torch.nn.utils.rnn.pad_sequence(codes, batch_first=True))
+
+
+def model(**options: Any) -> CrnnCtc:
+    torch.manual_seed(0)
+    return CrnnCtc(SPEC, replace(CrnnCtc.tiny(), **options))
+
+
+def test_meta_gradients_equal_finite_differences() -> None:
+    plugin = registry.load("algorithm", "maml")
+    maml: Algorithm = plugin(model(dropout=0.0), plugin.Config(inner_steps=2, inner_lr=0.1)).to(torch.float64)
+    support, query = (replace(each, mels=each.mels.double()) for each in (batch("ab", "ca"), batch("bc", "a", seed=1)))
+
+    def loss(direction: list[Tensor], size: float) -> float:
+        with torch.no_grad():
+            for parameter, part in zip(maml.parameters(), direction, strict=True):
+                parameter.add_(part, alpha=size)
+        maml.zero_grad()
+        return maml.meta_step([Task(support, query)])["loss"]
+
+    loss([torch.zeros_like(each) for each in maml.parameters()], 0)
+    gradient = [each.grad.clone() for each in maml.parameters() if each.grad is not None]
+    for _ in range(2):
+        direction = [torch.randn_like(each) for each in maml.parameters()]
+        step = 1e-6
+        over, under = loss(direction, step), loss(direction, -2 * step)
+        loss(direction, step)
+        slope = sum(float((each * part).sum()) for each, part in zip(gradient, direction, strict=True))
+        assert (over - under) / (2 * step) == pytest.approx(slope, rel=1e-4)
+
+
+def test_padding_and_company_change_no_transcript_loss() -> None:
+    recogniser = model().eval()
+    short, long = batch("ab", frames=21), batch("cab", frames=40, seed=1)
+    mels = torch.nn.utils.rnn.pad_sequence([short.mels[0], long.mels[0]], batch_first=True)
+    both = replace(batch("ab", "cab"), mels=mels, mel_lengths=torch.tensor([21, 40]))
+    alone = [float(recogniser.loss(each)["loss"].detach()) for each in (short, long)]
+    assert float(recogniser.loss(both)["loss"].detach()) == pytest.approx(sum(alone) / 2, rel=1e-5)
+
+
+def test_it_learns_to_spell() -> None:
+    recogniser = model(dropout=0.0, hidden=32, channels=4)
+    texts = ("abc", "cab", "b", "aac")
+    made = batch(*texts)
+    optimizer = torch.optim.Adam(recogniser.parameters(), 1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        recogniser.loss(made)["loss"].backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    assert [recogniser.transcribe(mel) for mel in made.mels] == list(texts)
+
+
+def test_characters_never_seen_are_left_out_and_hopeless_utterances_too() -> None:
+    recogniser = model().eval()
+    plain = float(recogniser.loss(batch("ab"))["loss"].detach())
+    assert float(recogniser.loss(batch("aßb"))["loss"].detach()) == pytest.approx(plain)
+    crowded = replace(batch("ab", "abcabcabcabcabcabc"), mels=batch("ab", "ab").mels)
+    assert float(recogniser.loss(crowded)["loss"].detach()) == pytest.approx(float(recogniser.loss(batch("ab", ""))["loss"].detach()))
+    for hopeless in (batch("xyz"), batch("abcabc", frames=4), batch("")):
+        with pytest.raises(AdaptationFailed, match="long enough for its transcript"):
+            recogniser.loss(hopeless)
+
+
+def test_an_empty_recording_is_a_failed_prediction() -> None:
+    with pytest.raises(PredictionFailed, match="empty"):
+        model().transcribe(torch.zeros(0, SPEC.mel.n_mels))
+    assert isinstance(model().transcribe(torch.zeros(1, SPEC.mel.n_mels)), str)

@@ -1,0 +1,108 @@
+"""FastSpeech 2: its default is what committed results were made with; its Transformer blocks are the published ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from benchmark.backbones._blocks import TransformerBlock
+from benchmark.backbones.fastspeech2 import FastSpeech2
+from benchmark.plugins import conformance, registry
+from benchmark.plugins.conformance.tiny import longer, tiny_batch, tiny_spec
+from tests.meta_gradients import assert_meta_gradients
+
+RECORDED = Path(__file__).parent / "golden" / "fastspeech2.json"
+"""What the code did before it had a choice of blocks: names, shapes and sums of its weights, drawn from a seed, and what they give."""
+TRANSFORMER = replace(FastSpeech2.tiny(), blocks="transformer")
+
+
+def made(config: Any) -> FastSpeech2:
+    torch.manual_seed(3)
+    return FastSpeech2(tiny_spec(), config)
+
+
+def sums(value: Tensor) -> list[float]:
+    return [float(value.detach().double().sum()), float(value.detach().double().square().sum())]
+
+
+@pytest.mark.parametrize("size", ["default", "tiny"])
+def test_the_default_is_what_it_was(size: str) -> None:
+    recorded = json.loads(RECORDED.read_text())[size]
+    model = made(FastSpeech2.Config() if size == "default" else FastSpeech2.tiny())
+    parameters = dict(model.named_parameters())
+    assert [[name, list(p.shape)] for name, p in parameters.items()] == [[name, shape] for name, shape, *_ in recorded["parameters"]]
+    for name, _, *expected in recorded["parameters"]:
+        assert sums(parameters[name]) == pytest.approx(expected, rel=1e-6, abs=1e-6), name
+    torch.manual_seed(7)
+    training = model.train().loss(tiny_batch(1))
+    evaluation = model.eval().loss(tiny_batch(-1, seed=2))
+    for losses, expected in ((training, recorded["training"]), (evaluation, recorded["evaluation"])):
+        assert {name: float(value.detach()) for name, value in losses.items()} == pytest.approx(expected, rel=1e-5)
+    model.loss(tiny_batch(2))["loss"].backward()  # type: ignore[no-untyped-call]
+    squares = sum(sums(p.grad)[1] for p in parameters.values() if p.grad is not None)
+    assert squares == pytest.approx(recorded["gradient"], rel=1e-4)
+    with torch.no_grad():
+        mel = model.synthesize(torch.tensor([1, 3, 4, 2, 5, 1]), torch.tensor([2, 3, 4, 0, 5, 2]))
+    assert sums(mel) == pytest.approx(recorded["speech"], rel=1e-5)
+
+
+def test_transformer_blocks_keep_the_contract() -> None:
+    info = registry.get("backbone", "fastspeech2")
+    problems = [each for each in conformance.check(info, FastSpeech2, TRANSFORMER) if each.problem]
+    assert not problems
+
+
+def test_meta_gradients_through_attention_equal_finite_differences() -> None:
+    assert_meta_gradients(made(TRANSFORMER))
+
+
+def test_padding_changes_no_loss_and_no_gradient() -> None:
+    model, found = made(TRANSFORMER).eval(), []
+    batch = tiny_batch(0, 2)
+    uneven = replace(batch, token_lengths=torch.tensor([6, 4]), durations=batch.durations * torch.tensor([[1] * 6, [1, 1, 1, 5, 0, 0]]))
+    uneven = replace(uneven, mel_lengths=uneven.durations.sum(1), mels=F.pad(batch.mels, (0, 0, 0, 8)))
+    for each in (uneven, longer(uneven)):
+        model.zero_grad()
+        losses = model.loss(each)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        grads = torch.cat([torch.as_tensor(p.grad).flatten() for p in model.parameters()])
+        found.append((torch.stack([*losses.values()]), grads))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-6)
+
+
+def test_a_block_is_the_published_one() -> None:
+    torch.manual_seed(0)
+    block = TransformerBlock(8, 2, 3, 4, 0.5).eval()
+    x, speaker = torch.randn(1, 6, 8), torch.randn(1, 4)
+    weights, heads = block.attention, []
+    query, key, value = F.linear(x, weights.in_proj_weight, weights.in_proj_bias).chunk(3, dim=-1)
+    for head in range(2):
+        part = slice(4 * head, 4 * head + 4)
+        heads.append((query[..., part] @ key[..., part].transpose(1, 2) / 2).softmax(-1) @ value[..., part])
+    hidden = x + F.linear(torch.cat(heads, dim=-1), weights.out_proj.weight, weights.out_proj.bias)
+    hidden = norm(hidden, speaker, block.attention_norm)
+    wide = F.relu(F.conv1d(hidden.transpose(1, 2), block.conv.weight, block.conv.bias, padding=1)).transpose(1, 2)
+    assert wide.shape[-1] == 4 * 8
+    expected = norm(hidden + F.linear(wide, block.project.weight, block.project.bias), speaker, block.conv_norm)
+    torch.testing.assert_close(block(x, speaker, torch.ones(1, 6, 1)), expected)
+
+
+def norm(x: Tensor, speaker: Tensor, layer: Any) -> Tensor:
+    """AdaSpeech's, written out."""
+    scale, bias = F.linear(speaker, layer.condition.weight, layer.condition.bias).chunk(2, dim=-1)
+    standard = (x - x.mean(-1, keepdim=True)) / (x.var(-1, keepdim=True, correction=0) + 1e-5).sqrt()
+    return standard * (1 + scale) + bias
+
+
+def test_heads_must_divide_the_width_where_there_are_any() -> None:
+    FastSpeech2.Config(hidden=9)
+    with pytest.raises(ValueError, match="hidden must be a multiple of heads, 2, not 9"):
+        FastSpeech2.Config(hidden=9, blocks="transformer")
