@@ -332,7 +332,7 @@ def test_a_raised_version_of_the_preparation_makes_another_run_and_everything_le
 
     def train(vocoder: Vocoder, _name: str, done: Path, *_: Any) -> dict[str, torch.Tensor]:
         kept.add(done)
-        return vocoder.state_dict()
+        return vocoder.weights()
 
     monkeypatch.setattr(vocoding, "_train", train)
     runs, keys, folders = set(), set(), set()

@@ -88,7 +88,6 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
 }  # fmt: skip
 
 RUN: dict[str, dict[str, str]] = {
-    "task": CHOICE,
     "shots": SOME | {"0": "be at least 1, not 0", "5,11": "be at most 10, not 11"},
     "steps": SOME | {"0,-5": "be at least 0, not -5"},
     "seed": {"-3": "be at least 0, not -3", str(2**32): f"be below {2**32}, not {2**32}"},

@@ -14,7 +14,7 @@ from tests.cli_helpers import scoring_here
 
 COMMAND = [
     "run", "--algo", "reptile", "--dataset", "espeak", "--preset", "smoke", "--metrics", "stoi", "--workers", "1", "--shots", "2",
-    "--steps", "0,2", "--pretrain.steps", "25", "--pretrain.batch_size", "4", "--meta.tflops", "0.1", "--evaluation.queries", "1",
+    "--steps", "0,2", "--pretrain.steps", "12", "--pretrain.batch_size", "4", "--meta.tflops", "0.03", "--evaluation.queries", "1",
     "--evaluation.speakers", "3",
 ]  # fmt: skip
 

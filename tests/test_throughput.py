@@ -11,7 +11,7 @@ from benchmark.settings.schema import RunSettings
 
 
 def test_every_default_metric_is_timed(repository: Path) -> None:
-    command = [sys.executable, "-m", "tools.metric_throughput", "--utterances=2", "--sample=1", "--workers=2"]
+    command = [sys.executable, "-m", "tools.metric_throughput", "--utterances=2", "--sample=1", "--workers=1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
     assert done.returncode == 0, done.stderr
     names = [metric.name for metric in config.parse(RunSettings, ["--algo=finetune", "--dataset=espeak"]).metrics]

@@ -25,7 +25,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from math import sqrt
 from typing import Any, NamedTuple
 
 import torch
@@ -81,8 +80,6 @@ class LocationAttention(nn.Module):
         self.filters = nn.Conv1d(1, filters, kernel, padding=kernel // 2, bias=False)
         self.location = nn.Linear(filters, width, bias=False)
         self.energy = nn.Linear(width, 1, bias=False)
-        # Scores differ by about 1 at first. By torch's own weights they hardly do, and attention stays flat for hundreds of steps.
-        nn.init.normal_(self.energy.weight, std=4 / sqrt(width))
 
     def forward(self, query: Tensor, keys: Tensor, cumulative: Tensor) -> Tensor:
         """query: (B, Q); keys: V h, (B, T, width); cumulative: (B, T); returns (B, T)."""

@@ -170,7 +170,7 @@ def _learned(
         # First, because what is wrong with it would else be told only after hours of training. Each stage seeds itself.
         vocoder = prepared_vocoder(settings, corpus, places, loggers)
         if vocoder.trains and not places.hardware.rank:
-            checkpoint.save(folder / VOCODER_FILE, vocoder.state_dict())
+            checkpoint.save(folder / VOCODER_FILE, vocoder.weights())
         return *trained(settings, corpus, places, folder, training, loggers), vocoder
 
 

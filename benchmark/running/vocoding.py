@@ -127,14 +127,14 @@ def prepared(
     return vocoder.eval()
 
 
-def restored(vocoder: Vocoder, state: Mapping[str, torch.Tensor]) -> Vocoder:
+def restored(vocoder: Vocoder, weights: Mapping[str, Any]) -> Vocoder:
     """The vocoder, ready to decode with the weights that a run kept; it does not train.
 
     Raises:
         RuntimeError: they don't fit.
     """
     vocoder.prepare(VocoderContext(lambda _: None))
-    vocoder.load_state_dict(state)
+    vocoder.load_state_dict(weights["state"])
     return vocoder.eval()
 
 
