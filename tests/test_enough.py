@@ -12,7 +12,7 @@ from tests.cli_helpers import refused
 from tests.dataset_helpers import recorded
 
 COUNTS = {"train": {"t1": 6, "t2": 6, "t3": 3}, "validation": {"v1": 6}, "test": {"rich": 6, "poor": 5, "poorest": 4}}
-RUN = ["run", "--algo", "reptile", "--dataset", "folder", "--preset", "smoke", "--fast-dev-run", "--metrics", "mcd", "--workers", "1"]
+RUN = ["run", "--algo", "reptile", "--dataset", "folder", "--preset", "smoke", "--fast-dev-run", "--metrics", "stoi", "--workers", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +37,7 @@ def test_check_and_prepare_say_what_usual_runs_would_leave_out(root: Path, cache
     assert [line for line in capsys.readouterr().out.splitlines() if "fewer than" in line and "validation" not in line] == said
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_run_leaves_out_whom_it_can_not_serve(root: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = ["--data-root", str(root), "--cache", str(cache), "--output", str(tmp_path)]
     assert main([*RUN, *places, "--shots", "2"]) == 0

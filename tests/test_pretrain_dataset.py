@@ -16,7 +16,7 @@ from benchmark.settings.config import Plugin
 from tests.cli_helpers import refused
 from tests.dataset_helpers import recorded
 
-RUN = ["run", "--algo", "finetune", "--dataset", "folder", "--preset", "smoke", "--fast-dev-run", "--metrics", "mcd", "--workers", "1"]
+RUN = ["run", "--algo", "finetune", "--dataset", "folder", "--preset", "smoke", "--fast-dev-run", "--metrics", "stoi", "--workers", "1"]
 OTHERS = ["--pretrain.dataset", "espeak", "--pretrain.dataset.espeak.sentences", "6"]
 
 
@@ -27,6 +27,7 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.mark.usefixtures("in_this_process")
 def test_a_single_speaker_is_adapted_to_from_other_voices(
     voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
