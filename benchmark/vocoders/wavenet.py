@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -29,6 +30,8 @@ DEPTH = 2**16
 """Values of a sample whose probabilities a mixture of logistics gives: 16 bits."""
 LEAST_LOG_SCALE = -9.0
 """Of a logistic; a narrower one than this, four steps of 16 bits, would promise what no recording keeps."""
+LOUDNESS = 0.1
+"""Of speech, about: with first weights that much larger the network does not begin all but linear."""
 CHUNK = 4096
 """Samples whose conditions are computed at a time: those of a whole utterance take gigabytes."""
 
@@ -89,8 +92,13 @@ class Upsampling(nn.Module):
         sizes = [n_mels] + len(STRIDES) * [channels]
         self.layers = nn.ModuleList(
             nn.ConvTranspose1d(inputs, outputs, 2 * stride, stride, padding=stride // 2)
-            for stride, inputs, outputs in zip(STRIDES, sizes, sizes[1:], strict=False)
+            for stride, (inputs, outputs) in zip(STRIDES, pairwise(sizes), strict=True)
         )
+        # Begin with linear interpolation, of about unit variance.
+        for stride, layer in zip(STRIDES, self.layers, strict=True):
+            ramp = (torch.arange(stride) + 0.5) / stride
+            weight = layer.get_parameter("weight")
+            weight.data = torch.randn(*weight.shape[:2], 1) / math.sqrt(len(weight)) * torch.cat([ramp, ramp.flip(0)])
 
     def forward(self, mels: Tensor) -> Tensor:
         """(B, channels, (F - 1) * hop_length) from natural-log mels (B, F, n_mels)."""
@@ -154,6 +162,7 @@ class WaveNet(Vocoder):
         c: WaveNet.Config = self.config
         self.upsampling = Upsampling(self.mel.n_mels, c.condition_channels)
         self.first = nn.Conv1d(1, c.channels, 1)
+        self.first.weight.data /= LOUDNESS
         self.inner = nn.ModuleList(nn.Conv1d(c.channels, 2 * c.channels, 2, dilation=dilation) for dilation in c.dilations)
         self.condition = nn.ModuleList(nn.Conv1d(c.condition_channels, 2 * c.channels, 1, bias=False) for _ in c.dilations)
         self.outer = nn.ModuleList(nn.Conv1d(c.channels, c.channels + c.skip_channels, 1) for _ in c.dilations)
