@@ -10,6 +10,7 @@ import pytest
 from benchmark.audio import Audio
 from benchmark.errors import CannotScore
 from benchmark.metric import Sample
+from benchmark.metrics._pesq_utterances import utterances
 from benchmark.metrics.pesq import PESQ
 from tests.metric_helpers import sample, say, unusable_audio
 
@@ -72,14 +73,45 @@ def bursts(count: int, pause: float = 0.25) -> Audio:
     return np.concatenate(parts).astype(np.float32)
 
 
-def test_more_pauses_than_the_c_code_has_room_for_are_refused_before_it_runs() -> None:
+def score(speech: Audio) -> float:
+    return METRIC.score(Sample(0.9 * speech, speech, (), "s", ()))["pesq"]
+
+
+def under(speech: Audio, kind: str) -> Audio:
+    """Speech with something under it that changes what a threshold on the level finds, but not what PESQ finds after its filters."""
+    time = np.arange(len(speech)) / 16_000
+    noise = np.random.default_rng(1).normal(0, 1, len(speech))
+    rumble = np.fft.irfft(np.where(np.fft.rfftfreq(len(speech), 1 / 16_000) < 40, np.fft.rfft(noise), 0), len(speech))
+    sounds = {"10 Hz": 0.3 * np.sin(20 * np.pi * time), "15 Hz": np.sin(30 * np.pi * time), "rumble": 10 * rumble, "hiss": 0.003 * noise}
+    return (speech + sounds[kind]).astype(np.float32)
+
+
+@pytest.mark.parametrize("kind", ["10 Hz", "15 Hz", "rumble", "hiss"])
+def test_sound_under_speech_hides_no_pause(kind: str) -> None:
+    assert utterances(under(bursts(40), kind), bursts(40)) == 40
+    with pytest.raises(CannotScore, match="more than 49 stretches of speech between pauses, and there are 60"):
+        score(under(bursts(60), kind))
+
+
+def test_the_count_is_exact_where_room_ends() -> None:
     """60 utterances end the process, 51 to 58 give numbers from overwritten memory."""
-    for count, pause in ((51, 0.25), (55, 0.25), (60, 0.25), (120, 0.21)):
-        speech = bursts(count, pause)
-        with pytest.raises(CannotScore, match="stretches of speech"):
-            PESQ().score(Sample(0.9 * speech, speech, (), "s", ()))
+    assert 1 <= score(bursts(49)) <= 4.65
+    for count in (50, 51, 58):
+        with pytest.raises(CannotScore, match=f"there are {count}$"):
+            score(bursts(count))
 
 
-def test_forty_bursts_and_long_steady_speech_still_score() -> None:
+def test_counting_changes_no_value() -> None:
+    from pesq import pesq
+
+    speech = bursts(36)
+    noisy = speech + np.random.default_rng(2).normal(0, 0.01, len(speech)).astype(np.float32)
+    expected = pesq(16_000, speech, noisy, "wb")
+    assert value(noisy, speech) == expected == value(noisy, speech)
+
+
+def test_forty_bursts_and_long_steady_speech_still_score_and_too_long_speech_does_not() -> None:
     for speech in (bursts(40), np.tile(bursts(2, 0.1), 40)):
-        assert 1 <= PESQ().score(Sample(0.9 * speech, speech, (), "s", ()))["pesq"] <= 4.65
+        assert 1 <= score(speech) <= 4.65
+    with pytest.raises(CannotScore, match="more than 90 s"):
+        score(np.tile(bursts(2, 0.1), 120))

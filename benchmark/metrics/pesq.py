@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
-from benchmark.audio import SAMPLE_RATE, Audio
+from benchmark.audio import SAMPLE_RATE
 from benchmark.errors import CannotScore
 from benchmark.metric import Column, Metric, Sample
+from benchmark.metrics._pesq_utterances import utterances
 from benchmark.scoring.checks import aligned_pair
 
-MOST_UTTERANCES = 48
-"""Most stretches of speech between pauses. The C code has room for 50 and never checks: 51 to 58 give numbers from overwritten
-memory, 60 end the process."""
-FRAME = 64
-"""Samples per frame (4 ms) of the C code's voice activity detector."""
-PAUSE, UTTERANCE = 50, 40
-"""In frames: a longer pause splits utterances (its JOINSEGLGTH), a shorter stretch is no utterance (its MINUTTLENGTH is 50; this
-leaves some room)."""
-THRESHOLDS = 48
-"""Levels at which utterances are counted, because the detector's own threshold adapts to the signal."""
+MOST_UTTERANCES = 49
+"""Most stretches of speech between pauses. The C code has room for 50, of which it needs one to work in, and never checks: more give
+numbers from overwritten memory, or end the process."""
+SHORTEST_SECONDS = 18.0
+"""Shorter signals have no room for so many: a stretch and its pause last at least 0.38 s."""
+LONGEST_SECONDS = 90.0
+"""The C code has room for 1000 disturbed passages, each at least 0.096 s long, and never checks that either."""
 
 
 class PESQ(Metric):
@@ -48,14 +43,16 @@ class PESQ(Metric):
         """The MOS-LQO.
 
         Raises:
-            CannotScore: either signal holds no speech or is shorter than 1/4 s, the lengths differ, or there are more pauses
-                than the C code has room for.
+            CannotScore: either signal holds no speech or is shorter than 1/4 s, the lengths differ, or the recording is longer or
+                has more pauses than the C code has room for.
         """
         from pesq import PesqError, pesq
 
         reference, audio = aligned_pair(sample, seconds=0.25)
-        if (found := max(most_utterances(reference), most_utterances(audio))) > MOST_UTTERANCES:
-            raise CannotScore(f"PESQ can't take more than {MOST_UTTERANCES} stretches of speech between pauses, and there may be {found}")
+        if len(reference) > LONGEST_SECONDS * SAMPLE_RATE:
+            raise CannotScore(f"PESQ can't take more than {LONGEST_SECONDS:.0f} s, and the recording is longer")
+        if len(reference) > SHORTEST_SECONDS * SAMPLE_RATE and (found := utterances(reference, audio)) > MOST_UTTERANCES:
+            raise CannotScore(f"PESQ can't take more than {MOST_UTTERANCES} stretches of speech between pauses, and there are {found}")
         try:
             value = pesq(SAMPLE_RATE, reference, audio, "wb")
         except (PesqError, ValueError) as error:
@@ -63,31 +60,6 @@ class PESQ(Metric):
         if not 1.0 <= value <= 4.65:  # False for NaN too
             raise CannotScore(f"PESQ gave {value}, outside of its scale")
         return {"pesq": float(value)}
-
-
-def most_utterances(audio: Audio) -> int:
-    """An upper bound on the stretches of speech between pauses that PESQ's voice activity detector could find.
-
-    Args:
-        audio: shape (samples,), at 16 kHz.
-    """
-    frames = len(audio) // FRAME
-    if frames < MOST_UTTERANCES * (PAUSE + UTTERANCE):
-        return 0  # too short for so many, at any threshold
-    power = np.square(audio[: frames * FRAME], dtype=np.float64).reshape(frames, FRAME).mean(1)
-    levels = np.geomspace(max(power.min(), 1e-12), max(power.max(), 2e-12), THRESHOLDS, endpoint=False)
-    return max(_stretches(power > level) for level in levels)
-
-
-def _stretches(active: npt.NDArray[np.bool_]) -> int:
-    """Counts runs of active frames long enough to be utterances, after joining runs across short gaps."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], active, [False]]).astype(np.int8)))
-    starts, ends = edges[::2], edges[1::2]
-    if not len(starts):
-        return 0
-    parted = starts[1:] - ends[:-1] > PAUSE
-    starts, ends = np.concatenate([starts[:1], starts[1:][parted]]), np.concatenate([ends[:-1][parted], ends[-1:]])
-    return int(np.count_nonzero(ends - starts >= UTTERANCE))
 
 
 def _reason(error: Exception) -> str:
