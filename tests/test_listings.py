@@ -245,7 +245,7 @@ def test_check_reads_data_with_the_datasets_options(tmp_path: Path, capsys: pyte
     table(tmp_path, "audio,text,speaker\na.wav,Она видит змея над морем,anna\n")
     arguments = ["check", "folder", "--data-root", str(tmp_path)]
     main(arguments)
-    assert "text in a script that en-us is not written in" in capsys.readouterr().out
+    assert "text in a script that espeak-ng's voice en-us can't read" in capsys.readouterr().out
     main([*arguments, "--dataset.language", "ru"])
     assert "1 utterances" in capsys.readouterr().out
     assert "did you mean '--dataset.language'" in refused([*arguments, "--dataset.langage", "ru"], 2, capsys)

@@ -158,7 +158,7 @@ def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | No
     if not utterance.text.strip():
         raise Unusable("no transcript")
     if is_foreign(utterance.text, utterance.language or dataset.card.language):
-        raise Unusable(f"text in a script that {utterance.language or dataset.card.language} is not written in")
+        raise Unusable(f"text in a script that espeak-ng's voice {utterance.language or dataset.card.language} can't read")
     if utterance.audio is not None and not is_file(utterance.audio):
         raise Unusable("audio file missing")
     if utterance.audio is not None and utterance.audio.stat().st_size == 0:

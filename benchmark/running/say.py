@@ -159,14 +159,14 @@ def tokens(text: str, corpus: Corpus, language: str | None = None) -> list[torch
         language: espeak-ng voice that reads the text; None for the corpus's own.
 
     Raises:
-        UsageError: the text is empty, is in a script that the language does not use, has no phonemes, or has phonemes
+        UsageError: the text is empty, is in a script that the voice does not read, has no phonemes, or has phonemes
             without a symbol in the corpus.
     """
     plain, language = " ".join(text.split()), language or corpus.meta["card"]["language"]
     if not plain:
         raise UsageError("The text to say is empty.")
     if is_foreign(plain, language):
-        raise UsageError(f"{plain[:60]!r} is in a script that {language} does not use; give its --language.")
+        raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
     sentences = sentences_of(plain)
     every = [words for words in phonemise(sentences, language) if words]
     if not every:
