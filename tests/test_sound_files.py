@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import os
 import struct
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import soundfile
 
 from benchmark.data.audio import Unusable, standardise
+from benchmark.data.drafts import decode
 from benchmark.plumbing.sound_files import is_cut_short, read
 from tests.dataset_helpers import SENTENCES, speech
 
@@ -38,6 +41,8 @@ WHOLE = {
     "data 8 too large": wav(data=len(SAMPLES) + 8),
     "RIFF too small": wav(riff=100),
     "a trailing LIST chunk is lost": wav(riff=36 + len(SAMPLES) + 4000),
+    "data far too small": wav(data=len(SAMPLES) // 2),
+    "data and RIFF far too small": wav(riff=1000, data=800),
     "a trailing LIST chunk": wav(after=b"LIST" + struct.pack("<I", 4) + b"INFO"),
 }
 
@@ -51,10 +56,39 @@ def test_whole_audio_is_read_whatever_the_header_says(kind: str, tmp_path: Path)
     np.testing.assert_allclose(samples, NOISE, atol=1e-4)
 
 
-def test_a_wav_that_is_cut_short_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", [b"LIST" + bytes(4) + bytes(400), b"id3 " + struct.pack("<I", 400) + b"x" * 400, b"ID3\x04" + b"x" * 400])
+def test_what_follows_the_samples_is_not_read_as_sound(after: bytes, tmp_path: Path) -> None:
     path = tmp_path / "a.wav"
-    path.write_bytes(wav()[:-8000])
-    assert is_cut_short(path)
+    path.write_bytes(wav(after=after))
+    assert len(read(path)[0]) == RATE and not is_cut_short(path)
+
+
+@pytest.mark.parametrize(
+    ("container", "endian"),
+    [("WAV", "LITTLE"), ("WAV", "BIG"), ("WAVEX", "LITTLE"), ("RF64", "LITTLE"), ("W64", "LITTLE"), ("AIFF", "BIG"), ("AIFF", "LITTLE"),
+     ("AU", "BIG"), ("AU", "LITTLE"), ("FLAC", "FILE")],
+)  # fmt: skip
+def test_audio_that_is_cut_short_is_refused(container: str, endian: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.audio"
+    soundfile.write(path, NOISE, RATE, format=container, endian=endian)
+    whole = path.read_bytes()
+    assert len(read(path)[0]) == RATE and not is_cut_short(path)
+    for share in (0.98, 0.5, 0.1):
+        path.write_bytes(whole[: int(share * len(whole))])
+        assert is_cut_short(path)
+        with pytest.raises(Unusable, match=r"^truncated audio$"):
+            decode(path, partial(read, path))
+
+
+@pytest.mark.parametrize(("container", "at"), [("AU", 8), ("AIFF", None)])
+def test_a_size_that_a_pipe_left_unknown_is_no_cut(container: str, at: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "a.audio"
+    soundfile.write(path, NOISE, RATE, format=container)
+    content = bytearray(path.read_bytes())
+    place = at if at is not None else content.index(b"SSND") + 4
+    content[place : place + 4] = b"\xff\xff\xff\xff" if at is not None else b"\x7f\xff\xf0\x00"
+    path.write_bytes(content)
+    assert len(read(path)[0]) == RATE and not is_cut_short(path)
 
 
 def test_flac_that_does_not_know_its_length_is_read(tmp_path: Path) -> None:
@@ -76,14 +110,34 @@ def test_names_that_are_not_utf8_are_opened(tmp_path: Path) -> None:
     assert len(read(path)[0]) == RATE and not is_cut_short(path)
 
 
-def test_one_channel_of_a_pair_that_cancels_is_taken() -> None:
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [((1, 0, 0), (-1, 0, 0)), ((1, 0, 0), (1, 0, 0)), ((1, 0.02, 0), (-1, 0.02, 0)), ((1, 0.1, 0), (1, -0.1, 0)), ((1, 0, 0), (-0.6, 0, 0)),
+     ((1, 0, 0), (-0.9, 0, 0.01))],
+    ids=["inverted", "same", "inverted, an offset", "opposite offsets", "inverted, softer", "inverted, noisy"],
+)  # fmt: skip
+def test_a_pair_of_channels_comes_out_as_either_alone(left: Sequence[float], right: Sequence[float]) -> None:
+    """A channel is speech times the first number, plus an offset, plus noise."""
     spoken = speech(SENTENCES[0], "f2", RATE)
     alone, _ = standardise(spoken, RATE)
-    for pair in (np.stack([spoken, -spoken], axis=1), np.stack([spoken, spoken], axis=1)):
-        both, _ = standardise(pair, RATE)
-        assert np.abs(both.astype(int) - alone.astype(int)).max() <= 1
-    half, _ = standardise(np.stack([spoken, 0 * spoken], axis=1), RATE)
-    assert abs(len(half) - len(alone)) <= RATE // 50
+    noise = np.random.default_rng(0).normal(0, 1, len(spoken)).astype(np.float32)
+    pair = np.stack([gain * spoken + offset + level * noise for gain, offset, level in (left, right)], axis=1).astype(np.float32)
+    both, _ = standardise(pair, RATE)
+    assert len(both) == len(alone)
+    sign = np.sign(np.dot(both.astype(float), alone.astype(float)))  # a pair does not tell which of the two is inverted
+    assert np.abs(sign * both - alone.astype(int)).max() <= 0.002 * np.abs(alone).max() + 1
+
+
+def test_channels_that_only_differ_are_mixed() -> None:
+    spoken = speech(SENTENCES[0], "f2", RATE)
+    alone, _ = standardise(spoken, RATE)
+    late = np.roll(spoken, 5)  # a second microphone, 10 cm further away
+    for other, loss in ((0 * spoken, 0.0), (late, 1.0)):
+        both, _ = standardise(np.stack([spoken, other], axis=1), RATE)
+        assert abs(len(both) - len(alone)) <= RATE // 50
+        if loss:
+            mixed, _ = standardise(np.float32(0.5) * (spoken + late), RATE)
+            assert np.abs(both.astype(int) - mixed.astype(int)).max() <= 1
 
 
 def test_float_audio_beyond_full_scale_is_scaled_and_clipped_audio_is_refused() -> None:

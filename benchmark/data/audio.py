@@ -18,8 +18,8 @@ INAUDIBLE_OFFSET = 1e-3
 """Largest constant offset, relative to full scale; a larger one lifts silence to the level of speech."""
 SOUNDING = 45.0
 """Decibels below the loudest frame. If less than a quarter of a recording lies above this, only that part sets the speech levels."""
-CANCELLED = 0.01
-"""Share of a channel's power. If the channels' mean has less, they are inverted copies; a silent second channel leaves a quarter."""
+OPPOSED = -0.5
+"""Correlation of two channels. Below it one is the other inverted, or late by half a period, and their mean would lose speech."""
 
 
 class Unusable(Exception):
@@ -40,16 +40,14 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
         raise Unusable("empty audio")
     if not np.isfinite(samples).all():
         raise Unusable("audio holds values that are not finite")
-    if samples.ndim == 2:
-        samples = _mono(samples)
     peak = float(np.abs(samples).max())
     if peak > 1:
         samples = samples / peak  # float files may go beyond full scale without being clipped
     elif np.mean(np.abs(samples) >= 0.999) > CLIPPED_FRACTION:
         raise Unusable("clipped audio")
-    offset = float(samples.mean(dtype=np.float64))
-    if abs(offset) > INAUDIBLE_OFFSET:
-        samples = samples - np.float32(offset)
+    samples = _centred(samples)
+    if samples.ndim == 2:
+        samples = _mono(samples)
     if rate != SAMPLE_RATE:
         samples = soxr.resample(samples, rate, SAMPLE_RATE)
     start, end = speech_bounds(samples)
@@ -90,10 +88,24 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     return int(start * hop), int(end * hop)
 
 
+def _centred(samples: Audio) -> Audio:
+    """The audio without constant offsets: each channel has its own."""
+    offset = samples.mean(axis=0, dtype=np.float64)
+    if np.abs(offset).max() <= INAUDIBLE_OFFSET:
+        return samples
+    centred: Audio = samples - offset.astype(np.float32)
+    return centred
+
+
 def _mono(samples: Audio) -> Audio:
-    """The channels' mean, or the loudest channel if they cancel out (one of a pair is inverted)."""
+    """The channels' mean; or the loudest channel, if another is its inverse.
+
+    Args:
+        samples: shape (samples, channels), without offsets.
+    """
+    power = np.square(samples, dtype=np.float64).sum(0)
+    loudest = samples[:, int(power.argmax())]
+    products = (samples * loudest[:, None]).sum(0, dtype=np.float64)
+    correlation = products / np.sqrt(np.maximum(power * power.max(), 1e-24))
     mean: Audio = samples.mean(axis=1)
-    loudest = int(np.square(samples, dtype=np.float64).sum(0).argmax())
-    if np.square(mean, dtype=np.float64).sum() < CANCELLED * np.square(samples[:, loudest], dtype=np.float64).sum():
-        return samples[:, loudest]
-    return mean
+    return loudest if correlation.min() < OPPOSED else mean

@@ -145,11 +145,20 @@ def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], 
     try:
         samples, rate = load()
     except (soundfile.LibsndfileError, OSError, EOFError, ValueError) as error:
-        ending = path.suffix.casefold() if path is not None else ""
-        raise Unusable(f"{ending} can't be decoded here, convert it to wav" if ending in CONVERT else "corrupt audio") from error
+        raise Unusable(_why_undecodable(path)) from error
     if path is not None and is_cut_short(path):
         raise Unusable("truncated audio")
     return Decoded(*standardise(samples, rate), len(samples) / rate)
+
+
+def _why_undecodable(path: Path | None) -> str:
+    ending = path.suffix.casefold() if path is not None else ""
+    if ending in CONVERT:
+        return f"{ending} can't be decoded here, convert it to wav"
+    try:
+        return "truncated audio" if path is not None and is_cut_short(path) else "corrupt audio"
+    except OSError:
+        return "corrupt audio"
 
 
 def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | None, refused: list[tuple[str, str]]) -> Draft:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import io
-import struct
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from benchmark.plumbing import sound_headers
+
 BLOCK = 1 << 16
 OGG_PAGE = 65_307
 """Most bytes of an Ogg page."""
 MP3_FRAME = 1152
 """Most samples of an MPEG audio frame."""
-UNKNOWN = 0x7FFF0000
-"""Sizes from this value on mean "unknown": programs that write to a pipe can't go back to fill them in."""
-SLACK = 64
-"""Bytes by which a header may promise too much: some writers count a chunk's own header."""
+CODED = (b"fLaC", b"OggS", b"ID3")
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -40,12 +38,8 @@ def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
         header = stream.read(12)
         stream.seek(0)
         source: io.BufferedReader | io.BytesIO = stream
-        if header[:4] == b"RIFF" and header[8:] == b"WAVE":
-            content = stream.read()
-            at, size = _data_chunk(content)
-            if at and size == 0 and len(content) > at:  # no size was ever filled in
-                content = content[: at - 4] + struct.pack("<I", len(content) - at) + content[at:]
-            source = io.BytesIO(content)
+        if sound_headers.is_wav(header):
+            source = io.BytesIO(_whole(stream.read()))
         with _Forward(source) as sound:
             blocks = []
             while len(block := sound.read(BLOCK, dtype="float32")):
@@ -54,41 +48,46 @@ def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
 
 
 def is_cut_short(path: Path) -> bool:
-    """Whether a file is truncated in a way that its decoder would not report.
+    """Whether a file is truncated, which its decoder need not report.
 
-    WAV: the data chunk promises more than the file holds (the RIFF header's size does not matter). Ogg (Vorbis, Opus): the file
-    does not end with a whole page that is marked as the stream's last. MP3: it is shorter than its Xing or Info header says, by
-    more than an MPEG frame; without such a header truncation can't be detected. FLAC decoders report it themselves.
+    WAV, RF64, Wave64, AIFF, AU: the header promises more samples than the file holds. Ogg (Vorbis, Opus): the file does not end with a
+    whole page that is marked as the stream's last. FLAC: the last sample that the header counts can't be decoded. MP3: it is shorter than
+    its Xing or Info header says, by more than an MPEG frame. Without such a count of samples truncation can't be detected.
     """
     with path.open("rb") as stream:
         header = stream.read(12)
-        if header[:4] == b"RIFF" and header[8:] == b"WAVE":
-            stream.seek(0)
-            content = stream.read()
-            at, size = _data_chunk(content)
-            return size < UNKNOWN and at + size > len(content) + SLACK
+        stream.seek(0)
         if header[:4] == b"OggS":
             stream.seek(max(0, path.stat().st_size - OGG_PAGE))
             return not _ends_ogg(stream.read())
-        if header[:3] != b"ID3" and header[:2] < b"\xff\xe0":
-            return False
-        stream.seek(0)
+        if not header.startswith(CODED) and header[:2] < b"\xff\xe0":
+            return sound_headers.promises_too_much(stream.read())
         try:
             with soundfile.SoundFile(stream) as sound:
+                if sound.format == "FLAC":
+                    return _lacks_its_end(sound)
                 return bool(sound.format == "MP3" and len(sound.read(dtype="float32")) + MP3_FRAME < sound.frames)
         except soundfile.LibsndfileError:
             return False  # another format, which the dataset decodes itself
 
 
-def _data_chunk(content: bytes) -> tuple[int, int]:
-    """The offset of a WAV file's samples, and the size that their chunk claims; (0, 0) if there is no such chunk."""
-    at = 12
-    while at + 8 <= len(content):
-        name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], "little")
-        if name == b"data":
-            return at + 8, size
-        at += 8 + size + size % 2
-    return 0, 0
+def _whole(content: bytes) -> bytes:
+    """A WAV file whose header claims all the samples that it holds."""
+    found = sound_headers.claimed(content)
+    if found is None or not sound_headers.goes_on(content):
+        return content
+    size = (len(content) - found.start).to_bytes(4, sound_headers.wav_order(content))
+    return content[: found.start - 4] + size + content[found.start :]
+
+
+def _lacks_its_end(sound: soundfile.SoundFile) -> bool:
+    if not 0 < sound.frames < 1 << 36:
+        return False  # the header does not count them
+    try:
+        sound.seek(sound.frames - 1)
+        return len(sound.read(1, dtype="float32")) == 0
+    except soundfile.LibsndfileError:
+        return True
 
 
 def _ends_ogg(tail: bytes) -> bool:
