@@ -163,6 +163,75 @@ def test_algorithms_that_need_no_transcripts_adapt_to_sound_alone(voice: Path) -
     assert listening == {"metric", "style"}
 
 
+def test_its_own_output_is_no_recording_and_no_other_file_is_overwritten(
+    folders: Mapping[str, Path], listener: Path, voice: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin = ["--plugin", str(listener)]
+    output = voice / "out.wav"
+    assert main(command(folders["listener"], voice, output, cache, *plugin)) == 0
+    first = output.read_bytes()
+    shutil.copy(output, voice / "a copy.wav")
+    assert main(command(folders["listener"], voice, output, cache, *plugin)) == 0
+    told = capsys.readouterr()
+    assert "to 3 recordings in" in told.out and "speech that 'say' wrote (a copy.wav, out.wav)" in told.err
+    assert output.read_bytes() == first
+    before = (voice / "0.wav").read_bytes()
+    for place in (voice, voice / "0.wav"):
+        said = refused(command(folders["listener"], place, voice / "0.wav", cache, *plugin), 2, capsys)
+        assert "0.wav, which is there and was not written by 'say'; choose another name" in said
+    assert (voice / "0.wav").read_bytes() == before
+    assert "speech that 'say' wrote" in refused(command(folders["listener"], output, voice / "new.wav", cache, *plugin), 2, capsys)
+
+
+def test_one_recording_is_a_voice_and_a_long_text_is_spoken_sentence_by_sentence(
+    folders: Mapping[str, Path], listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def spoken(text: str) -> np.ndarray:
+        arguments = command(folders["listener"], voice / "0.wav", tmp_path / "out.wav", cache, "--plugin", str(listener), text=text)
+        assert main(arguments) == 0
+        assert "to 1 recording in" in capsys.readouterr().out
+        return np.asarray(soundfile.read(tmp_path / "out.wav")[0])
+
+    one, two = "Two tall boys read a book.", "She sees a kite!"
+    both = spoken(f"{one} {two}")
+    parts = spoken(one), spoken(two)
+    pause = round(say.PAUSE_SECONDS * 16_000)
+    assert len(both) == len(parts[0]) + pause + len(parts[1])
+    np.testing.assert_array_equal(both[: len(parts[0])], parts[0])
+    assert not both[len(parts[0]) : len(parts[0]) + pause].any()
+
+
+def test_the_language_reads_text_and_transcripts(
+    folders: Mapping[str, Path], voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, run = tmp_path / "out.wav", folders["finetune"]
+    assert main(command(run, voice, output, cache)) == 0
+    plain = output.read_bytes()
+    assert main(command(run, voice, output, cache, "--language", "en_US")) == 0
+    assert output.read_bytes() == plain
+    assert main(command(run, voice, output, cache, "--language", "en-gb-x-rp", "--steps", "0")) == 0
+    assert output.read_bytes() != plain
+    for language, sentence in (("qqq", "Argument --language: espeak-ng has no voice 'qqq'"), ("ru", "espeak-ng's voice ru can't read")):
+        assert sentence in refused(command(run, voice, output, cache, "--language", language), 2, capsys)
+    for path in voice.glob("*.txt"):
+        path.write_text("Мама дома.")
+    found, _ = recordings.read(voice)
+    corpus = open_corpus("espeak", None, None, cache, 1, ())
+    aligner = corpus_aligner(corpus, metrics_folder(cache, corpus))
+    assert "espeak-ng's voice en-us can't read" in recordings.told(recordings.transcribed(found, corpus, aligner)[1])
+    assert "script" not in recordings.told(recordings.transcribed(found, corpus, aligner, "ru")[1])
+
+
+def test_a_transcript_that_can_not_be_read_does_not_matter_to_those_who_just_listen(voice: Path) -> None:
+    (voice / "0.txt").write_bytes(b"caf\xe9")
+    (voice / "1.wav").rename(voice / "1.WAV")
+    (voice / "1.txt").rename(voice / "1.TXT")
+    (voice / "2.txt").write_bytes(b"\xef\xbb\xbfHi\r\n there")
+    found, left_out = recordings.read(voice)
+    assert [(each.text, each.unreadable) for each in found] == [("", "not UTF-8 text"), (f"{SENTENCES[1]}.", ""), ("Hi there", "")]
+    assert not left_out and len(recordings.sound_of(found, MelSpec())) == 3
+
+
 def test_mp3_is_a_recording(
     folders: Mapping[str, Path], listener: Path, voice: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -197,7 +266,11 @@ def test_bad_voices_are_one_sentence(
     (bad / "a.wav").unlink()
     shutil.copy(voice / "0.wav", bad / "b.wav")
     (bad / "b.txt").write_bytes(b"\xff\xfe\xff")
-    assert "not readable UTF-8" in said(bad)
+    assert "transcript is not UTF-8 text (b.wav)" in said(bad)
+    (bad / "b.txt").write_text("A\0B")
+    assert "transcript is not UTF-8 text (b.wav)" in said(bad)
+    (bad / "b.txt").write_text("Она видит змея")
+    assert "transcript in a script that espeak-ng's voice en-us can't read (b.wav)" in said(bad)
     (bad / "b.txt").write_text("...")
     assert "text without phonemes (b.wav)" in said(bad)
     (bad / "b.txt").write_text(" ".join(SENTENCES) * 3)

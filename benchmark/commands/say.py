@@ -1,7 +1,8 @@
 """Speak a text in a voice: a finished run's algorithm adapts to a few recordings of it.
 
 The voice is a recording or a folder of them (wav, flac, mp3), 1 to 20 sentences, with a transcript beside each: hello.wav, hello.txt.
-Algorithms that use only the sound need no transcripts. The cache that the run was made with must be there.
+Algorithms that use only the sound need no transcripts. The cache that the run was made with must be there. The output is marked, so that
+it is never taken for a recording.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of a finished run")
     parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="recordings (or one), with .txt transcripts beside them")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="wav file to write")
-    parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads the text (default: the corpus's language)")
+    parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads text and transcripts (default: the corpus's)")
     parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
     add_cache(parser)
 
@@ -27,13 +28,9 @@ def run(args: argparse.Namespace) -> int:
     """Adapt, synthesise, write the file, and print times and similarity."""
     import sys
 
-    import numpy as np
-    import soundfile
-
     from benchmark.audio import SAMPLE_RATE
-    from benchmark.data import recordings
+    from benchmark.data import recordings, synthesised
     from benchmark.errors import CannotScore, UsageError
-    from benchmark.plumbing.files import write_atomic
     from benchmark.running import say
     from benchmark.running.preparation import cache_folder
 
@@ -41,20 +38,21 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"--steps must be at least 0, not {args.steps}.")
     if args.output.suffix.lower() != ".wav" or args.output.is_dir():
         raise UsageError(f"-o must name a wav file to write, not {args.output}.")
+    if args.output.exists() and not synthesised.is_marked(args.output):
+        raise UsageError(f"-o names {args.output}, which is there and was not written by 'say'; choose another name.")
     cache = cache_folder(args.cache)
-    voice, left_out = recordings.read(args.voice, but=args.output)
+    voice, left_out = recordings.read(args.voice)
     speaker = say.open_run(args.folder, cache, args.plugin)
-    sentences = say.tokens(args.text, speaker.corpus, args.language)
-    spoken = say.say(sentences, speaker, voice, args.steps, cache)
-    audio = np.clip(spoken.audio, -1, 1)
-    write_atomic(args.output, lambda path: soundfile.write(path, audio, SAMPLE_RATE, subtype="PCM_16"))
+    language = say.reader(args.language, speaker.corpus)
+    spoken = say.say(say.tokens(args.text, speaker.corpus, language), speaker, voice, args.steps, cache, language)
+    synthesised.write(args.output, spoken.audio)
     if left_out := [*left_out, *spoken.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
     name, used = speaker.settings.algo.name, f"{spoken.recordings} recording{'s' if spoken.recordings > 1 else ''}"
     print(f"Adapted {name} to {used} in {spoken.seconds_to_adapt:.2f} s ({spoken.steps} steps).")
-    print(f"Spoke {len(audio) / SAMPLE_RATE:.2f} s in {spoken.seconds_to_speak:.2f} s.")
+    print(f"Spoke {len(spoken.audio) / SAMPLE_RATE:.2f} s in {spoken.seconds_to_speak:.2f} s.")
     try:
-        like, own = say.similarity(audio, voice)
+        like, own = say.similarity(spoken.audio, voice)
         beside = "" if own is None else f" (between its recordings: {own:.3f})"
         print(f"Similarity to the given voice, GE2E cosine: {like:.3f}{beside}.")
     except CannotScore as reason:

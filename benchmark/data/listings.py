@@ -8,9 +8,20 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from benchmark.data.places import CONVERT, ENDINGS, SPLIT_NAMES, Recordings, place, recordings, split_folders, subfolders, without_ending
+from benchmark.data.places import (
+    CONVERT,
+    ENDINGS,
+    SPLIT_NAMES,
+    Recordings,
+    place,
+    recordings,
+    split_folders,
+    subfolders,
+    transcript_of,
+    without_ending,
+)
 from benchmark.data.tables import header_of, lines_of, read_table, shown, text_of
-from benchmark.dataset import Utterance, read_lines, read_transcript
+from benchmark.dataset import Utterance, read_lines
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import is_file, printable
 
@@ -224,8 +235,7 @@ def plain(root: Path) -> Found | None:
         if split:
             place(who, split, splits, f"{base / split}")
         for file in _readable(folder, True):
-            beside = {path.suffix.casefold(): path for path in file.parent.glob(f"{_escaped(file.stem)}.*")}
-            text, unusable = read_transcript(beside.get(".txt", file.with_suffix(".txt")))
+            text, unusable = transcript_of(file)
             name = file.relative_to(root).with_suffix("").as_posix()
             found.append(Utterance(printable(name), who, text, file, unusable=unusable))
     return Found(_named(found), splits) if found else None
@@ -266,8 +276,3 @@ def _named(utterances: list[Utterance]) -> list[Utterance]:
     return [
         replace(each, id=stem if stems[stem := each.id.rpartition("/")[2]] == 1 else each.id.replace("/", "-")) for each in utterances
     ]
-
-
-def _escaped(stem: str) -> str:
-    """A name that ``glob`` takes literally."""
-    return "".join(f"[{each}]" if each in "*?[" else each for each in stem)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import unicodedata
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from benchmark.dataset import SPLITS
+from benchmark.dataset import SPLITS, read_transcript
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import is_file, printable
 
@@ -23,6 +24,12 @@ def recordings(folder: Path, endings: Sequence[str] = ENDINGS) -> Iterator[Path]
     for path in sorted(folder.rglob("*")):
         if path.suffix.casefold() in endings and not path.name.startswith(".") and is_file(path):
             yield path
+
+
+def transcript_of(recording: Path) -> tuple[str, str]:
+    """The text in the file beside a recording that is called the same but ends in ``.txt``, in either case; see :func:`read_transcript`."""
+    beside = {path.suffix.casefold(): path for path in recording.parent.glob(f"{glob.escape(recording.stem)}.*")}
+    return read_transcript(beside.get(".txt", recording.with_suffix(".txt")))
 
 
 def subfolders(folder: Path) -> list[Path]:

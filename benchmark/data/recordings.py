@@ -22,6 +22,9 @@ from benchmark.data.audio import Unusable
 from benchmark.data.corpus import Corpus
 from benchmark.data.drafts import Draft, decode
 from benchmark.data.phonemes import phonemise
+from benchmark.data.places import transcript_of
+from benchmark.data.scripts import is_foreign
+from benchmark.data.synthesised import is_marked
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec, log_mel
 from benchmark.plumbing.sound_files import read as read_sound
@@ -43,12 +46,14 @@ class Recording:
     Attributes:
         name: file name.
         audio: shape (samples,), int16 at 16 kHz.
-        text: transcript; empty if none lies beside the file.
+        text: transcript; empty if none lies beside the file, or none that can be read.
+        unreadable: why the transcript can't be read; empty if it can.
     """
 
     name: str
     audio: npt.NDArray[np.int16]
     text: str
+    unreadable: str = ""
 
     @property
     def waveform(self) -> npt.NDArray[np.float32]:
@@ -56,12 +61,13 @@ class Recording:
         return from_int16(self.audio)
 
 
-def read(folder: Path, but: Path | None = None) -> tuple[list[Recording], LeftOut]:
+def read(folder: Path) -> tuple[list[Recording], LeftOut]:
     """At most ``MOST`` recordings in a folder (not in folders below it), by name, and those that can't be used.
+
+    Speech that ``say`` wrote is left out.
 
     Args:
         folder: of recordings, or one recording.
-        but: a file to ignore: the one that ``say`` is about to write.
 
     Raises:
         UsageError: there is no such folder or file, or it holds no usable recording.
@@ -69,9 +75,8 @@ def read(folder: Path, but: Path | None = None) -> tuple[list[Recording], LeftOu
     if folder.is_file():
         paths = [folder]
     elif folder.is_dir():
-        own = but.resolve() if but is not None else None
         files = (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
-        paths = sorted(path for path in files if path.is_file() and path.resolve() != own)
+        paths = sorted(path for path in files if path.is_file())
     else:
         raise UsageError(f"There is no folder of recordings and no recording at {folder}.")
     if not paths:
@@ -79,10 +84,11 @@ def read(folder: Path, but: Path | None = None) -> tuple[list[Recording], LeftOu
     recordings: list[Recording] = []
     left_out: LeftOut = []
     for path in paths:
-        if len(recordings) == MOST:
-            left_out.append((path.name, f"{MOST} recordings are enough"))
-            continue
         try:
+            if is_marked(path):
+                raise Unusable("speech that 'say' wrote")
+            if len(recordings) == MOST:
+                raise Unusable(f"{MOST} recordings are enough")
             recordings.append(_recording(path))
         except Unusable as reason:
             left_out.append((path.name, str(reason)))
@@ -104,13 +110,8 @@ def _recording(path: Path) -> Recording:
     if kind not in soundfile.available_formats():
         raise Unusable(f"{path.suffix.lower()} can't be decoded here, convert it to wav")
     audio = decode(path, partial(read_sound, path)).audio
-    try:
-        text = path.with_suffix(".txt").read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        text = ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unusable("the transcript beside it is not readable UTF-8 text") from error
-    return Recording(path.name, audio, " ".join(text.split()))
+    text, unreadable = transcript_of(path)
+    return Recording(path.name, audio, text, unreadable)
 
 
 def sound_of(recordings: Sequence[Recording], mel: MelSpec) -> Batch:
@@ -119,19 +120,25 @@ def sound_of(recordings: Sequence[Recording], mel: MelSpec) -> Batch:
     return sound_only(pad_sequence(mels, batch_first=True), torch.tensor([len(each) for each in mels]))
 
 
-def transcribed(recordings: Sequence[Recording], corpus: Corpus, aligner: Aligner) -> tuple[Batch | None, LeftOut]:
+def transcribed(recordings: Sequence[Recording], corpus: Corpus, aligner: Aligner, language: str = "") -> tuple[Batch | None, LeftOut]:
     """The support set of the recordings with transcripts (None if there are none), and those that can't be used.
 
     Args:
         recordings: as read.
         corpus: the model's training corpus, for its language, symbols, mel definition and statistics.
         aligner: that corpus's aligner.
+        language: espeak-ng voice that reads the transcripts; "" for the corpus's own.
     """
     ready: list[PreparedUtterance] = []
     left_out: LeftOut = []
-    words = phonemise([each.text for each in recordings], corpus.meta["card"]["language"])
+    language = language or corpus.meta["card"]["language"]
+    words = phonemise([each.text for each in recordings], language)
     for each, some in zip(recordings, words, strict=True):
         try:
+            if each.unreadable:
+                raise Unusable(f"transcript is {each.unreadable}")
+            if is_foreign(each.text, language):
+                raise Unusable(f"transcript in a script that espeak-ng's voice {language} can't read")
             ready.append(_prepared(each, some, corpus, aligner))
         except Unusable as reason:
             left_out.append((each.name, str(reason)))

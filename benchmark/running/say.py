@@ -6,7 +6,6 @@ definition, the statistics and the language. The original corpus is not needed.
 
 from __future__ import annotations
 
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -23,9 +22,10 @@ from benchmark.batch import Batch
 from benchmark.data.corpus import Corpus
 from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.data.joined import JoinedCorpus
-from benchmark.data.phonemes import phonemise
+from benchmark.data.phonemes import phonemise, voice
 from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transcribed, unknown
 from benchmark.data.scripts import is_foreign
+from benchmark.data.sentences import sentences_of
 from benchmark.errors import AdaptationFailed, BenchmarkError, CannotScore, PredictionFailed, UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
@@ -43,8 +43,6 @@ from benchmark.vocoder import Vocoder
 
 PAUSE_SECONDS = 0.25
 """Between sentences."""
-LONGEST = 300
-"""Most characters of a sentence. Longer ones are cut, because models learned from shorter ones and memory grows with length."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +60,7 @@ class Spoken:
     """The synthesised speech, and how it was made.
 
     Attributes:
-        audio: shape (samples,), float32 at 16 kHz.
+        audio: shape (samples,), float32 in [-1, 1], at 16 kHz.
         recordings: number of recordings adapted to.
         left_out: recordings that could not be used, and why.
         steps: of adaptation.
@@ -150,13 +148,25 @@ def _corpus(name: str, version: str, preparation: str, cache: Path, run: Path) -
     )
 
 
-def tokens(text: str, corpus: Corpus, language: str | None = None) -> list[torch.Tensor]:
+def reader(language: str | None, corpus: Corpus) -> str:
+    """The espeak-ng voice that reads texts in a language as people write it ("de", "en_US"); None for the corpus's own.
+
+    Raises:
+        UsageError: there is none.
+    """
+    try:
+        return voice(language) if language else str(corpus.meta["card"]["language"])
+    except ValueError as error:
+        raise UsageError(f"Argument --language: {error}") from error
+
+
+def tokens(text: str, corpus: Corpus, language: str = "") -> list[torch.Tensor]:
     """The symbols of each sentence, shape (T,), int64.
 
     Args:
         text: one sentence or many.
         corpus: the one that the model learned from.
-        language: espeak-ng voice that reads the text; None for the corpus's own.
+        language: espeak-ng voice that reads the text; "" for the corpus's own.
 
     Raises:
         UsageError: the text is empty, is in a script that the voice does not read, has no phonemes, or has phonemes
@@ -167,8 +177,7 @@ def tokens(text: str, corpus: Corpus, language: str | None = None) -> list[torch
         raise UsageError("The text to say is empty.")
     if is_foreign(plain, language):
         raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
-    sentences = sentences_of(plain)
-    every = [words for words in phonemise(sentences, language) if words]
+    every = [words for words in phonemise(sentences_of(plain), language) if words]
     if not every:
         raise UsageError(f"There is nothing to pronounce in {plain[:60]!r}; write words.")
     if strange := unknown(tuple(word for words in every for word in words), corpus):
@@ -176,19 +185,9 @@ def tokens(text: str, corpus: Corpus, language: str | None = None) -> list[torch
     return [torch.tensor([corpus.symbol_ids[symbol] for symbol in token_symbols(words)]) for words in every]
 
 
-def sentences_of(text: str) -> list[str]:
-    """A text split after sentence-final marks; sentences over ``LONGEST`` are split at commas or between words."""
-    found = []
-    for sentence in re.split(r"(?<=[.!?…。！？;:])\s+", text):
-        while len(sentence) > LONGEST:
-            cut = max(sentence.rfind(", ", 0, LONGEST), 0) or max(sentence.rfind(" ", 0, LONGEST), 0) or LONGEST
-            found.append(sentence[: cut + 1].strip())
-            sentence = sentence[cut + 1 :].strip()
-        found.append(sentence)
-    return [sentence for sentence in found if sentence]
-
-
-def say(sentences: Sequence[torch.Tensor], speaker: Speaker, recordings: list[Recording], steps: int | None, cache: Path) -> Spoken:
+def say(
+    sentences: Sequence[torch.Tensor], speaker: Speaker, recordings: list[Recording], steps: int | None, cache: Path, language: str = ""
+) -> Spoken:
     """Adapt to recordings and speak, with a pause between sentences.
 
     Args:
@@ -197,6 +196,7 @@ def say(sentences: Sequence[torch.Tensor], speaker: Speaker, recordings: list[Re
         recordings: of one voice, at least one.
         steps: of adaptation; None for the largest number that the run was scored at.
         cache: where the aligner is kept.
+        language: espeak-ng voice that reads the transcripts; "" for the corpus's own.
 
     Raises:
         UsageError: the algorithm needs transcripts, and none can be used.
@@ -209,9 +209,9 @@ def say(sentences: Sequence[torch.Tensor], speaker: Speaker, recordings: list[Re
     if "transcripts" not in speaker.algorithm.needs:
         # All recordings can be used, and none has to be aligned.
         return _attempt(sentences, speaker, sound_of(recordings, corpus.mel), steps, [])
-    if not any(each.text for each in recordings):
+    if not any(each.text or each.unreadable for each in recordings):
         raise UsageError(f"{name} needs transcripts: put them beside the recordings, as {Path(recordings[0].name).stem}.txt.")
-    support, left_out = transcribed(recordings, corpus, corpus_aligner(corpus, metrics_folder(cache, corpus)))
+    support, left_out = transcribed(recordings, corpus, corpus_aligner(corpus, metrics_folder(cache, corpus)), language)
     if support is None:
         raise UsageError(f"{name} needs transcripts, and none can be used: {told(left_out)}.")
     return _attempt(sentences, speaker, support, steps, left_out)
@@ -235,7 +235,7 @@ def _attempt(sentences: Sequence[torch.Tensor], speaker: Speaker, support: Batch
         for sentence in sentences:
             with torch.no_grad():
                 parts += [pause, speaker.vocoder.decode(model.mel(sentence)).detach().cpu().float().numpy()]
-        audio = np.concatenate(parts[1:])
+        audio = np.clip(np.concatenate(parts[1:]), -1, 1)
     except PredictionFailed as error:
         raise BenchmarkError(f"{name} could not speak: {error}; try fewer --steps or other recordings.") from error
     if not len(audio) or not np.isfinite(audio).all():

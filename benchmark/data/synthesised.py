@@ -1,0 +1,41 @@
+"""Wav files of synthesised speech, marked so that nobody takes them for recordings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import soundfile
+
+from benchmark.audio import SAMPLE_RATE, Audio
+from benchmark.plumbing.files import write_atomic
+
+MARK = "Synthesised speech, no recording: written by 'benchmark say'"
+"""The comment in the file (the ``ICMT`` chunk)."""
+
+
+def write(path: Path, audio: Audio) -> None:
+    """Write speech with the mark, atomically.
+
+    Args:
+        path: of the wav file.
+        audio: shape (samples,), in [-1, 1], at 16 kHz.
+
+    Raises:
+        BenchmarkError: the folder can't be written to, or the disk is full.
+    """
+    write_atomic(path, lambda temporary: _write(temporary, audio))
+
+
+def is_marked(path: Path) -> bool:
+    """Whether a file is synthesised speech that :func:`write` wrote."""
+    try:
+        with path.open("rb") as stream, soundfile.SoundFile(stream) as sound:
+            return bool(sound.comment == MARK)
+    except (soundfile.LibsndfileError, OSError):
+        return False
+
+
+def _write(path: Path, audio: Audio) -> None:
+    with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16") as sound:
+        sound.comment = MARK
+        sound.write(audio)
