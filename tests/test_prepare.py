@@ -297,9 +297,8 @@ def test_a_cache_that_cannot_be_written(data: Path, tmp_path: Path) -> None:
 # TextGrids
 
 
-def textgrid(words: list[tuple[str, float, float]], phones: list[tuple[str, float, float]], short: bool) -> str:
-    """As Praat writes it, in its long or its short form."""
-    end = phones[-1][2]
+def textgrid(words: list[tuple[str, float, float]], phones: list[tuple[str, float, float]], short: bool, end: float) -> str:
+    """As Praat writes it, in its long or its short form; ``end`` is the recording's."""
     lines = ['File type = "ooTextFile"', 'Object class = "TextGrid"', ""]
     if short:
         lines += ["0", str(end), "<exists>", "2"]
@@ -318,9 +317,10 @@ def textgrid(words: list[tuple[str, float, float]], phones: list[tuple[str, floa
     return "\n".join(lines) + "\n"
 
 
-def grids(corpus: Corpus, folder: Path, short: bool) -> dict[str, list[tuple[str, float, float]]]:
+def grids(corpus: Corpus, data: Path, folder: Path, short: bool) -> dict[str, list[tuple[str, float, float]]]:
     """A TextGrid for the first speaker's utterances, each phone 70 ms long from 0.5 s on, 20 ms between words."""
     made = {}
+    lengths = {path.stem: soundfile.info(path).duration for path in data.glob("WAVE/*/*")}
     for name in corpus.utterance_ids("0001"):
         phones, words, now = [("", 0.0, 0.5)], [("", 0.0, 0.5)], 0.5
         for word in corpus[name].words:
@@ -333,13 +333,13 @@ def grids(corpus: Corpus, folder: Path, short: bool) -> dict[str, list[tuple[str
             now += 0.02
         made[name] = [entry for entry in phones if entry[0] not in ("", "sp")]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{name}.TextGrid").write_text(textgrid(words, phones, short), encoding="utf-16" if short else "utf-8")
+        (folder / f"{name}.TextGrid").write_text(textgrid(words, phones, short, lengths[name]), encoding="utf-16" if short else "utf-8")
     return made
 
 
 @pytest.mark.parametrize("short", [False, True])
 def test_textgrids_come_before_the_aligner(corpus: Corpus, data: Path, tmp_path: Path, short: bool) -> None:
-    made = grids(corpus, tmp_path / "grids" / "0001", short)
+    made = grids(corpus, data, tmp_path / "grids" / "0001", short)
     refused = sorted(made)[-1]
     path = tmp_path / "grids" / "0001" / f"{refused}.TextGrid"
     encoding = "utf-16" if short else "utf-8"
@@ -360,8 +360,30 @@ def test_textgrids_come_before_the_aligner(corpus: Corpus, data: Path, tmp_path:
 
 def test_textgrids_in_the_data_root_are_found(corpus: Corpus, tmp_path: Path) -> None:
     data = speechocean(tmp_path / "data", PEOPLE)
-    made = grids(corpus, data / "textgrids", False)
+    made = grids(corpus, data, data / "textgrids", False)
     assert prepared(data, tmp_path / "cache").report["boundaries"]["TextGrid"] == len(made)
+
+
+def test_textgrids_of_other_recordings_are_refused_and_the_aligner_takes_over(corpus: Corpus, data: Path, tmp_path: Path) -> None:
+    plain = {name: found for name, found in grids(corpus, data, tmp_path / "plain", False).items() if name < "00010006"}
+    spoils: dict[str, Callable[[float], float]] = {
+        "times lie outside the recording": lambda time: time + 5, "times are in milliseconds": lambda time: 1000 * time,
+        "an interval does not end after it starts": lambda time: 0.6, "intervals are out of order": lambda time: 9 - time,
+    }  # fmt: skip
+    folder = tmp_path / "grids"
+    folder.mkdir()
+    for (name, phones), (reason, spoil) in zip(plain.items(), spoils.items(), strict=False):
+        moved = [(phone, min(spoil(start), spoil(end)), max(spoil(start), spoil(end))) for phone, start, end in phones]
+        whole = {"intervals are out of order": 9.0}.get(reason, spoil(1) if "milli" in reason else 2.0)
+        (folder / f"{name}.TextGrid").write_text(textgrid(moved, moved, False, whole))
+    *_, last = sorted(plain)
+    (folder / f"{last}.TextGrid").write_text((tmp_path / "plain" / f"{last}.TextGrid").read_text().replace("xmax = ", "xmax = 1", 1))
+    found = prepared(data, tmp_path / "cache", textgrids=folder)
+    assert {reason: entry["count"] for reason, entry in found.report["textgrids refused"].items()} == {
+        **dict.fromkeys(spoils, 1), "its length is not the recording's": 1,
+    }  # fmt: skip
+    assert found.report["boundaries"] == {"aligner": len(corpus)} and found.report["skipped"] == {}
+    assert (found[last].durations == corpus[last].durations).all()
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,11 @@ from benchmark.scoring.verification import Floats, centroid, equal_error_rate, v
 
 VOICE_UTTERANCES = 8
 """Utterances per speaker, spread over all, whose voice is compared with the other speakers'."""
+ALIKE = 0.98
+"""Likeness of two speakers, relative to that of either's own recordings, from which they may be one voice. Of 125 real speakers, each
+under two ids with 8 recordings, 87 % reach it; of 7,750 pairs of different ones, 2."""
+NEAR = 0.95
+"""The same, of centroids: a pair below it can't be alike."""
 EXAMPLES = 3
 
 
@@ -65,11 +71,17 @@ def survey(
     tallies = {split: _Tally() for split in SPLITS}
     rates: Counter[int] = Counter()
     lost: dict[str, list[str]] = {}
+    refused: dict[str, list[str]] = {}
+    holders: dict[str, dict[str, str]] = {}
     voices: dict[str, Floats] = {}
     for number, chunk in enumerate(chunks, 1):
         drafts = draft(chunk, dataset)
-        for each, reason in [*drafts.skipped, *((each, f"TextGrid refused: {reason}") for each, reason in drafts.refused)]:
+        for each, reason in drafts.skipped:
             lost.setdefault(reason, []).append(each)
+        for each, reason in drafts.refused:
+            refused.setdefault(reason, []).append(each)
+        for kept in drafts.kept:
+            holders.setdefault(hashlib.sha256(kept.audio.tobytes()).hexdigest(), {})[chunk.split] = f"{kept.id} of {chunk.speaker}"
         rates.update(_rates(chunk))
         tally = tallies[chunk.split]
         tally.seconds |= {each.id: len(each.audio) / SAMPLE_RATE for each in drafts.kept}
@@ -80,7 +92,10 @@ def survey(
         show(number / len(chunks))
     texts = {split: tally.texts for split, tally in tallies.items()}
     short = told(texts, asked, task)
-    result.lines = [*_counts(tallies), *_told(rates), *(f"  {sentence}" for sentence in short), *_reasons(lost), *_doubles(voices)]
+    result.lines = [
+        *_counts(tallies), *_told(rates), *(f"  {sentence}" for sentence in short), *_reasons("skipped", lost),
+        *_reasons("TextGrids refused, aligned without them,", refused), *_leaks(holders), *_doubles(voices),
+    ]  # fmt: skip
     if not texts["validation"]:
         result.lines.append("  there are no validation speakers, so nothing can be tuned on them")
     if not any(texts.values()):
@@ -118,9 +133,20 @@ def _told(rates: Counter[int]) -> Iterator[str]:
         yield "  sample rates: " + ", ".join(f"{rate} Hz ({count})" for rate, count in rates.most_common())
 
 
-def _reasons(lost: dict[str, list[str]]) -> Iterator[str]:
+def _reasons(title: str, lost: dict[str, list[str]]) -> Iterator[str]:
     for reason, names in sorted(lost.items()):
-        yield f"  skipped {len(names)}: {reason} ({', '.join(names[:EXAMPLES])}{', …' if len(names) > EXAMPLES else ''})"
+        yield f"  {title} {len(names)}: {reason} ({_examples(names)})"
+
+
+def _examples(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:EXAMPLES])}{', …' if len(names) > EXAMPLES else ''}"
+
+
+def _leaks(holders: dict[str, dict[str, str]]) -> Iterator[str]:
+    """Recordings that speakers of different splits hold; ``holders`` names who, by the audio's digest and the split."""
+    shared = [" and ".join(f"{who} ({split})" for split, who in some.items()) for some in holders.values() if len(some) > 1]
+    if shared:
+        yield f"  the same recording is in two splits, {len(shared)} time{'s' if len(shared) > 1 else ''}: {_examples(shared)}"
 
 
 def _voice(recordings: Sequence[np.ndarray]) -> Floats | None:
@@ -135,15 +161,26 @@ def _voice(recordings: Sequence[np.ndarray]) -> Floats | None:
 
 
 def _doubles(voices: dict[str, Floats]) -> Iterator[str]:
-    """Pairs of speakers who are as alike as one speaker's own recordings are: perhaps one voice under two ids."""
+    """Pairs of speakers who are as alike as the recordings of either are among themselves: perhaps one voice under two ids."""
     if len(voices) < 2:
         return
     same, different = verification_trials(voices)
     yield f"  voices: an encoder errs on {equal_error_rate(same, different):.1%} of them (equal error rate)"
-    centroids = {speaker: centroid(vectors) for speaker, vectors in voices.items()}
     names = sorted(voices)
-    for number, one in enumerate(names):
-        for other in names[number + 1 :]:
-            likeness = float(np.mean([*(voices[one] @ centroids[other]), *(voices[other] @ centroids[one])]))
-            if likeness > same.mean():
-                yield f"  one voice under two ids? {one} and {other} are as alike (cosine {likeness:.3f}) as one speaker's recordings are"
+    centroids = np.stack([centroid(voices[name]) for name in names])
+    own = np.array([_consistency(voices[name], 0) for name in names])
+    # Centroids are nearer to each other than the recordings behind them: few pairs are left to compare.
+    for one, other in np.argwhere(np.triu(centroids @ centroids.T > NEAR * np.minimum.outer(own, own), 1)):
+        pair = voices[names[one]], voices[names[other]]
+        size = min(map(len, pair)) - 1
+        likeness = float(np.mean(np.concatenate([pair[0] @ centroid(pair[1], size), pair[1] @ centroid(pair[0], size)])))
+        if likeness > ALIKE * min(_consistency(vectors, size) for vectors in pair):
+            yield (
+                f"  one voice under two ids? {names[one]} and {names[other]} are as alike (cosine {likeness:.3f}) as the recordings of one "
+                f"of them are"
+            )
+
+
+def _consistency(vectors: Floats, size: int) -> float:
+    """Mean cosine of a speaker's recordings, each to the centroid of ``size`` others."""
+    return float(np.mean([vector @ centroid(vectors, size, but=number) for number, vector in enumerate(vectors)]))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 from benchmark.dataset import Segment
 from benchmark.plumbing.files import printable
@@ -16,12 +17,26 @@ OVERLAP = 0.02
 """Seconds by which intervals may overlap, for rounding."""
 BEYOND = 0.05
 """Seconds by which the last interval may end after the recording does."""
+LENGTH = 0.05
+"""Share of the recording by which the grid's length may differ from its own, besides ``BEYOND``."""
 ARPABET = frozenset({
     "AA", "AE", "AH", "AO", "AW", "AY", "B", "CH", "D", "DH", "EH", "ER", "EY", "F", "G", "HH", "IH", "IY", "JH", "K", "L", "M", "N",
     "NG", "OW", "OY", "P", "R", "S", "SH", "T", "TH", "UH", "UW", "V", "W", "Y", "Z", "ZH",
 })  # fmt: skip
 """The phones of MFA's older English models, without the digit for stress."""
 SILENCES = frozenset({"", "sil", "sp", "spn", "silence", "<eps>", "<sil>"})
+
+
+class Grid(NamedTuple):
+    """What a TextGrid holds.
+
+    Attributes:
+        seconds: where the grid ends.
+        phones: (label, start, end) of each interval of the phone tier, in seconds.
+    """
+
+    seconds: float
+    phones: list[tuple[str, float, float]]
 
 
 class Refused(Exception):
@@ -44,20 +59,23 @@ def segments(path: Path, words: Words, seconds: float) -> list[list[Segment]]:
     Raises:
         Refused: the file can't be read, its phones differ from ``words``, or its times don't fit the recording.
     """
-    intervals = [(label, start, end) for label, start, end in phones(path) if label.lower() not in SILENCES]
+    grid = read(path)
+    intervals = [(label, start, end) for label, start, end in grid.phones if label.lower() not in SILENCES]
     labels = [label for label, _, _ in intervals]
     if labels != [phone for word in words for phone in word]:
         if labels and all(label.rstrip("012") in ARPABET for label in labels):
             raise Refused("phones are ARPABET, but the text's are IPA; align with a dictionary of the phones that docs/data.md describes")
         raise Refused("phones differ from the text's")
     _check_times([(start, end) for _, start, end in intervals], seconds)
+    if abs(grid.seconds - seconds) > BEYOND + LENGTH * seconds:
+        raise Refused("its length is not the recording's")
     found = iter(intervals)
     return [[Segment(*next(found)) for _ in word] for word in words]
 
 
 def _check_times(times: Sequence[tuple[float, float]], seconds: float) -> None:
-    if any(end < start for start, end in times):
-        raise Refused("an interval ends before it starts")
+    if any(end <= start for start, end in times):
+        raise Refused("an interval does not end after it starts")
     if any(later[0] < earlier[0] for earlier, later in pairwise(times)):
         raise Refused("intervals are out of order")
     if any(later[0] < earlier[1] - OVERLAP for earlier, later in pairwise(times)):
@@ -69,8 +87,8 @@ def _check_times(times: Sequence[tuple[float, float]], seconds: float) -> None:
         raise Refused(unit)
 
 
-def phones(path: Path) -> list[tuple[str, float, float]]:
-    """(label, start, end) of each interval of the phone tier.
+def read(path: Path) -> Grid:
+    """A TextGrid's phone tier.
 
     Raises:
         Refused: the file can't be read or has no phone tier.
@@ -84,13 +102,13 @@ def phones(path: Path) -> list[tuple[str, float, float]]:
     tokens = re.findall(r'"((?:[^"]|"")*)"|(?<![\w.])(-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.])', re.sub(r"\[\d*\]:?", "", text))
     values = iter([number or label.replace('""', '"').strip() for label, number in tokens])
     try:
-        next(values), next(values), next(values), next(values)  # file type, object class, start, end
+        _type, _class, _start, end = (next(values) for _ in range(4))
         for _ in range(int(next(values))):
             kind, name, _, _, count = next(values), next(values), next(values), next(values), int(next(values))
             size = 3 if kind == "IntervalTier" else 2
             entries = [tuple(next(values) for _ in range(size)) for _ in range(count)]
             if kind == "IntervalTier" and name.lower().rpartition(" ")[2] in PHONE_TIERS:
-                return [(label, float(start), float(end)) for start, end, label in entries]
+                return Grid(float(end), [(label, float(start), float(end)) for start, end, label in entries])
     except (StopIteration, RuntimeError, ValueError) as error:
         raise Refused("not a TextGrid") from error
     raise Refused("no phone tier")
