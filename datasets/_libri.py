@@ -22,6 +22,7 @@ class Libri(Dataset):
 
     Attributes:
         folders: possible names of the folder with the subsets, if the root is not that folder itself.
+        base: the folder with the subsets.
     """
 
     folders: ClassVar[Sequence[str]]
@@ -48,6 +49,7 @@ class Libri(Dataset):
             raise self.wrong_root()
         if lacking := [name for name in self.config.subsets if name not in there]:
             raise BenchmarkError(f"{base} has no subset {lacking[0]}; it has {', '.join(there)}.")
+        self.base = base
         self._folders: dict[str, list[Path]] = {}
         self._splits: dict[str, list[str]] = {split: [] for split in SPLITS}
         for name in self.config.subsets or tuple(there):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from benchmark.data.places import recordings
-from benchmark.dataset import DatasetCard, Utterance, read_transcript
+from benchmark.dataset import DatasetCard, Utterance, read_lines, read_transcript
 
 from ._libri import Libri
 
@@ -15,8 +15,8 @@ from ._libri import Libri
 class LibriTTS(Libri):
     """Zen et al., "LibriTTS" (Interspeech 2019), or its restored copy, Koizumi et al., "LibriTTS-R" (Interspeech 2023).
 
-    Reads ``subset/speaker/chapter/*.wav`` with ``.normalized.txt`` beside each; a copy in another audio format works too. Speakers are the
-    folders: ``speakers.tsv`` is not read, so genders are no labels.
+    Reads ``subset/speaker/chapter/*.wav`` with ``.normalized.txt`` beside each; other audio formats work too. The readers' gender
+    and name, in ``speakers.tsv``, become labels; without that table there are none.
     """
 
     folders = ("LibriTTS", "LibriTTS_R")
@@ -31,12 +31,16 @@ class LibriTTS(Libri):
         layout="folders train-*, dev-* and test-*, in them speaker/chapter/*.wav and *.normalized.txt",
     )
 
+    def __init__(self, root: Path | None, config: Any = None) -> None:
+        super().__init__(root, config)
+        self._labels = _labels(self.base / "speakers.tsv")
+
     def chapter(self, speaker: str, folder: Path) -> Sequence[Utterance]:
         """See :meth:`Libri.chapter`."""
         found = []
         for audio in recordings(folder):
             text, unusable = read_transcript(audio.with_name(f"{audio.stem}.normalized.txt"))
-            found.append(Utterance(audio.stem, speaker, text, audio, unusable=unusable))
+            found.append(Utterance(audio.stem, speaker, text, audio, labels=self._labels.get(speaker, {}), unusable=unusable))
         return found
 
     def download(self, root: Path) -> None:
@@ -44,6 +48,18 @@ class LibriTTS(Libri):
         from torchaudio.datasets import LIBRITTS
 
         self.fetch(LIBRITTS, root)
+
+
+def _labels(table: Path) -> dict[str, dict[str, str]]:
+    """What a table with the columns READER, GENDER, SUBSET and NAME, separated by tabs, says of each reader."""
+    if not table.is_file():
+        return {}
+    header, *rows = [[cell.strip() for cell in line.split("\t")] for line in read_lines(table) if line.strip()] or [[]]
+    named = [dict(zip((name.casefold() for name in header), row, strict=False)) for row in rows]
+    return {
+        row["reader"]: {name: row[name] for name in ("gender", "name") if row.get(name)}
+        for row in named if "reader" in row
+    }  # fmt: skip
 
 
 PLUGIN = LibriTTS

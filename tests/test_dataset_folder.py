@@ -10,8 +10,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmark.data.espeak import VoiceSettings, speak
+from benchmark.data.phonemes import phonemise
 from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.running.preparation import open_corpus
+from benchmark.utterance import SPECIAL_SYMBOLS
+from tests.dataset_helpers import SENTENCES
 
 Folder = importlib.import_module("benchmark.datasets.folder").Folder
 PEOPLE = tuple("abcdefghij")
@@ -137,3 +142,23 @@ def test_bad_tables_are_one_sentence(table: str, sentence: str, tmp_path: Path) 
 def test_a_folder_without_recordings_says_what_is_expected(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"metadata\.csv with the header audio,text,speaker"):
         Folder(tmp_path)
+
+
+def test_two_languages_are_prepared_each_in_its_own_voice(tmp_path: Path) -> None:
+    rows = ["audio,text,speaker,language,split"]
+    sentences = {"de": ("Wir hören schöne Züge", "Ich möchte noch Brot"), "en-us": SENTENCES[:2]}
+    for language, texts in sentences.items():
+        for speaker, split in ((f"{language}1", "train"), (f"{language}2", "train"), (f"{language}3", "test")):
+            for number, text in enumerate(texts):
+                samples, rate, _ = speak(text, VoiceSettings(f"{language}+f{speaker[-1]}"))
+                soundfile.write(tmp_path / f"{speaker}-{number}.wav", samples, rate)
+                rows.append(f"{speaker}-{number}.wav,{text},{speaker},{language},{split}")
+    (tmp_path / "metadata.csv").write_text("\n".join(rows), "utf-8")
+    corpus = open_corpus("folder", None, tmp_path, tmp_path / "cache", 1, ())
+    assert len(corpus) == 12 and corpus.report["skipped"] == {}
+    said: dict[str, set[str]] = {}
+    for item in corpus.many(corpus):
+        assert item.words == phonemise([item.text], item.language)[0]
+        said.setdefault(item.language, set()).update(phone for word in item.words for phone in word)
+    assert said["de"] - said["en-us"] and said["en-us"] - said["de"]
+    assert set(corpus.symbols) == {*SPECIAL_SYMBOLS, *said["de"], *said["en-us"]}

@@ -63,6 +63,19 @@ def test_subsets_are_splits_and_texts_are_the_normalised_ones(libritts: Path) ->
         assert dataset.load(utterance)[1] == 24_000
 
 
+def test_readers_have_the_labels_of_their_table(libritts: Path) -> None:
+    (utterance,) = LibriTTS(libritts).utterances("19")
+    assert utterance.labels == {"gender": "F", "name": "Kara Shallenberg"}
+    (unlisted,) = LibriTTS(libritts).utterances("84")
+    assert unlisted.labels == {}
+    table = libritts / "LibriTTS" / "speakers.tsv"
+    table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"\n", b"\r") + b"84\tM\r")  # a row may be short
+    (listed,), (short,) = (LibriTTS(libritts).utterances(reader) for reader in ("19", "84"))
+    assert listed.labels == utterance.labels and short.labels == {"gender": "M"}
+    table.unlink()
+    assert LibriTTS(libritts).utterances("19")[0].labels == {}
+
+
 def test_the_restored_copy_has_the_same_layout(libritts: Path) -> None:
     (libritts / "LibriTTS").rename(libritts / "LibriTTS_R")
     assert LibriTTS(libritts).speakers("test") == ["1089"]

@@ -68,6 +68,19 @@ def test_a_missing_transcript_is_an_empty_text_and_missing_audio_a_missing_file(
     assert utterance.text == "" and utterance.audio is not None and not utterance.audio.exists()
 
 
+@pytest.mark.parametrize("name", ["wav.scp", "text", "utt2spk", "spk2age", "spk2gender"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_a_byte_order_mark_and_any_line_ends_change_nothing(tmp_path: Path, name: str, end: bytes) -> None:
+    """Were the mark part of the first line, its person would have no gender, and others would be drawn."""
+    root = published(tmp_path)
+    dataset = SpeechOcean762(root)
+    path = root / "train" / name
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", end))
+    marked = SpeechOcean762(root)
+    assert [marked.speakers(split) for split in SPLITS] == [dataset.speakers(split) for split in SPLITS]
+    assert all(marked.utterances(speaker) == dataset.utterances(speaker) for speaker in PEOPLE)
+
+
 @pytest.mark.parametrize("lost", ["wav.scp", "text", "utt2spk", "spk2age", "spk2gender"])
 def test_a_wrong_root_says_what_was_expected_and_what_was_found(tmp_path: Path, lost: str) -> None:
     root = published(tmp_path)

@@ -51,6 +51,21 @@ def test_splits(root: Path) -> None:
     assert len(plugin.TEST) == 11 and len(plugin.VALIDATION) == 8
 
 
+@pytest.mark.parametrize("header", [True, False])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_no_way_to_write_the_list_of_speakers_loses_one(root: Path, header: bool, end: str, mark: str) -> None:
+    expected = [VCTK(root).speakers(split) for split in SPLITS]
+    table = root / "speaker-info.txt"
+    published = table.read_text(encoding="utf-8")
+    lines = published.splitlines()[0 if header else 1 :]
+    try:
+        table.write_bytes((mark + "".join(line + end for line in lines)).encode())
+        assert [VCTK(root).speakers(split) for split in SPLITS] == expected
+    finally:
+        table.write_text(published, encoding="utf-8")
+
+
 def test_first_microphone_at_48_khz_with_its_text(root: Path) -> None:
     dataset = VCTK(root)
     first, second = dataset.utterances("p225")

@@ -74,6 +74,19 @@ def test_drawn_episodes_pass_and_are_the_same_every_time(corpus: Any, tmp_path: 
     assert len(used) == 14 and not used & set(episode.enrolment(corpus)) and len(episode.enrolment(corpus)) == 6
 
 
+COMMITTED = {
+    "espeak": "4563216af03df09b3082b494d4506ea13f0e61067974685781dd33198851fc89",
+    "speechocean762": "2fcd8d65ecd15e0384733b4457e402a49e042f52ea30e948f799d553db28385f",
+    "vctk": "36ebdef5f36188329f6f325fb23ce0a2000ba8de75ff161802b5a73db420a06b",
+}
+"""Hashes of the committed manifests. Rows of leaderboards name them, so they never change; a new manifest gets a new line."""
+
+
+def test_committed_manifests_keep_their_hashes() -> None:
+    folder = Path(__file__).resolve().parents[1] / "datasets" / "manifests"
+    assert {path.stem: Manifest.load(path).digest for path in folder.glob("*.json")} == COMMITTED
+
+
 def test_leaks_are_refused(corpus: Any) -> None:
     manifest = make_manifest(corpus)
     episode = manifest.episodes["test"][0]
