@@ -27,11 +27,13 @@ def run(args: argparse.Namespace) -> int:
     asked = args.kind[:-1] if args.kind and args.kind[:-1] in registry.KINDS else args.kind
     kinds = [asked] if asked else list(registry.KINDS)
     found = [info for kind in kinds for info in registry.find(kind, args.plugin).values()]
+    backbones = fit.readable_backbones(args.plugin)
+    notes = [fit.note(info, backbones, args.plugin) for info in found]
     if args.json:
         keys = ("name", "kind", "summary", "origin")
         rows = [
-            {key: getattr(info, key) for key in keys} | {"path": str(info.path or ""), "note": fit.note(info, args.plugin)}
-            for info in found
+            {key: getattr(info, key) for key in keys} | {"path": str(info.path or ""), "note": note}
+            for info, note in zip(found, notes, strict=True)
         ]
         print(json.dumps(rows, indent=2))
         return 0
@@ -39,10 +41,10 @@ def run(args: argparse.Namespace) -> int:
     columns = max(60, shutil.get_terminal_size((120, 24)).columns)
     for kind in kinds:
         print(f"{kind}s:")
-        for info in found:
+        for info, fits in zip(found, notes, strict=True):
             if info.kind == kind:
-                notes = [*([] if info.origin == "built-in" else [info.origin]), *filter(None, [fit.note(info, args.plugin)])]
-                note = f" ({'; '.join(notes)})" if notes else ""
+                remarks = [*([] if info.origin == "built-in" else [info.origin]), *([fits] if fits else [])]
+                note = f" ({'; '.join(remarks)})" if remarks else ""
                 head = f"  {info.name:{width}}  "
                 indent = " " * len(head)
                 print(textwrap.fill(f"{info.summary}{note}", columns, initial_indent=head, subsequent_indent=indent))
