@@ -22,19 +22,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print a table, or JSON."""
+    # Syntax trees are many small objects; looking for garbage among them would take a tenth of the time.
+    gc.disable()
+    try:
+        return _list(args)
+    finally:
+        gc.enable()
+
+
+def _list(args: argparse.Namespace) -> int:
     from benchmark.plugins import fit
 
     # People type "algorithms" first.
     asked = args.kind[:-1] if args.kind and args.kind[:-1] in registry.KINDS else args.kind
     kinds = [asked] if asked else list(registry.KINDS)
-    # Syntax trees are many small objects; looking for garbage among them would take a tenth of the time.
-    gc.disable()
-    try:
-        found = [info for kind in kinds for info in registry.find(kind, args.plugin).values()]
-        backbones = fit.readable_backbones(args.plugin)
-        notes = [fit.note(info, backbones, args.plugin) for info in found]
-    finally:
-        gc.enable()
+    found = [info for kind in kinds for info in registry.find(kind, args.plugin).values()]
+    backbones = fit.readable_backbones(args.plugin)
+    notes = [fit.note(info, backbones, args.plugin) for info in found]
     if args.json:
         keys = ("name", "kind", "summary", "origin")
         rows = [
