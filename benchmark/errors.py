@@ -17,6 +17,19 @@ class UsageError(BenchmarkError):
     exit_status = 2
 
 
+class ExtraMissing(BenchmarkError):
+    """A library of one of the project's extras is not installed.
+
+    Args:
+        needed_by: what needs it, as the user wrote it ("--wandb").
+        library: its name.
+        extra: the extra that brings it.
+    """
+
+    def __init__(self, needed_by: str, library: str, extra: str) -> None:
+        super().__init__(f"{needed_by} needs {library}, which is not installed: pip install -e '.[{extra}]'.")
+
+
 class TrainingDiverged(BenchmarkError):
     """The loss or the gradients of a training are no longer finite."""
 

@@ -55,6 +55,7 @@ class Problem(ABC):
         metrics: plugins that a run scores with by default; missing ones are skipped.
         task_metrics: further ones, by the task that they are for.
         references: the toplines and floors whose rows give scores a scale.
+        beside: the toplines that a report shows beside every prediction, in this order, and what they are in words.
         objective: the column that tuning and rankings go by; :meth:`gain` makes it something to maximise.
         gained: the name of :meth:`gain` in tables of trials.
     """
@@ -63,6 +64,7 @@ class Problem(ABC):
     metrics: ClassVar[Sequence[str]]
     task_metrics: ClassVar[Mapping[str, Sequence[str]]] = {}
     references: ClassVar[Sequence[str]]
+    beside: ClassVar[Mapping[str, str]] = {}
     objective: ClassVar[str]
     gained: ClassVar[str]
 

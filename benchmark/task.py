@@ -19,7 +19,7 @@ class Task:
     Attributes:
         support: utterances to adapt to.
         query: utterances that the adapted model is judged on.
-        seed: for this task's own random draws, which so do not depend on the process or on earlier tasks.
+        seed: of the task's random draws, so that they depend neither on the process nor on earlier tasks.
     """
 
     support: Batch

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from benchmark.backbone import BackboneSpec, SynthesisBackbone
 from benchmark.batch import Batch
 from benchmark.errors import PredictionFailed
+from benchmark.settings.ranges import Checked, PositiveInt
 
 FRAMES_PER_STEP = 4
 MOST_STEPS = 8
@@ -38,18 +39,14 @@ class AutoregressiveBackbone(SynthesisBackbone):
     mel_std: Tensor
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Size of the model.
 
         Attributes:
             hidden: width of all layers.
         """
 
-        hidden: int = 192
-
-        def __post_init__(self) -> None:
-            if self.hidden < 1:
-                raise ValueError(f"hidden must be at least 1, not {self.hidden}")
+        hidden: PositiveInt = 192
 
     @classmethod
     def tiny(cls) -> AutoregressiveBackbone.Config:

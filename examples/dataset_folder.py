@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Gt, Le
 
 from benchmark.dataset import Dataset, DatasetCard, Utterance
+from benchmark.settings.ranges import Checked, Seed
 
 
 class DatasetFolder(Dataset):
@@ -37,7 +39,7 @@ class DatasetFolder(Dataset):
     )
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """How speakers are split, and what they speak.
 
         Attributes:
@@ -46,13 +48,9 @@ class DatasetFolder(Dataset):
             language: espeak-ng voice that turns the transcripts into phonemes.
         """
 
-        held_out: float = 0.2
-        seed: int = 0
+        held_out: Annotated[float, Gt(0), Le(0.4)] = 0.2
+        seed: Seed = 0
         language: str = "en-us"
-
-        def __post_init__(self) -> None:
-            if not 0 < self.held_out <= 0.4:
-                raise ValueError(f"held_out must be above 0 and at most 0.4, not {self.held_out}")
 
     def __init__(self, root: Path | None, config: Any = None) -> None:
         super().__init__(root, config)

@@ -21,8 +21,9 @@ from benchmark.data import recordings
 from benchmark.data.corpus import Corpus
 from benchmark.results import comparison, leaderboard
 from benchmark.running import say
+from benchmark.running.checks import with_metrics
 from benchmark.running.preparation import open_corpus
-from benchmark.running.run import Places, fast_dev_run, run, with_metrics
+from benchmark.running.run import Places, fast_dev_run, run
 from benchmark.settings import tuned_values
 
 # %% A corpus: prepared once, then read from the cache.

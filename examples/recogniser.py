@@ -20,6 +20,7 @@ from benchmark.backbone import BackboneSpec, RecognitionBackbone
 from benchmark.batch import Batch
 from benchmark.errors import PredictionFailed
 from benchmark.learning.ctc import ctc_loss
+from benchmark.settings.ranges import Checked, PositiveInt
 
 
 class Recogniser(RecognitionBackbone):
@@ -30,18 +31,14 @@ class Recogniser(RecognitionBackbone):
     code_points: Tensor
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Size of the model.
 
         Attributes:
             hidden: width of all layers.
         """
 
-        hidden: int = 160
-
-        def __post_init__(self) -> None:
-            if self.hidden < 1:
-                raise ValueError(f"hidden must be at least 1, not {self.hidden}")
+        hidden: PositiveInt = 160
 
     @classmethod
     def tiny(cls) -> Recogniser.Config:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.settings.ranges import Checked, PositiveInt
 from benchmark.vocoder import Segments, Vocoder
 
 RESOLUTIONS = (512, 1024, 2048)
@@ -31,7 +32,7 @@ class TrainedVocoder(Vocoder):
     window: Tensor
 
     @dataclass(frozen=True)
-    class Config:
+    class Config(Checked):
         """Size of the model.
 
         Attributes:
@@ -39,12 +40,8 @@ class TrainedVocoder(Vocoder):
             checkpoint: file of weights to load instead of training, which a run left in its cache's vocoders/, say; "" to train.
         """
 
-        hidden: int = 256
+        hidden: PositiveInt = 256
         checkpoint: str = ""
-
-        def __post_init__(self) -> None:
-            if self.hidden < 1:
-                raise ValueError(f"hidden must be at least 1, not {self.hidden}")
 
     @classmethod
     def tiny(cls) -> TrainedVocoder.Config:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch.nn import functional as F
 from benchmark.algorithm import AdaptedModel, Algorithm, Task
 from benchmark.backbone import SynthesisBackbone
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.errors import AdaptationFailed, BenchmarkError, UsageError
+from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning.inner_loop import sizes
 from benchmark.learning.speaker_encoders import SpeakerEncoder, windows
 from benchmark.plugins import conformance, registry
@@ -150,12 +149,6 @@ def test_batch_normalisation_learns_its_statistics_and_importing_speechbrain_lea
     encoder.train()(torch.randn(4, 30, 80) + 1, torch.tensor([30, 20, 10, 5]))
     assert names and all(not torch.equal(before[name], encoder.state_dict()[name]) for name in names)
     assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32) == tf32
-
-
-def test_without_speechbrain_there_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "speechbrain.lobes.models.ECAPA_TDNN", None)
-    with pytest.raises(BenchmarkError, match="pip install 'speechbrain"):
-        SpeakerEncoder("ecapa", 80, 8)
 
 
 @pytest.mark.parametrize(

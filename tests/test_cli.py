@@ -72,6 +72,22 @@ def test_list_shows_plugins_and_a_broken_one_with_what_is_wrong(
         assert mine == {"name": "mine", "kind": "vocoder", "summary": "My own.", "origin": "file", "path": str(plugin), "note": ""}
 
 
+def test_list_parses_each_file_once_and_reads_entry_points_once(repository: Path) -> None:
+    code = (
+        "import ast, collections; from importlib import metadata\n"
+        "parsed, parse, asked, entry_points = collections.Counter(), ast.parse, [], metadata.entry_points\n"
+        "def counting(text, filename='', *a, **k):\n"
+        "    parsed[filename] += filename.endswith('.py')\n"
+        "    return parse(text, filename, *a, **k)\n"
+        "ast.parse = counting\n"
+        "metadata.entry_points = lambda: asked.append(1) or entry_points()\n"
+        "from benchmark.cli import main; main(['list'])\n"
+        "print(max(parsed.values()), sum(parsed.values()) > 40, len(asked))"
+    )
+    done = python(repository, code)
+    assert done.stdout.splitlines()[-1] == "1 True 1", done.stderr
+
+
 def test_describe_shows_options_and_facts(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["describe", "reptile"]) == 0
     text = capsys.readouterr().out
@@ -111,6 +127,23 @@ def command(monkeypatch: pytest.MonkeyPatch, **parts: object) -> None:
     module = types.ModuleType("benchmark.commands.list", "A command.")
     module.__dict__.update({"add_arguments": lambda parser: None} | parts)
     monkeypatch.setitem(sys.modules, "benchmark.commands.list", module)
+
+
+def test_a_file_in_commands_is_a_subcommand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import benchmark.commands
+
+    (tmp_path / "greet.py").write_text(
+        '"""Greet somebody."""\n\ndef add_arguments(parser):\n    parser.add_argument("name")\n\n'
+        'def run(args):\n    print("Hello,", args.name)\n'
+    )
+    monkeypatch.setattr(benchmark.commands, "__path__", [*benchmark.commands.__path__, str(tmp_path)])
+    monkeypatch.setattr(cli, "COMMANDS", tmp_path)
+    assert cli.main(["greet", "Ada"]) == 0 and capsys.readouterr().out == "Hello, Ada\n"
+    assert cli.main([]) == 2 and "Greet somebody." in capsys.readouterr().out
+    assert cli.main(["greet"]) == 2 and "error: The following arguments are required: name" in capsys.readouterr().err
+    sys.modules.pop("benchmark.commands.greet")
 
 
 @pytest.mark.parametrize(

@@ -13,12 +13,13 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.results.comparison import CURVE, apart, compare_all, contenders, power_note, ranking, seeds_note, verdicts
+from benchmark.results.comparison import CURVE, apart, compare_all, contenders, ranking
 from benchmark.results.episode_log import EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, compute_rows
 from benchmark.results.leaderboard_rules import options
 from benchmark.results.leaderboard_table import show
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
+from benchmark.results.verdicts import power_note, seeds_note, verdicts
 from tests.cli_helpers import refused
 
 STEPS = (0, 5, 20)

@@ -84,7 +84,7 @@ def test_without_matplotlib_the_points_are_kept(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert embedding_space(one_direction_a_speaker("aaaabbbbcccc"), corpus, SPEAKERS, tmp_path)
-    assert "pip install matplotlib" in capsys.readouterr().out
+    assert "pip install -e '.[plots]'" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["embedding.csv"]
 
 

@@ -49,6 +49,9 @@ class FakeCorpus:
     def text(self, utterance: str) -> str:
         return self.texts[utterance]
 
+    def left_out(self) -> str:
+        return ""
+
     def __contains__(self, utterance: str) -> bool:
         return utterance in self.texts
 

@@ -8,7 +8,7 @@ import pytest
 
 from benchmark.errors import UsageError
 from benchmark.plugins import fit, registry
-from benchmark.running.run import check_fit, with_metrics
+from benchmark.running.checks import check_fit, with_metrics
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from tests.cli_helpers import refused
@@ -166,7 +166,7 @@ def test_an_encoder_that_conditions_never_ranks(plugins: list[str]) -> None:
 
 def test_list_says_what_does_not_go_together(plugins: list[str]) -> None:
     def note(kind: str, name: str) -> str:
-        return fit.note(registry.get(kind, name, plugins), plugins)
+        return fit.note(registry.get(kind, name, plugins), fit.readable_backbones(plugins), plugins)
 
     assert note("algorithm", "metric") == "needs a speaker vector: not on crnn_ctc, listener and plain"
     assert note("algorithm", "maml") == ""

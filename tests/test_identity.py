@@ -18,11 +18,11 @@ from benchmark.plugins import registry
 from benchmark.plugins.digest import source_digest
 from benchmark.results.result import RunIdentity, run_id
 from benchmark.running import pretraining, vocoding
+from benchmark.running.checks import check_shares
 from benchmark.running.episodes import Manifest
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import EVALUATION_VERSION, TRAINING_VERSION, identify, outside_plugins, plugin_digest
 from benchmark.running.preparation import metrics_folder
-from benchmark.running.run import check_shares
 from benchmark.settings import tuned_values
 from benchmark.settings.schema import PretrainSettings, VocoderSettings
 from benchmark.vocoder import Vocoder

@@ -109,7 +109,7 @@ def test_what_leaks_or_clashes_is_refused(parts: tuple[Corpus, Corpus, Corpus], 
 
 def test_a_language_is_not_learned_from_elsewhere_where_it_is_held_out(tmp_path: Path) -> None:
     speaks: Callable[[str], Callable[[str, int], dict[str, str]]] = lambda language: lambda *_: {"language": language}  # noqa: E731
-    own = written(tmp_path, {"test": ["ann"]}, 1, "mine", "language", facts=speaks("de"))
+    own = written(tmp_path, {"test": ["ann", "bea"]}, 1, "mine", "language", facts=speaks("de"))
     english = written(tmp_path, OTHER, 2, "english", "language", facts=speaks("en-us"))
     joined = JoinedCorpus(own, [english])
     assert (joined.targets("train"), joined.targets("test")) == (["en-us"], ["de"])

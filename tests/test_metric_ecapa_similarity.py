@@ -23,13 +23,11 @@ from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import MetricContext
 from benchmark.metrics import ecapa_similarity
 from benchmark.metrics.ecapa_similarity import FILES, HUB, REVISION, EcapaSimilarity, fetch
-from benchmark.running.run import check_fit
+from benchmark.running.checks import check_fit
 from benchmark.scoring import voice_similarity
 from benchmark.scoring.verification import Floats, equal_error_rate
 from benchmark.settings.schema import RunSettings
 from tests.metric_helpers import sample, say, unusable_audio, write_corpus
-
-speechbrain = pytest.importorskip("speechbrain")
 
 HYPERPARAMS = f"""
 n_mels: 80
@@ -265,12 +263,6 @@ def test_damaged_missing_and_incomplete_weights_are_one_sentence(weights: Path, 
         with pytest.raises(BenchmarkError, match=sentence) as caught:
             EcapaSimilarity(EcapaSimilarity.Config(source=str(tmp_path / folder))).prepare(MetricContext(corpus, tmp_path, ("ann",)))
         assert "\n" not in str(caught.value)
-
-
-def test_without_speechbrain_it_says_what_to_install(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "speechbrain", None)
-    with pytest.raises(BenchmarkError, match="pip install 'speechbrain"):
-        EcapaSimilarity(EcapaSimilarity.Config(source=str(weights))).require()
 
 
 def test_fetching_without_a_network_gives_up_at_once(no_network: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

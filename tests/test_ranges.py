@@ -85,6 +85,7 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     },
     ("metric", "speaker_similarity"): {"encoder": CHOICE, "utterances": TWO},
     ("metric", "ecapa_similarity"): {"utterances": TWO},
+    ("metric", "style_gap"): {"utterances": TWO},
 }  # fmt: skip
 
 RUN: dict[str, dict[str, str]] = {

@@ -175,7 +175,6 @@ def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:
     wide = [{"m": "500", "m_lo": "400", "m_hi": "600"}]
     assert [words.digits(some, "m") for some in (rows[:1], rows[1:2], rows[2:], wide)] == [1, 3, 3, 0]
     assert words.said(rows[1], "m", 2) == "1.23, 95 % interval [1.20, 1.30]" and words.said(rows[2], "m", 3) == "1.235"
-    assert words.listed(["a"]) == "a" and words.listed(["a", "b", "c"]) == "a, b and c"
 
 
 def test_reasons_that_differ_in_durations_are_one(tmp_path: Path) -> None:

@@ -140,4 +140,4 @@ def test_missing_library_is_one_sentence_before_any_work(
     find = importlib.util.find_spec
     monkeypatch.setattr(run_logs, "find_spec", lambda name: None if name == kind else find(name))
     assert main(["run", *COMMON, f"--{kind}", "--output", str(tmp_path / "runs"), "--cache", str(tmp_path)]) == 1
-    assert f"pip install 'few-shot-tts-benchmark[{kind}]'" in capsys.readouterr().err and not (tmp_path / "runs").exists()
+    assert f"pip install -e '.[{kind}]'" in capsys.readouterr().err and not (tmp_path / "runs").exists()

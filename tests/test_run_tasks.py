@@ -24,7 +24,10 @@ SPOKEN = {
 }
 STYLED = {"train": ("boris", "andrea"), "validation": ("ian",), "test": ("f4", "m8")}
 STYLES = {name: espeak.STYLES[name] for name in ("", "fast", "whisper")}
+MAML = ["--algo", "maml", "--algo.inner_lr", "0.0001"]
+"""Steps too small to make minutes of speech of a sentence."""
 TINY = ["--preset", "smoke", "--fast-dev-run", "--workers", "1"]
+pytestmark = pytest.mark.usefixtures("in_this_process")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -53,7 +56,7 @@ def run(store: Path, output: Path, *words: str, dataset: str = "espeak") -> tupl
 @pytest.mark.parametrize("problem", ["synthesis", "recognition"])
 def test_adaptation_to_held_out_languages(problem: str, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = LISTENS if problem == "recognition" else ["--metrics", "mcd,speaker_similarity"]
-    result, rows = run(store, tmp_path, "--algo", "maml", "--task", "language", "--dataset.sentences", "8", *words)
+    result, rows = run(store, tmp_path, *MAML, "--task", "language", "--dataset.sentences", "8", *words)
     assert (result["task"], result["problem"]) == ("language", problem)
     assert {row["speaker"] for row in rows} == {"id", "it"}
     assert all(float(row["cer" if problem == "recognition" else "mcd"]) > 0 for row in rows)
@@ -63,8 +66,8 @@ def test_adaptation_to_held_out_languages(problem: str, store: Path, tmp_path: P
 
 
 def test_adaptation_to_styles_of_held_out_voices(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["--task", "style", "--dataset.sentences", "15", "--metrics", "mcd,style_gap"]
-    _, rows = run(store, tmp_path / "maml", "--algo", "maml", *words)
+    words = ["--task", "style", "--dataset.sentences", "15", "--metrics", "style_gap", "--metrics.style_gap.utterances", "4"]
+    _, rows = run(store, tmp_path / "maml", *MAML, *words)
     assert {row["speaker"] for row in rows} == {"f4+fast", "f4+whisper"}, "the first two of the test split"
     assert "style_gap_closed ↑" in capsys.readouterr().out
     _, rows = run(store, tmp_path / "real", "--algo", "ground_truth", *words)

@@ -34,7 +34,7 @@ def add_places(parser: argparse.ArgumentParser) -> None:
 def add_pretrain_root(parser: argparse.ArgumentParser) -> None:
     """Declare ``--pretrain-root``."""
     parser.add_argument("--pretrain-root", type=_roots, default={}, metavar="DIR",
-                        help="where that of --pretrain.dataset lies; several: NAME=DIR,… (default: $BENCHMARK_DATA/NAME)")  # fmt: skip
+                        help="folder of --pretrain.dataset; of several: NAME=DIR,… (default: $BENCHMARK_DATA/NAME)")  # fmt: skip
 
 
 def _roots(text: str) -> dict[str, Path]:

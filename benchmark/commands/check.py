@@ -38,13 +38,12 @@ def run(args: argparse.Namespace) -> int:
     config = _config(info, args, plugins)
     print(f"{info.kind} {info.name} ({info.where})")
     failed = 0
-    plugins = [*args.plugin, *([str(info.path)] if info.origin == "file" else [])]
     for outcome in conformance.check(info, plugin, plugins=plugins):
         failed += outcome.problem is not None
         print(
             f"  {'ok   ' if outcome.problem is None else 'WRONG'}  {outcome.requirement}{f': {outcome.problem}' if outcome.problem else ''}"
         )
-    if note := fit.note(info, plugins):
+    if note := fit.note(info, fit.readable_backbones(plugins), plugins):
         print(f"  note   {note}")
     print(f"{failed} requirement(s) not met." if failed else "It fits.")
     if args.data_root is None:

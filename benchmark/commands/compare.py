@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from itertools import combinations
 
     from benchmark.errors import UsageError
-    from benchmark.results import comparison
+    from benchmark.results import comparison, verdicts
 
     if args.steps not in (None, "curve") and not args.steps.isdecimal():
         raise UsageError(f"--steps must be a number or 'curve', not '{args.steps}'.")
@@ -56,11 +56,11 @@ def run(args: argparse.Namespace) -> int:
     chosen = comparison.contenders(folders, scorers, args.plugin)
     lines = comparison.compare_all(chosen, metrics, args.shots, steps)
     _print_table(chosen[0].results[0]["dataset"], lines, metrics)
-    for sentence in comparison.verdicts(lines):
+    for sentence in verdicts.verdicts(lines):
         print(sentence)
     notes = (
-        comparison.failures_note(chosen, metrics, args.shots, steps), comparison.seeds_note(chosen, lines), comparison.power_note(lines),
-        comparison.budget_note(chosen), comparison.limited_note(chosen),
+        verdicts.failures_note(chosen, metrics, args.shots, steps), verdicts.seeds_note(chosen, lines), verdicts.power_note(lines),
+        verdicts.budget_note(chosen), verdicts.limited_note(chosen),
     )  # fmt: skip
     for note in filter(None, notes):
         print(note)
@@ -113,7 +113,7 @@ def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool
 def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics: Mapping[str, bool]) -> None:
     from itertools import groupby
 
-    from benchmark.results import comparison
+    from benchmark.results import comparison, verdicts
 
     places = sorted(lines, key=lambda line: (line.metric, line.shots, line.steps == comparison.CURVE, line.steps))
     pairs, shown = len(chosen) * (len(chosen) - 1) // 2, False
@@ -122,7 +122,7 @@ def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics:
         here = [*group, *(line for line in lines if shots and not line.shots and line.metric == metric)]
         if len(here) == pairs:
             groups = comparison.ranking(chosen, here, metrics[metric])
-            print(f"{metric}, {comparison.place(here[0])}: {' > '.join(' ~ '.join(names) for names in groups)}")
+            print(f"{metric}, {verdicts.place(here[0])}: {' > '.join(' ~ '.join(names) for names in groups)}")
             shown = True
     if shown:
         print("~: no difference is shown from the first of its group, though there may be one. >: a difference is shown from the first")

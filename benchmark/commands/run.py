@@ -65,9 +65,10 @@ def _run(args: argparse.Namespace, hardware: Hardware) -> int:
 
     # Importing torch and Lightning takes seconds; report mistyped options before that.
     from benchmark.running import run as runs
+    from benchmark.running.checks import with_metrics
 
     hardware.require()
-    parsed, left_out = runs.with_metrics(parsed, args.plugin)
+    parsed, left_out = with_metrics(parsed, args.plugin)
     if left_out:
         print(left_out, flush=True)
     if args.fast_dev_run:

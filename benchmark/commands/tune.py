@@ -35,18 +35,19 @@ def run(args: argparse.Namespace) -> int:
     """Do the remaining trials, print all, and keep the best one's values."""
     from importlib.util import find_spec
 
-    from benchmark.errors import BenchmarkError, UsageError
+    from benchmark.errors import ExtraMissing, UsageError
     from benchmark.plumbing.workers import default_workers
     from benchmark.running import engines
+    from benchmark.running.checks import check_shares
     from benchmark.running.preparation import cache_folder
-    from benchmark.running.run import Places, check_shares
+    from benchmark.running.run import Places
     from benchmark.running.tuning import Search, summary
     from benchmark.settings import config
     from benchmark.settings.schema import RunSettings
     from benchmark.settings.tuned_values import tuned_file, write_tuned
 
     if find_spec("optuna") is None:
-        raise BenchmarkError("tune needs Optuna, which is not installed: pip install 'few-shot-tts-benchmark[tune]'.")
+        raise ExtraMissing("tune", "Optuna", "tune")
     engines.check(args.engine)
     parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
     hardware = hardware_of(args)

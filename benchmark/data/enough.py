@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from benchmark.plumbing.words import counted
+
 CENTROID = 2
 """Utterances of a held-out target that are neither support nor query of an episode, at least: they make its centroid."""
 NAMED = 6
@@ -63,7 +65,7 @@ class Need:
 def for_episode(sizes: Sizes) -> Need:
     """What a held-out target needs: support and queries that all say something else, and utterances for its centroid."""
     sentences = sizes.shots + sizes.queries
-    said = f"{_counted(sizes.shots, 'shot', 'shots')}, {_counted(sizes.queries, 'query', 'queries')} and a centroid of {CENTROID}"
+    said = f"{counted(sizes.shots, 'shot')}, {counted(sizes.queries, 'query', 'queries')} and a centroid of {CENTROID}"
     advice = "ask for fewer --shots or --evaluation.queries, or record more"
     return Need(said, advice, sentences + CENTROID, sentences, sizes.queries)
 
@@ -132,8 +134,8 @@ def role(counts: Mapping[str, int], name: str) -> str:
     held = counts["validation"] + counts["test"]
     if counts["train"] < 2 and held:
         return (
-            f"{name} has {_counted(counts['train'], 'training speaker', 'training speakers')}, too few to learn from: a run adapts to its "
-            f"{_counted(held, 'held-out speaker', 'held-out speakers')} with --pretrain.dataset NAME, one or several corpora to learn from."
+            f"{name} has {counted(counts['train'], 'training speaker')}, too few to learn from: a run adapts to its "
+            f"{counted(held, 'held-out speaker')} with --pretrain.dataset NAME, one or several corpora to learn from."
         )
     if not counts["test"]:
         return f"{name} has no test speakers, so it can only be learned from: run --pretrain.dataset {name}."
@@ -168,7 +170,3 @@ def _who(found: Mapping[str, str], among: int, kind: str, need: Need) -> str:
 def _names(found: Mapping[str, str]) -> str:
     names = [f"{name} ({count})" for name, count in sorted(found.items())]
     return ", ".join([*names[:NAMED], *(["…"] if len(names) > NAMED else [])])
-
-
-def _counted(count: int, one: str, several: str) -> str:
-    return f"{count} {one if count == 1 else several}"

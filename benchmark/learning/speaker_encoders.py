@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from benchmark.errors import BenchmarkError
+from benchmark.plumbing.tf32 import tf32_kept
 
 ENCODERS = ("xvector", "ecapa")
 WIDTH, POOLED = 128, 384
@@ -57,9 +57,6 @@ class SpeakerEncoder(nn.Module):
 
     "xvector": Snyder et al., "X-Vectors" (ICASSP 2018). "ecapa": Desplanques et al., "ECAPA-TDNN" (Interspeech 2020).
     Their layers, with fewer channels (128, pooled over 384, instead of 512 and 1500).
-
-    Raises:
-        BenchmarkError: speechbrain is not installed.
     """
 
     def __init__(self, kind: str, n_mels: int, embedding_dim: int) -> None:
@@ -76,15 +73,9 @@ class SpeakerEncoder(nn.Module):
 
 
 def _network(kind: str, n_mels: int, embedding_dim: int) -> nn.Module:
-    tf32 = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    try:
+    with tf32_kept():
         from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
         from speechbrain.lobes.models.Xvector import Xvector
-    except ImportError as error:
-        raise BenchmarkError(f"The speaker encoders need speechbrain ({error}): pip install 'speechbrain>=1.0,<2'.") from error
-    finally:
-        # Importing speechbrain turns TF32 on for all of torch, which would change this algorithm's numbers on a GPU.
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = tf32
     if kind == "ecapa":
         return ECAPA_TDNN(
             n_mels, lin_neurons=embedding_dim, channels=[WIDTH] * 4 + [POOLED], attention_channels=64, res2net_scale=4, se_channels=64,

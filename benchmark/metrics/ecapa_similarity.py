@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 import warnings
 from contextlib import suppress
@@ -19,6 +18,7 @@ from benchmark.audio import Audio
 from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import Column, MetricContext
 from benchmark.plumbing.files import digest_of_file
+from benchmark.plumbing.tf32 import tf32_kept
 from benchmark.scoring.checks import require_speech
 from benchmark.scoring.verification import Floats
 from benchmark.scoring.voice_similarity import VoiceSimilarity
@@ -115,10 +115,8 @@ class EcapaSimilarity(VoiceSimilarity):
         """The folder with the weights; neither loads nor fetches anything.
 
         Raises:
-            BenchmarkError: speechbrain or a file of the weights is missing.
+            BenchmarkError: a file of the weights is missing.
         """
-        if importlib.util.find_spec("speechbrain") is None:
-            raise BenchmarkError("ecapa_similarity needs speechbrain, which is not installed: pip install 'speechbrain>=1.1,<2'.")
         folder = Path(self.config.source).absolute() if self.config.source else _cached()
         if folder is None:
             raise BenchmarkError(
@@ -172,9 +170,8 @@ def _cached() -> Path | None:
 @cache
 def _encoder(folder: Path) -> Any:
     """speechbrain's classifier with the weights in ``folder``, on the CPU; read in place, once per process."""
-    flags = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     # A worker may first come here between two adaptation steps; building the network must not draw from their random numbers.
-    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]), tf32_kept():
         warnings.simplefilter("ignore")  # deprecations in what speechbrain imports: users can't fix them
         try:
             from speechbrain.inference.classifiers import EncoderClassifier
@@ -194,23 +191,18 @@ def _encoder(folder: Path) -> Any:
             raise BenchmarkError(
                 f"speechbrain can't load the speaker encoder in {folder} ({reason}); delete the folder and run `{FETCH}`, or mend it."
             ) from error
-        finally:
-            # Importing speechbrain turns TF32 on for all of torch, which would change numbers on a GPU.
-            torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = flags
 
 
 def fetch() -> Path:
     """Put the published weights into Hugging Face's cache, if they are not there.
 
     Raises:
-        BenchmarkError: the package is missing, the hub can't be reached, or it refuses.
+        BenchmarkError: the hub can't be reached, or it refuses.
     """
-    try:
-        from huggingface_hub import constants, snapshot_download
-    except ImportError as error:
-        raise BenchmarkError("Fetching weights needs huggingface_hub: pip install 'speechbrain>=1.1,<2'.") from error
     from urllib.error import HTTPError
     from urllib.request import urlopen
+
+    from huggingface_hub import constants, snapshot_download
 
     try:
         if not constants.HF_HUB_OFFLINE:

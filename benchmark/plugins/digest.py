@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.plugins import source
-from benchmark.plugins.registry import FILE_MODULE, PluginInfo, source_file
+from benchmark.plugins.importing import FILE_MODULE
+from benchmark.plugins.registry import PluginInfo, source_file
 
 SHARED = (
     "algorithms", "backbones", "datasets", "inner_loop", "learning", "metrics", "scoring", "vocoders",

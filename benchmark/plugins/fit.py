@@ -6,7 +6,7 @@ them. Declarations are read from source, so that ``list`` answers without import
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from typing import Any
 from benchmark import problems
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
+from benchmark.plumbing.words import listed
 from benchmark.problem import Problem
 from benchmark.task import TASK_KINDS
 
@@ -117,7 +118,7 @@ def fitting_metrics(
         return kept, ""
     wanting = list(dict.fromkeys(need for needs in left.values() for need in needs))
     verb = "needs" if len(left) == 1 else "need"
-    said = f"{joined(list(left))}, which {verb} {in_words(wanting)}"
+    said = f"{listed(list(left))}, which {verb} {in_words(wanting)}"
     why = f"{backbone} does {problem_of(backbone, plugins).name}"
     if TASK_KINDS.keys() >= set(wanting):
         why = f"the task is {task}"
@@ -136,7 +137,7 @@ def check_task(task: str, dataset: str, plugins: registry.Plugins = ()) -> None:
     """
     known = declared("dataset", dataset, plugins).words("tasks") or ("speaker",)
     if task not in known:
-        raise UsageError(f"{dataset} has no tasks by {task}; it has tasks by {joined(known)}.")
+        raise UsageError(f"{dataset} has no tasks by {task}; it has tasks by {listed(known)}.")
 
 
 def check_encoders(algorithm: str, encoder: str | None, ranked_with: Mapping[str, str | None]) -> None:
@@ -158,20 +159,24 @@ def check_encoders(algorithm: str, encoder: str | None, ranked_with: Mapping[str
             )
 
 
-def note(info: registry.PluginInfo, plugins: registry.Plugins = ()) -> str:
-    """The note of ``list`` on how a plugin fits the others; "" if it fits all or its file can't be read."""
+def readable_backbones(plugins: registry.Plugins = ()) -> list[str]:
+    """The names of all backbones whose files can be read."""
+    return [info.name for info in registry.find("backbone", plugins).values() if not info.summary.startswith("BROKEN")]
+
+
+def note(info: registry.PluginInfo, backbones: Sequence[str], plugins: registry.Plugins = ()) -> str:
+    """The note of ``list`` on how a plugin fits ``backbones``; "" if it fits all or its file can't be read."""
     try:
         facts = declared(info.kind, info.name, plugins)
-        backbones = [name for name in registry.find("backbone", plugins) if not _broken("backbone", name, plugins)]
         if info.kind == "algorithm":
             out = [name for name in backbones if lacking(facts.words("needs"), name, plugins)]
-            return f"needs {in_words(_beyond(facts.words('needs')))}: not on {joined(out)}" if out else ""
+            return f"needs {in_words(_beyond(facts.words('needs')))}: not on {listed(out)}" if out else ""
         if info.kind == "backbone":
             supports = in_words(facts.words("supports"))
             return f"{facts.facts.get('problem')}{f', has {supports}' if supports else ''}"
         if info.kind == "metric":
             out = [name for name in backbones if not fitting([info.name], name, plugins)]
-            return f"needs {in_words(facts.words('needs'))}: not on {joined(out)}" if out else ""
+            return f"needs {in_words(facts.words('needs'))}: not on {listed(out)}" if out else ""
         if info.kind == "dataset":
             tasks = [task for task in facts.words("tasks") if task != "speaker"]
             return f"tasks by speaker, {', '.join(tasks)}" if tasks else ""
@@ -184,17 +189,7 @@ def _beyond(needs: Iterable[str]) -> list[str]:
     return [need for need in needs if need not in SUPPORT]
 
 
-def _broken(kind: str, name: str, plugins: registry.Plugins) -> bool:
-    return registry.get(kind, name, plugins).summary.startswith("BROKEN")
-
-
 def in_words(needs: Iterable[str]) -> str:
     """Needs in words, for a sentence."""
     words = {**CAPABILITIES, **ON_PROBLEM, **INPUTS}
-    return joined([words.get(need, need) for need in needs])
-
-
-def joined(words: Collection[str]) -> str:
-    """"a, b and c"."""
-    every = list(words)
-    return " and ".join(filter(None, [", ".join(every[:-1]), *every[-1:]]))
+    return listed([words.get(need, need) for need in needs])

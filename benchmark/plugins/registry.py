@@ -6,9 +6,7 @@ A plugin's name is its file's name (a dash on the command line stands for an und
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
 import sys
 from collections.abc import Iterable, Sequence
@@ -16,14 +14,13 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
 from importlib import metadata
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple
 
 import benchmark
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import source
+from benchmark.plugins.importing import import_module_of, locate, module_name
 from benchmark.plugins.source import ConfigField
 
 
@@ -35,8 +32,6 @@ class Kind(NamedTuple):
     package: str
 
 
-FILE_MODULE = "benchmark_plugins_"
-"""Prefix of the import names of ``--plugin`` files."""
 KINDS = {
     "algorithm": Kind("benchmark.algorithm", "Algorithm", "benchmark.algorithms"),
     "dataset": Kind("benchmark.dataset", "Dataset", "benchmark.datasets"),
@@ -182,7 +177,7 @@ def load_info(info: PluginInfo) -> type[Any]:
     Raises:
         BenchmarkError: its file fails to run, has no ``PLUGIN``, or ``PLUGIN`` is not a complete class of the plugin's kind.
     """
-    module = _import(info)
+    module = import_module_of(info)
     value: Any = module
     for part in info.attribute.split("."):
         value = getattr(value, part, None)
@@ -225,7 +220,7 @@ def _class_of(info: PluginInfo, path: Path) -> tuple[source.Source, str]:
 
 def source_file(info: PluginInfo) -> Path:
     """The plugin's file; imports an entry point if its file can't be found otherwise."""
-    return info.path or Path(str(inspect.getsourcefile(_import(info))))
+    return info.path or Path(str(inspect.getsourcefile(import_module_of(info))))
 
 
 def register(plugins: Plugins) -> None:
@@ -235,13 +230,6 @@ def register(plugins: Plugins) -> None:
     """
     for info in _files(plugins):
         load_info(info)
-
-
-def imported_files() -> list[str]:
-    """The ``--plugin`` files that this process has imported, for :func:`register` in another one."""
-    every = [module for name, module in list(sys.modules.items()) if name.startswith(FILE_MODULE)]
-    # The others are modules that plugins import from beside them.
-    return [str(module.__file__) for module in every if hasattr(module, "PLUGIN")]
 
 
 def from_file(path: str | Path) -> PluginInfo:
@@ -260,7 +248,7 @@ def from_file(path: str | Path) -> PluginInfo:
     for origin in source.origins(text, name):
         for kind, (module, _, package) in KINDS.items():
             if origin.startswith((f"{module}.", f"{package}.")):
-                return PluginInfo(normalise(file.stem), kind, _module_name(file), "PLUGIN", file, "file")
+                return PluginInfo(normalise(file.stem), kind, module_name(file), "PLUGIN", file, "file")
     bases = ", ".join(f"{kind.module}.{kind.base}" for kind in KINDS.values())
     raise UsageError(f"Plugin file {path}: {name} must be a class in it that derives from one of {bases}.")
 
@@ -276,9 +264,9 @@ def suggest(name: str, names: Iterable[str]) -> str:
 def _built_in(kind: str) -> list[PluginInfo]:
     """The plugins in the kind's folder, without files whose names start with "_"."""
     package = KINDS[kind].package
-    folders = [Path(root, package.partition(".")[2]) for root in benchmark.__path__]
+    folders = [Path(root, package.partition(".")[2]).resolve() for root in benchmark.__path__]
     return [
-        PluginInfo(path.stem, kind, f"{package}.{path.stem}", "PLUGIN", path.resolve(), "built-in")
+        PluginInfo(path.stem, kind, f"{package}.{path.stem}", "PLUGIN", path, "built-in")
         for folder in folders
         for path in sorted(folder.glob("*.py"))
         if not path.name.startswith("_")
@@ -288,77 +276,24 @@ def _built_in(kind: str) -> list[PluginInfo]:
 def _entry_points(kind: str) -> list[PluginInfo]:
     """Entry points ``name = "module"`` (for its ``PLUGIN``) or ``name = "module:Class"``; duplicates on the path count once."""
     found = {}
-    for entry in _every_entry_point(tuple(sys.path)).select(group=KINDS[kind].package):
+    for entry in _entry_points_of(KINDS[kind].package, tuple(sys.path)):
         origin = f"entry point of {entry.dist.name}" if entry.dist else "entry point"
         name, attribute = normalise(entry.name), entry.attr or "PLUGIN"
-        found[name, entry.value] = PluginInfo(name, kind, entry.module, attribute, _locate(entry.module), origin)
+        found[name, entry.value] = PluginInfo(name, kind, entry.module, attribute, locate(entry.module), origin)
     return list(found.values())
+
+
+@lru_cache(maxsize=16)
+def _entry_points_of(group: str, path: tuple[str, ...]) -> list[metadata.EntryPoint]:
+    """The entry points of a group; cached, because they are asked for often and read slowly."""
+    return list(_every_entry_point(path).select(group=group))
 
 
 @lru_cache(maxsize=4)
 def _every_entry_point(_path: tuple[str, ...]) -> Any:
-    """All entry points on the path; cached, because reading them takes most of the time of ``list``."""
     return metadata.entry_points()
-
-
-def _locate(module: str) -> Path | None:
-    """The module's file, without importing its parent packages (as ``importlib.util.find_spec`` would)."""
-    first, *rest = module.split(".")
-    spec: ModuleSpec | None = None
-    try:
-        spec = importlib.util.find_spec(first)
-        name = first
-        for part in rest:
-            if spec is None:
-                return None
-            name = f"{name}.{part}"
-            spec = PathFinder.find_spec(name, spec.submodule_search_locations)
-    except (ImportError, ValueError):
-        return None
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
 
 
 def _files(plugins: Plugins) -> list[PluginInfo]:
     """The plugins in the ``--plugin`` files, without duplicates."""
     return list({info.path: info for info in map(from_file, plugins)}.values())
-
-
-@lru_cache(maxsize=64)
-def _module_name(file: Path) -> str:
-    """An import name that is the same in every process, in a package of the file's folder, so that the file can import its neighbours."""
-    folder = hashlib.sha256(str(file.parent).encode()).hexdigest()[:8]
-    return f"{FILE_MODULE}{folder}.{normalise(file.stem).replace('.', '_')}"
-
-
-def _import(info: PluginInfo) -> Any:
-    """Import the plugin's module; any error becomes one sentence."""
-    try:
-        if info.origin == "file" and info.module not in sys.modules:
-            return _import_file(info)
-        return importlib.import_module(info.module)
-    except BenchmarkError:
-        raise
-    except (Exception, SystemExit) as error:
-        reason = str(error).partition("\n")[0]
-        raise BenchmarkError(
-            f"Plugin {info.where} can't be imported: {type(error).__name__}: {reason} (--debug shows the traceback)."
-        ) from error
-
-
-def _import_file(info: PluginInfo) -> ModuleType:
-    """Run a ``--plugin`` file as a module of a package made of the files beside it (an ``__init__.py`` there is not run)."""
-    assert info.path is not None
-    package = info.module.partition(".")[0]
-    if package not in sys.modules:
-        sys.modules[package] = ModuleType(package)
-        sys.modules[package].__path__ = [str(info.path.parent)]
-    spec = importlib.util.spec_from_file_location(info.module, info.path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[info.module] = module  # before it runs, because dataclasses and pickle look it up there
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[info.module]
-        raise
-    return module

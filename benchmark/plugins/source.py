@@ -38,8 +38,8 @@ class Source:
     Attributes:
         path: the file.
         tree: its syntax tree.
-        imports: the full dotted name of each imported name ("Algorithm" → "benchmark.algorithm.Algorithm"); with leading dots
-            for a relative import (".helper.Base").
+        imports: the full dotted name of each name imported outside functions and classes ("Algorithm" →
+            "benchmark.algorithm.Algorithm"); with leading dots for a relative import (".helper.Base").
     """
 
     path: Path
@@ -68,7 +68,7 @@ def read(path: Path) -> Source:
 def _parse(path: Path, _mtime: int, _size: int) -> Source:
     tree = ast.parse(path.read_bytes(), filename=str(path))
     imports: dict[str, str] = {}
-    for node in ast.walk(tree):
+    for node in _top_level(tree):
         if isinstance(node, ast.ImportFrom):
             origin = "." * node.level + (f"{node.module}." if node.module else "")
             imports |= {alias.asname or alias.name: f"{origin}{alias.name}" for alias in node.names}
@@ -77,6 +77,15 @@ def _parse(path: Path, _mtime: int, _size: int) -> Source:
                 top = alias.name.partition(".")[0]
                 imports[alias.asname or top] = alias.name if alias.asname else top
     return Source(path, tree, imports)
+
+
+def _top_level(tree: ast.AST) -> Iterator[ast.AST]:
+    """The statements outside functions and classes; a walk through all expressions would take most of the time of ``list``."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.stmt | ast.ExceptHandler):
+            yield node
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                yield from _top_level(node)
 
 
 def plugin_name(source: Source, variable: str = "PLUGIN") -> str | None:

@@ -20,6 +20,7 @@ class Synthesis(Problem):
     metrics = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
     task_metrics: ClassVar = {"style": ("style_gap",)}
     references = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
+    beside: ClassVar = {"ground_truth": "recording", "copy_synthesis": "copy synthesis"}
     objective = "gap_closed"
     gained = "gap_closed"
 

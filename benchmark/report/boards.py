@@ -16,8 +16,9 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing import workers as processes
 from benchmark.plumbing.progress import progress
+from benchmark.plumbing.words import counted
 from benchmark.results.columns import KnownColumns, known, shown
-from benchmark.results.comparison import COMPARABLE, Contender, counted, pooled
+from benchmark.results.comparison import COMPARABLE, Contender, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, read_costs
 from benchmark.results.leaderboard import compute_rows, metrics_in
 from benchmark.results.leaderboard_rules import differing_fact, facts_of

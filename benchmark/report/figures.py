@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
+from benchmark.plumbing.words import counted
 from benchmark.report.boards import Board, Row
 from benchmark.report.charts import (
     BOTTOM,
@@ -28,7 +29,6 @@ from benchmark.report.charts import (
     steps_axis,
 )
 from benchmark.report.words import digits, number, said
-from benchmark.results.comparison import counted
 
 COSTS = {
     "seconds_to_adapt": "seconds to adapt",

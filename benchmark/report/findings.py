@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from benchmark.errors import UsageError
 from benchmark.report.boards import Board
 from benchmark.report.words import digits, interval
-from benchmark.results.comparison import compare_all, least_p, ranking, seeds_in_words, seeds_of
+from benchmark.results.comparison import compare_all, ranking, seeds_in_words, seeds_of
 from benchmark.results.leaderboard_rules import MIN_SEEDS
 from benchmark.results.statistics import SIGNIFICANT
+from benchmark.results.verdicts import least_p
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import read_json
 from benchmark.plumbing.progress import progress
+from benchmark.plumbing.words import listed
 from benchmark.report import charts, figures, sounds, tables
 from benchmark.report.boards import Board
 from benchmark.report.findings import Findings, findings
-from benchmark.report.words import listed
-from benchmark.results.comparison import budget_note
+from benchmark.results.verdicts import budget_note
 
 SPOKEN = 9_000_000
 """Most characters of speech and spectrograms in a page, so that with ten algorithms the whole page stays under 15 MB."""

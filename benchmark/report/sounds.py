@@ -15,15 +15,16 @@ import numpy.typing as npt
 import soundfile
 import torch
 
+from benchmark import problems
 from benchmark.errors import BenchmarkError
 from benchmark.mel import LOG_FLOOR, MelSpec, log_mel
+from benchmark.plumbing.words import counted
 from benchmark.report.boards import Board
-from benchmark.results.comparison import Contender, common_seeds, counted
+from benchmark.results.comparison import Contender, common_seeds
 from benchmark.results.kept_speech import speech_in
 
 COMPRESSION = 0.5
 """Compression level of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
-RECORDING, COPY = "ground_truth", "copy_synthesis"
 SHADES = 48
 """Colours of a spectrogram: fewer would show bands, more would only cost bytes."""
 RAMP = ((0, 0, 4), (40, 11, 84), (101, 21, 110), (159, 42, 99), (212, 72, 66), (245, 125, 21), (250, 193, 39), (252, 255, 164))
@@ -154,7 +155,8 @@ def _sentence(
         if not board.uses_support(contender.name) and paths[contender.name]
     ]
     # The recording comes first, because all others are compared with it.
-    references.sort(key=lambda item: (item[0] != RECORDING, item[0] != COPY, item[0]))
+    beside = problems.get(board.contenders[0].results[0]["problem"]).beside
+    references.sort(key=lambda item: (list(beside).index(item[0]) if item[0] in beside else len(beside), item[0]))
     columns = _columns({name: set(paths[name]) for name in adapting})
     rows: list[tuple[str, list[tuple[str, Audio]]]] = []
     if pictured:
@@ -162,7 +164,7 @@ def _sentence(
         for name in adapting:
             most = max(shots for shots, _ in paths[name])
             steps = sorted(step for shots, step in paths[name] if shots == most)
-            titles = [("recording", known.get(RECORDING)), ("copy synthesis", known.get(COPY))]
+            titles = [(title, known.get(topline)) for topline, title in beside.items()]
             titles += [(said(most, step), paths[name][most, step]) for step in dict.fromkeys((steps[0], steps[-1]))]
             rows.append((name, [(title, _read(path)) for title, path in titles if path is not None]))
     # On one scale, so that algorithms can be compared too.

@@ -50,8 +50,3 @@ def ranged(texts: Sequence[str]) -> str:
 def facts(values: Mapping[str, float], meanings: Mapping[str, str]) -> dict[str, str]:
     """Constants of real speech by meaning."""
     return {meanings.get(name, name): f"{value:.3g}" for name, value in values.items()}
-
-
-def listed(names: Sequence[str]) -> str:
-    """Names joined as in a sentence."""
-    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 CURVE = -1
 """Stands for a number of steps when the area under the whole adaptation curve is compared."""
-UNLIKE = 1.1
-"""Ratio from which training budgets count as different."""
 COMPARABLE = (
     "dataset", "problem", "task", "data_version", "manifest_hash", "protocol_version", "backbone", "vocoder", "device", "precision",
     "training_version", "evaluation_version",
@@ -153,13 +150,13 @@ def compare_all(
     lines: list[tuple[str, str, str, int, int, Comparison]] = []
     if not common_seeds(chosen):
         raise UsageError(f"No seed is common to all: {'; '.join(f'{one.name} has {seeds_in_words(seeds_of(one))}' for one in chosen)}.")
-    chosen = _on_common_seeds(chosen)
+    chosen = on_common_seeds(chosen)
     for one, other in itertools.combinations(chosen, 2):
         for metric, higher in metrics.items():
             for contender in (one, other):
                 if metric not in contender.episodes:
                     raise UsageError(f"{contender.name} was not scored with {metric!r}.")
-            for size in sorted(_shots(one) | _shots(other)) or [0]:
+            for size in sorted(shots_of(one) | shots_of(other)) or [0]:
                 if shots not in (None, size) and size:
                     continue
                 mine, theirs = _at(one, size), _at(other, size)
@@ -189,7 +186,8 @@ def seeds_of(contender: Contender) -> set[int]:
     return set(map(int, contender.episodes["seed"].unique()))
 
 
-def _on_common_seeds(chosen: Sequence[Contender]) -> list[Contender]:
+def on_common_seeds(chosen: Sequence[Contender]) -> list[Contender]:
+    """The contenders with their rows of the common seeds alone."""
     seeds = common_seeds(chosen)
     return [replace(one, episodes=one.episodes[one.episodes["seed"].isin(seeds)]) for one in chosen]
 
@@ -201,7 +199,7 @@ def apart(chosen: Sequence[Contender], metrics: Collection[str], shots: int | No
     asked = f" at {shots} shots" * (shots is not None)
     asked += "" if steps is None else " over the whole curve" if steps == CURVE else f" at {steps} steps"
     for contender in chosen:
-        here = _asked(contender, shots, steps)
+        here = rows_at(contender, shots, steps)
         for metric in metrics:
             scored = here.groupby("steps")[metric].count()
             lost = scored[scored == 0].index
@@ -221,14 +219,25 @@ def _grid(contender: Contender) -> str:
     return f"{contender.name}: {places}, seed {','.join(map(str, sorted(seeds_of(contender))))}"
 
 
-def _shots(contender: Contender) -> set[int]:
+def rows_at(contender: Contender, shots: int | None, steps: int | None) -> pd.DataFrame:
+    """A contender's rows at so many shots and steps; without a support set they are the same at all."""
+    here = contender.episodes
+    if shots is not None:
+        here = here[here["shots"].isin([0, shots])]
+    if steps not in (None, CURVE) and shots_of(contender):
+        here = here[here["steps"] == steps]
+    return here
+
+
+def shots_of(contender: Contender) -> set[int]:
+    """The numbers of shots that a contender was run at; none if it has no support set."""
     return set(contender.episodes["shots"]) - {0}
 
 
 def _at(contender: Contender, shots: int) -> dict[int, pd.DataFrame]:
     """A contender's rows by steps; without a support set they are the same at any number of shots."""
     frame = contender.episodes
-    found = frame[frame["shots"] == (shots if _shots(contender) else 0)]
+    found = frame[frame["shots"] == (shots if shots_of(contender) else 0)]
     return {int(step): found[found["steps"] == step] for step in found["steps"].unique()}
 
 
@@ -251,125 +260,9 @@ def _frame(by_steps: dict[int, pd.DataFrame], metric: str, step: int) -> pd.Data
     return by_steps[step] if step in by_steps else next(iter(by_steps.values()))
 
 
-def verdicts(lines: Sequence[Line]) -> list[str]:
-    """One sentence for each pair and metric."""
-    sentences = []
-    for (first, second, metric), group in itertools.groupby(lines, key=lambda line: (line.first, line.second, line.metric)):
-        rest = list(group)
-        parts = []
-        for name, other in ((first, second), (second, first)):
-            where = [line for line in rest if line.better == name]
-            if where:
-                parts.append(f"{name} is better than {other} {_places(where, len(rest))}")
-        if not parts:
-            sentences.append(f"{metric}: no difference shown between {first} and {second}.")
-        else:
-            won = sum(line.better is not None for line in rest)
-            sentences.append(f"{metric}: {', '.join(parts)}{'; no difference shown elsewhere' if won < len(rest) else ''}.")
-    return sentences
-
-
-def least_p(lines: Sequence[Line]) -> float:
-    """The smallest corrected p that so many speakers, tested in so many places, could give, with all differences of one sign."""
-    from benchmark.results.statistics import PERMUTATIONS
-
-    tests = sum(not math.isnan(line.p) for line in lines)
-    most = max(line.found.speakers for line in lines)
-    return max(2.0 ** (1 - most), 2 / (PERMUTATIONS + 1)) * max(tests, 1)
-
-
-def power_note(lines: Sequence[Line]) -> str:
-    """A note if too few speakers, tested in too many places, could show no difference whatever their scores; "" otherwise."""
-    from benchmark.results.statistics import SIGNIFICANT
-
-    tests = sum(not math.isnan(line.p) for line in lines)
-    most = max(line.found.speakers for line in lines)
-    least = least_p(lines)
-    if least <= SIGNIFICANT or all(line.found.difference.mean == 0 for line in lines):
-        return ""
-    more = "choose fewer places by --shots and --steps, before looking, or take" if tests > 1 else "take"
-    where = f"{most} speaker(s) in {max(tests, 1)} place(s)"
-    return f"{where} give a p of at least {least:.2g}, so no difference could be shown: {more} more speakers."
-
-
-def budget_note(chosen: Sequence[Contender]) -> str:
-    """A note if methods were trained with different amounts of compute; "" otherwise."""
-    from benchmark.results.leaderboard import training_tflops
-
-    spent = {one.name: training_tflops(one.results) for one in chosen}
-    trained = {name: tflops for name, tflops in spent.items() if tflops > 0}
-    if not trained or max(trained.values()) <= UNLIKE * min(trained.values()):
-        return ""
-    each = ", ".join(f"{name} {tflops:.3g} TFLOP" for name, tflops in trained.items())
-    return f"Trained with different budgets, which may explain a difference: {each}."
-
-
-def limited_note(chosen: Sequence[Contender]) -> str:
-    """A note if some were scored on only some speakers; "" otherwise."""
-    limited = [one.name for one in chosen if any(result["limited"] for result in one.results)]
-    return f"Not run on all test speakers: {', '.join(limited)}." if limited else ""
-
-
-def seeds_note(chosen: Sequence[Contender], lines: Sequence[Line]) -> str:
-    """A note if the comparison leaves seeds out, or rests anywhere on fewer than a row needs; "" otherwise."""
-    from benchmark.results.leaderboard_rules import MIN_SEEDS
-
-    common, notes = set(common_seeds(chosen)), []
-    if left := [f"{one.name}'s {seeds_in_words(more)}" for one in chosen if (more := seeds_of(one) - common)]:
-        notes.append(f"Left out, because not all have them: {', '.join(left)}.")
-    fewest, most = (pick(line.found.seeds for line in lines) for pick in (min, max))
-    if fewest < MIN_SEEDS:
-        where = seeds_in_words(common) if fewest == most == len(common) else f"{counted(fewest, 'seed')} in places"
-        notes.append(f"Compared on {where}: preliminary, because another pretraining may say otherwise.")
-    return " ".join(notes)
-
-
-def failures_note(chosen: Sequence[Contender], metrics: Collection[str], shots: int | None, steps: int | None) -> str:
-    """How many utterances could not be scored, and the commonest reason; "" if all could. Arguments as of :func:`compare_all`."""
-    from benchmark.results.episode_tables import commonest_failure
-
-    notes = []
-    for one in _on_common_seeds(chosen):
-        here = _asked(one, shots, steps)
-        for metric in metrics:
-            lost = here[here[metric].isna()]
-            if len(lost):
-                why = commonest_failure(lost, [metric]) or "no reason is given"
-                where = ",".join(map(str, sorted(set(lost["steps"]))))
-                notes.append(f"{metric} of {one.name} {len(lost)} of {len(here)}, at {where} steps ({why})")
-    return f"Not scored, and left out on both sides: {'; '.join(notes)}." if notes else ""
-
-
-def _asked(contender: Contender, shots: int | None, steps: int | None) -> pd.DataFrame:
-    """A contender's rows at so many shots and steps; without a support set they are the same at all."""
-    here = contender.episodes
-    if shots is not None:
-        here = here[here["shots"].isin([0, shots])]
-    if steps not in (None, CURVE) and _shots(contender):
-        here = here[here["steps"] == steps]
-    return here
-
-
 def seeds_in_words(seeds: Collection[int]) -> str:
     """Seeds in words, "seeds 0,1,2"."""
     return f"seed{'s' * (len(seeds) > 1)} {','.join(map(str, sorted(seeds)))}"
-
-
-def _places(lines: Sequence[Line], everywhere: int) -> str:
-    if len(lines) == everywhere:
-        return "everywhere" if everywhere > 1 else f"at {place(lines[0])}"
-    return "at " + ", ".join(place(line) for line in lines)
-
-
-def place(line: Line) -> str:
-    """Where on the grid, in words."""
-    shots = counted(line.shots, "shot")
-    return f"{shots} over the whole curve" if line.steps == CURVE else f"{shots} and {counted(line.steps, 'step')}"
-
-
-def counted(number: int, what: str) -> str:
-    """A number of things, "1 shot" or "5 shots"."""
-    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def ranking(chosen: Sequence[Contender], lines: Sequence[Line], higher_is_better: bool) -> list[list[str]]:

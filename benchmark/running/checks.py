@@ -1,6 +1,8 @@
-"""What is checked before a run trains anything: the corpus serves it, and the backbone serves the algorithm."""
+"""What is checked before a run trains anything: its plugins fit together, and the corpus and the machine serve it."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from benchmark.algorithm import Algorithm
 from benchmark.batch import collate
@@ -11,8 +13,62 @@ from benchmark.metric import Metric
 from benchmark.plugins import fit, registry
 from benchmark.running.episodes import Manifest, episode_targets, sizes_of, task_targets
 from benchmark.running.flops import refuse_uncounted
+from benchmark.running.hardware import Hardware
 from benchmark.running.pretraining import build
 from benchmark.settings.schema import RunSettings
+from benchmark.vocoder import checkpoint_of
+
+
+def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
+    """The settings with the metrics that fit, and a sentence about those left out, or "".
+
+    Raises:
+        UsageError: no metric is left.
+    """
+    names = [each.name for each in settings.metrics]
+    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins, settings.task)
+    if not kept:
+        raise UsageError("There is no metric to score with; name some with --metrics.")
+    return replace(settings, metrics=tuple(each for each in settings.metrics if each.name in kept)), left
+
+
+def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
+    """Refuse settings whose plugins do not fit together, and a vocoder's checkpoint that does not fit.
+
+    Raises:
+        UsageError: names the plugins and the reason.
+        BenchmarkError: the checkpoint is damaged.
+    """
+    if path := checkpoint_of(settings.vocoder.config):
+        registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config).load_weights(path)
+    fit.check_task(settings.task, settings.dataset.name, plugins)
+    if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
+        raise UsageError(reason)
+    names = [metric.name for metric in settings.metrics]
+    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins, settings.task)
+    if kept != names:
+        raise UsageError(left)
+    ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
+    fit.check_encoders(settings.algo.name, fit.declared("algorithm", settings.algo.name, plugins).facts.get("conditions_on"), ranked)
+
+
+def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:
+    """Refuse steps that the training processes can't share, or not evenly.
+
+    Raises:
+        UsageError: names the setting, or the algorithm.
+    """
+    hardware.check_share(settings.pretrain.batch_size, "pretrain.batch_size")
+    algorithm: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    if algorithm.trains:
+        if algorithm.pools_tasks and hardware.processes > 1:
+            raise UsageError(
+                f"{settings.algo.name} learns from all tasks of a step together, so {hardware.processes} processes "
+                "with tasks of their own would train something else; train it with one (--devices 1)."
+            )
+        hardware.check_share(settings.meta.tasks, "meta.tasks")
+    if registry.load("vocoder", settings.vocoder.name, plugins).trains:
+        hardware.check_share(settings.vocoder_training.batch_size, "vocoder_training.batch_size")
 
 
 def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plugins: registry.Plugins) -> list[str]:

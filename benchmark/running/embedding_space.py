@@ -85,7 +85,7 @@ def _draw(points: npt.NDArray[np.float64], owners: Sequence[str], share: npt.NDA
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
-        print(f"{path} was not drawn: pip install matplotlib, and run again. The points are in embedding.csv.")
+        print(f"{path} was not drawn: pip install -e '.[plots]' and run again. The points are in embedding.csv.")
         return
     figure = Figure(figsize=(7, 5.5), layout="constrained")
     FigureCanvasAgg(figure)

@@ -18,7 +18,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, ExtraMissing
 from benchmark.plugins import registry
 from benchmark.plumbing import workers
 
@@ -31,10 +31,10 @@ def check(name: str) -> None:
     """Refuse an engine that is not installed, before anything is trained.
 
     Raises:
-        BenchmarkError: it is not installed.
+        ExtraMissing: it is not installed.
     """
     if name == "ray" and find_spec("ray") is None:
-        raise BenchmarkError("--engine ray needs Ray, which is not installed: pip install -e '.[ray]'.")
+        raise ExtraMissing("--engine ray", "Ray", "ray")
 
 
 def elsewhere(name: str) -> bool:

@@ -75,7 +75,7 @@ class Hardware:
 
         there = {"cuda": torch.cuda.device_count(), "mps": int(torch.backends.mps.is_available())}.get(self.device, self.devices)
         if self.devices > there:
-            raise UsageError(f"--accelerator {self.accelerator} --devices {self.devices}: this machine has {there} of them.")
+            raise UsageError(f"--accelerator {self.accelerator} --devices {self.devices}: this machine has only {there}.")
 
     @property
     def launched(self) -> bool:

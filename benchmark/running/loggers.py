@@ -19,7 +19,7 @@ import soundfile
 import torch
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, ExtraMissing
 from benchmark.mel import MelSpec, log_mel
 from benchmark.results.kept_speech import safe, speech_in
 from benchmark.results.result import RunIdentity, read_result
@@ -36,11 +36,11 @@ def check(kinds: Sequence[str]) -> None:
     """Refuse loggers that are not installed, before any work is done.
 
     Raises:
-        BenchmarkError: names the package to install.
+        ExtraMissing: one is not.
     """
     for kind in kinds:
         if kind != "csv" and find_spec(kind) is None:
-            raise BenchmarkError(f"--{kind} needs {kind}, which is not installed: pip install 'few-shot-tts-benchmark[{kind}]'.")
+            raise ExtraMissing(f"--{kind}", kind, kind)
 
 
 @contextmanager

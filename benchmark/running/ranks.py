@@ -20,6 +20,7 @@ from torch import nn
 
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
+from benchmark.plugins.importing import imported_files
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.locks import locked
 from benchmark.running.hardware import Hardware
@@ -45,7 +46,7 @@ class Unwrapped(DDPStrategy):
 
     def __init__(self, **options: Any) -> None:
         # Set first, so that a process that receives this imports the user's plugins before it unpickles their objects.
-        self.plugins = PluginFiles(registry.imported_files())
+        self.plugins = PluginFiles(imported_files())
         super().__init__(**options)
 
     def configure_ddp(self) -> None:

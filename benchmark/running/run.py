@@ -27,7 +27,7 @@ from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
-from benchmark.running.checks import check_options
+from benchmark.running.checks import check_fit, check_options, check_shares
 from benchmark.running.embedding_space import embedding_space
 from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
 from benchmark.running.evaluation import Evaluator, evaluate
@@ -41,7 +41,7 @@ from benchmark.running.training import fit as train
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
-from benchmark.vocoder import Vocoder, checkpoint_of
+from benchmark.vocoder import Vocoder
 
 ALGORITHM_FILE, VOCODER_FILE = "checkpoints/algorithm.pt", "checkpoints/vocoder.pt"
 """In a run's folder, the weights that ``say`` loads; the latter only if the vocoder trains."""
@@ -276,55 +276,3 @@ def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
         vocoder_training=replace(settings.vocoder_training, steps=4, batch_size=2 * processes),
         evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
     )
-
-
-def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:
-    """Refuse steps that the training processes can't share, or not evenly.
-
-    Raises:
-        UsageError: names the setting, or the algorithm.
-    """
-    hardware.check_share(settings.pretrain.batch_size, "pretrain.batch_size")
-    algorithm: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
-    if algorithm.trains:
-        if algorithm.pools_tasks and hardware.processes > 1:
-            raise UsageError(
-                f"{settings.algo.name} learns from all tasks of a step together, so {hardware.processes} processes "
-                "with tasks of their own would train something else; train it with one (--devices 1)."
-            )
-        hardware.check_share(settings.meta.tasks, "meta.tasks")
-    if registry.load("vocoder", settings.vocoder.name, plugins).trains:
-        hardware.check_share(settings.vocoder_training.batch_size, "vocoder_training.batch_size")
-
-
-def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
-    """Refuse settings whose plugins do not fit together, and a vocoder's checkpoint that does not fit.
-
-    Raises:
-        UsageError: names the plugins and the reason.
-        BenchmarkError: the checkpoint is damaged.
-    """
-    if path := checkpoint_of(settings.vocoder.config):
-        registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config).load_weights(path)
-    fit.check_task(settings.task, settings.dataset.name, plugins)
-    if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
-        raise UsageError(reason)
-    names = [metric.name for metric in settings.metrics]
-    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins, settings.task)
-    if kept != names:
-        raise UsageError(left)
-    ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
-    fit.check_encoders(settings.algo.name, fit.declared("algorithm", settings.algo.name, plugins).facts.get("conditions_on"), ranked)
-
-
-def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
-    """The settings with the metrics that fit, and a sentence about those left out, or "".
-
-    Raises:
-        UsageError: no metric is left.
-    """
-    names = [each.name for each in settings.metrics]
-    kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins, settings.task)
-    if not kept:
-        raise UsageError("There is no metric to score with; name some with --metrics.")
-    return replace(settings, metrics=tuple(each for each in settings.metrics if each.name in kept)), left

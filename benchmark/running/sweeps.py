@@ -9,8 +9,9 @@ from pathlib import Path
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.progress import progress
+from benchmark.running.checks import check_fit, with_metrics
 from benchmark.running.engines import elsewhere, engine
-from benchmark.running.run import Places, check_fit, run, with_metrics
+from benchmark.running.run import Places, run
 from benchmark.settings.schema import RunSettings
 
 

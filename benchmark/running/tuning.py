@@ -27,10 +27,11 @@ from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plumbing.files import digest_of, write_text
 from benchmark.results.episode_tables import EPISODES_FILE, read_episodes
+from benchmark.running.checks import check_fit
 from benchmark.running.episodes import sizes_of
 from benchmark.running.identity import identify
 from benchmark.running.preparation import open_manifest
-from benchmark.running.run import Places, check_fit, corpus_of, run
+from benchmark.running.run import Places, corpus_of, run
 from benchmark.running.trials import Proposal, Trial, Trials, Values, ordered
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings

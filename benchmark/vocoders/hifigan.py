@@ -9,6 +9,7 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.plumbing.tf32 import tf32_kept
 from benchmark.settings.ranges import Checked, NonNegativeFloat, PositiveInt
 from benchmark.vocoders._training import Critics, SpectralVocoder
 
@@ -35,7 +36,8 @@ class PublishedCritics(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        from speechbrain.lobes.models.HifiGAN import HifiganDiscriminator
+        with tf32_kept():
+            from speechbrain.lobes.models.HifiGAN import HifiganDiscriminator
 
         self.both = HifiganDiscriminator()
 
@@ -80,7 +82,8 @@ class HifiGan(SpectralVocoder):
 
     def __init__(self, config: Any = None) -> None:
         super().__init__(config)
-        from speechbrain.lobes.models.HifiGAN import HifiganGenerator
+        with tf32_kept():
+            from speechbrain.lobes.models.HifiGAN import HifiganGenerator
 
         sizes = SIZES[self.config.size] | ({"upsample_initial_channel": self.config.channels} if self.config.channels else {})
         self.generator = HifiganGenerator(self.mel.n_mels, 1, inference_padding=0, **sizes)

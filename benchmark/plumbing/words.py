@@ -1,0 +1,16 @@
+"""Names and numbers as parts of a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+
+def listed(words: Collection[str]) -> str:
+    """"a", "a and b" or "a, b and c"; "" for none."""
+    every = list(words)
+    return " and ".join(filter(None, [", ".join(every[:-1]), *every[-1:]]))
+
+
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number of things, "1 shot" or "5 shots"; ``several`` is the plural if it is not ``one`` with an s."""
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
