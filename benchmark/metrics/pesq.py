@@ -13,8 +13,8 @@ from benchmark.scoring.checks import aligned_pair
 MOST_UTTERANCES = 49
 """Most stretches of speech between pauses. The C code has room for 50, of which it needs one to work in, and never checks: more give
 numbers from overwritten memory, or end the process."""
-SHORTEST_SECONDS = 18.0
-"""Shorter signals have no room for so many: a stretch and its pause last at least 0.38 s."""
+COUNTED_SECONDS = 18.0
+"""Stretches are counted in recordings above this length. Shorter ones have no room for so many: each lasts 0.38 s with its pause."""
 LONGEST_SECONDS = 90.0
 """The C code has room for 1000 disturbed passages, each at least 0.096 s long, and never checks that either."""
 
@@ -51,7 +51,7 @@ class PESQ(Metric):
         reference, audio = aligned_pair(sample, seconds=0.25)
         if len(reference) > LONGEST_SECONDS * SAMPLE_RATE:
             raise CannotScore(f"PESQ can't take more than {LONGEST_SECONDS:.0f} s, and the recording is longer")
-        if len(reference) > SHORTEST_SECONDS * SAMPLE_RATE and (found := utterances(reference, audio)) > MOST_UTTERANCES:
+        if len(reference) > COUNTED_SECONDS * SAMPLE_RATE and (found := utterances(reference, audio)) > MOST_UTTERANCES:
             raise CannotScore(f"PESQ can't take more than {MOST_UTTERANCES} stretches of speech between pauses, and there are {found}")
         try:
             value = pesq(SAMPLE_RATE, reference, audio, "wb")

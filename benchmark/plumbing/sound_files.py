@@ -16,7 +16,8 @@ OGG_PAGE = 65_307
 """Most bytes of an Ogg page."""
 MP3_FRAME = 1152
 """Most samples of an MPEG audio frame."""
-CODED = (b"fLaC", b"OggS", b"ID3")
+CODED = (b"fLaC", b"ID3")
+"""Beginnings of FLAC and of MP3 with a tag."""
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
