@@ -60,16 +60,23 @@ class Batch:
         return replace(self, speakers=torch.full_like(self.speakers, NEW_SPEAKER))
 
 
-def sound_only(mels: Tensor, lengths: Tensor) -> Batch:
-    """A new speaker's support set without transcripts, for algorithms that don't need them.
+def sound_only(mels: Tensor, lengths: Tensor, texts: Sequence[str] = ()) -> Batch:
+    """A new speaker's support set without phonemes, for recognisers and for algorithms that need no transcripts.
 
     Args:
         mels: (B, F, n_mels).
         lengths: (B,) frames.
+        texts: B transcripts; none if they are not known.
     """
     nothing = torch.zeros(len(mels), 0)
     none, new = nothing.long(), torch.full_like(lengths, NEW_SPEAKER)
-    return Batch(none, torch.zeros_like(lengths), none, mels, lengths, nothing, nothing, new, none)
+    spelt = pad_sequence([code_points(text) for text in texts], batch_first=True) if texts else none
+    return Batch(none, torch.zeros_like(lengths), none, mels, lengths, nothing, nothing, new, spelt)
+
+
+def code_points(text: str) -> Tensor:
+    """A transcript as recognition spells it, (C,) int64."""
+    return torch.tensor([ord(each) for each in spelled(text)], dtype=torch.int64)
 
 
 def token_means(
@@ -114,5 +121,5 @@ def collate(utterances: Sequence[PreparedUtterance], statistics: Statistics, spe
         pitch=padded([p for p, _ in prosody]),
         energy=padded([e for _, e in prosody]),
         speakers=torch.tensor([speaker_index.get(u.speaker, NEW_SPEAKER) for u in utterances]),
-        characters=padded([torch.tensor([ord(each) for each in spelled(u.text)], dtype=torch.int64) for u in utterances]),
+        characters=padded([code_points(u.text) for u in utterances]),
     )

@@ -89,9 +89,9 @@ def record(found: Corpus, folder: Path) -> None:
 
 def speak(text: str, folder: Path, voice: Path, cache: Path) -> say.Spoken:
     """The text, spoken in that voice."""
-    speaker = say.open_run(folder, cache, ())
+    speaker = say.open_speaker(folder, cache, ())
     heard, _ = recordings.read(voice)
-    return say.say(say.tokens(text, speaker.corpus), speaker, heard, None, cache)
+    return say.say(say.tokens(text, speaker.run.corpus), speaker, heard, None, cache)
 
 
 def main(folder: Path, fast: bool) -> None:

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmark import problems
 from benchmark.algorithm import pinned
 from benchmark.batch import collate
 from benchmark.cli import INTERRUPTED, INTERRUPTION, Parser
@@ -30,9 +31,9 @@ from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import write_atomic
+from benchmark.running.finished import open_run
 from benchmark.running.preparation import cache_folder
 from benchmark.running.pretraining import build, speaker_index
-from benchmark.running.say import open_run
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 
@@ -132,8 +133,8 @@ def load(args: argparse.Namespace, words: Sequence[str]) -> tuple[Any, Corpus]:
     if args.run is not None:
         if words:
             raise UsageError(f"A run has its own settings; leave out {words[0]}.")
-        speaker = open_run(args.run, cache_folder(args.cache), args.plugin)
-        name, backbone, corpus = speaker.settings.backbone.name, speaker.algorithm.backbone, speaker.corpus
+        run = open_run(args.run, cache_folder(args.cache), args.plugin, problems.get("synthesis"))
+        name, backbone, corpus = run.settings.backbone.name, run.algorithm.backbone, run.corpus
     else:
         settings = config.parse(RunSettings, ["--algo", "no_adaptation", *words], args.plugin)
         name, corpus = settings.backbone.name, _newest(cache_folder(args.cache), settings.dataset.name)

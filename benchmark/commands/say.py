@@ -42,13 +42,13 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"-o names {args.output}, which is there and was not written by 'say'; choose another name.")
     cache = cache_folder(args.cache)
     voice, left_out = recordings.read(args.voice)
-    speaker = say.open_run(args.folder, cache, args.plugin)
-    language = say.reader(args.language, speaker.corpus)
-    spoken = say.say(say.tokens(args.text, speaker.corpus, language), speaker, voice, args.steps, cache, language)
+    speaker = say.open_speaker(args.folder, cache, args.plugin)
+    language = say.reader(args.language, speaker.run.corpus)
+    spoken = say.say(say.tokens(args.text, speaker.run.corpus, language), speaker, voice, args.steps, cache, language)
     synthesised.write(args.output, spoken.audio)
     if left_out := [*left_out, *spoken.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
-    name, used = speaker.settings.algo.name, f"{spoken.recordings} recording{'s' if spoken.recordings > 1 else ''}"
+    name, used = speaker.run.settings.algo.name, f"{spoken.recordings} recording{'s' if spoken.recordings > 1 else ''}"
     print(f"Adapted {name} to {used} in {spoken.seconds_to_adapt:.2f} s ({spoken.steps} steps).")
     print(f"Spoke {len(spoken.audio) / SAMPLE_RATE:.2f} s in {spoken.seconds_to_speak:.2f} s.")
     try:

@@ -115,9 +115,10 @@ def _recording(path: Path) -> Recording:
 
 
 def sound_of(recordings: Sequence[Recording], mel: MelSpec) -> Batch:
-    """The support set of all recordings, with or without transcripts, for algorithms that need only their sound."""
+    """The support set of all recordings without phonemes, for recognisers and for algorithms that need only their sound."""
     mels = [log_mel(torch.from_numpy(each.waveform), mel) for each in recordings]
-    return sound_only(pad_sequence(mels, batch_first=True), torch.tensor([len(each) for each in mels]))
+    lengths = torch.tensor([len(each) for each in mels])
+    return sound_only(pad_sequence(mels, batch_first=True), lengths, [each.text for each in recordings])
 
 
 def transcribed(recordings: Sequence[Recording], corpus: Corpus, aligner: Aligner, language: str = "") -> tuple[Batch | None, LeftOut]:

@@ -1,0 +1,61 @@
+"""Transcribe recordings: a finished recognition run adapts to a few recordings of the voice, if there are any, and reads them.
+
+A transcript beside a recording (hello.txt beside hello.wav) is not read but compared: its character error rate is printed.
+The voice's recordings need transcripts. The cache that the run was made with must be there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmark.commands._options import add_cache
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("file", type=Path, metavar="FILE", help="a recording, or a folder of recordings, to transcribe")
+    parser.add_argument("--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of a finished recognition run")
+    parser.add_argument("--voice", type=Path, metavar="DIR", help="recordings (or one) of the voice, with .txt transcripts (default: none)")
+    parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
+    add_cache(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Adapt, transcribe, and print transcripts, error rates and times."""
+    import sys
+
+    from benchmark import problems
+    from benchmark.data import recordings
+    from benchmark.errors import UsageError
+    from benchmark.plumbing.words import counted
+    from benchmark.running.finished import open_run
+    from benchmark.running.preparation import cache_folder
+    from benchmark.running.transcribe import transcribe
+    from benchmark.utterance import spelled
+
+    if args.steps is not None and args.steps < 0:
+        raise UsageError(f"--steps must be at least 0, not {args.steps}.")
+    if args.steps and args.voice is None:
+        raise UsageError("--steps needs --voice DIR, the recordings to adapt to.")
+    heard, left_out = recordings.read(args.file)
+    voice, unused = recordings.read(args.voice) if args.voice is not None else ([], [])
+    opened = open_run(args.folder, cache_folder(args.cache), args.plugin, problems.get("recognition"))
+    done = transcribe(heard, opened, voice, args.steps)
+    if left_out := [*left_out, *unused, *done.left_out]:
+        print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
+    for each, text in zip(heard, done.texts, strict=True):
+        real = spelled(each.text)
+        print(f"{each.name}: {text}{f' ({_error(real, text):.0%} of the characters wrong)' if real else ''}")
+    if done.recordings:
+        used = counted(done.recordings, "recording")
+        print(f"Adapted {opened.settings.algo.name} to {used} in {done.seconds_to_adapt:.2f} s ({done.steps} steps).")
+    print(f"Transcribed {counted(len(heard), 'recording')} in {done.seconds_to_transcribe:.2f} s.")
+    return 0
+
+
+def _error(real: str, text: str) -> float:
+    """Character error rate, as the metric ``cer`` has it."""
+    import jiwer
+
+    return float(jiwer.cer(real, text))

@@ -1,0 +1,90 @@
+"""``transcribe``: a finished recognition run adapts to recordings with transcripts and reads others."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import jiwer
+import pytest
+import soundfile
+
+from benchmark.cli import main
+from tests.cli_helpers import refused, scoring_here
+from tests.dataset_helpers import SENTENCES, speech
+
+TINY = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1"]
+
+
+def finished(cache: Path, output: Path, *words: str) -> Path:
+    """The folder of a finished run."""
+    with scoring_here():
+        assert main(["run", *TINY, "--cache", str(cache), "--output", str(output), *words]) == 0
+    (folder,) = (path for path in output.iterdir() if path.is_dir())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def listener(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recogniser after a few hundred steps: it writes letters, though hardly the right ones."""
+    folder = tmp_path_factory.mktemp("runs")
+    words = ["--algo", "finetune", "--backbone", "crnn_ctc", "--backbone.hidden", "16", "--backbone.channels", "2"]
+    return finished(cache, folder, *words, "--metrics", "cer", "--algo.learning_rate", "0.03")
+
+
+@pytest.fixture
+def voice(tmp_path: Path) -> Path:
+    """Three sentences of a woman, transcripts beside two of them."""
+    folder = tmp_path / "voice"
+    folder.mkdir()
+    for number, text in enumerate(SENTENCES[:3]):
+        soundfile.write(folder / f"{number}.wav", speech(text, "f2", 16_000), 16_000)
+        if number < 2:
+            (folder / f"{number}.txt").write_text(f"{text}.\n")
+    return folder
+
+
+def test_a_voice_is_adapted_to_and_errors_are_counted(
+    listener: Path, voice: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["transcribe", str(voice), "--run", str(listener), "--cache", str(cache)]
+    assert main(command) == 0
+    plain = capsys.readouterr()
+    assert "Transcribed 3 recordings in" in plain.out and "Adapted" not in plain.out and not plain.err
+    first, _, third, *_ = plain.out.splitlines()
+    heard, error = re.fullmatch(r"0\.wav: (.*) \((\d+)% of the characters wrong\)", first).groups()  # type: ignore[union-attr]
+    assert int(error) == round(100 * jiwer.cer(SENTENCES[0].casefold().replace(",", ""), heard))
+    assert third.startswith("2.wav: ") and "wrong" not in third
+
+    assert main([*command, "--voice", str(voice), "--steps", "20"]) == 0
+    adapted = capsys.readouterr()
+    assert re.search(r"Adapted finetune to 2 recordings in \d+\.\d\d s \(20 steps\)", adapted.out)
+    assert "Left out: no transcript (2.wav)." in adapted.err
+    assert adapted.out.splitlines()[0] != first
+
+    one = [*command[:1], str(voice / "2.wav"), *command[2:]]
+    assert main(one) == 0 and capsys.readouterr().out.startswith("2.wav: ")
+
+
+def test_what_cant_be_transcribed_is_one_sentence(
+    listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["transcribe", voice, "--cache", cache]
+    assert "--steps needs --voice DIR" in refused([*base, "--run", listener, "--steps", "5"], 2, capsys)
+    assert "--steps must be at least 0, not -1" in refused([*base, "--run", listener, "--steps", "-1"], 2, capsys)
+    assert "There is no run folder" in refused([*base, "--run", tmp_path / "none"], 2, capsys)
+    assert "no folder of recordings and no recording at" in refused(["transcribe", tmp_path / "x.wav", "--run", listener], 2, capsys)
+    for text in voice.glob("*.txt"):
+        text.unlink()
+    said = refused([*base, "--run", listener, "--voice", voice], 2, capsys)
+    assert "A recogniser adapts to transcripts (no transcript (0.wav, 1.wav, 2.wav)): put them beside the recordings, as 0.txt." in said
+
+
+def test_a_run_that_speaks_does_not_transcribe_and_the_other_way_round(
+    listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    speaker = finished(cache, tmp_path / "runs", "--algo", "finetune", "--metrics", "stoi")
+    said = refused(["transcribe", voice, "--run", speaker, "--cache", cache], 2, capsys)
+    assert f"{speaker.name} is a synthesis run; choose a recognition run." in said
+    said = refused(["say", "Hello.", "--run", listener, "--voice", voice, "-o", tmp_path / "o.wav", "--cache", cache], 2, capsys)
+    assert f"{listener.name} is a recognition run; choose a synthesis run." in said
