@@ -97,6 +97,7 @@ from benchmark.parameters import ParameterGroup
 
 class Forgetful(FineTune):
     """Gives the optimiser all its parameters but one."""
+    needs = ("mels", "transcripts", "durations")
     trains = True
     def meta_step(self, tasks):
         loss = sum(self.backbone.loss(task.query)["loss"] for task in tasks) / len(tasks)

@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -154,13 +155,18 @@ def _fits(plugin: type[Algorithm], config: Any, name: str, backbone: type[Backbo
 
 
 def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Iterator[Requirement]:
+    once = cache(lambda: _trained(plugin, config, backbone))
+
+    def trained() -> Algorithm:
+        """A copy, so that no requirement sees what another did to it."""
+        return copy.deepcopy(once())
 
     def equal(one: Algorithm, other: Algorithm, problem: str) -> None:
         a, b = _answers(one), _answers(other)
         require(all(torch.equal(a[step][0], b[step][0]) for step in a), problem)
 
     def pure() -> None:
-        algorithm = _trained(plugin, config, backbone)
+        algorithm = trained()
         before, modes = _state(algorithm), [m.training for m in algorithm.modules()]
         _answers(algorithm)
         require(_same(before, _state(algorithm)), "adapt changed the algorithm's own parameters or buffers")
@@ -168,16 +174,16 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
         equal(algorithm, algorithm, "a second adapt with the same seed gives another model")
 
     def modes() -> None:
-        algorithm = _trained(plugin, config, backbone)
+        algorithm = trained()
         equal(copy.deepcopy(algorithm).train(), copy.deepcopy(algorithm).eval(), "answers depend on the train/eval mode that it was in")
 
     def checkpointed() -> None:
-        algorithm, fresh = _trained(plugin, config, backbone), plugin(tiny_backbone(backbone, seed=1), config)
+        algorithm, fresh = trained(), plugin(tiny_backbone(backbone, seed=1), config)
         fresh.load_state_dict(algorithm.state_dict())
         equal(algorithm, fresh, "state_dict does not hold everything that its answers depend on")
 
     def counted() -> None:
-        algorithm = _trained(plugin, config, backbone)
+        algorithm = trained()
         said, found = sum(algorithm.adapted_parameters().values()), max(count for _, count in _answers(algorithm).values())
         require(said == found, f"adapted_parameters counts {said} numbers per speaker, but the model stores {found}")
 
@@ -192,7 +198,7 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
                 replace(default, **{name: value})
 
     def inference() -> None:
-        algorithm = _trained(plugin, config, backbone)
+        algorithm = trained()
         with torch.no_grad():
             _answers(algorithm)
 
@@ -235,9 +241,9 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
             return
         raise AssertionError("adapting to a support set with NaN yielded a model instead of raising AdaptationFailed")
 
-    yield Requirement("two training steps with finite gradients", lambda: _trained(plugin, config, backbone), vital=True)
+    yield Requirement("two training steps with finite gradients", once, vital=True)
     def repeatable() -> None:
-        equal(_trained(plugin, config, backbone), _trained(plugin, config, backbone), "two trainings with one seed differ")
+        equal(trained(), _trained(plugin, config, backbone), "two trainings with one seed differ")
 
     def grouped() -> None:
         algorithm = plugin(tiny_backbone(backbone), config)
@@ -260,7 +266,7 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
     yield Requirement("checkpoint round trip", checkpointed)
     yield Requirement(
         "pickle round trip",
-        lambda: equal(a := _trained(plugin, config, backbone), pickle.loads(pickle.dumps(a)), "the pickled copy answers differently"),
+        lambda: equal(a := trained(), pickle.loads(pickle.dumps(a)), "the pickled copy answers differently"),
     )
     yield Requirement("stored parameters are counted correctly", counted)
     yield Requirement("search_space fits Config", tunable)
