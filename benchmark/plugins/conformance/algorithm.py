@@ -129,9 +129,11 @@ def _support(algorithm: Algorithm, batch: Batch | None = None) -> Batch:
 def requirements(plugin: type[Algorithm], config: Any, plugins: registry.Plugins) -> Iterator[Requirement]:
     """Each requirement in turn, on every backbone that the algorithm fits."""
     yield Requirement("names only known needs", lambda: _known_needs(plugin))
-    fitting = [(name, registry.load("backbone", name, plugins)) for name in registry.find("backbone", plugins)]
-    fitting = [(name, backbone) for name, backbone in fitting if _fits(plugin, config, name, backbone, plugins)]
-    yield Requirement("fits a backbone", lambda: require(fitting, "no backbone has what it needs"), vital=True)
+    every = {name: registry.load("backbone", name, plugins) for name in registry.find("backbone", plugins)}
+    reasons = {name: _misfit(plugin, config, name, backbone, plugins) for name, backbone in every.items()}
+    fitting = [(name, backbone) for name, backbone in every.items() if not reasons[name]]
+    told = "; ".join(f"on {name}: {reason}" for name, reason in reasons.items())
+    yield Requirement("fits a backbone", lambda: require(fitting, f"no backbone has what it needs ({told})"), vital=True)
     for name, backbone in fitting:
         for each in _on(plugin, config, backbone):
             yield Requirement(f"{each.name} (on {name})" if len(fitting) > 1 else each.name, each.attempt, each.vital)
@@ -142,16 +144,18 @@ def _known_needs(plugin: type[Algorithm]) -> None:
     require(not unknown, f"needs names {', '.join(sorted(unknown))}, which no backbone or support set has")
 
 
-def _fits(plugin: type[Algorithm], config: Any, name: str, backbone: type[Backbone], plugins: registry.Plugins) -> bool:
-    """Whether a backbone has what it needs and is not refused, for example because that lacks a group of parameters it adapts."""
-    if fit.lacking(plugin.needs, name, plugins):
-        return False
+def _misfit(plugin: type[Algorithm], config: Any, name: str, backbone: type[Backbone], plugins: registry.Plugins) -> str:
+    """Why it does not work on a backbone, for example because that lacks a group of parameters it adapts; "" if it does."""
+    needs = plugin.needs
     try:
-        return not fit.lacking(plugin(tiny_backbone(backbone), config).needs, name, plugins)
-    except UsageError:
-        return False
+        if not fit.lacking(needs, name, plugins):
+            needs = plugin(tiny_backbone(backbone), config).needs
+    except UsageError as error:
+        return str(error)
     except Exception:  # the first requirement says what is wrong
-        return True
+        return ""
+    lacking = fit.lacking(needs, name, plugins)
+    return f"it lacks {fit.in_words(lacking)}" if lacking else ""
 
 
 def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Iterator[Requirement]:
