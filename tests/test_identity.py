@@ -369,7 +369,8 @@ def test_how_a_backbone_decodes_makes_another_run_of_the_same_pretraining(tmp_pa
     monkeypatch.setattr("benchmark.backbones.crnn_ctc.find_spec", lambda name: name)
     given = ("--algo", "maml", "--backbone", "crnn_ctc")
     assert run_id(identity(given)) != run_id(identity((*given, "--backbone.beam", "4")))
-    plugin, corpus = registry.load("backbone", "crnn_ctc"), SimpleNamespace(**{**vars(CORPUS), "statistics": tiny_spec().statistics})
+    plugin: Any = registry.load("backbone", "crnn_ctc")
+    corpus: Any = SimpleNamespace(**{**vars(CORPUS), "statistics": tiny_spec().statistics})
     configs = [replace(plugin.tiny(), **changes) for changes in ({}, {"beam": 4}, {"hidden": 9})]
     keys = [pretraining.pretrained(plugin, each, "code", corpus, PretrainSettings(), 0, tmp_path)[1] for each in configs]
     assert keys[0] == keys[1] != keys[2]
