@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,12 @@ from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, PredictionFailed
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_batch, tiny_spec
+from benchmark.problems import PROBLEMS
+from benchmark.running.episodes import Episode
+from benchmark.running.evaluation import Evaluator
 from benchmark.task import Task
 from tests.cli_helpers import refused
+from tests.metric_helpers import write_corpus
 
 SPEC = replace(tiny_spec(), characters=tuple("abc"))
 
@@ -93,6 +98,22 @@ def test_characters_never_seen_are_left_out_and_hopeless_utterances_too() -> Non
             recogniser.loss(hopeless)
     shares = [float(recogniser.loss(each)["left_out"]) for each in (batch("ab"), crowded, batch("ab", "", "xyz", "c"))]
     assert shares == pytest.approx([0, 0.5, 0.5]), "they are counted"
+
+
+def test_support_sets_that_are_too_short_for_their_transcripts_are_counted_failures(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", {"train": ["t"], "test": ["u"]}, 6)
+    names = corpus.utterances_of("u")
+    for name in names[:2]:
+        corpus._index[name]["text"] = corpus.text(name) * 40
+    plugin = registry.load("algorithm", "finetune")
+    evaluator = Evaluator(
+        plugin(model()).eval(), PROBLEMS["recognition"], registry.load("vocoder", "griffin_lim")(), (registry.load("metric", "cer")(),),
+        corpus, (0, 2), 1, 0, tmp_path,
+    )  # fmt: skip
+    scores = evaluator.run(evaluator.jobs([Episode("u", 0, tuple(names[:2]), (names[2],))], [2])[0])
+    before, after = scores.rows
+    assert before.metrics["cer"] > 0 and not before.failures
+    assert math.isnan(after.metrics["cer"]) and re.match("adaptation failed: no recording is long enough", after.failures["all"])
 
 
 def test_an_empty_recording_is_a_failed_prediction() -> None:
