@@ -16,8 +16,8 @@ from .finetune import FineTune
 class AllSpeech(FineTune):
     """Fine-tuning on the episode's support and enrolment utterances: what more shots could give at most.
 
-    Each step learns from some of them. In synthesis the similarity to the target flatters it, because the centroid is made of
-    speech that it learned from.
+    Each step learns from ``batch_size`` of them. In synthesis, similarity to the target flatters it, because it learned from the
+    speech that makes the centroid.
     """
 
     role = "topline"

@@ -10,10 +10,10 @@ from .finetune import FineTune
 
 
 class FromScratch(FineTune):
-    """Fine-tuning without anything to tune: the weights are those that pretraining starts from, drawn from the run's seed.
+    """Fine-tuning of a fresh model: its weights are those that pretraining starts from, drawn from the run's seed.
 
-    What training has to beat. The support set teaches everything but the corpus's alphabet and mel statistics. Batch norm keeps its
-    initial statistics.
+    This is what pretraining has to beat. The support set teaches everything but the corpus's alphabet and mel statistics. Batch norm
+    keeps its initial statistics.
     """
 
     role = "floor"

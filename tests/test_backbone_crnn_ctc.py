@@ -148,6 +148,6 @@ def test_a_beam_without_its_package_is_refused_before_anything_runs(
 ) -> None:
     monkeypatch.setattr("benchmark.backbones.crnn_ctc.find_spec", lambda name: None)
     words = ["run", "--algo", "reptile", "--dataset", "espeak", "--backbone", "crnn_ctc", "--cache", tmp_path, "--output", tmp_path]
-    said = refused([*words, "--backbone.beam", "4"], 2, capsys)
-    assert "backbone.beam needs flashlight-text: pip install flashlight-text, or leave beam at 0 for greedy decoding" in said
+    said = refused([*words, "--backbone.beam", "4"], 1, capsys)
+    assert "--backbone.beam needs flashlight-text, which is not installed: pip install -e '.[beam]'." in said
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from benchmark.backbone import BackboneSpec, RecognitionBackbone
 from benchmark.batch import Batch
-from benchmark.errors import AdaptationFailed, PredictionFailed
+from benchmark.errors import AdaptationFailed, ExtraMissing, PredictionFailed
 from benchmark.learning.ctc import ctc_loss, has_path
 from benchmark.settings.ranges import BelowOne, Checked, NonNegativeInt, PositiveInt
 
@@ -79,7 +79,7 @@ class CrnnCtc(RecognitionBackbone):
         def __post_init__(self) -> None:
             super().__post_init__()
             if self.beam and find_spec("flashlight") is None:
-                raise ValueError("beam needs flashlight-text: pip install flashlight-text, or leave beam at 0 for greedy decoding")
+                raise ExtraMissing("--backbone.beam", "flashlight-text", "beam")
 
     @classmethod
     def tiny(cls) -> CrnnCtc.Config:

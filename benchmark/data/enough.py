@@ -14,6 +14,8 @@ CENTROID = 2
 """Utterances of a held-out target that are neither support nor query of an episode, at least: they make its centroid."""
 NAMED = 6
 """Of whom or what a sentence lists."""
+_LANGUAGES = {False: ("", ""), True: (" in one language", " in another")}
+"""What a sentence says of support and queries, by whether they are in two languages."""
 Said = Sequence[str] | Mapping[str, Sequence[str]]
 """What a target's utterances say, normalised; by language where support and queries are in two languages."""
 
@@ -57,7 +59,7 @@ class Need:
         """How many of a target's utterances fit, up to as many as are needed: a sentence too few is an utterance too few.
 
         Args:
-            said: what the utterances say; by language if ``across`` two, of which the best pair counts.
+            said: what the utterances say; by language with ``across``, where the best pair of languages counts.
             shared: sentences that most targets say.
         """
         if isinstance(said, Mapping):
@@ -101,9 +103,6 @@ def for_task(support: int, query: int, crosses: bool = False) -> Need:
     one, other = _LANGUAGES[crosses]
     said = f"a task's support of {support}{one} and query of {query}{other}"
     return Need(said, "lower meta.support or meta.query", support + query, across=(support, query) if crosses else None)
-
-
-_LANGUAGES = {False: ("", ""), True: (" in one language", " in another")}
 
 
 def normalised(text: str) -> str:

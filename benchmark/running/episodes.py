@@ -1,4 +1,4 @@
-"""Episodes: targets with their support and query sets. Manifests fix them (:mod:`benchmark.running.leaks` checks those)."""
+"""Episodes: targets with their support and query sets. Manifests fix them, and :mod:`benchmark.running.leaks` refuses leaks."""
 
 from __future__ import annotations
 
