@@ -135,9 +135,13 @@ class Algorithm(nn.Module, ABC):
             and "recognition" (a backbone that makes speech, that transcribes). An instance may set it if it depends on the
             configuration. Misfits are refused before a run starts.
         uses_support: False if adaptation ignores the support set: it gets None and is evaluated once, as 0 shots.
+        uses_all_speech: True if the support set is all of the target's speech but the queries (support and enrolment utterances
+            of the episode, without those that say what a query says): it is evaluated once, as 0 shots.
         max_steps: the largest useful number of adaptation steps; 0 if it takes none (evaluated at 0 steps only). An
             instance may set it if it depends on the configuration.
         oracle: True for toplines, which are given the reference recording.
+        role: "topline" or "floor" if its rows give those of methods their scale. An oracle is a topline, and what ignores the
+            support set is a floor, without saying so.
         search_space: values that ``tune`` chooses from, by ``Config`` field; the default must be among them.
         adaptation_only: fields of ``Config`` that neither ``meta_step`` nor the state_dict depends on, so that trials
             which differ in nothing else share one training.
@@ -153,8 +157,10 @@ class Algorithm(nn.Module, ABC):
     trains: ClassVar[bool] = True
     needs: Sequence[str] = ("mels", "transcripts")
     uses_support: ClassVar[bool] = True
+    uses_all_speech: ClassVar[bool] = False
     max_steps: int | None = None
     oracle: ClassVar[bool] = False
+    role: ClassVar[str] = ""
     search_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
     adaptation_only: ClassVar[Sequence[str]] = ()
     pools_tasks: ClassVar[bool] = False

@@ -52,10 +52,13 @@ class Backbone(nn.Module, ABC):
         problem: "synthesis" or "recognition".
         supports: what algorithms and metrics may rely on: "durations" (it can speak with given durations, so speech can be
             scored frame by frame), "speaker_vector" (``loss`` and ``synthesize`` take one).
+        decoding_only: fields of ``Config`` that neither the weights nor ``loss`` depend on, so that models which differ in nothing
+            else share one pretraining.
     """
 
     problem: ClassVar[str]
     supports: ClassVar[Sequence[str]] = ()
+    decoding_only: ClassVar[Sequence[str]] = ()
 
     @dataclass(frozen=True)
     class Config:

@@ -51,8 +51,8 @@ class Batch:
         """The same batch on another device (Lightning calls this, with options that are ignored)."""
         return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
-    def rows(self, rows: slice) -> Batch:
-        """Some of the utterances."""
+    def rows(self, rows: slice | Tensor) -> Batch:
+        """Some of the utterances, by a slice or by their numbers, (N,) int64."""
         return Batch(**{f.name: getattr(self, f.name)[rows] for f in fields(self)})
 
     def as_new_speaker(self) -> Batch:

@@ -90,7 +90,8 @@ class Dataset(ABC):
         card: what readers must know.
         needs_root: False for a dataset that makes its own speech.
         tasks: what its utterances can be grouped by, of ``benchmark.task.TASK_KINDS``: "language" if each utterance names
-            its language and no language is in two splits, "style" if utterances name their style.
+            its language and no language is in two splits, "style" if utterances name their style, "cross_lingual" if utterances
+            name their language and speakers speak several.
         task: what the run groups by (:meth:`pose`).
         undivided: True if all speakers are in the test split because they are too few to split: runs on other datasets may then train
             on them (``--pretrain.dataset``).

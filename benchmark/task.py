@@ -38,14 +38,21 @@ class TaskKind:
     Attributes:
         name: the value of ``--task``.
         target: maps a speaker, a language ("" if unknown) and a style ("" if none) to the target's name.
-        meaning: what a target is, in plain English.
+        noun: what a target is called in sentences.
         speakers: the least number of speakers of a target; a target with fewer belongs to no task.
+        languages: the same of languages; from 2 on, an episode's support is in one language and its queries are in another.
     """
 
     name: str
     target: Callable[[str, str, str], str]
-    meaning: str
+    noun: str
     speakers: int = 1
+    languages: int = 1
+
+    @property
+    def crosses(self) -> bool:
+        """Whether support and queries are in two languages."""
+        return self.languages > 1
 
 
 def _speaker(speaker: str, language: str, style: str) -> str:
@@ -63,9 +70,10 @@ def _style(speaker: str, language: str, style: str) -> str:
 TASK_KINDS: Mapping[str, TaskKind] = {
     kind.name: kind
     for kind in (
-        TaskKind("speaker", _speaker, "a speaker"),
-        TaskKind("language", _language, "a language, spoken by several speakers", speakers=2),
-        TaskKind("style", _style, "one style of one speaker"),
+        TaskKind("speaker", _speaker, "speaker"),
+        TaskKind("language", _language, "language", speakers=2),
+        TaskKind("style", _style, "style"),
+        TaskKind("cross_lingual", _speaker, "speaker", languages=2),
     )
 }
 """An utterance whose target is "" belongs to no task of that kind."""

@@ -1,4 +1,4 @@
-"""Who speaks which language in the embedded corpus of languages, and the sentences (``sentences/``, one file per language)."""
+"""Who speaks which languages in the embedded corpora of languages, and the sentences (``sentences/``, one file per language)."""
 
 from __future__ import annotations
 
@@ -35,6 +35,18 @@ MORE_VOICES = {
     "steph": VoiceSettings("+steph", 170, 75), "zac": VoiceSettings("+zac", 162, 25),
 }
 # fmt: on
+POLYGLOTS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "train": {
+        name: tuple(language for language, names in SPOKEN["train"].items() if name in names)
+        for name in sorted({name for names in SPOKEN["train"].values() for name in names})
+    },
+    "validation": {"f5": ("de", "fr-fr"), "ian": ("es", "pl"), "iven": ("cs", "en-us"), "shelby": ("hu", "sv")},
+    "test": {
+        "grandma": ("cs", "es"), "linda": ("da", "pl"), "m6": ("de", "tr"), "sandro": ("en-us", "hu"), "steph2": ("fr-fr", "sv"),
+        "travis": ("de", "es"),
+    },
+}  # fmt: skip
+"""The voices that read several languages, and which: all of them languages that training voices speak. No voice is in two splits."""
 NAMES = {"fr-fr": "fr"}
 """Voices that the synthesiser calls otherwise than the phonemiser does."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,7 +16,7 @@ from benchmark.data.phonemes import phonemise
 from benchmark.dataset import Dataset, DatasetCard, Segment, Utterance
 from benchmark.settings.ranges import Checked
 
-from ._espeak_languages import MORE_VOICES, SPOKEN, sentences_in, voice_in
+from ._espeak_languages import MORE_VOICES, POLYGLOTS, SPOKEN, sentences_in, voice_in
 
 # fmt: off
 VOICES = {
@@ -166,6 +166,11 @@ STYLED = {
 """The voices that speak in styles. Pitch trackers follow them in every style; they lose lower and more jittery voices."""
 
 
+def _sentences(language: str) -> Sequence[str]:
+    """The 24 sentences of a language."""
+    return TRAIN_SENTENCES[:24] if language == "en-us" else sentences_in(language)
+
+
 class Espeak(Dataset):
     """Synthetic voices of the espeak-ng formant synthesiser, reading the benchmark's own sentences; needs no data.
 
@@ -173,6 +178,8 @@ class Espeak(Dataset):
     By language (``--task language``): 18 languages (10 train, 2 validation, 6 test) of 3 or 4 voices, 24 sentences each.
     By style (``--task style``): 12 English voices (6 train, 2 validation, 4 test), each in six styles (emphatic, fast, flat, lively,
     slow, whisper) and plainly, 24 sentences each.
+    Across languages (``--task cross_lingual``): 26 voices (16 train, 4 validation, 6 test), each in 2 to 4 of 10 languages, 12 sentences
+    in each.
 
     Validation and test voices read no sentence of a training voice. Phone boundaries are exact: they are the synthesiser's events.
     Use it to try things out and to test. Formant synthesis is far easier to learn than speech, so no number made with it
@@ -191,14 +198,15 @@ class Espeak(Dataset):
         synthetic=True,
     )
     needs_root = False
-    tasks = ("speaker", "language", "style")
+    tasks = ("speaker", "language", "style", "cross_lingual")
 
     @dataclass(frozen=True)
     class Config(Checked):
         """Size.
 
         Attributes:
-            sentences: sentences that each voice reads (in each style), 1 to 40; a language has 24.
+            sentences: sentences that each voice reads (in each style or language), 1 to 40; a language has 24, of which training and
+                held-out voices that speak several read 12 each.
         """
 
         sentences: Annotated[int, Ge(1), Le(len(HELD_OUT_SENTENCES))] = 24
@@ -211,19 +219,26 @@ class Espeak(Dataset):
         """See :meth:`Dataset.speakers`."""
         if self.task == "language":
             return sorted(f"{language}-{name}" for language, names in SPOKEN[split].items() for name in names)
-        return sorted(STYLED[split] if self.task == "style" else VOICES[split])
+        return sorted(self._voices()[split])
 
     def utterances(self, speaker: str) -> Sequence[Utterance]:
         """See :meth:`Dataset.utterances`."""
         if self.task == "language":
             return self._in_language(*speaker.rsplit("-", 1))
+        if self.task == "cross_lingual":
+            return self._in_languages(speaker)
         # Each voice draws its own sentences, seeded by its place among all voices, which does not depend on the split.
-        by_split = STYLED if self.task == "style" else VOICES
+        by_split = self._voices()
         place = sorted(name for names in by_split.values() for name in names).index(speaker)
         sentences = TRAIN_SENTENCES if speaker in by_split["train"] else HELD_OUT_SENTENCES
         if self.task == "style":
             return [u for number, style in enumerate(STYLES) for u in self._reading(speaker, sentences, [2, place, number], style)]
         return self._reading(speaker, sentences, [1, place])
+
+    def _voices(self) -> Mapping[str, Collection[str]]:
+        """The voices of each split, in tasks where they are speakers."""
+        voices: Mapping[str, Mapping[str, Collection[str]]] = {"style": STYLED, "cross_lingual": POLYGLOTS}
+        return voices.get(self.task, VOICES)
 
     def _reading(self, speaker: str, sentences: Sequence[str], seed: Sequence[int], style: str = "") -> list[Utterance]:
         chosen = np.random.default_rng(seed).permutation(len(sentences))[: self.config.sentences]
@@ -232,7 +247,7 @@ class Espeak(Dataset):
 
     def _in_language(self, language: str, name: str) -> list[Utterance]:
         """The voices of a language take turns, so that a few sentences each are many together."""
-        sentences = TRAIN_SENTENCES[:24] if language == "en-us" else sentences_in(language)
+        sentences = _sentences(language)
         (names,) = (spoken[language] for spoken in SPOKEN.values() if language in spoken)
         count = min(self.config.sentences, len(sentences))
         first = names.index(name) * count
@@ -241,6 +256,20 @@ class Espeak(Dataset):
             Utterance(f"{speaker}_{number + 1:03d}", speaker, sentences[(first + number) % len(sentences)], language=language)
             for number in range(count)
         ]
+
+    def _in_languages(self, speaker: str) -> list[Utterance]:
+        """Training voices read the first half of a language's sentences, the others the second half."""
+        (languages,) = (voices[speaker] for voices in POLYGLOTS.values() if speaker in voices)
+        found = []
+        for language in languages:
+            every = _sentences(language)
+            half = len(every) // 2
+            chosen = every[:half] if speaker in POLYGLOTS["train"] else every[half:]
+            found += [
+                Utterance(f"{speaker}_{language}_{number:03d}", speaker, text, language=language)
+                for number, text in enumerate(chosen[: self.config.sentences], 1)
+            ]
+        return found
 
     def load(self, utterance: Utterance) -> tuple[npt.NDArray[np.float32], int]:
         """See :meth:`Dataset.load`; renders on demand."""

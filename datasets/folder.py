@@ -28,7 +28,7 @@ class Folder(Dataset):
     train models that adapt to another dataset's speakers.
     """
 
-    tasks = ("speaker", "language", "style")
+    tasks = ("speaker", "language", "style", "cross_lingual")
     card: ClassVar = DatasetCard(
         title="a folder of recordings",
         version="1",

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+import re
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,12 +14,17 @@ import torch
 from torch import Tensor
 
 from benchmark.algorithm import Algorithm
-from benchmark.backbones.crnn_ctc import CrnnCtc
+from benchmark.backbones.crnn_ctc import CrnnCtc, beam_search
 from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, PredictionFailed
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_batch, tiny_spec
+from benchmark.problems import PROBLEMS
+from benchmark.running.episodes import Episode
+from benchmark.running.evaluation import Evaluator
 from benchmark.task import Task
+from tests.cli_helpers import refused
+from tests.metric_helpers import write_corpus
 
 SPEC = replace(tiny_spec(), characters=tuple("abc"))
 
@@ -87,9 +96,58 @@ def test_characters_never_seen_are_left_out_and_hopeless_utterances_too() -> Non
     for hopeless in (batch("xyz"), batch("abcabc", frames=4), batch("")):
         with pytest.raises(AdaptationFailed, match="long enough for its transcript"):
             recogniser.loss(hopeless)
+    shares = [float(recogniser.loss(each)["left_out"]) for each in (batch("ab"), crowded, batch("ab", "", "xyz", "c"))]
+    assert shares == pytest.approx([0, 0.5, 0.5]), "they are counted"
+
+
+def test_support_sets_that_are_too_short_for_their_transcripts_are_counted_failures(tmp_path: Path) -> None:
+    corpus = write_corpus(tmp_path / "corpus", {"train": ["t"], "test": ["u"]}, 6)
+    names = corpus.utterances_of("u")
+    for name in names[:2]:
+        corpus._index[name]["text"] = corpus.text(name) * 40
+    plugin = registry.load("algorithm", "finetune")
+    evaluator = Evaluator(
+        plugin(model()).eval(), PROBLEMS["recognition"], registry.load("vocoder", "griffin_lim")(), (registry.load("metric", "cer")(),),
+        corpus, (0, 2), 1, 0, tmp_path,
+    )  # fmt: skip
+    scores = evaluator.run(evaluator.jobs([Episode("u", 0, tuple(names[:2]), (names[2],))], [2])[0])
+    before, after = scores.rows
+    assert before.metrics["cer"] > 0 and not before.failures
+    assert math.isnan(after.metrics["cer"]) and re.match("adaptation failed: no recording is long enough", after.failures["all"])
 
 
 def test_an_empty_recording_is_a_failed_prediction() -> None:
     with pytest.raises(PredictionFailed, match="empty"):
         model().transcribe(torch.zeros(0, SPEC.mel.n_mels))
     assert isinstance(model().transcribe(torch.zeros(1, SPEC.mel.n_mels)), str)
+
+
+def test_a_beam_finds_the_transcript_whose_paths_are_likeliest_together() -> None:
+    """Against all paths of five steps."""
+    pytest.importorskip("flashlight", reason="needs flashlight-text (pip install flashlight-text)")
+    characters, generator, beaten = ("a", "b", " "), torch.Generator().manual_seed(0), 0
+    for _ in range(60):
+        scores = torch.randn(1, 5, 4, generator=generator).log_softmax(-1)
+        chances: dict[str, float] = {}
+        for path in itertools.product(range(4), repeat=5):
+            text = "".join(characters[each - 1] for each, _ in itertools.groupby(path) if each)
+            chance = math.exp(sum(float(scores[0, step, each]) for step, each in enumerate(path)))
+            chances[text] = chances.get(text, 0.0) + chance
+        assert sum(chances.values()) == pytest.approx(1)
+        best = max(chances, key=chances.__getitem__)
+        assert chances[beam_search(scores, characters, 200)] == pytest.approx(chances[best])
+        greedy = "".join(characters[each - 1] for each in torch.unique_consecutive(scores[0].argmax(-1)).tolist() if each)
+        beaten += chances[greedy] < 0.999 * chances[best]
+    assert beaten > 5, "greedy decoding would do here"
+    recogniser = model(beam=5)
+    assert set(recogniser.transcribe(batch("ab").mels[0])) <= set("abc")
+
+
+def test_a_beam_without_its_package_is_refused_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmark.backbones.crnn_ctc.find_spec", lambda name: None)
+    words = ["run", "--algo", "reptile", "--dataset", "espeak", "--backbone", "crnn_ctc", "--cache", tmp_path, "--output", tmp_path]
+    said = refused([*words, "--backbone.beam", "4"], 1, capsys)
+    assert "--backbone.beam needs flashlight-text, which is not installed: pip install -e '.[beam]'." in said
+    assert not list(tmp_path.iterdir())

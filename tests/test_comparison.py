@@ -183,6 +183,15 @@ def test_what_uses_no_support_set_is_compared_with_everything(tmp_path: Path, ca
     assert len(ranked) == 1 and "top" in ranked[0] and "floor" in ranked[0]
 
 
+def test_what_takes_steps_on_all_speech_is_compared_at_each_number_of_shots_and_the_same_steps(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "top", 0.5, shots=0), make_run(tmp_path, "learner", 0.3)]
+    lines = compare_all(contenders(runs), {"gap_closed": True})
+    assert [(line.shots, line.steps, line.better) for line in lines] == [(5, 0, None), (5, 5, "top"), (5, 20, "top"), (5, CURVE, "top")]
+    lost = contenders([make_run(tmp_path, "lost", float("nan"), shots=0), runs[1]])
+    with pytest.raises(UsageError, match=r"lost has no gap_closed at 5 steps, because all its utterances failed there: no voice found\."):
+        compare_all(lost, {"gap_closed": True}, steps=5)
+
+
 def test_where_nothing_is_in_common_both_sides_are_said(tmp_path: Path) -> None:
     one, other = make_run(tmp_path, "one", 0.1), make_run(tmp_path, "other", 0.1, shots=1, steps=(0, 2))
     with pytest.raises(UsageError, match=r"in common: one: 5 shots x 0,5,20 steps, seed 0; other: 1 shots x 0,2 steps, seed 0\."):

@@ -47,7 +47,7 @@ def test_the_corpus_of_speakers_is_what_it_always_was() -> None:
     assert digest_of([every, voices], 16) == "0a28003faf09b30b", "its committed episodes and rows would be worth nothing"
 
 
-@pytest.mark.parametrize("task", ["language", "style"])
+@pytest.mark.parametrize("task", ["language", "style", "cross_lingual"])
 def test_splits_share_no_speakers_voices_targets_or_sentences(task: str) -> None:
     dataset = opened(task)
     speakers, texts, voices = [], [], []

@@ -11,7 +11,8 @@ import pytest
 
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError
-from benchmark.running.episodes import Manifest, check_manifest, make_manifest, normalised
+from benchmark.running.episodes import Manifest, make_manifest, normalised
+from benchmark.running.leaks import check_manifest
 from benchmark.running.preparation import open_corpus, open_manifest
 from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS
 from benchmark.task import TASK_KINDS

@@ -17,13 +17,13 @@ from benchmark.running.episodes import (
     Episode,
     Manifest,
     TaskSampler,
-    check_manifest,
     draw_manifest,
     episode_targets,
     first,
     make_manifest,
     task_targets,
 )
+from benchmark.running.leaks import check_manifest
 from benchmark.running.preparation import open_manifest
 from benchmark.settings.schema import MetaSettings
 from benchmark.task import TASK_KINDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ import benchmark
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
+from benchmark.plugins.conformance.tiny import tiny_spec
 from benchmark.plugins.digest import source_digest
 from benchmark.results.result import RunIdentity, run_id
 from benchmark.running import pretraining, vocoding
@@ -360,6 +362,18 @@ def test_algorithms_that_compare_tasks_are_not_trained_by_several_processes(name
     check_shares(settings, Hardware("cpu"), ())
     with pytest.raises(UsageError, match=rf"^{name} learns from all tasks of a step together, so 2 processes .* \(--devices 1\)\.$"):
         check_shares(settings, Hardware("cpu", devices=2), ())
+
+
+def test_how_a_backbone_decodes_makes_another_run_of_the_same_pretraining(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pretraining, "_train", lambda model, *_: model.state_dict())
+    monkeypatch.setattr("benchmark.backbones.crnn_ctc.find_spec", lambda name: name)
+    given = ("--algo", "maml", "--backbone", "crnn_ctc")
+    assert run_id(identity(given)) != run_id(identity((*given, "--backbone.beam", "4")))
+    plugin: Any = registry.load("backbone", "crnn_ctc")
+    corpus: Any = SimpleNamespace(**{**vars(CORPUS), "statistics": tiny_spec().statistics})
+    configs = [replace(plugin.tiny(), **changes) for changes in ({}, {"beam": 4}, {"hidden": 9})]
+    keys = [pretraining.pretrained(plugin, each, "code", corpus, PretrainSettings(), 0, tmp_path)[1] for each in configs]
+    assert keys[0] == keys[1] != keys[2]
 
 
 class Small(Linear):

@@ -250,12 +250,13 @@ def test_other_problems_and_tasks_stand_in_tables_of_their_own(tmp_path: Path, m
     assert check(tmp_path / "boards" / "d.csv").problems == []
 
 
-def test_a_recogniser_needs_the_floors_of_its_problem(tmp_path: Path) -> None:
+def test_a_recogniser_needs_the_topline_and_the_floors_of_its_problem(tmp_path: Path) -> None:
     table = tmp_path / "d-recognition.csv"
     method = [make_run(tmp_path / "own", seed, algorithm="maml", problem="recognition") for seed in range(3)]
-    with pytest.raises(BenchmarkError, match=r"lacks no_adaptation with 3 seeds"):
+    with pytest.raises(BenchmarkError, match=r"lacks all_speech, no_adaptation, from_scratch with 3 seeds"):
         add(method, table)
-    add([make_run(tmp_path / "own", seed, problem="recognition") for seed in range(3)], table)
+    for name in PROBLEMS["recognition"].references:
+        add([make_run(tmp_path / "own", seed, algorithm=name, problem="recognition") for seed in range(3)], table)
     add(method, table)
     assert check(table).problems == []
 
@@ -442,7 +443,7 @@ def test_a_legend_says_how_to_read_the_table(tmp_path: Path) -> None:
     add([make_run(tmp_path, seed) for seed in range(3)], table)
     header, legend = show(table).splitlines()[0], show(table).split("\n\n")[1]
     assert "mcd ↓" in header and "half the width of the 95 % interval" in legend and "leaderboards/README.md" in legend
-    assert "preliminary" not in legend and "ground_truth" not in legend
+    assert "preliminary" not in legend and "ground_truth" not in legend and "For scale, floors: no_adaptation." in legend
     add([make_run(tmp_path, algorithm="anil", synthetic=True)], table, preliminary=True)
     legend = show(table, style="md").split("\n\n")[1]
     assert "preliminary: fewer than three seeds; not to be cited." in legend and "synthetic voices" in legend

@@ -33,6 +33,10 @@ PART = {"-0.1": "be at least 0, not -0.1", "1.1": "be at most 1, not 1.1"}
 CRITICS = {"adversarial_part": PART, "adversarial_weight": ZERO, "critic_width": ONE}
 ATTENTIVE = {"frames_per_step": ONE, "speaker_dim": ONE, "guidance": ZERO}
 CHOICE, CHOICES = {"other": "be one of "}, {"other": "be a list, each item one of "}
+FINE_TUNING = {
+    "groups": SOME, "optimizer": CHOICE, "learning_rate": ABOVE, "momentum": BELOW_ONE, "weight_decay": ZERO, "unfreeze_every": ZERO,
+    "lora_rank": ZERO, "lora_alpha": ABOVE, "augmentation": CHOICES, "early_stopping": ZERO, "normalisation": CHOICE,
+}  # fmt: skip
 
 REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("algorithm", "maml"): INNER,
@@ -41,10 +45,9 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("algorithm", "maml_plus_plus"): INNER | RATE | {"annealing_steps": ZERO, "first_order_steps": ZERO},
     ("algorithm", "imaml"): INNER | RATE | {"optimizer": CHOICE, "proximal_weight": ABOVE, "damping": ZERO, "cg_steps": ONE},
     ("algorithm", "reptile"): {"groups": SOME, "inner_steps": TWO, "inner_lr": ABOVE, "optimizer": CHOICE},
-    ("algorithm", "finetune"): {
-        "groups": SOME, "optimizer": CHOICE, "learning_rate": ABOVE, "momentum": BELOW_ONE, "weight_decay": ZERO, "unfreeze_every": ZERO,
-        "lora_rank": ZERO, "lora_alpha": ABOVE, "augmentation": CHOICES, "early_stopping": ZERO, "normalisation": CHOICE,
-    },
+    ("algorithm", "finetune"): FINE_TUNING,
+    ("algorithm", "from_scratch"): FINE_TUNING,
+    ("algorithm", "all_speech"): FINE_TUNING | {"batch_size": ONE},
     ("algorithm", "memory"): {"slots": TWO, "key_dim": ONE, "value_dim": ONE, "usage_decay": BELOW_ONE},
     ("algorithm", "fast_weights"): {
         "rule": CHOICE, "key_dim": ONE, "value_dim": ONE, "decay": BETWEEN,

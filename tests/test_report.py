@@ -369,4 +369,4 @@ def test_what_cannot_be_reported_is_one_sentence(tmp_path: Path, capsys: pytest.
 def test_best_of_a_board() -> None:
     rows = {"a": [("10", "0"), ("1", "100"), ("10", "20")], "t": [("0", "0")]}
     board = Board("d", [], {name: [{"shots": s, "steps": t} for s, t in own] for name, own in rows.items()}, [], [], known())
-    assert (board.best("a"), board.shots, board.uses_support("a"), board.uses_support("t")) == ((10, 20), [1, 10], True, False)
+    assert (board.best("a"), board.shots, board.uses_shots("a"), board.uses_shots("t")) == ((10, 20), [1, 10], True, False)

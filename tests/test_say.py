@@ -222,6 +222,22 @@ def test_the_language_reads_text_and_transcripts(
     assert "script" not in recordings.told(recordings.transcribed(found, corpus, aligner, "ru")[1])
 
 
+def test_transcripts_may_be_in_another_language_than_the_text(
+    folders: Mapping[str, Path], voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, run = tmp_path / "out.wav", folders["finetune"]
+
+    def spoken(*words: str) -> bytes:
+        assert main(command(run, voice, output, cache, *words)) == 0
+        return output.read_bytes()
+
+    other = "--voice-language", "en-gb-x-rp"
+    assert spoken("--steps", "0", *other) == spoken("--steps", "0"), "the text is read as before"
+    assert spoken("--steps", "2", *other) != spoken("--steps", "2")
+    said = refused(command(run, voice, output, cache, "--voice-language", "qqq"), 2, capsys)
+    assert "Argument --voice-language: espeak-ng has no voice 'qqq'" in said
+
+
 def test_a_transcript_that_can_not_be_read_does_not_matter_to_those_who_just_listen(voice: Path) -> None:
     (voice / "0.txt").write_bytes(b"caf\xe9")
     (voice / "1.wav").rename(voice / "1.WAV")

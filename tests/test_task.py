@@ -20,8 +20,9 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 from benchmark.problems import PROBLEMS
-from benchmark.running.episodes import FULL, Manifest, TaskSampler, check_manifest, episode_targets, make_manifest, task_targets
+from benchmark.running.episodes import FULL, Manifest, TaskSampler, episode_targets, make_manifest, task_targets
 from benchmark.running.evaluation import Evaluator
+from benchmark.running.leaks import check_manifest
 from benchmark.settings import config
 from benchmark.settings.schema import MetaSettings, RunSettings
 from benchmark.task import TASK_KINDS
@@ -171,12 +172,12 @@ def test_prepare_writes_a_manifest_of_any_task(
     assert main([*command, "--task", "language"]) == 0, capsys.readouterr().err
     manifest = Manifest.load(written)
     assert manifest.task == "language" and manifest.targets["test"] == ("sv",)
-    assert "many has no tasks by style; it has tasks by speaker and language" in refused([*command, "--task", "style"], 2, capsys)
+    assert "many has no --task style; it has speaker and language" in refused([*command, "--task", "style"], 2, capsys)
 
 
 def test_settings_know_every_kind_of_task(monkeypatch: pytest.MonkeyPatch) -> None:
     given = ["--algo", "maml", "--dataset", "espeak", "--task", "accent"]
-    with pytest.raises(UsageError, match=r"task must be one of speaker, language, style, not accent"):
+    with pytest.raises(UsageError, match=r"task must be one of speaker, language, style, cross_lingual, not accent"):
         config.parse(RunSettings, given)
     monkeypatch.setitem(TASK_KINDS, "accent", TASK_KINDS["language"])  # type: ignore[arg-type]
     assert config.parse(RunSettings, given).task == "accent"

@@ -25,6 +25,7 @@ from benchmark.running import tuning as search
 from benchmark.running.trials import Trial, Trials
 from benchmark.settings import tuned_values as tuning
 from benchmark.settings.schema import RunSettings
+from tests.cli_helpers import refused
 
 TINY = [
     "--dataset", "espeak", "--preset", "smoke", "--workers", "1", "--pretrain.steps", "4", "--pretrain.batch_size", "4", "--steps", "0,2",
@@ -39,8 +40,8 @@ def places(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_this
     return ["--cache", str(cache), "--output", str(tmp_path / "tuning")]
 
 
-def rows(tmp_path: Path, name: str = "finetune") -> list[dict[str, str]]:
-    with (tmp_path / "tuning" / "espeak-smoke" / f"{name}.csv").open() as stream:
+def rows(tmp_path: Path, name: str = "finetune", of: str = "espeak-smoke") -> list[dict[str, str]]:
+    with (tmp_path / "tuning" / of / f"{name}.csv").open() as stream:
         return list(csv.DictReader(stream))
 
 
@@ -233,6 +234,26 @@ def test_what_is_maximised_and_who_scores_it_follow_from_the_problem(tmp_path: P
     assert search._scorer(settings, "per", ()).name == "per", "found among all metrics"
     with pytest.raises(UsageError, match="No metric has the column telepathy, which tuning needs"):
         search._scorer(settings, "telepathy", ())
+
+
+def test_a_recogniser_is_tuned_apart_and_without_groups_that_it_lacks(
+    places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "tuned").mkdir()
+    speech = tmp_path / "tuned" / "espeak-smoke.yaml"
+    speech.write_text("finetune: {values: {learning_rate: 0.01}, trials: 4}\n")
+    before = speech.read_bytes()
+    small = ["--backbone", "crnn_ctc", "--backbone.hidden", "8", "--backbone.channels", "2"]
+    command = ["tune", "--algo", "finetune", *TINY, *small, *places, "--trials"]
+    assert "has 10 combinations, fewer than 11 trials" in refused([*command, "11"], 2, capsys)
+    assert main([*command, "3"]) == 0, capsys.readouterr().err
+    found = rows(tmp_path, of="espeak-recognition-smoke")
+    assert {row["groups"] for row in found} == {'["all"]'} and {"characters_right", "characters_right@2"} <= found[0].keys()
+    assert speech.read_bytes() == before
+    chosen = tuning.parse(["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke", *small])
+    assert tuning.tuned_file(chosen) == tmp_path / "tuned" / "espeak-recognition-smoke.yaml"
+    assert (tuning.tuned_values(chosen) or {})["trials"] == 3
+    assert "no group 'tail'" in refused([*command, "3", "--algo.groups", "tail"], 2, capsys)
 
 
 CHOICES: dict[str, Sequence[Any]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from benchmark.backbone import BackboneSpec, RecognitionBackbone
 from benchmark.batch import Batch
-from benchmark.errors import AdaptationFailed, PredictionFailed
+from benchmark.errors import AdaptationFailed, ExtraMissing, PredictionFailed
 from benchmark.learning.ctc import ctc_loss, has_path
 from benchmark.settings.ranges import BelowOne, Checked, NonNegativeInt, PositiveInt
 
@@ -52,6 +53,7 @@ class CrnnCtc(RecognitionBackbone):
     step, without repeats and blanks, or what torchaudio's beam search finds (``beam``).
     """
 
+    decoding_only = ("beam",)
     mel_mean: Tensor
     mel_std: Tensor
     code_points: Tensor
@@ -65,7 +67,7 @@ class CrnnCtc(RecognitionBackbone):
             hidden: width of each direction of the GRUs.
             layers: number of GRU layers.
             dropout: before each GRU layer and the output.
-            beam: hypotheses of the beam search; 0 for greedy decoding. A beam needs flashlight-text.
+            beam: hypotheses of the beam search; 0 for greedy decoding. A beam needs flashlight-text (``pip install '.[beam]'``).
         """
 
         channels: PositiveInt = 16
@@ -73,6 +75,11 @@ class CrnnCtc(RecognitionBackbone):
         layers: PositiveInt = 2
         dropout: BelowOne = 0.1
         beam: NonNegativeInt = 0
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.beam and find_spec("flashlight") is None:
+                raise ExtraMissing("--backbone.beam", "flashlight-text", "beam")
 
     @classmethod
     def tiny(cls) -> CrnnCtc.Config:
@@ -101,10 +108,10 @@ class CrnnCtc(RecognitionBackbone):
         return {**groups, "norms": tuple(name for name in names if ".norm." in name), "all": names}
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
-        """CTC loss for each character, the mean over utterances.
+        """CTC loss for each character, the mean over utterances; "left_out" is the share of utterances without one.
 
-        Characters that no training transcript has are left out. So are utterances with fewer steps than their transcript has
-        characters.
+        Characters that no training transcript has are left out. So are utterances that are too short for their transcript, or have
+        none.
 
         Raises:
             AdaptationFailed: no utterance is left.
@@ -118,7 +125,7 @@ class CrnnCtc(RecognitionBackbone):
         if not usable.any():
             raise AdaptationFailed("no recording is long enough for its transcript, or none has a transcript in known characters")
         losses = ctc_loss(scores, lengths, targets, counts) / counts.clamp_min(1)
-        return {"loss": losses[usable].mean()}
+        return {"loss": losses[usable].mean(), "left_out": 1 - usable.float().mean()}
 
     def transcribe(self, mel: Tensor) -> str:
         """See :meth:`RecognitionBackbone.transcribe`."""
@@ -126,7 +133,7 @@ class CrnnCtc(RecognitionBackbone):
             raise PredictionFailed("the recording is empty")
         scores, _ = self._scores(mel[None], torch.tensor([len(mel)], device=mel.device))
         if self.config.beam:
-            return _beam_search(scores.cpu(), self.spec.characters, self.config.beam)
+            return beam_search(scores.cpu(), self.spec.characters, self.config.beam)
         best = torch.unique_consecutive(scores[0].argmax(-1)).tolist()
         return "".join(self.spec.characters[each - 1] for each in best if each)
 
@@ -152,14 +159,15 @@ def _inside(lengths: Tensor, frames: int) -> Tensor:
     return (torch.arange(frames, device=lengths.device) < lengths[:, None]).float()
 
 
-def _beam_search(scores: Tensor, characters: tuple[str, ...], beam: int) -> str:
-    """The likeliest transcript over all paths that spell it, without a language model."""
+def beam_search(scores: Tensor, characters: tuple[str, ...], beam: int) -> str:
+    """The transcript whose paths are likeliest together, without a language model: Graves et al. (2006), section 3.2."""
     from torchaudio.models.decoder import ctc_decoder
 
     # The decoder wants a sign for silence; the blank stands in for it.
-    decoder = ctc_decoder(None, ["<blank>", *characters], beam_size=beam, blank_token="<blank>", sil_token="<blank>")
+    tokens = ["<blank>", *characters]
+    decoder = ctc_decoder(None, tokens, beam_size=beam, log_add=True, blank_token=tokens[0], sil_token=tokens[0])
     best = decoder(scores.float().contiguous())[0][0]
-    return "".join(characters[each - 1] for each in best.tokens.tolist() if each).strip()
+    return "".join(characters[each - 1] for each in best.tokens.tolist())
 
 
 PLUGIN = CrnnCtc

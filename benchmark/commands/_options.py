@@ -97,8 +97,12 @@ def run_folder(name: Path, output: Path) -> Path:
     return output / name if (output / name).is_dir() else name
 
 
-def usual_needs() -> tuple[list[Sizes], Need]:
-    """What runs ask of speakers unless they are told otherwise: for episodes, each of the default preset's shots, and for tasks."""
+def usual_needs(crosses: bool = False) -> tuple[list[Sizes], Need]:
+    """What runs ask of speakers unless they are told otherwise: for episodes, each of the default preset's shots, and for tasks.
+
+    Args:
+        crosses: support and queries are in two languages.
+    """
     from benchmark.data.enough import Sizes, for_task
     from benchmark.settings.config import read_preset
     from benchmark.settings.schema import EvaluationSettings, MetaSettings, RunSettings
@@ -106,4 +110,4 @@ def usual_needs() -> tuple[list[Sizes], Need]:
     preset = read_preset(RunSettings.preset)
     evaluation, meta = EvaluationSettings(**preset.get("evaluation", {})), MetaSettings(**preset.get("meta", {}))
     shots = preset.get("shots", RunSettings.shots)
-    return [Sizes(each, evaluation.queries, evaluation.episodes) for each in shots], for_task(meta.support, meta.query)
+    return [Sizes(each, evaluation.queries, evaluation.episodes) for each in shots], for_task(meta.support, meta.query, crosses)

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_places(parser)
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
     parser.add_argument("--task", default="speaker", metavar="KIND",
-                        help="what the manifest's episodes adapt to: speaker (default), language or style")  # fmt: skip
+                        help="what the manifest's episodes adapt to: speaker (default), language, style or cross_lingual")  # fmt: skip
     parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them to a manifest")
 
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     for line in describe(corpus):
         print(line)
     counts = {split: len(corpus.speakers(split)) for split in SPLITS}
-    for line in filter(None, [role(counts, name), *told(texts_of(corpus), *usual_needs())]):
+    for line in filter(None, [role(counts, name), *told(texts_of(corpus), *usual_needs(corpus.task.crosses))]):
         print(f"  {line}")
     for line in _compared(name if args.task == "speaker" else f"{name}-{args.task}", corpus.version):
         print(line)

@@ -20,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="recordings (or one), with .txt transcripts beside them")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="wav file to write")
     parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads text and transcripts (default: the corpus's)")
+    parser.add_argument("--voice-language", metavar="VOICE", help="the one that reads transcripts, if they are in another language")
     parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
     add_cache(parser)
 
@@ -43,8 +44,9 @@ def run(args: argparse.Namespace) -> int:
     cache = cache_folder(args.cache)
     voice, left_out = recordings.read(args.voice)
     speaker = say.open_speaker(args.folder, cache, args.plugin)
-    language = say.reader(args.language, speaker.run.corpus)
-    spoken = say.say(say.tokens(args.text, speaker.run.corpus, language), speaker, voice, args.steps, cache, language)
+    language = say.reader(args.language, speaker.run.corpus, "--language")
+    heard = say.reader(args.voice_language, speaker.run.corpus, "--voice-language") if args.voice_language else language
+    spoken = say.say(say.tokens(args.text, speaker.run.corpus, language), speaker, voice, args.steps, cache, heard)
     synthesised.write(args.output, spoken.audio)
     if left_out := [*left_out, *spoken.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)

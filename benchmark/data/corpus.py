@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,12 +71,15 @@ class Corpus:
         self._by_speaker: dict[str, list[str]] = {}
         self._by_target: dict[str, list[str]] = {}
         voices: dict[str, set[str]] = {}
+        languages: dict[str, set[str]] = {}
         for row in self._index.values():
             self._by_speaker.setdefault(row["speaker"], []).append(row["id"])
             if target := self._target(row):
                 self._by_target.setdefault(target, []).append(row["id"])
                 voices.setdefault(target, set()).add(row["speaker"])
-        self._lonely = {target: min(some) for target, some in sorted(voices.items()) if len(some) < self.task.speakers}
+                languages.setdefault(target, set()).add(self._language(row))
+        least = (voices, self.task.speakers), (languages, self.task.languages)
+        self._lonely = {target: min(some) for found, count in least for target, some in sorted(found.items()) if len(some) < count}
         for target in self._lonely:
             del self._by_target[target]
 
@@ -132,15 +135,23 @@ class Corpus:
         """The utterances of a target, sorted."""
         return sorted(self._by_target[target])
 
+    def by_language(self, target: str) -> dict[str, list[str]]:
+        """The utterances of a target by language, both sorted."""
+        found: dict[str, list[str]] = {}
+        for name in self.utterances_of(target):
+            found.setdefault(self.language(name), []).append(name)
+        return dict(sorted(found.items()))
+
     def left_out(self) -> str:
-        """A sentence about the targets that have too few speakers; "" if there are none."""
+        """A sentence about the targets that have too few speakers or languages; "" if there are none."""
         if not self._lonely:
             return ""
-        count, kind = len(self._lonely), self.task.name
-        are = f"{kind} of {self.name} has one speaker and is" if count == 1 else f"{kind}s of {self.name} have one speaker each and are"
-        named = ", ".join(f"{target} ({speaker})" for target, speaker in list(self._lonely.items())[:NAMED])
+        count, kind, what = len(self._lonely), self.task.noun, "language" if self.task.crosses else "speaker"
+        are = f"{kind} of {self.name} has one {what} and is" if count == 1 else f"{kind}s of {self.name} have one {what} each and are"
+        why = "queries are in another than the support set" if self.task.crosses else f"no model could tell the {kind} from the speaker"
+        named = ", ".join(f"{target} ({only})" for target, only in list(self._lonely.items())[:NAMED])
         more = ", …" if count > NAMED else ""
-        return f"{count} {are} left out, because no model could tell the {kind} from the speaker: {named}{more}."
+        return f"{count} {are} left out, because {why}: {named}{more}."
 
     def _language(self, row: dict[str, Any]) -> str:
         return str(row.get("language") or self.meta.get("card", {}).get("language", ""))
@@ -156,6 +167,10 @@ class Corpus:
         """An utterance's text, without reading its arrays."""
         return str(self._index[utterance_id]["text"])
 
+    def language(self, utterance_id: str) -> str:
+        """An utterance's language, without reading its arrays."""
+        return self._language(self._index[utterance_id])
+
     @cached_property
     def symbol_ids(self) -> dict[str, int]:
         """Index of each symbol."""
@@ -168,12 +183,17 @@ class Corpus:
 
     def unheard(self, targets: Iterable[str]) -> tuple[list[str], float]:
         """Phones of targets that no training utterance has, the most frequent first, and their share of all those targets say (0 to 1)."""
-        known = {phone for row in self._index.values() if row["split"] == "train" for word in row["words"] for phone in word}
-        said = Counter(
-            phone for target in targets for name in self._by_target[target] for word in self._index[name]["words"] for phone in word
-        )
-        strange = [phone for phone, _ in said.most_common() if phone not in known]
-        return strange, sum(said[phone] for phone in strange) / max(1, said.total())
+        return self._unknown(targets, lambda row: [phone for word in row["words"] for phone in word])
+
+    def unseen(self, targets: Iterable[str]) -> tuple[list[str], float]:
+        """As :meth:`unheard`, of the transcripts' characters as recognition spells them."""
+        return self._unknown(targets, lambda row: spelled(row["text"]))
+
+    def _unknown(self, targets: Iterable[str], units: Callable[[dict[str, Any]], Iterable[str]]) -> tuple[list[str], float]:
+        known = {unit for row in self._index.values() if row["split"] == "train" for unit in units(row)}
+        said = Counter(unit for target in targets for name in self._by_target[target] for unit in units(self._index[name]))
+        strange = [unit for unit, _ in said.most_common() if unit not in known]
+        return strange, sum(said[unit] for unit in strange) / max(1, said.total())
 
     def check(self) -> None:
         """Compare every shard with its recorded digest.

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import permutations
 
 from benchmark.plumbing.words import counted
 
@@ -13,6 +14,10 @@ CENTROID = 2
 """Utterances of a held-out target that are neither support nor query of an episode, at least: they make its centroid."""
 NAMED = 6
 """Of whom or what a sentence lists."""
+_LANGUAGES = {False: ("", ""), True: (" in one language", " in another")}
+"""What a sentence says of support and queries, by whether they are in two languages."""
+Said = Sequence[str] | Mapping[str, Sequence[str]]
+"""What a target's utterances say, normalised; by language where support and queries are in two languages."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,7 @@ class Need:
         utterances: in all.
         sentences: of them, that differ from one another; 0 where repetitions serve as well.
         queries: of the sentences, that most targets don't say.
+        across: support utterances in one language, and query utterances in another; None where languages don't matter.
     """
 
     purpose: str
@@ -47,32 +53,56 @@ class Need:
     utterances: int
     sentences: int = 0
     queries: int = 0
+    across: tuple[int, int] | None = None
 
-    def fitting(self, texts: Sequence[str], shared: Collection[str] = ()) -> int:
+    def fitting(self, said: Said, shared: Collection[str] = ()) -> int:
         """How many of a target's utterances fit, up to as many as are needed: a sentence too few is an utterance too few.
 
         Args:
-            texts: what the utterances say, normalised.
+            said: what the utterances say; by language with ``across``, where the best pair of languages counts.
             shared: sentences that most targets say.
         """
-        different = set(texts)
+        if isinstance(said, Mapping):
+            return max((self._fitting(said, pair, shared) for pair in permutations(said, 2)), default=0)
+        different = set(said)
         missing = (
-            self.utterances - len(texts), self.sentences - len(different), self.queries - len(different.difference(shared)),
+            self.utterances - len(said), self.sentences - len(different), self.queries - len(different.difference(shared)),
         )  # fmt: skip
         return self.utterances - max(0, *missing)
 
+    def pairs(self, said: Mapping[str, Sequence[str]], shared: Collection[str] = ()) -> list[tuple[str, str]]:
+        """The languages that support and queries can be in; arguments as of :meth:`fitting`."""
+        return [pair for pair in permutations(said, 2) if self._fitting(said, pair, shared) == self.utterances]
 
-def for_episode(sizes: Sizes) -> Need:
-    """What a held-out target needs: support and queries that all say something else, and utterances for its centroid."""
-    sentences = sizes.shots + sizes.queries
-    said = f"{counted(sizes.shots, 'shot')}, {counted(sizes.queries, 'query', 'queries')} and a centroid of {CENTROID}"
+    def _fitting(self, said: Mapping[str, Sequence[str]], pair: tuple[str, str], shared: Collection[str]) -> int:
+        assert self.across is not None, "only what is asked for in two languages is told by language"
+        support, query = (said[language] for language in pair)
+        heard, asked = len(support), len(query)
+        if self.sentences:
+            heard, asked = len(set(support).difference(query)), len(set(query).difference(shared))
+        missing = self.utterances - sum(map(len, said.values())), self.across[0] - heard, self.across[1] - asked
+        return self.utterances - max(0, *missing)
+
+
+def for_episode(sizes: Sizes, crosses: bool = False) -> Need:
+    """What a held-out target needs: support and queries that all say something else, and utterances for its centroid.
+
+    Args:
+        sizes: of its episodes.
+        crosses: support and queries are in two languages.
+    """
+    sentences, one, other = sizes.shots + sizes.queries, *_LANGUAGES[crosses]
+    queries = counted(sizes.queries, "query", "queries")
+    said = f"{counted(sizes.shots, 'shot')}{one}, {queries}{other} and a centroid of {CENTROID}"
     advice = "ask for fewer --shots or --evaluation.queries, or record more"
-    return Need(said, advice, sentences + CENTROID, sentences, sizes.queries)
+    return Need(said, advice, sentences + CENTROID, sentences, sizes.queries, (sizes.shots, sizes.queries) if crosses else None)
 
 
-def for_task(support: int, query: int) -> Need:
-    """What a training target needs, for tasks of that many support and query utterances."""
-    return Need(f"a task's support of {support} and query of {query}", "lower meta.support or meta.query", support + query)
+def for_task(support: int, query: int, crosses: bool = False) -> Need:
+    """What a training target needs, for tasks of that many support and query utterances, in two languages if it ``crosses``."""
+    one, other = _LANGUAGES[crosses]
+    said = f"a task's support of {support}{one} and query of {query}{other}"
+    return Need(said, "lower meta.support or meta.query", support + query, across=(support, query) if crosses else None)
 
 
 def normalised(text: str) -> str:
@@ -80,18 +110,22 @@ def normalised(text: str) -> str:
     return " ".join(re.findall(r"\w+", text.casefold()))
 
 
-def shared_sentences(texts: Mapping[str, Mapping[str, Collection[str]]]) -> set[str]:
+def _flat(said: Said) -> Sequence[str]:
+    return [text for some in said.values() for text in some] if isinstance(said, Mapping) else said
+
+
+def shared_sentences(texts: Mapping[str, Mapping[str, Said]]) -> set[str]:
     """Sentences that more than half of all targets read, and more than one: models hear them in training.
 
     Args:
         texts: of each split's targets, normalised.
     """
-    every = [set(some) for split in texts.values() for some in split.values()]
+    every = [set(_flat(said)) for split in texts.values() for said in split.values()]
     counts = Counter(text for some in every for text in some)
     return {text for text, count in counts.items() if count > max(1, len(every) / 2)}
 
 
-def lacking(texts: Mapping[str, Sequence[str]], need: Need, shared: Collection[str] = ()) -> dict[str, str]:
+def lacking(texts: Mapping[str, Said], need: Need, shared: Collection[str] = ()) -> dict[str, str]:
     """The targets that have too little, and how much: "4" utterances, or "8 of 12 fit" where sentences repeat.
 
     Args:
@@ -99,9 +133,10 @@ def lacking(texts: Mapping[str, Sequence[str]], need: Need, shared: Collection[s
         need: what a target must have.
         shared: sentences that most targets say.
     """
-    fitting = {name: need.fitting(some, shared) for name, some in texts.items()}
+    fitting = {name: need.fitting(said, shared) for name, said in texts.items()}
+    totals = {name: len(_flat(said)) for name, said in texts.items()}
     return {
-        name: str(count) if count == len(texts[name]) else f"{count} of {len(texts[name])} fit"
+        name: str(count) if count == totals[name] else f"{count} of {totals[name]} fit"
         for name, count in fitting.items()
         if count < need.utterances
     }
@@ -142,7 +177,7 @@ def role(counts: Mapping[str, int], name: str) -> str:
     return ""
 
 
-def told(texts: Mapping[str, Mapping[str, Sequence[str]]], asked: Sequence[Sizes], task: Need) -> Iterator[str]:
+def told(texts: Mapping[str, Mapping[str, Said]], asked: Sequence[Sizes], task: Need) -> Iterator[str]:
     """Sentences about the speakers whom runs of several sizes would leave out.
 
     Args:
@@ -153,7 +188,7 @@ def told(texts: Mapping[str, Mapping[str, Sequence[str]]], asked: Sequence[Sizes
     shared = shared_sentences(texts)
     for split, some in texts.items():
         kind = f"{'training' if split == 'train' else split} speakers"
-        for need in [task] if split == "train" else [for_episode(sizes) for sizes in asked]:
+        for need in [task] if split == "train" else [for_episode(sizes, task.across is not None) for sizes in asked]:
             found = lacking(some, need, shared)
             if found and len(found) == len(some):
                 yield none_left(found, kind, need)

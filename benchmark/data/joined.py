@@ -61,7 +61,7 @@ class JoinedCorpus(Corpus):
         for split in SPLITS[1:]:
             if leaks := set(self.targets(split)) & set(self.targets("train")):
                 raise BenchmarkError(
-                    f"{self.task.name.capitalize()} leak: {min(leaks)} is in the {split} split of {own.name} and in the training speech; "
+                    f"{self.task.noun.capitalize()} leak: {min(leaks)} is in the {split} split of {own.name} and in the training speech; "
                     "leave out the corpus that has it."
                 )
 

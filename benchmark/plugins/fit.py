@@ -37,11 +37,14 @@ SUPPORT = ("mels", "transcripts")
 """What every run's support set has; only ``say`` may lack transcripts."""
 NEEDS = (*SUPPORT, *CAPABILITIES, *ON_PROBLEM)
 """What algorithms may need."""
+ROLES = ("topline", "floor")
+"""What rows that give the scale are; a method's have no role."""
+DECLARED = ("needs", "supports", "problem", "tasks", "columns", "conditions_on", "role", "oracle", "uses_support")
 
 
 @dataclass(frozen=True)
 class Declared:
-    """What a plugin's class declares, read from source or, if there is none, from the class."""
+    """What a plugin's class declares, read from source or, if there is none, from the class (``DECLARED`` attributes alone)."""
 
     facts: Mapping[str, Any]
 
@@ -61,7 +64,7 @@ def _declared(kind: str, name: str, plugins: tuple[str, ...]) -> Declared:
     if info.path is not None:
         return Declared(MappingProxyType(registry.facts(info)))
     plugin = registry.load_info(info)
-    return Declared({key: getattr(plugin, key, None) for key in ("needs", "supports", "problem", "tasks", "columns", "conditions_on")})
+    return Declared({key: getattr(plugin, key, None) for key in DECLARED})
 
 
 def problem_of(backbone: str, plugins: registry.Plugins = ()) -> Problem:
@@ -129,6 +132,16 @@ def fitting_metrics(
     return kept, f"{why}, so {said}, {'is' if len(left) == 1 else 'are'} left out."
 
 
+def role(algorithm: str, plugins: registry.Plugins = ()) -> str:
+    """One of ``ROLES`` if an algorithm's rows give the scale, "" if it is a method.
+
+    Raises:
+        BenchmarkError: it is not found, or its file can't be read.
+    """
+    facts = declared("algorithm", algorithm, plugins).facts
+    return str(facts.get("role") or ("topline" if facts.get("oracle") else "floor" if facts.get("uses_support") is False else ""))
+
+
 def check_task(task: str, dataset: str, plugins: registry.Plugins = ()) -> None:
     """Refuse a task that a dataset does not have.
 
@@ -137,7 +150,7 @@ def check_task(task: str, dataset: str, plugins: registry.Plugins = ()) -> None:
     """
     known = declared("dataset", dataset, plugins).words("tasks") or ("speaker",)
     if task not in known:
-        raise UsageError(f"{dataset} has no tasks by {task}; it has tasks by {listed(known)}.")
+        raise UsageError(f"{dataset} has no --task {task}; it has {listed(known)}.")
 
 
 def check_encoders(algorithm: str, encoder: str | None, ranked_with: Mapping[str, str | None]) -> None:
@@ -178,8 +191,8 @@ def note(info: registry.PluginInfo, backbones: Sequence[str], plugins: registry.
             out = [name for name in backbones if not fitting([info.name], name, plugins)]
             return f"needs {in_words(facts.words('needs'))}: not on {listed(out)}" if out else ""
         if info.kind == "dataset":
-            tasks = [task for task in facts.words("tasks") if task != "speaker"]
-            return f"tasks by speaker, {', '.join(tasks)}" if tasks else ""
+            tasks = facts.words("tasks")
+            return f"tasks: {', '.join(tasks)}" if len(tasks) > 1 else ""
     except BenchmarkError:
         return ""
     return ""

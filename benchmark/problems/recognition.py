@@ -18,7 +18,7 @@ class Recognition(Problem):
 
     name = "recognition"
     metrics = ("cer", "wer")
-    references = ("no_adaptation",)
+    references = ("all_speech", "no_adaptation", "from_scratch")
     objective = "cer"
     gained = "characters_right"
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Collection, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pandas as pd
 
 from benchmark import problems
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.plugins import registry
+from benchmark.plugins import fit, registry
 from benchmark.plumbing import workers as processes
 from benchmark.plumbing.progress import progress
 from benchmark.plumbing.words import counted
@@ -33,12 +33,12 @@ class Board:
 
     Attributes:
         name: name of their table, "espeak" or "espeak-recognition"; with what tells them apart where others have that name.
-        contenders: by algorithm and configuration; toplines and floors, which use no support set, last.
+        contenders: by algorithm and configuration; toplines and floors last.
         rows: leaderboard rows of each contender, by its name.
         metrics: columns, the most telling ones first.
         headline: columns shown until the reader asks for more.
         known: the columns' meanings, if their metrics were found.
-        toplines: names of the contenders that are shown the recording.
+        roles: "topline", "floor" or "" of each contender whose algorithm is found.
         plugins: ``--plugin`` files.
     """
 
@@ -48,7 +48,7 @@ class Board:
     metrics: list[str]
     headline: list[str]
     known: KnownColumns
-    toplines: frozenset[str] = frozenset()
+    roles: Mapping[str, str] = field(default_factory=dict)
     plugins: registry.Plugins = ()
 
     @property
@@ -56,13 +56,13 @@ class Board:
         """Numbers of support utterances, in rows that use any."""
         return sorted({int(row["shots"]) for rows in self.rows.values() for row in rows} - {0})
 
-    def uses_support(self, name: str) -> bool:
-        """Whether this contender adapts; toplines and floors don't."""
+    def uses_shots(self, name: str) -> bool:
+        """Whether this contender adapts to so many shots; most toplines and floors don't."""
         return any(row["shots"] != "0" for row in self.rows[name])
 
     def role(self, name: str) -> str:
         """The role of a contender that gives the scale, "topline" or "floor"; "" for a method."""
-        return "" if self.uses_support(name) else "topline" if name in self.toplines else "floor"
+        return self.roles.get(name, "" if self.uses_shots(name) else "floor")
 
     def fewer_seeds(self, name: str) -> str:
         """How many seeds a contender has, "1 seed", if others have more; "" otherwise."""
@@ -190,15 +190,10 @@ def _board(name: str, contenders: Sequence[Contender], rows: Sequence[list[Row]]
     headline = shown(metrics, every)
     metrics.sort(key=lambda metric: (metric != objective, metric not in headline))
     scored_with = {metric for contender in contenders for result in contender.results for metric in result["metric_versions"]}
-    toplines = frozenset(one.name for one in contenders if _is_topline(one.results[0]["algorithm"], plugins))
-    board = Board(name, [], by_name, metrics, shown(metrics, every), every.of(scored_with), toplines, plugins)
-    roles = ["", "topline", "floor"]
-    return replace(board, contenders=sorted(contenders, key=lambda one: (roles.index(board.role(one.name)), one.name)))
-
-
-def _is_topline(algorithm: str, plugins: registry.Plugins) -> bool:
-    try:
-        return bool(registry.load("algorithm", algorithm, plugins).oracle)
-    except BenchmarkError:
-        # It comes from a plugin file that was not given.
-        return False
+    roles = {}
+    for one in contenders:
+        with suppress(BenchmarkError):  # it comes from a plugin file that was not given
+            roles[one.name] = fit.role(one.results[0]["algorithm"], plugins)
+    board = Board(name, [], by_name, metrics, shown(metrics, every), every.of(scored_with), roles, plugins)
+    order = ["", *fit.ROLES]
+    return replace(board, contenders=sorted(contenders, key=lambda one: (order.index(board.role(one.name)), one.name)))

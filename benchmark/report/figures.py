@@ -48,8 +48,8 @@ class CurveSet:
 
 
 def adapting(board: Board) -> list[tuple[int, str]]:
-    """Number and name of the contenders that adapt; the number chooses their look."""
-    return list(enumerate(contender.name for contender in board.contenders if board.uses_support(contender.name)))
+    """Number and name of the contenders that adapt to shots; the number chooses their look."""
+    return list(enumerate(contender.name for contender in board.contenders if board.uses_shots(contender.name)))
 
 
 @dataclass(frozen=True)
@@ -68,10 +68,11 @@ def legend(series: Iterable[tuple[int, str]]) -> list[Key]:
 
 
 def _levels(board: Board, metric: str) -> list[tuple[str, str, float]]:
+    """Name, role and value of what uses no shots; of one that takes steps, after its most."""
     return [
-        (contender.name, board.role(contender.name), number(board.rows[contender.name][0].get(metric, "")))
+        (contender.name, board.role(contender.name), number(board.rows[contender.name][-1].get(metric, "")))
         for contender in board.contenders
-        if not board.uses_support(contender.name)
+        if not board.uses_shots(contender.name)
     ]
 
 

@@ -75,7 +75,7 @@ def findings(board: Board) -> Findings | None:
 
     chosen = []
     for contender in board.contenders:
-        if contender.name in last and board.uses_support(contender.name):
+        if contender.name in last and not board.role(contender.name):
             frame, steps = contender.episodes, int(last[contender.name]["steps"])
             chosen.append(replace(contender, episodes=frame[(frame["shots"] == shots) & (frame["steps"] == steps)].assign(steps=0)))
     if not chosen:
@@ -101,7 +101,7 @@ def findings(board: Board) -> Findings | None:
     def by_value(names: Iterable[str]) -> list[Score]:
         return scores(sorted(names, key=lambda name: float(last[name][metric]), reverse=higher))
 
-    scale = by_value(name for name in last if not board.uses_support(name))
+    scale = by_value(name for name in last if board.role(name))
     named = {*others, *(one.name for one in chosen)}
-    absent = [one.name for one in board.contenders if board.uses_support(one.name) and one.name not in named]
+    absent = [one.name for one in board.contenders if not board.role(one.name) and one.name not in named]
     return Findings(metric, shots, [scores(names) for names in groups], scale, seeds_in_words(ranked), by_value(others), powerless, absent)

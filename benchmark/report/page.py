@@ -103,14 +103,19 @@ def build(boards: Sequence[Board], cache: Path) -> str:
 def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
     with progress(f"Speech of {board.name}", 1.0) as show:
         sentences, speaking = sounds.sentences(board, text, limit, PICTURED, show)
-    adapting = [(index, f"{name} ({few})" if (few := board.fewer_seeds(name)) else name) for index, name in figures.adapting(board)]
-    keys = figures.legend(adapting)
+    keys = figures.legend((index, _labelled(board, name)) for index, name in figures.adapting(board))
     return Part(
         board, findings(board), tables.leaderboard(board), tables.meanings(board), tables.differences(board), keys,
         figures.curves(board), figures.costs(board),
         figures.spaces(board), sentences, speaking, tables.speakers(board), tables.failures(board), tables.shared(board),
         {contender.name: tables.provenance(board, contender) for contender in board.contenders},
     )  # fmt: skip
+
+
+def _labelled(board: Board, name: str) -> str:
+    """A contender's name, and what readers of a chart must know of it."""
+    notes = ", ".join(filter(None, [board.role(name), board.fewer_seeds(name)]))
+    return f"{name} ({notes})" if notes else name
 
 
 def transcripts(board: Board, cache: Path) -> Callable[[str], str | None]:

@@ -64,7 +64,7 @@ class SpokenSentence:
         speaker: the target.
         utterance: the sentence's id.
         text: the transcript, if the prepared corpus is at hand.
-        references: clips of contenders without a support set, by name.
+        references: clips of contenders that use no shots, by name.
         places: headings of the columns of ``adapted``.
         adapted: for each contender that adapts, a clip or None for each place.
         spectrograms: real, copy, before and after adaptation, for each contender that adapts.
@@ -148,11 +148,11 @@ def _sentence(
     # Runs with other settings may have another first sentence; only the same sentence can be compared.
     utterance = next(kept[0] for by_place in own.values() for kept in by_place.values())
     paths = {name: {place: path for place, (one, path) in by_place.items() if one == utterance} for name, by_place in own.items()}
-    adapting = [contender.name for contender in board.contenders if board.uses_support(contender.name) and paths[contender.name]]
+    adapting = [contender.name for contender in board.contenders if board.uses_shots(contender.name) and paths[contender.name]]
     references = [
-        (contender.name, next(iter(paths[contender.name].values())))
+        (contender.name, paths[contender.name][max(paths[contender.name])])
         for contender in board.contenders
-        if not board.uses_support(contender.name) and paths[contender.name]
+        if not board.uses_shots(contender.name) and paths[contender.name]
     ]
     # The recording comes first, because all others are compared with it.
     beside = problems.get(board.contenders[0].results[0]["problem"]).beside

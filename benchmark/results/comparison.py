@@ -140,7 +140,8 @@ def compare_all(
 ) -> list[Line]:
     """Every pair, at every number of shots and steps that both have, and over the whole curve.
 
-    A contender without a support set (0 shots) is the same at all shots and steps, and is compared wherever the other has scores.
+    A contender that uses no shots is the same at all of them, and one that takes no steps at all of those: it is compared wherever
+    the other has scores.
     Seeds that any contender lacks are left out of all, so that mean differences add up and a ranking rests on one set of models.
 
     Args:
@@ -226,22 +227,22 @@ def _grid(contender: Contender) -> str:
 
 
 def rows_at(contender: Contender, shots: int | None, steps: int | None) -> pd.DataFrame:
-    """A contender's rows at so many shots and steps; without a support set they are the same at all."""
+    """A contender's rows at so many shots and steps; those of one that uses none are the same at all."""
     here = contender.episodes
     if shots is not None:
         here = here[here["shots"].isin([0, shots])]
-    if steps not in (None, CURVE) and shots_of(contender):
+    if steps not in (None, CURVE) and (shots_of(contender) or set(here["steps"]) != {0}):
         here = here[here["steps"] == steps]
     return here
 
 
 def shots_of(contender: Contender) -> set[int]:
-    """The numbers of shots that a contender was run at; none if it has no support set."""
+    """The numbers of shots that a contender was run at; none if it uses none."""
     return set(contender.episodes["shots"]) - {0}
 
 
 def _at(contender: Contender, shots: int) -> dict[int, pd.DataFrame]:
-    """A contender's rows by steps; without a support set they are the same at any number of shots."""
+    """A contender's rows by steps; those of one that uses no shots are the same at any number of them."""
     frame = contender.episodes
     found = frame[frame["shots"] == (shots if shots_of(contender) else 0)]
     return {int(step): found[found["steps"] == step] for step in found["steps"].unique()}

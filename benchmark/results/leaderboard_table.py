@@ -126,6 +126,7 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str], found: Known
         lines.append("failed: the most utterances that any one metric could not score.")
     if those := ", ".join(metric for metric in metrics if found.off_on_real_speech(metric)):
         lines.append(f"{those}: recordings don't score perfectly either; read it against the row of ground_truth.")
+    lines += _roles(rows)
     lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if any(row["status"] == status for row in rows)]
     for name in SETTING:
         kinds: dict[str, dict[str, None]] = {}
@@ -138,6 +139,18 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str], found: Known
         lines.append("synthetic voices: not to be cited as speech.")
     lines += configurations(rows)
     return [*lines, "Columns and metrics are defined in leaderboards/README.md."]
+
+
+def _roles(rows: Sequence[dict[str, str]]) -> list[str]:
+    """A line that names the toplines and floors, if there are any."""
+    from benchmark.plugins import fit
+
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        with suppress(BenchmarkError):  # it comes from a plugin file that was not given
+            found.setdefault(fit.role(row["algorithm"]), {})[row["algorithm"]] = None
+    named = [f"{role}s: {', '.join(found[role])}" for role in fit.ROLES if role in found]
+    return [f"For scale, {'; '.join(named)}."] if named else []
 
 
 def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None = None, committed: bool = True) -> str:

@@ -75,7 +75,7 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
     """Refuse settings that don't suit the backbone or the corpus now, not after an hour of pretraining.
 
     Returns:
-        sentences about the targets that the run leaves out, and about phonemes that nobody trained on.
+        sentences about the targets that the run leaves out, and about phonemes or characters that nobody trained on.
 
     Raises:
         UsageError: the algorithm refuses a fresh backbone or conditions on the encoder that a metric ranks with, or all targets have
@@ -85,10 +85,13 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
     """
     targets, left_out = episode_targets(corpus.own, manifest, sizes_of(settings), settings.evaluation.split)
     sentences = [corpus.left_out(), left_out]
-    strange, share = corpus.unheard(targets)
-    if strange and fit.problem_of(settings.backbone.name, plugins).name == "synthesis":
+    if fit.problem_of(settings.backbone.name, plugins).name == "synthesis":
+        (strange, share), what = corpus.unheard(targets), "phonemes to say are in no training speech, so their embeddings are untrained"
+    else:
+        (strange, share), what = corpus.unseen(targets), "characters to write are in no training transcript, so no model can write them"
+    if strange:
         named = " ".join([*strange[:NAMED], *(["…"] if len(strange) > NAMED else [])])
-        sentences.append(f"{share:.1%} of the phonemes to say are in no training speech, so their embeddings are untrained: {named}.")
+        sentences.append(f"{share:.1%} of the {what}: {named}.")
     ranked = {}
     for chosen in settings.metrics:
         metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)

@@ -1,4 +1,4 @@
-"""Episodes: targets with their support and query sets. Manifests fix them, and checks refuse leaks."""
+"""Episodes: targets with their support and query sets. Manifests fix them, and :mod:`benchmark.running.leaks` refuses leaks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
-from benchmark.data.enough import Sizes, for_episode, for_task, lacking, left_out, none_left, normalised, shared_sentences
+from benchmark.data.enough import Need, Said, Sizes, for_episode, for_task, lacking, left_out, none_left, normalised, shared_sentences
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plumbing.files import digest_of, read_json, write_json
@@ -45,6 +45,11 @@ class Episode:
         """The target's other utterances, from which the centroid is made."""
         used = {*self.support, *self.query}
         return tuple(name for name in corpus.utterances_of(self.target) if name not in used)
+
+    def all_speech(self, corpus: Corpus) -> tuple[str, ...]:
+        """The target's utterances that are neither queries nor say what a query says: support and enrolment."""
+        asked = {normalised(corpus.text(name)) for name in self.query}
+        return tuple(name for name in corpus.utterances_of(self.target) if normalised(corpus.text(name)) not in asked)
 
     def plain(self) -> dict[str, Any]:
         """The episode as manifests hold it; they call every target "speaker"."""
@@ -128,7 +133,7 @@ def make_manifest(corpus: Corpus, sizes: Sizes = FULL, seed: int = 0) -> Manifes
 
     A sentence that more than half of all targets read is never a query, because models hear it in training.
     """
-    texts, need = texts_of(corpus), for_episode(sizes)
+    texts, need = texts_of(corpus), for_episode(sizes, corpus.task.crosses)
     shared = shared_sentences(texts)
     episodes = {}
     for split in SPLITS[1:]:
@@ -138,22 +143,47 @@ def make_manifest(corpus: Corpus, sizes: Sizes = FULL, seed: int = 0) -> Manifes
                 continue
             for index in range(sizes.episodes):
                 generator = np.random.default_rng([seed, SPLITS.index(split), number, index])
-                some.append(_draw(corpus, name, index, shared, sizes, generator))
+                pools = _across(corpus, name, said, need, shared, generator) if isinstance(said, Mapping) else None
+                some.append(_draw(corpus, name, index, shared, sizes, generator, pools))
         episodes[split] = tuple(some)
     targets = {split: tuple(names) for split, names in texts.items()}
     return Manifest(corpus.name, targets, episodes, corpus.task.name)
 
 
-def texts_of(corpus: Corpus) -> dict[str, dict[str, list[str]]]:
-    """What the targets of each split say, normalised."""
-    return {
-        split: {name: [normalised(corpus.text(each)) for each in corpus.utterances_of(name)] for name in corpus.targets(split)}
-        for split in SPLITS
-    }
+def texts_of(corpus: Corpus) -> dict[str, dict[str, Said]]:
+    """What the targets of each split say, normalised; by language if the task crosses languages."""
+
+    def texts(names: Sequence[str]) -> list[str]:
+        return [normalised(corpus.text(name)) for name in names]
+
+    def said(target: str) -> Said:
+        if not corpus.task.crosses:
+            return texts(corpus.utterances_of(target))
+        return {language: texts(names) for language, names in corpus.by_language(target).items()}
+
+    return {split: {target: said(target) for target in corpus.targets(split)} for split in SPLITS}
 
 
-def _draw(corpus: Corpus, target: str, index: int, shared: set[str], sizes: Sizes, generator: np.random.Generator) -> Episode:
+Pools = tuple[frozenset[str], frozenset[str]]
+"""The utterances that may be support, and those that may be queries."""
+
+
+def _across(
+    corpus: Corpus, target: str, said: Mapping[str, Sequence[str]], need: Need, shared: set[str], generator: np.random.Generator
+) -> Pools:
+    """One language's utterances as support and another's as queries, drawn among the pairs with enough of both."""
+    pairs, names = need.pairs(said, shared), corpus.by_language(target)
+    heard, asked = pairs[int(generator.integers(len(pairs)))]
+    # A sentence that is the same in both languages can't take a query's place.
+    support = (name for name in names[heard] if normalised(corpus.text(name)) not in said[asked])
+    return frozenset(support), frozenset(names[asked])
+
+
+def _draw(
+    corpus: Corpus, target: str, index: int, shared: set[str], sizes: Sizes, generator: np.random.Generator, pools: Pools | None
+) -> Episode:
     names = corpus.utterances_of(target)
+    hearable, askable = pools or (frozenset(names), frozenset(names))
     query: list[str] = []
     support: list[str] = []
     taken: set[str] = set()
@@ -161,9 +191,9 @@ def _draw(corpus: Corpus, target: str, index: int, shared: set[str], sizes: Size
         text = normalised(corpus.text(name))
         if text in taken:
             continue
-        if len(query) < sizes.queries and text not in shared:
+        if len(query) < sizes.queries and text not in shared and name in askable:
             query.append(name)
-        elif len(support) < sizes.shots:
+        elif len(support) < sizes.shots and name in hearable:
             support.append(name)
         else:
             continue
@@ -186,7 +216,7 @@ def episode_targets(corpus: Corpus, manifest: Manifest, sizes: Sizes, split: str
         UsageError: none of them has enough utterances.
     """
     texts, kept = texts_of(corpus), manifest.adapted_to(split)
-    every, kind, need = texts[split], f"{split} {corpus.task.name}s", for_episode(sizes)
+    every, kind, need = texts[split], f"{split} {corpus.task.noun}s", for_episode(sizes, corpus.task.crosses)
     if not every:
         raise BenchmarkError(f"{corpus.name} has no {kind} with usable audio to adapt to; {_hint(corpus)}")
     poor = lacking({name: said for name, said in every.items() if name not in kept}, need, shared_sentences(texts))
@@ -198,60 +228,12 @@ def episode_targets(corpus: Corpus, manifest: Manifest, sizes: Sizes, split: str
 def _hint(corpus: Corpus) -> str:
     """What to do where a split has no targets."""
     if corpus.left_out():
-        return f"a {corpus.task.name} needs at least {corpus.task.speakers} speakers. {corpus.left_out()}"
+        least = f"{corpus.task.languages} languages" if corpus.task.crosses else f"{corpus.task.speakers} speakers"
+        return f"a {corpus.task.noun} needs at least {least}. {corpus.left_out()}"
     if not any(corpus.targets(split) for split in SPLITS):
-        kind = corpus.task.name
+        kind = corpus.task.noun
         return f"no utterance names its {kind}: name it (in a folder: the column {kind} of metadata.csv), or choose another --task."
     return "check the data root and the preparation report, or choose another --task."
-
-
-def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
-    """Refuse a manifest that leaks or does not match the corpus.
-
-    Raises:
-        BenchmarkError: a speaker is in two splits, or in another split of the corpus than the manifest says; support
-            and query share an utterance or a text; an utterance is missing or is someone else's.
-    """
-    owner: dict[str, str] = {}
-    for split, names in manifest.targets.items():
-        for name in names:
-            if owner.setdefault(name, split) != split:
-                kind = corpus.task.name.capitalize()
-                raise BenchmarkError(f"{kind} leak: {name} is in both the {owner[name]} and the {split} split of {manifest.dataset}.")
-    for split in SPLITS:
-        strangers = set(corpus.targets(split)) - set(manifest.targets.get(split, ()))
-        if strangers:
-            raise BenchmarkError(
-                f"The corpus puts {corpus.task.name} {min(strangers)} into {split}, but the manifest does not: they are of different "
-                f"releases of {manifest.dataset}; use the release that `describe` names, or restore the file."
-            )
-    for split, episodes in manifest.episodes.items():
-        for episode in episodes:
-            _check_episode(episode, split, owner, corpus)
-
-
-def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpus: Corpus) -> None:
-    kind = corpus.task.name
-    where = f"episode {episode.index} of {kind} {episode.target}"
-    if owner.get(episode.target) != split:
-        belongs = owner.get(episode.target)
-        raise BenchmarkError(f"{kind.capitalize()} leak: {where} is listed under {split}, the {kind} belongs to {belongs}.")
-    for name in (*episode.support, *episode.query):
-        if name not in corpus:
-            raise BenchmarkError(
-                f"Utterance {name}, which {where} needs, is not in the prepared corpus (missing, or skipped: see the "
-                "preparation report); complete the data, because scores without it can't be compared."
-            )
-    if not {*episode.support, *episode.query} <= set(corpus.utterances_of(episode.target)):
-        raise BenchmarkError(f"{kind.capitalize()} leak: {where} holds an utterance of another.")
-    if set(episode.support) & set(episode.query):
-        raise BenchmarkError(f"Utterance leak: in {where} support and query share {min(set(episode.support) & set(episode.query))}.")
-    texts = {normalised(corpus.text(name)) for name in episode.support}
-    for name in episode.query:
-        if normalised(corpus.text(name)) in texts:
-            raise BenchmarkError(f"Text leak: in {where} the query {name} has the text of a support utterance.")
-    if not episode.enrolment(corpus):
-        raise BenchmarkError(f"{where.capitalize()} leaves no utterance for the centroid.")
 
 
 def task_targets(corpus: Corpus, settings: MetaSettings) -> tuple[list[str], str]:
@@ -260,11 +242,12 @@ def task_targets(corpus: Corpus, settings: MetaSettings) -> tuple[list[str], str
     Raises:
         UsageError: there is no training target, or none has as many utterances as support and query of a task together.
     """
-    need = for_task(settings.support, settings.query)
-    every, kind = corpus.targets("train"), f"training {corpus.task.name}s"
+    need = for_task(settings.support, settings.query, corpus.task.crosses)
+    every, kind = corpus.targets("train"), f"training {corpus.task.noun}s"
     if not every:
         raise UsageError(f"{corpus.name} has no {kind} to make tasks of; {_hint(corpus)}")
-    poor = lacking({name: corpus.utterances_of(name) for name in every}, need)
+    heard = corpus.by_language if corpus.task.crosses else corpus.utterances_of
+    poor = lacking({name: heard(name) for name in every}, need)
     if len(poor) == len(every):
         raise UsageError(none_left(poor, f"{kind} of {corpus.name}", need))
     return [name for name in every if name not in poor], left_out(poor, len(every), kind, need)
@@ -295,13 +278,23 @@ class TaskSampler:
         return [self._task(targets[i], generator, step, index) for index, i in enumerate(chosen)]
 
     def _task(self, target: str, generator: np.random.Generator, step: int, index: int) -> Task:
-        names = self.corpus.utterances_of(target)
-        needed = self.settings.support + self.settings.query
-        picked = self.corpus.many(names[i] for i in generator.permutation(len(names))[:needed])
-        support, query = picked[: self.settings.support], picked[self.settings.support :]
+        shots, queries = self.settings.support, self.settings.query
+        if self.corpus.task.crosses:
+            by_language = self.corpus.by_language(target)
+            pairs = for_task(shots, queries, crosses=True).pairs(by_language)
+            heard, asked = (by_language[each] for each in pairs[int(generator.integers(len(pairs)))])
+            support = self.corpus.many(_drawn(heard, shots, generator))
+            query = self.corpus.many(_drawn(asked, queries, generator))
+        else:
+            picked = self.corpus.many(_drawn(self.corpus.utterances_of(target), shots + queries, generator))
+            support, query = picked[:shots], picked[shots:]
         statistics = self.corpus.statistics
         seed = int(np.random.default_rng([self.seed, 3, step, index]).integers(2**62))
         return Task(collate(support, statistics, self.speaker_index), collate(query, statistics, self.speaker_index), seed)
+
+
+def _drawn(names: Sequence[str], count: int, generator: np.random.Generator) -> list[str]:
+    return [names[i] for i in generator.permutation(len(names))[:count]]
 
 
 def first(episodes: Sequence[Episode], count: int, targets: int = 0) -> list[Episode]:

@@ -36,7 +36,7 @@ from benchmark.vocoder import Vocoder
 
 @dataclass(frozen=True)
 class Job:
-    """One episode at one support size; 0 shots for algorithms that don't use the support set."""
+    """One episode at one support size; 0 shots for algorithms that adapt to nothing, or to all speech."""
 
     episode: Episode
     shots: int
@@ -90,7 +90,8 @@ class Evaluator:
 
     def jobs(self, episodes: Sequence[Episode], shots: Sequence[int]) -> list[Job]:
         """All jobs, in the order they are written."""
-        sizes = sorted(set(shots)) if self.algorithm.uses_support else [0]
+        by_shots = self.algorithm.uses_support and not self.algorithm.uses_all_speech
+        sizes = sorted(set(shots)) if by_shots else [0]
         return [Job(episode, size) for episode in episodes for size in sizes]
 
     def scored_steps(self) -> list[int]:
@@ -101,9 +102,7 @@ class Evaluator:
     def run(self, job: Job) -> Scores:
         """Adapt, predict and score."""
         episode = job.episode
-        support = None
-        if self.algorithm.uses_support:
-            support = collate(self.corpus.many(episode.support[: job.shots]), self.corpus.statistics, {}).to(self.device)
+        support = self._support(job)
         seed = int(digest_of([self.seed, episode.target, episode.index, job.shots], 8), 16)
         torch.manual_seed(seed)
         flops = self._flops(support)
@@ -137,6 +136,14 @@ class Evaluator:
                 for name in episode.query[: self.queries]
             ]
         return Scores(rows, costs)
+
+    def _support(self, job: Job) -> Batch | None:
+        """What the algorithm adapts to; None if it ignores it."""
+        if not self.algorithm.uses_support:
+            return None
+        episode = job.episode
+        names = episode.all_speech(self.corpus) if self.algorithm.uses_all_speech else episode.support[: job.shots]
+        return collate(self.corpus.many(names), self.corpus.statistics, {}).to(self.device)
 
     def on_device(self) -> Evaluator:
         """This evaluator, with its models moved to the device."""

@@ -17,7 +17,8 @@ from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
-from benchmark.running.episodes import FULL, Manifest, check_manifest, draw_manifest
+from benchmark.running.episodes import FULL, Manifest, draw_manifest
+from benchmark.running.leaks import check_manifest
 from benchmark.settings.config import Plugin
 
 

@@ -94,7 +94,8 @@ def pretrained(
     model = build(backbone, config, corpus, seed)
     # The corpus's version stands for the datasets.
     length = {name: value for name, value in asdict(settings).items() if name != "dataset"}
-    parts = [corpus.version, corpus.preparation, source, asdict(config), length, seed, torch.get_num_threads()]
+    shape = asdict(config) | {name: getattr(type(config)(), name) for name in backbone.decoding_only}
+    parts = [corpus.version, corpus.preparation, source, shape, length, seed, torch.get_num_threads()]
     key = digest_of([*parts, *hardware.identity], 16)
     done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
 

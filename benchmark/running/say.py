@@ -80,8 +80,13 @@ def _vocoder(run: FinishedRun, cache: Path, plugins: registry.Plugins) -> Vocode
         raise BenchmarkError(f"The vocoder of {folder} is from other code of {name}; repeat the run.") from error
 
 
-def reader(language: str | None, corpus: Corpus) -> str:
+def reader(language: str | None, corpus: Corpus, option: str) -> str:
     """The espeak-ng voice that reads texts in a language as people write it ("de", "en_US"); None for the corpus's own.
+
+    Args:
+        language: given.
+        corpus: the one that the model learned from.
+        option: of the command line, that gives it.
 
     Raises:
         UsageError: there is none.
@@ -89,7 +94,7 @@ def reader(language: str | None, corpus: Corpus) -> str:
     try:
         return voice(language) if language else str(corpus.meta["card"]["language"])
     except ValueError as error:
-        raise UsageError(f"Argument --language: {error}") from error
+        raise UsageError(f"Argument {option}: {error}") from error
 
 
 def tokens(text: str, corpus: Corpus, language: str = "") -> list[torch.Tensor]:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.algorithm import Algorithm
+from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plumbing.files import digest_of, write_text
@@ -31,10 +32,12 @@ from benchmark.running.checks import check_fit
 from benchmark.running.episodes import sizes_of
 from benchmark.running.identity import identify
 from benchmark.running.preparation import open_manifest
+from benchmark.running.pretraining import build
 from benchmark.running.run import Places, corpus_of, run
 from benchmark.running.trials import Proposal, Trial, Trials, Values, ordered
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
+from benchmark.settings.tuned_values import tuned_name
 
 COLUMNS = ("failed", "seconds", "note", "run_id", "setup")
 
@@ -44,7 +47,7 @@ class Search:
 
     Args:
         settings: of the runs; split, metrics and shots are replaced.
-        places: ``output`` holds a folder for each dataset and preset, with tables and ``runs``.
+        places: ``output`` holds a folder for each dataset, problem and preset, with tables and ``runs``.
 
     Attributes:
         table: the trials' CSV file, complete after each trial.
@@ -67,10 +70,12 @@ class Search:
         self.choices = choices(self.plugin, settings.algo.config)
         if not self.choices:
             raise UsageError(f"{name} has nothing to tune: its search_space is empty.")
-        folder = places.output / f"{settings.dataset.name}-{settings.preset}"
+        corpus = corpus_of(self.settings, places)
+        self.choices = self._accepted(corpus)
+        folder = places.output / tuned_name(settings, self.plugins)
         self.places = replace(places, output=folder / "runs")
         self.table = folder / f"{name}.csv"
-        self.setup = self._setup()
+        self.setup = self._setup(corpus)
         self._trials = self._opened()
 
     @property
@@ -148,9 +153,23 @@ class Search:
             **({"given": beyond} if beyond else {}),
         }  # fmt: skip
 
-    def _setup(self) -> str:
+    def _accepted(self, corpus: Corpus) -> dict[str, list[Any]]:
+        """The choices without values that the algorithm refuses on this backbone, such as groups that it does not have."""
+        chosen, given = self.settings.backbone, self.settings.algo.config
+        backbone = build(registry.load("backbone", chosen.name, self.plugins), chosen.config, corpus, self.settings.seed)
+        self.plugin(backbone, given)  # what is given is no choice
+
+        def accepts(name: str, value: Any) -> bool:
+            try:
+                self.plugin(backbone, replace(given, **{name: value}))
+            except UsageError:
+                return False
+            return True
+
+        return {name: [value for value in values if accepts(name, value)] for name, values in self.choices.items()}
+
+    def _setup(self, corpus: Corpus) -> str:
         """Digest of everything that the trials share; only scores with the same digest can be compared."""
-        corpus = corpus_of(self.settings, self.places)
         manifest = open_manifest(corpus.own, self.plugins, sizes_of(self.settings), self.settings.evaluation.split)
         identity = identify(self.settings, corpus, manifest, self.plugins, self.places.hardware)
         shared = {**vars(identity), "config": _without(identity.config, self.choices)}

@@ -133,7 +133,8 @@ class RunSettings(Checked):
         vocoder: vocoder plugin.
         metrics: metric plugins to score with; by default the problem's (for synthesis mcd, f0, duration_error, pesq, stoi,
             speaker_similarity and per) and the task's (for style style_gap).
-        task: what to adapt to: a speaker, a language, or one style of one speaker ("speaker", "language", "style").
+        task: what to adapt to: a speaker, a language, or one style of one speaker ("speaker", "language", "style"); or a speaker who
+            is heard in one language and asked for another ("cross_lingual").
         preset: smoke, small or paper: values for all settings that are not given.
         shots: support sizes to adapt to, each 1 to 10 (an episode's support set holds 10).
         steps: adaptation steps after which to score.

@@ -1,4 +1,4 @@
-"""Tuned values: options that ``tune`` chose on validation speakers, kept by dataset and preset; ``run`` puts them over the preset."""
+"""Tuned values: options that ``tune`` chose on validation speakers, by dataset, problem and preset; ``run`` puts them over the preset."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import yaml
 from filelock import FileLock
 
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.plugins import registry
+from benchmark.plugins import fit, registry
 from benchmark.plumbing.files import write_text
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
@@ -19,11 +19,17 @@ FOLDER = Path(__file__).resolve().parent / "tuned"
 HEADER = "# Chosen on validation speakers and written by `python -m benchmark tune`; `run` lays them over the preset.\n"
 
 
+def tuned_name(settings: RunSettings, plugins: registry.Plugins = ()) -> str:
+    """What a file of tuned values and a folder of trials are called: "espeak-small", "espeak-recognition-small"."""
+    problem = fit.problem_of(settings.backbone.name, plugins).name
+    return f"{settings.dataset.name}{f'-{problem}' * (problem != 'synthesis')}-{settings.preset}"
+
+
 def tuned_file(settings: RunSettings, plugins: registry.Plugins = ()) -> Path:
-    """The file for the settings' dataset and preset: the benchmark's, or, for a plugin file, in a folder "tuned" beside it."""
+    """The file for the settings: the benchmark's, or, for a plugin file, in a folder "tuned" beside it."""
     info = registry.get("algorithm", settings.algo.name, plugins)
     folder = FOLDER if info.origin == "built-in" or info.path is None else info.path.parent / FOLDER.name
-    return folder / f"{settings.dataset.name}-{settings.preset}.yaml"
+    return folder / f"{tuned_name(settings, plugins)}.yaml"
 
 
 def parse(arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterable[str] = ()) -> RunSettings:
@@ -60,7 +66,7 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
     """Put an algorithm's section into its file.
 
     Args:
-        settings: give dataset, preset and algorithm.
+        settings: give dataset, problem, preset and algorithm.
         section: "values", "trials", and anything else to save.
         plugins: ``--plugin`` files.
 

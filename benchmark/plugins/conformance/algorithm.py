@@ -129,6 +129,7 @@ def _support(algorithm: Algorithm, batch: Batch | None = None) -> Batch:
 def requirements(plugin: type[Algorithm], config: Any, plugins: registry.Plugins) -> Iterator[Requirement]:
     """Each requirement in turn, on every backbone that the algorithm fits."""
     yield Requirement("names only known needs", lambda: _known_needs(plugin))
+    yield Requirement("says what its rows are for", lambda: _known_role(plugin))
     every = {name: registry.load("backbone", name, plugins) for name in registry.find("backbone", plugins)}
     reasons = {name: _misfit(plugin, config, name, backbone, plugins) for name, backbone in every.items()}
     fitting = [(name, backbone) for name, backbone in every.items() if not reasons[name]]
@@ -142,6 +143,12 @@ def requirements(plugin: type[Algorithm], config: Any, plugins: registry.Plugins
 def _known_needs(plugin: type[Algorithm]) -> None:
     unknown = set(plugin.needs) - set(fit.NEEDS)
     require(not unknown, f"needs names {', '.join(sorted(unknown))}, which no backbone or support set has")
+
+
+def _known_role(plugin: type[Algorithm]) -> None:
+    require(plugin.role in ("", *fit.ROLES), f"role is {plugin.role!r}, not one of {', '.join(fit.ROLES)}, or empty for a method")
+    require(plugin.uses_support or not plugin.uses_all_speech, "uses_all_speech is True and uses_support False")
+    require(plugin.role or not plugin.uses_all_speech, "what uses all speech is no few-shot method: its role must be topline or floor")
 
 
 def _misfit(plugin: type[Algorithm], config: Any, name: str, backbone: type[Backbone], plugins: registry.Plugins) -> str:

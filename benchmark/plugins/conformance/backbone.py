@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -51,6 +52,8 @@ def requirements(plugin: type[Backbone], config: Any, plugins: registry.Plugins)
         require(plugin.problem in PROBLEMS, f"problem must be one of {', '.join(PROBLEMS)}, not {plugin.problem!r}")
         unknown = set(plugin.supports) - set(CAPABILITIES)
         require(not unknown, f"supports names {', '.join(sorted(unknown))}; known names are {', '.join(CAPABILITIES)}")
+        unknown = set(plugin.decoding_only) - {each.name for each in fields(plugin.Config)}
+        require(not unknown, f"decoding_only names {', '.join(sorted(unknown))}, which Config does not have")
 
     def synthesis() -> None:
         model = _speaks(tiny_backbone(plugin, config).eval())

@@ -40,5 +40,5 @@ def requirements(plugin: type[Any], config: Any, plugins: registry.Plugins) -> I
         require(np.array_equal(first, again) and np.isfinite(first).all(), "audio is not finite, or differs between two loads")
 
     for task in plugin.tasks:
-        of_task = "" if task == "speaker" else f" (by {task})"
+        of_task = "" if task == "speaker" else f" (task {task})"
         yield Requirement(f"disjoint splits, unique ids, repeatable audio{of_task}", partial(splits, task))

@@ -39,7 +39,10 @@ for (const form of document.querySelectorAll("form.filter")) {
     let shown = 0;
     for (const row of table.tBodies[0].rows) {
       const wanted = steps.value === "most" ? "most" in row.dataset : !steps.value || row.dataset.steps === steps.value;
-      row.hidden = row.dataset.shots !== "0" && !(wanted && (!shots.value || row.dataset.shots === shots.value));
+      // What uses no shots, or takes no steps either, is the same at all of them.
+      const unshot = row.dataset.shots === "0";
+      const still = unshot && row.dataset.steps === "0" && "most" in row.dataset;
+      row.hidden = !still && !(wanted && (!shots.value || unshot || row.dataset.shots === shots.value));
       shown += !row.hidden;
     }
     table.classList.toggle("brief", !more.checked);
