@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,8 +44,14 @@ def test_a_transcript_is_called_exactly_as_its_recording(tmp_path: Path) -> None
 
 def test_a_folder_of_transcripts_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "7.txt").write_text("seven")
-    listed = []
-    monkeypatch.setattr(Path, "iterdir", lambda folder, own=Path.iterdir: listed.append(folder) or own(folder))
+    listed: list[Path] = []
+    iterdir = Path.iterdir
+
+    def watched(folder: Path) -> Iterator[Path]:
+        listed.append(folder)
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", watched)
     found = Transcripts()
     assert [found.of(tmp_path / f"{number}.wav")[0] for number in range(9)].count("seven") == 1 and listed == [tmp_path]
 
