@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import soundfile
 
-from benchmark.data import synthesised
+from benchmark.data import recordings, synthesised
 from benchmark.data.enough import Need, Sizes
 from benchmark.data.phonemes import voice
 from benchmark.data.places import Transcripts
 from benchmark.data.survey import survey
-from benchmark.errors import BenchmarkError
-from tests.dataset_helpers import recorded
+from benchmark.errors import BenchmarkError, UsageError
+from tests.dataset_helpers import SENTENCES, recorded, speech
 from tests.test_dataset_folder import record
 from tests.test_listings import Folder, every, kaldi, lost, splits, table, voices
 
@@ -40,6 +40,13 @@ def test_a_transcript_is_called_exactly_as_its_recording(tmp_path: Path) -> None
     assert texts(tmp_path) == {
         "a": "a.txt", "a.2": "a.2.txt", "a.normalized": "", "b": "b.normalized.txt", "c": "c.TXT", "d": "d.lab", "é": "e\u0301.txt",
     }  # fmt: skip
+
+
+def test_a_voice_has_the_transcripts_of_its_recordings(tmp_path: Path) -> None:
+    for name in ("a", "a.2"):
+        soundfile.write(tmp_path / f"{name}.wav", speech(SENTENCES[0], "f2"), 16_000)
+        (tmp_path / f"{name}.txt").write_text(name)
+    assert {each.name: each.text for each in recordings.read(tmp_path)[0]} == {"a.wav": "a", "a.2.wav": "a.2"}
 
 
 def test_a_folder_of_transcripts_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,8 +74,9 @@ def test_other_names_of_splits_and_people_called_so(tmp_path: Path) -> None:
     assert splits(Folder(voices(tmp_path / "a", "Training/anna", "eval/bob"))) == [["anna"], [], ["bob"]]
     assert splits(Folder(voices(tmp_path / "b", "training/anna", "dev/cleo", "testing/bob"))) == [["anna"], ["cleo"], ["bob"]]
     assert {each.speaker for each in every(Folder(voices(tmp_path / "c", "Val", "anna", "bob"))).values()} == {"Val", "anna", "bob"}
-    with pytest.raises(BenchmarkError, match="rename what is no split"):
-        Folder(voices(tmp_path / "d", "train", "test", "noise"))
+    for number, places in enumerate([("train", "test", "noise"), ("test", "anna", "bob"), ("val/anna", "bob")]):
+        with pytest.raises(BenchmarkError, match="rename what is no split"):
+            Folder(voices(tmp_path / f"{number}", *places))
 
 
 def test_copies_of_a_recording_are_one(tmp_path: Path) -> None:
@@ -157,6 +165,11 @@ def test_no_row_is_hidden_between_two_quotes(delimiter: str, tmp_path: Path) -> 
         assert texts(tmp_path) == {"u1": '"I will not go', "u2": 'he left."', "u3": "Bye"}
 
 
+def test_a_row_whose_recording_is_missing_is_not_hidden_either(tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError, match=r"holds the row of u2\.wav"):
+        Folder(table(tmp_path, 'audio,text\nu1.wav,"I will not go\nu2.wav,he left."\n'))
+
+
 def test_a_split_without_speakers_is_left_unused_and_said(tmp_path: Path) -> None:
     dataset = Folder(table(tmp_path, "audio,text,split\na.wav,Hello,train\nb.wav,Bye,test\n"))
     assert "no speaker column, so all is one voice, whose splits are not used" in dataset.card.title
@@ -198,6 +211,12 @@ def test_a_name_that_two_recordings_have_is_nobodys(tmp_path: Path) -> None:
 
 
 # LJSpeech's and Kaldi's tables
+
+
+def test_a_table_with_a_header_is_not_ljspeechs(tmp_path: Path) -> None:
+    record(tmp_path / "wavs" / "a.wav")
+    with pytest.raises(UsageError, match="does not hold LJ Speech"):
+        LJSpeech(table(tmp_path, "id|text|speaker\na|Hello|anna\n"))
 
 
 def test_every_line_of_ljspeechs_table_is_counted(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def _without_steps(samples: Audio, rate: int) -> Audio:
     """The audio without offsets that begin and end in a step, from and to digital silence around it, which does not share them."""
     if samples.ndim == 2:
         return np.stack([_without_steps(channel, rate) for channel in samples.T], axis=1)
-    hop = rate // 100
+    hop = max(1, rate // 100)
     sounding = np.flatnonzero(samples)
     if len(sounding) < hop or min(sounding[0], len(samples) - 1 - sounding[-1]) < hop:
         return samples

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from benchmark.data.layouts.columns import AUDIO, KNOWN, LANGUAGE, SPEAKER, TEXT, first
 from benchmark.data.layouts.found import METADATA, NO_FILE, NOBODY, Found, named, tables_in
 from benchmark.data.layouts.ljspeech import WAVS, is_headerless
 from benchmark.data.places import SPLIT_NAMES, Recordings, place, without_ending
@@ -13,14 +14,6 @@ from benchmark.data.tables import QUOTES, NamedTable, header_of, lines_of, read_
 from benchmark.dataset import Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import is_file, printable
-
-AUDIO = ("audio", "file_name", "path", "file", "filename", "audio_file", "audio_path", "wav_filename", "wav", "id")
-TEXT = ("normalized_text", "normalised_text", "text_normalized", "text", "transcription", "sentence", "transcript")
-SPEAKER = ("speaker", "speaker_id", "client_id", "speaker_name")
-LANGUAGE = ("language", "lang", "locale")
-"""Names of a table's columns in Hugging Face's, Common Voice's and other tables. The first that a table has is read; a text that spells
-numbers out comes before the text as written."""
-KNOWN = {*AUDIO, *TEXT, *SPEAKER}
 
 
 def header_table(root: Path) -> Found | None:
@@ -39,7 +32,7 @@ def header_table(root: Path) -> Found | None:
     for path, split in tables:
         if path.suffix == ".jsonl":
             raise BenchmarkError(f"{path} can't be read; save it as metadata.csv.")
-        if is_headerless(path, KNOWN):
+        if is_headerless(path):
             return None
         table = _Table(path, root)
         found += table.utterances(split, splits)
@@ -61,7 +54,7 @@ class _Table:
     def __init__(self, path: Path, root: Path) -> None:
         table = read_table(path, KNOWN)
         columns = table.columns if table else header_of(lines_of(path), KNOWN)[0]
-        self.audio, self.speaker, self.language = (_first(names, columns) for names in (AUDIO, SPEAKER, LANGUAGE))
+        self.audio, self.speaker, self.language = (first(names, columns) for names in (AUDIO, SPEAKER, LANGUAGE))
         self.texts = [name for name in TEXT if name in columns]
         if table is None or not self.audio or not self.texts:
             missing = " and ".join(name for name, there in (("audio", self.audio), ("text", self.texts)) if not there)
@@ -110,10 +103,6 @@ class _Table:
             yield Utterance(printable(name), who, text, audio, language, style, labels, unclear or unusable)
 
 
-def _first(names: Sequence[str], columns: Sequence[str]) -> str:
-    return next((name for name in names if name in columns), "")
-
-
 def _first_folder(file: str) -> str:
     """The first folder of a recording's path, in lower case; ``data`` is passed over."""
     parts = [part.casefold() for part in PurePosixPath(file.replace("\\", "/")).parent.parts]
@@ -130,5 +119,5 @@ def _refuse_hidden_rows(table: NamedTable, files: Recordings) -> None:
     for number, row in table.rows:
         for cell in row:
             parts = [part.strip() for part in between.split(cell)] if len(cell.splitlines()) > 1 else []
-            if hidden := next((part for part in parts if part and is_file(files.find(part)[0])), None):
+            if hidden := next((part for part in parts if part != without_ending(part) or (part and is_file(files.find(part)[0]))), None):
                 raise BenchmarkError(f"{table.path}, line {number}, holds the row of {printable(hidden)} between two quotes; {QUOTES}.")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from pathlib import Path
 
+from benchmark.data.layouts.columns import KNOWN
 from benchmark.data.layouts.found import NO_FILE, NOBODY, Found, named
 from benchmark.data.places import Recordings, without_ending
 from benchmark.data.tables import header_of, lines_of, text_of
@@ -50,15 +50,10 @@ def ljspeech(root: Path) -> Found | None:
     return Found(named(found), {}, said) if found else None
 
 
-def is_headerless(path: Path, known: Collection[str] = ()) -> bool:
-    """Whether a table is LJSpeech's: no header, bars, and recordings beside it.
-
-    Args:
-        path: of the table.
-        known: names of columns; a first line with one of them is a header.
-    """
+def is_headerless(path: Path) -> bool:
+    """Whether a table is LJSpeech's: no header, bars, and recordings beside it."""
     lines = [line for line in lines_of(path) if line.strip()] if path.name == "metadata.csv" else []
-    if not lines or "|" not in lines[0] or set(known).intersection(header_of(lines[:1], known)[0]):
+    if not lines or "|" not in lines[0] or KNOWN.intersection(header_of(lines[:1], KNOWN)[0]):
         return False
     first, _ = Recordings(path.parent).find(lines[0].partition("|")[0].strip())
     return any((path.parent / name).is_dir() for name in WAVS) or is_file(first)

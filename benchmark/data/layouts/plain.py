@@ -11,6 +11,9 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import printable
 from benchmark.plumbing.words import counted, listed
 
+PEOPLE = {"dev", "val"}
+"""Names of splits that are also people's: beside other speakers, a folder so called that holds recordings is a speaker's."""
+
 
 def plain(root: Path) -> Found | None:
     """One folder per speaker: ``speaker/utterance.wav`` with ``speaker/utterance.txt`` beside it.
@@ -57,8 +60,8 @@ def _speakers(folders: list[Path]) -> list[tuple[Path, str]]:
     called = {folder: folder.name.casefold() for folder in folders if folder.name.casefold() in SPLIT_NAMES}
     held = {folder for folder in called if recordings(folder, below=False)}
     others = [printable(folder.name) for folder in folders if folder not in called]
-    # A person may be called Val or Dev: a folder of recordings alone is no split.
-    if len(folders) == 1 or not called or (others and called.keys() == held and len(called) == 1):
+    people = others and called.keys() == held and PEOPLE.issuperset(called.values())
+    if len(folders) == 1 or not called or people:
         return [(folder, "") for folder in folders]
     if others:
         named_so = listed([printable(folder.name) for folder in called])
