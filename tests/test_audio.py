@@ -160,3 +160,17 @@ def test_long_silence_around_speech_is_trimmed(level: float, seconds: int) -> No
     found, cut = standardise(np.concatenate([noise[0], spoken, noise[1]]), SAMPLE_RATE)
     assert abs(len(found) - len(plain)) <= 0.1 * SAMPLE_RATE
     assert abs(cut - seconds) < 0.3
+
+
+@pytest.mark.parametrize("seconds", [0.25, 1, 60])
+@pytest.mark.parametrize("offset", [0.005, 0.01, -0.02])
+def test_an_offset_that_silence_around_it_does_not_share_is_not_speech(offset: float, seconds: float) -> None:
+    """A recorder's offset begins where somebody padded the recording with zeros."""
+    spoken = speech(SENTENCES[0], "f2", SAMPLE_RATE)
+    quiet = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+    plain, cut = standardise(np.concatenate([quiet, spoken, quiet]), SAMPLE_RATE)
+    moved = np.concatenate([quiet, spoken + np.float32(offset), quiet])
+    for samples in (moved, np.stack([moved, moved], axis=1)):
+        found, there = standardise(samples, SAMPLE_RATE)
+        assert abs(len(found) - len(plain)) <= SAMPLE_RATE // 50 and there == pytest.approx(cut, abs=0.02)
+        assert embed(from_int16(found)) @ embed(from_int16(plain)) > 0.99

@@ -31,7 +31,7 @@ VERSIONED = {
         "metric.py", "problem.py", "problems/*.py", "running/embedding_space.py", "running/episodes.py", "running/evaluation.py",
         "running/meter.py",
     ),
-    "preparation": ("dataset.py", "data/*.py", "running/preparation.py"),
+    "preparation": ("dataset.py", "data/*.py", "data/layouts/*.py", "running/preparation.py"),
 }  # fmt: skip
 """The files in benchmark/ behind each version; plugins and the shared code that they import count by digests instead."""
 NUMBERLESS = (

@@ -45,7 +45,7 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
         samples = samples / peak  # float files may go beyond full scale without being clipped
     elif np.mean(np.abs(samples) >= 0.999) > CLIPPED_FRACTION:
         raise Unusable("clipped audio")
-    samples = _centred(samples)
+    samples = _centred(_without_steps(samples, rate))
     if samples.ndim == 2:
         samples = _mono(samples)
     if rate != SAMPLE_RATE:
@@ -95,6 +95,27 @@ def _centred(samples: Audio) -> Audio:
         return samples
     centred: Audio = samples - offset.astype(np.float32)
     return centred
+
+
+def _without_steps(samples: Audio, rate: int) -> Audio:
+    """The audio without offsets that begin and end in a step, from and to digital silence around it, which does not share them."""
+    if samples.ndim == 2:
+        return np.stack([_without_steps(channel, rate) for channel in samples.T], axis=1)
+    hop = max(1, rate // 100)
+    sounding = np.flatnonzero(samples)
+    if len(sounding) < hop or min(sounding[0], len(samples) - 1 - sounding[-1]) < hop:
+        return samples
+    inside = slice(sounding[0], sounding[-1] + 1)
+    ends = samples[inside][:hop], samples[inside][-hop:]
+    first, last = (float(np.median(part)) for part in ends)
+    # Speech too may begin or end abruptly, but hardly at the same steady level.
+    if any(np.abs(part - np.median(part)).mean() > abs(first) / 2 for part in ends):
+        return samples
+    if min(abs(first), abs(last)) <= INAUDIBLE_OFFSET or abs(first - last) > INAUDIBLE_OFFSET:
+        return samples
+    level: Audio = samples.copy()
+    level[inside] -= np.float32((first + last) / 2)
+    return level
 
 
 def _mono(samples: Audio) -> Audio:

@@ -18,6 +18,7 @@ from benchmark.data.audio import Unusable, standardise
 from benchmark.data.phonemes import phonemise
 from benchmark.data.places import CONVERT
 from benchmark.data.scripts import is_foreign
+from benchmark.data.synthesised import is_marked
 from benchmark.dataset import NOT_TEXT, Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
@@ -140,8 +141,11 @@ def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], 
         load: returns the samples and their rate.
 
     Raises:
-        Unusable: the audio is corrupt, truncated or in a format that can't be decoded, or ``standardise`` refuses it.
+        Unusable: the audio is corrupt, truncated or in a format that can't be decoded; :mod:`benchmark.data.synthesised` wrote it; or
+            ``standardise`` refuses it.
     """
+    if path is not None and is_marked(path):
+        raise Unusable("speech that 'say' wrote")
     try:
         samples, rate = load()
     except (soundfile.LibsndfileError, OSError, EOFError, ValueError) as error:

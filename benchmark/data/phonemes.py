@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmark.utterance import Words
 
-ALIASES = {"en": "en-us", "zh": "cmn", "fr": "fr-fr", "no": "nb"}
+ALIASES = {"en": "en-us", "zh": "cmn", "fr": "fr-fr", "no": "nb", "en-uk": "en-gb"}
 """espeak-ng's voices for languages that it calls otherwise."""
 
 
@@ -44,7 +44,7 @@ def voice(language: str) -> str:
     codes = {code.casefold(): code for code in voices}
     plain = language.strip().casefold().replace("_", "-")
     main = plain.partition("-")[0]
-    found = next((codes[each] for each in (plain, main, ALIASES.get(main, "")) if each in codes), None)
+    found = next((codes[each] for each in (plain, ALIASES.get(plain, ""), main, ALIASES.get(main, "")) if each in codes), None)
     if found is not None:
         return found
     named = sorted(code for code, name in voices.items() if plain and name.casefold().partition(" (")[0] == plain)

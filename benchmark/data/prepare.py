@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +222,31 @@ def _third(chunk: Chunk, work: Path, mel: MelSpec, symbol_ids: dict[str, int]) -
 
 def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, pool: Executor, mel: MelSpec) -> None:
     """Stage 3: shards, then the index, then ``corpus.json``."""
+    symbols, listings = _shards(chunks, work, pool, mel)
+    rows = [row for listing in listings for row in listing["rows"]]
+    skipped = [pair for listing in listings for pair in listing["skipped"]]
+    if not rows:
+        reasons = sorted({reason for _, reason in skipped})
+        raise BenchmarkError(
+            f"{name} has no utterance that can be used: {len(skipped)} utterances were skipped ({'; '.join(reasons)}). Check the data root."
+        )
+    write_text(work / "utterances.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    names = ["utterances.jsonl", *(f"shards/{n:05d}.{array}.npy" for n in range(len(listings)) for array in ARRAYS)]
+    files = {file: digest_of_file(work / file) for file in names}
+    refused = [pair for chunk in chunks if chunk.grids for pair in Drafts.load(work / f"{chunk.digest}.chunk").refused]
+    sources: Counter[str] = Counter()
+    for listing in listings:
+        sources.update(listing["sources"])
+    report = {"splits": _splits(rows, mel), "skipped": _reasons(skipped), "boundaries": sources, "textgrids refused": _reasons(refused)}
+    write_json(work / "corpus.json", {
+        "format": CORPUS_FORMAT, "dataset": name, "version": digest_of([symbols, asdict(mel), files], 16), "preparation": PREPARE_VERSION,
+        "symbols": symbols, "mel": asdict(mel), "statistics": shards.statistics(rows, work / "shards"), "files": files,
+        "card": asdict(dataset.card), "report": report,
+    })  # fmt: skip
+
+
+def _shards(chunks: Sequence[Chunk], work: Path, pool: Executor, mel: MelSpec) -> tuple[list[str], list[dict[str, Any]]]:
+    """Write the shards that are missing; return the symbols, and what each shard holds."""
     phones: set[str] = set()
     hours: dict[str, float] = {}
     for chunk in chunks:
@@ -233,40 +260,14 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
     folder = work / "shards"
     finish = partial(_third, work=work, mel=mel, symbol_ids={symbol: number for number, symbol in enumerate(symbols)})
     with progress("5/5 Computing features", len(chunks)) as show:
-        finished = 0
-
-        def done() -> None:
-            nonlocal finished
-            finished += 1
-            show(finished)
-
+        finished = count(1)
         for number, group in enumerate(groups):
             if shards.is_whole(number, folder):
-                finished += len(group)
+                for _ in group:
+                    show(next(finished))
             else:
-                shards.write(number, group, folder, pool, finish, mel, done)
-    listings = [json.loads((folder / f"{number:05d}.json").read_text(encoding="utf-8")) for number in range(len(groups))]
-    rows = [row for listing in listings for row in listing["rows"]]
-    skipped = [pair for listing in listings for pair in listing["skipped"]]
-    if not rows:
-        reasons = sorted({reason for _, reason in skipped})
-        raise BenchmarkError(
-            f"{name} has no utterance that can be used: {len(skipped)} utterances were skipped ({'; '.join(reasons)}). Check the data root."
-        )
-    write_text(work / "utterances.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    names = ["utterances.jsonl", *(f"shards/{n:05d}.{array}.npy" for n in range(len(groups)) for array in ARRAYS)]
-    files = {file: digest_of_file(work / file) for file in names}
-    refused = [pair for chunk in chunks if chunk.grids for pair in Drafts.load(work / f"{chunk.digest}.chunk").refused]
-    sources: dict[str, int] = {}
-    for listing in listings:
-        for source, count in listing["sources"].items():
-            sources[source] = sources.get(source, 0) + count
-    report = {"splits": _splits(rows, mel), "skipped": _reasons(skipped), "boundaries": sources, "textgrids refused": _reasons(refused)}
-    write_json(work / "corpus.json", {
-        "format": CORPUS_FORMAT, "dataset": name, "version": digest_of([symbols, asdict(mel), files], 16), "preparation": PREPARE_VERSION,
-        "symbols": symbols, "mel": asdict(mel), "statistics": shards.statistics(rows, folder), "files": files,
-        "card": asdict(dataset.card), "report": report,
-    })  # fmt: skip
+                shards.write(number, group, folder, pool, finish, mel, lambda: show(next(finished)))
+    return symbols, [json.loads((folder / f"{number:05d}.json").read_text(encoding="utf-8")) for number in range(len(groups))]
 
 
 def _splits(rows: Sequence[dict[str, Any]], mel: MelSpec) -> dict[str, Any]:
