@@ -25,7 +25,7 @@ VERSIONED = {
     "training": (
         "algorithm.py", "audio.py", "backbone.py", "batch.py", "mel.py", "parameters.py", "task.py", "utterance.py", "vocoder.py",
         "learning/inner_loop.py", "running/checks.py", "running/episodes.py", "running/flops.py", "running/hardware.py",
-        "running/pretraining.py", "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
+        "running/joint.py", "running/pretraining.py", "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
     ),
     "evaluation": (
         "metric.py", "problem.py", "problems/*.py", "running/embedding_space.py", "running/episodes.py", "running/evaluation.py",
@@ -37,7 +37,8 @@ VERSIONED = {
 NUMBERLESS = (
     "__init__.py", "__main__.py", "cli.py", "errors.py", "inner_loop.py",
     "running/__init__.py", "running/identity.py", "running/loggers.py", "running/resume.py", "running/say.py",
-    "running/engines.py", "running/relay.py", "running/sweeps.py", "running/trials.py", "running/tuning.py",
+    "running/engines.py", "running/finished.py", "running/relay.py", "running/sweeps.py", "running/transcribe.py", "running/trials.py",
+    "running/tuning.py",
 )  # fmt: skip
 """Other files, which can't change a run's numbers."""
 
