@@ -11,6 +11,7 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.errors import UsageError
 from benchmark.mel import LOG_FLOOR, MelSpec
 from benchmark.vocoder import Segments, Vocoder
 
@@ -169,6 +170,10 @@ class SpectralVocoder(Vocoder):
         return self._spectral(self.waveform(segments.mels), segments)
 
     def _spectral(self, made: Tensor, segments: Segments) -> dict[str, Tensor]:
+        # A spectrogram pads its audio by reflection, so half a window must fit in.
+        frames, least = segments.mels.shape[1], max(RESOLUTIONS) // 2 // self.mel.hop_length + 2
+        if frames < least:
+            raise UsageError(f"Pieces of {frames} frames are too short for the losses; set vocoder_training.frames to {least} or more.")
         spectral, mels = stft_loss(made, segments.audio), mel_loss(made, segments.mels, self.mel)
         return {"loss": spectral + mels, "stft": spectral, "mel": mels}
 
