@@ -24,8 +24,8 @@ COMMAND = "python -m tools.record_versions"
 VERSIONED = {
     "training": (
         "algorithm.py", "audio.py", "backbone.py", "batch.py", "mel.py", "parameters.py", "task.py", "utterance.py", "vocoder.py",
-        "learning/inner_loop.py", "running/checks.py", "running/episodes.py", "running/flops.py", "running/hardware.py", "running/leaks.py",
-        "running/pretraining.py", "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
+        "learning/inner_loop.py", "running/checks.py", "running/episodes.py", "running/flops.py", "running/hardware.py", "running/joint.py",
+        "running/leaks.py", "running/pretraining.py", "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
     ),
     "evaluation": (
         "metric.py", "problem.py", "problems/*.py", "running/embedding_space.py", "running/episodes.py", "running/evaluation.py",

@@ -176,6 +176,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
     places = [set(zip(run["shots"], run["steps"], strict=True)) for run in runs]
     first = results[0]
     algo = {name: value for name, value in first["config"]["algo"].items() if name != "name"}
+    algo |= {name: first["config"][name] for name in ("adapt_vocoder",) if name in first["config"]}
     uncommitted = any(result["git_dirty"] is not False or result.get("outside_plugins") for result in results)
     rows = []
     for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):

@@ -80,7 +80,7 @@ def show(
     header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
     names = _names(rows)
     table = [
-        [name, row["shots"], row["steps"], row["seeds"], *(_interval(row, metric) for metric in metrics), _failed(row, available)]
+        [name, row["shots"], row["steps"], row["seeds"], *(interval(row, metric) for metric in metrics), failed_in(row, available)]
         for name, row in zip(names, rows, strict=True)
     ]
     if style == "csv":
@@ -122,7 +122,7 @@ def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str], found: Known
         lines.insert(0, "±: half the width of the 95 % interval, which may be asymmetric (bounds: the CSV file).")
     elif metrics:
         lines.insert(0, "No intervals: they need at least two speakers.")
-    if any(_failed(row, metrics_in(rows)) for row in rows):
+    if any(failed_in(row, metrics_in(rows)) for row in rows):
         lines.append("failed: the most utterances that any one metric could not score.")
     if those := ", ".join(metric for metric in metrics if found.off_on_real_speech(metric)):
         lines.append(f"{those}: recordings don't score perfectly either; read it against the row of ground_truth.")
@@ -278,12 +278,12 @@ def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str,
     return sorted([*filled, *(row for row in rows if not row[column])], key=lambda row: row["status"] != "ok")
 
 
-def _failed(row: dict[str, str], metrics: Sequence[str]) -> str:
+def failed_in(row: dict[str, str], metrics: Sequence[str]) -> str:
     """The most utterances that any one metric could not score."""
     return str(max((int(row[f"{metric}_failed"] or 0) for metric in metrics), default=0) or "")
 
 
-def _interval(row: dict[str, str], metric: str) -> str:
+def interval(row: dict[str, str], metric: str) -> str:
     if not row[metric]:
         return "-"
     if not row[f"{metric}_lo"]:

@@ -48,6 +48,7 @@ CHECKED = {
     **REQUIRED,
     "tuned": lambda tuned: tuned and (tuned["trials"], tuned["values"].items()),
     "outside_plugins": lambda names: names and ", ".join(names),
+    "vocoder_cost": lambda cost: cost and (int(cost["parameters"]), cost["training"] and float(cost["training"]["flops"])),
 }
 
 
@@ -113,7 +114,7 @@ def _number(value: float) -> float | None:
 def write_result(
     folder: Path, identity: RunIdentity, facts: Mapping[str, float], training: Mapping[str, float], seconds: float,
     tuned: Mapping[str, Any] | None = None, started_from: tuple[str | None, bool | None] | None = None, outside: Sequence[str] = (),
-    left_out: Sequence[str] = (),
+    left_out: Sequence[str] = (), vocoder_cost: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Summarise ``episodes.csv`` and ``costs.csv`` into ``result.json``.
 
@@ -127,6 +128,7 @@ def write_result(
         started_from: :func:`git_state` when this invocation began; if the code has changed since, the run is dirty.
         outside: plugins from outside this repository, whose code none of its commits holds.
         left_out: targets of the scored split that have too few utterances for an episode.
+        vocoder_cost: the vocoder's "parameters", and "training" with the "steps", "flops" and "seconds" that it took; None if unknown.
     """
     episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / "costs.csv")
     columns = metric_columns(list(episodes.columns))
@@ -156,7 +158,8 @@ def write_result(
     write_json(folder / "result.json", {
         "schema": SCHEMA_VERSION, "status": "complete", "run_id": folder.name, **asdict(identity),
         "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
-        "training": dict(training), "tuned": dict(tuned) if tuned else None, "git_commit": commit, "git_dirty": dirty,
+        "training": dict(training), "vocoder_cost": vocoder_cost, "tuned": dict(tuned) if tuned else None,
+        "git_commit": commit, "git_dirty": dirty,
         "outside_plugins": list(outside), "left_out": list(left_out),
         "libraries": dict(_versions()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},

@@ -24,7 +24,7 @@ from benchmark.plumbing import checkpoint
 from benchmark.problem import Problem
 from benchmark.results.result import LATER, read_result
 from benchmark.running.identity import weights_digest
-from benchmark.running.pretraining import build
+from benchmark.running.joint import fresh_model
 from benchmark.running.run import ALGORITHM_FILE
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
@@ -97,8 +97,7 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins, problem: Prob
     own, *others = [_corpus(name, version, result["preparation_version"], cache, folder) for name, version in named]
     corpus = JoinedCorpus(own, others) if others else own
     state = kept(folder / ALGORITHM_FILE)
-    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
-    algorithm = algorithm_type(backbone, settings.algo.config)
+    algorithm = algorithm_type(fresh_model(settings, corpus, plugins), settings.algo.config)
     try:
         algorithm.load_state_dict(state)
     except RuntimeError as error:

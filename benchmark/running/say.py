@@ -72,7 +72,7 @@ def _vocoder(run: FinishedRun, cache: Path, plugins: registry.Plugins) -> Vocode
     """The vocoder that the run spoke with; one that trains has the run's weights."""
     settings, folder, name = run.settings, run.folder, run.settings.vocoder.name
     if not registry.load("vocoder", name, plugins).trains:
-        return prepared_vocoder(settings, run.corpus, Places(folder.parent, cache, None, 1, tuple(map(Path, plugins))))
+        return prepared_vocoder(settings, run.corpus, Places(folder.parent, cache, None, 1, tuple(map(Path, plugins))))[0]
     state = kept(folder / VOCODER_FILE)
     try:
         return restored(fresh_vocoder(settings, plugins), state)
@@ -161,8 +161,7 @@ def _spoken(sentences: Sequence[torch.Tensor], speaker: Speaker, support: Batch,
         pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
         parts: list[Audio] = []
         for sentence in sentences:
-            with torch.no_grad():
-                parts += [pause, speaker.vocoder.decode(model.mel(sentence)).detach().cpu().float().numpy()]
+            parts += [pause, model.wave(speaker.vocoder, sentence).cpu().float().numpy()]
         audio = np.clip(np.concatenate(parts[1:]), -1, 1)
     except PredictionFailed as error:
         raise BenchmarkError(f"{name} could not speak: {error}; try fewer --steps or other recordings.") from error

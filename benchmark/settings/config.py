@@ -38,7 +38,8 @@ from benchmark.plugins import registry
 from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
 __all__ = [
-    "Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict", "to_yaml",
+    "Plugin", "from_dict", "later", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict",
+    "to_yaml",
 ]  # fmt: skip
 
 PRESETS = Path(__file__).resolve().parent / "presets"
@@ -64,6 +65,11 @@ def plugins(kind: str, default: Sequence[str] | DefaultNames) -> Any:
         return field(default=(), metadata={"kind": kind, "default_names": default, "many": True})
     metadata = {"kind": kind, "default": tuple(default), "many": True}
     return field(default=tuple(Plugin(name) for name in default), metadata=metadata)
+
+
+def later(default: Any) -> Any:
+    """A settings field that came later: with its default it is left out of :func:`to_dict`, so that runs keep the names that they had."""
+    return field(default=default, metadata={"later": True})
 
 
 def parse(
@@ -111,11 +117,14 @@ def from_dict(settings_type: type[S], values: Mapping[str, Any], where: str, plu
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
-    """The settings as nested mappings of plain values, including every plugin's options; an empty list of plugins is left out."""
+    """The settings as nested mappings of plain values, including every plugin's options.
+
+    An empty list of plugins is left out, and so is a field that came later and has its default (:func:`later`).
+    """
     result: dict[str, Any] = {}
     for each in dataclasses.fields(settings):
         value = getattr(settings, each.name)
-        if each.metadata.get("many") and not value:
+        if (each.metadata.get("many") and not value) or (each.metadata.get("later") and value == each.default):
             continue
         if each.metadata.get("many"):
             result[each.name] = {chosen.name: plain(chosen.config) or {} for chosen in value}

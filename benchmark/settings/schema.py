@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le, MinLen
 
 from benchmark.plugins import fit, registry
-from benchmark.settings.config import Plugin, plugin, plugins
+from benchmark.settings.config import Plugin, later, plugin, plugins
 from benchmark.settings.ranges import Checked, NonNegativeInt, PositiveFloat, PositiveInt, Seed
 from benchmark.task import TASK_KINDS
 
@@ -145,6 +145,8 @@ class RunSettings(Checked):
         meta: the algorithm's own training.
         vocoder_training: the training of a vocoder that learns.
         evaluation: adaptation to held-out targets, and scoring.
+        adapt_vocoder: make backbone and vocoder one model, so that the algorithm trains and adapts both: the backbone has one more
+            parameter group, "vocoder", which "all" includes. For vocoders that train.
     """
 
     algo: Plugin = plugin("algorithm")
@@ -162,6 +164,7 @@ class RunSettings(Checked):
     meta: MetaSettings = field(default_factory=MetaSettings)
     vocoder_training: VocoderSettings = field(default_factory=VocoderSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    adapt_vocoder: bool = later(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()
