@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,12 +19,14 @@ from benchmark.plugins import registry
 from benchmark.problems import PROBLEMS
 from benchmark.results.columns import known
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
-from benchmark.results.leaderboard import add, read
+from benchmark.results.leaderboard import add
 from benchmark.results.leaderboard_check import check
+from benchmark.results.leaderboard_file import read
 from benchmark.results.leaderboard_rules import FIRST_EDITION, problem_of, table_of
 from benchmark.results.leaderboard_table import cite, show
 from benchmark.results.result import LATER, RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
+from tests.report_helpers import change_result
 from tests.report_helpers import make_run as made_up
 
 REFERENCES = PROBLEMS["synthesis"].references
@@ -54,8 +55,7 @@ def make_run(
         log.append(rows, costs)
     facts = facts or {"same": 0.9, "embedding_eer": 0.1}
     write_result(folder, identity, facts, {"flops": 2e12, "steps": 10, "seconds": 1.0, "budget_flops": 2e12}, 3.0, tuned)
-    result = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps({**result, "git_dirty": not clean}))
+    change_result(folder, git_dirty=not clean)
     return folder
 
 

@@ -96,7 +96,8 @@ def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
         problems += len(report.problems)
         print("\n".join(report.problems), end="\n" if report.problems else "")
         unknown = f", {report.unknown} could not be checked (their runs are not here)" if report.unknown else ""
-        print(f"{path}: {report.recomputed} rows came out the same{unknown}, {len(report.problems)} problem(s).")
+        old = f", {report.old} of them from results of the old form, which carry no digests" if report.old else ""
+        print(f"{path}: {report.recomputed} rows came out the same{old}{unknown}, {len(report.problems)} problem(s).")
     return 1 if problems else 0
 
 

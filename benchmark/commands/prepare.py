@@ -70,7 +70,7 @@ def _compared(name: str, version: str) -> Iterator[str]:
     """A warning line if the leaderboard of that name was computed on other data."""
     from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
-    from benchmark.results.leaderboard import read
+    from benchmark.results.leaderboard_file import read
 
     try:
         (table,) = table_files(name)

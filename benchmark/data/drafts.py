@@ -75,9 +75,14 @@ class Drafts:
         Raises:
             BenchmarkError: the file has been damaged since.
         """
-        state = checkpoint.load(path)
-        if state is None:
+        found = checkpoint.load(path, cls.from_state)
+        if found is None:
             raise BenchmarkError(f"{path} was damaged while preparing; run the same command again.")
+        return found
+
+    @classmethod
+    def from_state(cls, state: Any) -> Drafts:
+        """The drafts in the content of a file that ``save`` wrote; any error means that it is none."""
         kept = [
             Draft(**{**row, "audio": row["audio"].numpy(), "segments": None if row["segments"] is None else as_segments(row["segments"])})
             for row in state["kept"]

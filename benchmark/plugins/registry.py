@@ -22,6 +22,7 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import source
 from benchmark.plugins.importing import import_module_of, locate, module_name
 from benchmark.plugins.source import ConfigField
+from benchmark.plumbing.names import fault
 
 
 class Kind(NamedTuple):
@@ -114,12 +115,14 @@ def find(kind: str, plugins: Plugins = ()) -> dict[str, PluginInfo]:
         plugins: files given with ``--plugin``; those of other kinds are ignored.
 
     Raises:
-        UsageError: two plugins have one name, or the kind of a ``--plugin`` file is unclear.
+        UsageError: two plugins have one name, a name can't be one, or the kind of a ``--plugin`` file is unclear.
     """
     if kind not in KINDS:
         raise UsageError(f"There is no kind of plugin called '{kind}'{suggest(kind, KINDS)}")
     found: dict[str, PluginInfo] = {}
     for info in [*_built_in(kind), *_entry_points(kind), *(each for each in _files(plugins) if each.kind == kind)]:
+        if reason := fault(info.name):
+            raise UsageError(f"The plugin {info.where} can't be called {info.name[:60]!r}, which {reason}; rename it.")
         if info.name in found:
             other = found[info.name]
             raise UsageError(f"Two {kind}s are called '{info.name}': {other.where} and {info.where}; rename one.")

@@ -6,11 +6,16 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
+
+SEAL = "digest"
+"""The key of a sealed file's digest of itself."""
+MOST_NESTED = 40
+"""Most levels of lists and mappings in a file of ours; deeper ones are no such file."""
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -85,14 +90,58 @@ def read_json(path: Path, what: str) -> Any:
         what: what the file is, for the error ("run result").
 
     Raises:
-        BenchmarkError: it is missing, truncated or not JSON.
+        BenchmarkError: it is missing, truncated, not JSON (NaN is none), or nested more than ``MOST_NESTED`` deep.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        _refuse_deep(value)
     except FileNotFoundError as error:
         raise BenchmarkError(f"There is no {what} at {path}.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BenchmarkError(f"The {what} at {path} can't be read ({error}); delete it and create it again.") from error
+    except (OSError, ValueError, RecursionError) as error:  # a ValueError also tells of integers of thousands of digits
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise BenchmarkError(f"The {what} at {path} can't be read ({reason}); delete it and create it again.") from error
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is not JSON")
+
+
+def _refuse_deep(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_NESTED):
+        inside = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [child for each in inside for child in each]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
+
+
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON that carries a digest of itself, atomically; :func:`read_sealed` finds any change of it."""
+    content = json.loads(json.dumps(value, allow_nan=False))  # as it will be read: tuples are lists, keys are text
+    write_json(path, {**content, SEAL: digest_of(content)})
+
+
+def read_sealed(path: Path, what: str) -> dict[str, Any]:
+    """Read what :func:`write_sealed` wrote, without the digest.
+
+    Args:
+        path: the file.
+        what: what the file is, for the error.
+
+    Raises:
+        BenchmarkError: it is missing, unreadable, or was changed.
+    """
+    return unsealed(read_json(path, what), path, what)
+
+
+def unsealed(content: Any, path: Path, what: str) -> dict[str, Any]:
+    """What was sealed in the content of a file, already read; see :func:`read_sealed`."""
+    inside = {name: value for name, value in content.items() if name != SEAL} if isinstance(content, dict) else {}
+    if not inside or content.get(SEAL) != digest_of(inside):
+        raise BenchmarkError(f"The {what} at {path} was changed or damaged: its digest does not match; restore it, or delete it.")
+    return inside
 
 
 def digest_of(value: Any, length: int = 64) -> str:

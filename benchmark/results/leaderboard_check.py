@@ -9,19 +9,8 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.progress import progress
-from benchmark.results.leaderboard import (
-    COSTS,
-    IDENTITY,
-    KEY,
-    PROVENANCE,
-    RUNS,
-    compute_rows,
-    lacking_columns,
-    metrics_in,
-    order,
-    read,
-    run_folder,
-)
+from benchmark.results.leaderboard import KEY, RUNS, compute_rows, order, run_folder
+from benchmark.results.leaderboard_file import COSTS, IDENTITY, PROVENANCE, lacking_columns, metrics_in, read
 from benchmark.results.leaderboard_rules import MIN_SEEDS, SETTING, conflict, is_reference, lacking_references, refuse
 
 TOLERANCE = 6e-4
@@ -38,11 +27,13 @@ class Verification:
     Attributes:
         problems: one sentence each.
         recomputed: rows that came out the same.
+        old: those of them made from results of the old form, which carry no digests.
         unknown: rows whose runs are not at hand.
     """
 
     problems: list[str] = field(default_factory=list)
     recomputed: int = 0
+    old: int = 0
     unknown: int = 0
 
 
@@ -166,7 +157,7 @@ def _number(cell: str) -> float:
 def _recompute(
     path: Path, rows: list[dict[str, str]], members: list[dict[str, str]], folders: list[Path], report: Verification, local: bool
 ) -> None:
-    from benchmark.results.result import read_result
+    from benchmark.results.result import is_old, read_result
 
     results = [read_result(folder) for folder in folders]
     refuse(folders, results, preliminary=True, local=local)
@@ -191,6 +182,7 @@ def _recompute(
         for column in wrong:
             report.problems.append(f"{name}: {column} is {row.get(column, '')!r}, its runs give {fresh.get(column, '')!r}.")
         report.recomputed += not wrong
+        report.old += not wrong and any(map(is_old, results))
 
 
 def _same(cell: str, fresh: str, tolerance: float) -> bool:

@@ -12,8 +12,10 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins.registry import Plugins
+from benchmark.results import cells
 from benchmark.results.columns import ARROWS, KnownColumns, known, shown
-from benchmark.results.leaderboard import is_number, metrics_in, read, run_folder
+from benchmark.results.leaderboard import run_folder
+from benchmark.results.leaderboard_file import metrics_in, read
 from benchmark.results.leaderboard_rules import SETTING
 from benchmark.settings.config import said
 
@@ -255,7 +257,7 @@ def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str,
 
     # Numbers sort as numbers; rows without a value come last either way.
     filled = [row for row in rows if row[column]]
-    numeric = all(is_number(row[column]) for row in filled)
+    numeric = all(cells.NUMBER.fullmatch(row[column]) for row in filled)
     filled.sort(key=lambda row: float(row[column]) if numeric else row[column], reverse=falling)
     return sorted([*filled, *(row for row in rows if not row[column])], key=lambda row: row["status"] != "ok")
 

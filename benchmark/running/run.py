@@ -35,7 +35,7 @@ from benchmark.running.hardware import Hardware
 from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
 from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
 from benchmark.running.pretraining import pretrained, speaker_index
-from benchmark.running.resume import is_sound
+from benchmark.running.resume import has_damaged_weights, is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
 from benchmark.settings import config
@@ -112,6 +112,10 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         if overwrite == "always" and folder.exists():
             shutil.rmtree(folder)
         elif complete and is_sound(folder):
+            if has_damaged_weights(folder):
+                ranks.agreed(True)
+                _learned(settings, places, corpus, folder, training, ())
+                return folder
             logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to repeat it." if places.logs else ""
             print(f"{folder} is already complete.{logs}")
             ranks.agreed(False)
@@ -153,7 +157,7 @@ def _stages(
     todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
-        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder, places.engine), len(jobs) - len(todo) + 1):
+        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, places.engine), len(jobs) - len(todo) + 1):
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from benchmark.data.scripts import is_foreign
 from benchmark.data.sentences import sentences_of
 from benchmark.errors import BenchmarkError, CannotScore, PredictionFailed, UsageError
 from benchmark.plugins import registry
-from benchmark.running.finished import FinishedRun, kept, open_run
+from benchmark.running.finished import FinishedRun, open_run, restore
 from benchmark.running.preparation import metrics_folder
 from benchmark.running.run import VOCODER_FILE, Places, fresh_vocoder, prepared_vocoder
 from benchmark.running.vocoding import restored
@@ -73,11 +74,7 @@ def _vocoder(run: FinishedRun, cache: Path, plugins: registry.Plugins) -> Vocode
     settings, folder, name = run.settings, run.folder, run.settings.vocoder.name
     if not registry.load("vocoder", name, plugins).trains:
         return prepared_vocoder(settings, run.corpus, Places(folder.parent, cache, None, 1, tuple(map(Path, plugins))))
-    state = kept(folder / VOCODER_FILE)
-    try:
-        return restored(fresh_vocoder(settings, plugins), state)
-    except RuntimeError as error:
-        raise BenchmarkError(f"The vocoder of {folder} is from other code of {name}; repeat the run.") from error
+    return restore(folder / VOCODER_FILE, partial(restored, fresh_vocoder(settings, plugins)))
 
 
 def reader(language: str | None, corpus: Corpus) -> str:
