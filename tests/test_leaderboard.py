@@ -318,9 +318,12 @@ def test_a_table_changed_by_hand_is_found_out(tmp_path: Path, capsys: pytest.Cap
     ):
         table.write_text(text)
         assert any(reason in problem for problem in check(table).problems), (reason, check(table).problems)
-    for column, cell in (("shots", "good"), ("seeds", ""), ("mcd", "good"), ("mcd_failed", "1.5"), ("seconds_to_adapt", "good")):
+    for column, cell, kind in (
+        ("shots", "good", "a whole number"), ("seeds", "", "a whole number"), ("mcd", "good", "a number"),
+        ("mcd_failed", "1.5", "a whole number"), ("seconds_to_adapt", "good", "a number"),
+    ):  # fmt: skip
         table.write_text(with_cell(column, cell))
-        sentence = f"error: {table}, line 2: {column} is {cell!r}, which is not a number; restore the file.\n"
+        sentence = f"error: {table}, line 2: {column} is {cell!r}, which is not {kind}; restore the file.\n"
         for command in (["show", str(table)], ["cite", str(table), "no_adaptation"], ["verify", str(table)]):
             capsys.readouterr()
             assert (main(["leaderboard", *command]), capsys.readouterr().err) == (1, sentence)

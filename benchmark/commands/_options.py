@@ -24,9 +24,20 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def place(text: str) -> Path:
+    """A path that names something.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty, or no path.
+    """
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError("must be a path, not empty" if not text.strip() else "must be a path, without NUL")
+    return Path(text)
+
+
 def add_places(parser: argparse.ArgumentParser) -> None:
     """Declare the corpus's folder, the cache and the number of processes."""
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the corpus (default: $BENCHMARK_DATA/NAME)")
+    parser.add_argument("--data-root", type=place, metavar="DIR", help="folder of the corpus (default: $BENCHMARK_DATA/NAME)")
     add_cache(parser)
     add_workers(parser)
 
@@ -55,7 +66,7 @@ def _roots(text: str) -> dict[str, Path]:
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
     """Declare ``--cache``."""
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder that runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--cache", type=place, metavar="DIR", help="folder that runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

@@ -27,10 +27,10 @@ def fault(name: str) -> str:
         return "is empty"
     if character := control_in(name):
         return f"holds the control character {character!r}"
-    if name in (".", "..") or "/" in name or BACKSLASH.search(name):
-        return "leads to another folder"
     if name.startswith(FORMULA):
         return f"begins with {name[0]!r}, which spreadsheets take for a formula"
+    if name in (".", "..") or "/" in name or BACKSLASH.search(name):
+        return "leads to another folder"
     if len(name.encode("utf-8")) > LONGEST:
         return f"is longer than {LONGEST} bytes"
     return ""

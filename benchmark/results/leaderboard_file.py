@@ -67,7 +67,7 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
             try:
                 (checks if number > 1 else dict.fromkeys(header, cells.name))[name](cell)
             except ValueError as error:
-                where = f"{name[:40]!r} is {cell[:40]!r}" if number > 1 else f"a column is called {cell[:40]!r}"
+                where = f"{name[:40]} is {cell[:40]!r}" if number > 1 else f"a column is called {cell[:40]!r}"
                 raise BenchmarkError(f"{path}, line {number}: {where}, which is not {error}; restore the file.") from error
     for row in rows:
         row |= dict.fromkeys(lacking, "") | later
