@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from benchmark.data.unpacking import Archive, fetch
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
 
@@ -77,9 +79,10 @@ class Libri(Dataset):
         Raises:
             BenchmarkError: the download fails, or there is no such subset.
         """
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            for subset in self.config.subsets or FETCHED:
-                make(str(root), url=subset, download=True)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise BenchmarkError(f"{self.card.title} can't be downloaded into {root}: {error}. Run the same command again.") from error
+        for subset in self.config.subsets or FETCHED:
+            archive = Archive(f"{subset}.tar.gz", f"{self.folders[0]}/{subset}")
+            fetch(root, archive, partial(_make, make, subset))
+
+
+def _make(make: Any, subset: str, place: Path) -> None:
+    make(str(place), url=subset, download=True)

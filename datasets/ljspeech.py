@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark.data.listings import ljspeech
+from benchmark.data.unpacking import Archive, fetch
 from benchmark.dataset import Dataset, DatasetCard, Utterance
-from benchmark.errors import BenchmarkError
 
 SPEAKER = "linda_johnson"
 
@@ -53,11 +53,7 @@ class LJSpeech(Dataset):
         """Through torchaudio."""
         from torchaudio.datasets import LJSPEECH
 
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            LJSPEECH(str(root), download=True)
-        except (OSError, RuntimeError) as error:
-            raise BenchmarkError(f"{self.card.title} can't be downloaded into {root}: {error}. Run the same command again.") from error
+        fetch(root, Archive("LJSpeech-1.1.tar.bz2", "LJSpeech-1.1"), lambda place: LJSPEECH(str(place), download=True))
 
 
 PLUGIN = LJSpeech
