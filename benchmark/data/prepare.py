@@ -33,7 +33,7 @@ from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing import workers as processes
-from benchmark.plumbing.files import digest_of, digest_of_file, read_sealed, write_sealed, write_text
+from benchmark.plumbing.files import TEMPORARY, digest_of, digest_of_file, read_sealed, write_sealed, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.utterance import SPECIAL_SYMBOLS
@@ -89,7 +89,7 @@ def prepare(
             )  # fmt: skip
             _align(chunks, work, pool, workers)
             _write(name, dataset, chunks, work, pool, mel)
-        for pattern in ("*.chunk", "*.phones", "*.aligned", "pass-*.pt", "shards/*.json", "**/.tmp-*"):
+        for pattern in ("*.chunk", "*.phones", "*.aligned", "pass-*.pt", "shards/*.json", f"**/{TEMPORARY}*"):
             for leftover in work.glob(pattern):
                 leftover.unlink()
         work.rename(folder)

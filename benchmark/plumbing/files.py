@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
 
+TEMPORARY = ".tmp-"
+"""How the names of files that are being written begin."""
+BRAND_NEW = 60.0
+"""Seconds in which a temporary file may not be locked yet."""
 SEAL = "digest"
 """The key of a sealed file's digest of itself."""
 MOST_NESTED = 40
@@ -27,10 +34,11 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept because some writers, such as numpy's, append a missing one.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-        os.close(handle)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
         temporary = Path(name)
         try:
+            with suppress(OSError):  # on file systems without locks nothing is ever taken for left behind
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             try:
                 write(temporary)
             except Exception:
@@ -44,11 +52,23 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
     except OSError as error:
         reason = error.strerror or str(error)
         raise BenchmarkError(
             f"Could not write {path}: {reason}; choose a folder that is writable and has space."
         ) from error
+
+
+def remove_left_over(paths: Iterable[Path]) -> None:
+    """Remove those temporary files whose writers were killed: nobody holds them, and they are not brand-new."""
+    for path in paths:
+        with suppress(OSError):  # gone, being written, or another user's
+            if time.time() - path.stat().st_mtime < BRAND_NEW:
+                continue
+            with path.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
 
 def _probe(path: Path) -> None:

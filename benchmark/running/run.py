@@ -20,7 +20,7 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
 from benchmark.plugins import fit, registry
 from benchmark.plumbing import checkpoint
-from benchmark.plumbing.files import write_text
+from benchmark.plumbing.files import TEMPORARY, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.results.episode_log import EpisodeLog
@@ -121,6 +121,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
             ranks.agreed(False)
             return folder
         ranks.agreed(True)
+        remove_left_over([*folder.rglob(f"{TEMPORARY}*"), *places.output.glob(f"{TEMPORARY}*"), *places.cache.rglob(f"{TEMPORARY}*")])
         before = started_from()
         outside = outside_plugins(settings, plugins)
         write_text(folder / "config.yaml", config.to_yaml(settings))
