@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -69,7 +70,8 @@ def make_run(
     write_result(folder, identity, {"same": 0.9, "embedding_eer": 0.04}, training, 1.0)
     if embedding:
         points = [(speaker, i, *noise.normal(n, 0.3, 2)) for n, speaker in enumerate(speakers) for i in range(20)]
-        (folder / "embedding.csv").write_text("speaker,utterance,x,y\n" + "".join(f"{s},{i},{x:.4f},{y:.4f}\n" for s, i, x, y in points))
+        with (folder / "embedding.csv").open("w", newline="") as stream:
+            csv.writer(stream).writerows([("speaker", "utterance", "x", "y"), *points])
     return folder
 
 
