@@ -77,6 +77,8 @@ def _run(args: argparse.Namespace, hardware: Hardware) -> int:
     folders = [runs.run(replace(parsed, seed=parsed.seed + number), chosen, args.overwrite) for number in range(args.seeds)]
     if not hardware.rank:
         show_results(args.output, [folders], args.plugin)
+        if args.fast_dev_run:
+            print("A quick trial (--fast-dev-run): it shows that everything works, and its numbers mean nothing.")
     return 0
 
 

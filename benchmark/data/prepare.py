@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -27,6 +26,7 @@ from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.data.chunks import make_chunks
 from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, INDEX, Corpus, version_of
 from benchmark.data.drafts import Chunk, Draft, Drafts, as_segments, draft
+from benchmark.data.reuse import opened
 from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec
@@ -67,7 +67,7 @@ def prepare(
     chunks = make_chunks(dataset, textgrids, PREPARE_VERSION)
     key = digest_of([name, dataset.card.version, PREPARE_VERSION, asdict(mel), [c.digest for c in chunks]], 12)
     folder = cache / f"{name}-{key}"
-    corpus = _opened(folder, task, dataset)
+    corpus = opened(folder, task, dataset)
     if corpus:
         return corpus
     work = cache / f".{name}-{key}.partial"
@@ -77,7 +77,7 @@ def prepare(
         raise BenchmarkError(f"The cache folder {cache} can't be written to ({error.strerror}); choose another with --cache.") from error
     with locked(cache / f".{name}-{key}.lock", f"Waiting for another process that prepares {name}."):
         # The other process may have finished it.
-        corpus = _opened(folder, task, dataset)
+        corpus = opened(folder, task, dataset)
         if corpus:
             shutil.rmtree(work, ignore_errors=True)
             return corpus
@@ -94,36 +94,6 @@ def prepare(
                 leftover.unlink()
         work.rename(folder)
     return Corpus(folder, task)
-
-
-def _opened(folder: Path, task: str, dataset: Dataset) -> Corpus | None:
-    """The corpus, if a whole one is there."""
-    if not folder.exists():
-        return None
-    try:
-        corpus = Corpus(folder, task)
-        corpus.check()
-        if corpus.meta["format"] != CORPUS_FORMAT:
-            _seal(corpus, dataset)
-    except BenchmarkError as error:
-        print(f"The cache is damaged, so the corpus is prepared again: {error}", file=sys.stderr)
-        return None
-    return corpus
-
-
-def _seal(corpus: Corpus, dataset: Dataset) -> None:
-    """Add a digest to a corpus of the old form, after checking what no other digest covers.
-
-    Raises:
-        BenchmarkError: it was changed.
-    """
-    meta, rows = corpus.meta, list(corpus.rows())
-    found = {"statistics": shards.statistics(rows, corpus.folder / "shards"), "card": asdict(dataset.card)}
-    if digest_of(found) != digest_of({name: meta.get(name) for name in found}):
-        raise BenchmarkError(f"{corpus.folder / 'corpus.json'} was changed.")
-    corpus.meta = {**meta, "format": CORPUS_FORMAT}
-    with suppress(BenchmarkError):  # a cache that can't be written to is used as it is
-        write_sealed(corpus.folder / "corpus.json", corpus.meta)
 
 
 class _Here(Executor):

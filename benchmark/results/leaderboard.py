@@ -26,6 +26,7 @@ from benchmark.results.leaderboard_rules import (
     differing,
     facts_of,
     is_reference,
+    is_uncommitted,
     lacking_references,
     options,
     refuse,
@@ -171,11 +172,12 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
     places = [set(zip(run["shots"], run["steps"], strict=True)) for run in runs]
     first = results[0]
     algo = {name: value for name, value in first["config"]["algo"].items() if name != "name"}
-    uncommitted = any(result["git_dirty"] is not False or result.get("outside_plugins") for result in results)
+    uncommitted = any(map(is_uncommitted, results))
     rows = []
     for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
         seeds = frame["seed"].nunique()
-        status = "limited" if first["limited"] else "preliminary" if seeds < MIN_SEEDS else "uncommitted" if uncommitted else "ok"
+        marks = ["limited"] if first["limited"] else ["preliminary"] if seeds < MIN_SEEDS else []
+        status = "+".join([*marks, *(["uncommitted"] if uncommitted else [])]) or "ok"
         row = {name: str(first[name]) for name in ("algorithm", "backbone", "vocoder", "preset")}
         row |= {
             "status": status, "shots": str(shots), "steps": str(steps), "seeds": str(seeds),

@@ -11,7 +11,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing.progress import progress
 from benchmark.results.leaderboard import KEY, RUNS, compute_rows, order, run_folder
 from benchmark.results.leaderboard_file import COSTS, IDENTITY, PROVENANCE, lacking_columns, metrics_in, read
-from benchmark.results.leaderboard_rules import MIN_SEEDS, SETTING, conflict, is_reference, lacking_references, refuse
+from benchmark.results.leaderboard_rules import MIN_SEEDS, SETTING, conflict, is_reference, lacking_references, marks_of, refuse
 
 TOLERANCE = 6e-4
 """Relative or absolute: other versions of NumPy may round a bootstrap's fourth decimal the other way."""
@@ -108,8 +108,8 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Verification, lo
             report.problems.append(f"{where} is not in its place; the file was changed by hand.")
         if keys.index(keys[number - 2]) != number - 2:
             report.problems.append(f"{where} repeats the row of line {keys.index(keys[number - 2]) + 2}.")
-        fits = {"ok", "uncommitted"} if seeds >= MIN_SEEDS else {"preliminary"}
-        if row["status"] not in (fits | {"limited"} if local else fits - {"uncommitted"}):
+        fits = [set() if seeds >= MIN_SEEDS else {"preliminary"}, *([{"limited"}] if local else [])]
+        if marks_of(row) - ({"uncommitted"} if local else set()) not in fits:
             report.problems.append(f"{where}: status {row['status']!r} does not fit {seeds} seed(s).")
         if len(row["run_ids"].split()) != seeds:
             report.problems.append(f"{where} names {len(row['run_ids'].split())} runs for {seeds} seed(s).")

@@ -33,7 +33,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class Value(_Strict):
+class ColumnResult(_Strict):
     """What a metric's column came to, at one number of shots and steps."""
 
     mean: Finite | None
@@ -59,11 +59,11 @@ class Point(_Strict):
     steps: Count
     speakers: Count
     episodes: Count
-    metrics: dict[Name, Value]
+    metrics: dict[Name, ColumnResult]
     cost: Cost
 
 
-class Training(_Strict):
+class Spent(_Strict):
     """What the algorithm's own training spent."""
 
     flops: Amount
@@ -116,7 +116,7 @@ class Result(_Strict):
     processes: Annotated[int, Field(ge=1, le=10**6)] = 1
     curve: Annotated[list[Point], Field(min_length=1)]
     facts: dict[Name, Finite | None]
-    training: Training
+    training: Spent
     tuned: Tuned | None = None
     git_commit: Text | None
     git_dirty: bool | None
