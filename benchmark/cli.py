@@ -70,9 +70,18 @@ def main(arguments: Sequence[str]) -> int:
         if isinstance(error, OSError) and error.errno in FULL:
             where = f" ({error.filename})" if error.filename else ""
             return _say(f"error: The disk is full{where}; free some space and run the same command again.", 1, debug)
+        if _is_out_of_memory(error):
+            advice = "choose smaller sizes of the model, of batches or of tasks, or fewer --workers"
+            return _say(f"error: The memory does not suffice; {advice}.", 1, debug)
         reason = " ".join(_text_of(error).split())
         reason = f"{type(error).__name__}: {reason[:400]}" if reason else type(error).__name__
         return _say(f"error: Unexpected {reason} (run it again with --debug for the traceback).", 1, debug)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of this machine or of a GPU, could not hold what was asked for; torch says so in several ways."""
+    signs = ("allocate memory", "out of memory", "Storage size calculation overflowed", "invalid array shape", "array is too big")
+    return isinstance(error, MemoryError) or any(sign in _text_of(error) for sign in signs)
 
 
 def _text_of(error: BaseException) -> str:

@@ -548,11 +548,11 @@ def test_seeds_run_one_at_a_time_stay_together_and_changed_code_is_marked(tmp_pa
     assert [name.rpartition("-s")[2][0] for name in rows[0]["run_ids"].split()] == ["0", "1", "2"]
     assert "uncommitted: made from changed or unknown code" in show(table)
     few = make_run(tmp_path / "few", clean=False)
-    (row, _) = add([few], tmp_path / "few.csv", local=True)
-    assert row["status"] == "preliminary+uncommitted" and not check(tmp_path / "few.csv", local=True).problems
-    assert "(preliminary+uncommitted)" in show(tmp_path / "few.csv")
+    (row, _) = add([few], tmp_path / "few" / "few.csv", local=True)
+    assert row["status"] == "preliminary+uncommitted" and not check(tmp_path / "few" / "few.csv", local=True).problems
+    assert "(preliminary+uncommitted)" in show(tmp_path / "few" / "few.csv")
     with pytest.raises(UsageError, match="fewer than three seeds and made from changed or unknown code"):
-        cite(tmp_path / "few.csv", "no_adaptation")
+        cite(tmp_path / "few" / "few.csv", "no_adaptation")
     with pytest.raises(UsageError, match=r"not to be cited \(status uncommitted"):
         cite(table, "no_adaptation")
     assert not check(table, local=True).problems

@@ -272,7 +272,8 @@ def test_what_cannot_be_used_is_skipped_counted_and_named_and_nothing_else_is_to
         "empty audio file": ["00010000"], "truncated audio": ["00010001"], "corrupt audio": ["00010002"],
         "audio file missing": ["00010003"], "clipped audio": ["00020000"], "shorter than 0.45 s of speech": ["00020001"],
         "silent audio": ["00020002"], "audio holds values that are not finite": ["00020003"], "no transcript": ["00040000"],
-        "text without phonemes": ["00040001"], "alignment failed: too short for its phones": ["00040002"],
+        "text without phonemes": ["00040001"],
+        "speaking rate outside 0.3 to 40 phones a second, so the transcript is wrong": ["00040002"],
     }  # fmt: skip
     assert all(entry["count"] == 1 for entry in found.report["skipped"].values())
     assert len(found) == len(corpus) - len(reasons)

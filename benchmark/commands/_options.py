@@ -11,6 +11,7 @@ from benchmark.plugins.registry import normalise
 if TYPE_CHECKING:
     from benchmark.data.enough import Need, Sizes
     from benchmark.running.hardware import Hardware
+    from benchmark.settings.schema import RunSettings
 
 
 def positive(text: str) -> int:
@@ -99,6 +100,22 @@ def hardware_of(args: argparse.Namespace) -> Hardware:
     from benchmark.running.hardware import Hardware
 
     return Hardware(args.accelerator, args.devices, args.strategy, args.precision)
+
+
+def consecutive(settings: RunSettings, count: int) -> list[RunSettings]:
+    """The settings of runs that differ in the seed, which counts up.
+
+    Raises:
+        UsageError: it would count beyond the largest seed.
+    """
+    from dataclasses import replace
+
+    from benchmark.errors import UsageError
+    from benchmark.settings.ranges import MAX_SEED
+
+    if settings.seed + count - 1 > MAX_SEED:
+        raise UsageError(f"--seeds {count} counts beyond the largest seed, {MAX_SEED}; start from a smaller --seed.")
+    return [replace(settings, seed=settings.seed + number) for number in range(count)]
 
 
 def run_folder(name: Path, output: Path) -> Path:

@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, hardware_of, place, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, consecutive, hardware_of, place, positive
 
 if TYPE_CHECKING:
     from benchmark.running.hardware import Hardware
@@ -56,8 +56,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, hardware: Hardware) -> int:
-    from dataclasses import replace
-
     from benchmark.settings import tuned_values as tuning
 
     parsed = tuning.parse(given(args), plugins=args.plugin, also=args.options)
@@ -73,8 +71,9 @@ def _run(args: argparse.Namespace, hardware: Hardware) -> int:
         print(left_out, flush=True)
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed, hardware.processes)
+    seeded = consecutive(parsed, args.seeds)
     chosen = places(args, hardware)
-    folders = [runs.run(replace(parsed, seed=parsed.seed + number), chosen, args.overwrite) for number in range(args.seeds)]
+    folders = [runs.run(each, chosen, args.overwrite) for each in seeded]
     if not hardware.rank:
         show_results(args.output, [folders], args.plugin)
         if args.fast_dev_run:

@@ -30,6 +30,8 @@ from benchmark.running.vocoding import restored
 from benchmark.utterance import token_symbols
 from benchmark.vocoder import Vocoder
 
+MOST_CHARACTERS, LONGEST_SENTENCE = 20_000, 1_000
+"""Of a text to say, and of a sentence in it; the speech of so many, about half an hour, takes little memory."""
 PAUSE_SECONDS = 0.25
 """Between sentences."""
 
@@ -98,12 +100,16 @@ def tokens(text: str, corpus: Corpus, language: str = "") -> list[torch.Tensor]:
         language: espeak-ng voice that reads the text; "" for the corpus's own.
 
     Raises:
-        UsageError: the text is empty, is in a script that the voice does not read, has no phonemes, or has phonemes
+        UsageError: the text is empty or too long, is in a script that the voice does not read, has no phonemes, or has phonemes
             without a symbol in the corpus.
     """
     plain, language = " ".join(text.split()), language or corpus.meta["card"]["language"]
     if not plain:
         raise UsageError("The text to say is empty.")
+    if len(plain) > MOST_CHARACTERS:
+        raise UsageError(f"The text to say has {len(plain)} characters; say at most {MOST_CHARACTERS} at a time.")
+    if (longest := max(map(len, sentences_of(plain)))) > LONGEST_SENTENCE:
+        raise UsageError(f"A sentence of the text has {longest} characters; write sentences of at most {LONGEST_SENTENCE}.")
     if is_foreign(plain, language):
         raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
     every = [words for words in phonemise(sentences_of(plain), language) if words]
