@@ -58,6 +58,7 @@ def test_damage_is_told_and_what_is_there_is_left_to_be_completed(
     error = capsys.readouterr().err
     assert error.startswith("Resuming a run that was complete: ") and said in error and error.count("\n") == 1
     assert {path.name: path.read_bytes() for path in run.glob("*.csv")} == left
+    assert not (run / "result.json").exists() and (run / "result.json.damaged").is_file()
 
 
 @pytest.mark.parametrize("name", ["episodes.csv", "costs.csv"])

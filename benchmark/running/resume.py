@@ -13,7 +13,18 @@ from benchmark.results.result import read_result, read_tables
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether a complete run's files can be used; if not, prints why, and removes files that would contradict the new results."""
+    """Whether a complete run's files can be used.
+
+    If not, prints why and sets the result aside, so that the run is resumed as one that was killed, however often that is cut off too;
+    so it does with tables that the result was not made from.
+    """
+    if _agrees(folder):
+        return True
+    (folder / "result.json").replace(folder / "result.json.damaged")
+    return False
+
+
+def _agrees(folder: Path) -> bool:
     try:
         read_tables(folder, read_result(folder))
     except Contradiction as error:
