@@ -309,3 +309,8 @@ def test_what_seems_to_be_left_out_is_an_error(tmp_path: Path, capsys: pytest.Ca
 def test_a_value_of_any_length_makes_a_short_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(["run", "--algo", "reptile", "--dataset", "espeak", "--seed", 100_000 * "9"], 2, capsys)
     assert len(said) < 2100 and "--seed" in said
+
+
+def test_text_of_several_lines_is_refused_because_tables_hold_it(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "--algo", "finetune", "--dataset", "espeak", "--algo.groups", '["decoder", "out\\nput"]']
+    assert "algo.groups must be text on one line" in refused(words, 2, capsys)

@@ -286,6 +286,22 @@ def test_unwritable_output_is_one_sentence(cache: Path, tmp_path: Path, capsys: 
     assert "choose a folder that is writable" in refused(["run", "--algo", "mean_speaker", *COMMON, *places], 1, capsys)
 
 
+@here
+def test_damaged_weights_are_rebuilt_from_the_training_without_training_again(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run("reptile", cache, tmp_path)
+    path, before = folder / "checkpoints" / "algorithm.pt", {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()}
+    whole = path.read_bytes()
+    for damaged in (whole[:-100], whole[:500] + bytes([whole[500] ^ 1]) + whole[501:], b"another program's"):
+        path.write_bytes(damaged)
+        capsys.readouterr()
+        run("reptile", cache, tmp_path)
+        assert "algorithm.pt is damaged and will be rebuilt" in capsys.readouterr().err
+        assert path.read_bytes() == whole
+    assert {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()} == before
+
+
 def test_a_library_that_does_not_say_why_it_failed_is_asked_by_a_write_of_our_own(tmp_path: Path) -> None:
     speech = np.zeros(20_000, np.float32)
     with full_disk(1000), pytest.raises(BenchmarkError, match=r"a.wav: File too large; choose a folder that is writable and has space"):

@@ -17,6 +17,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import digest_of, digest_of_file, is_file
 from benchmark.plumbing.names import fault
 from benchmark.plumbing.workers import default_workers
+from benchmark.task import TASK_KINDS
 
 
 def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chunk]:
@@ -72,9 +73,9 @@ def _check(dataset: Dataset, speakers: Iterable[tuple[str, str]], utterances: It
     seen: set[str] = set()
     for utterance in utterances:
         _check_name(dataset, "utterance", utterance.id)
-        for kind in ("language", "style"):  # they become parts of targets' names
-            if said := getattr(utterance, kind):
-                _check_name(dataset, kind, said)
+        for kind in TASK_KINDS.values():  # a target's name is made of them
+            if target := kind.target(utterance.speaker, utterance.language, utterance.style):
+                _check_name(dataset, kind.name, target)
         if utterance.id in seen:
             raise BenchmarkError(f"{dataset.card.title} has two utterances called {utterance.id}; ids must be unique.")
         seen.add(utterance.id)
