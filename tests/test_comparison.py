@@ -124,7 +124,7 @@ def test_too_few_speakers_to_show_anything_are_said(tmp_path: Path) -> None:
     ("changes", "reason"),
     [
         ({"protocol_version": "2"}, "differ in protocol_version"),
-        ({"data_version": "new"}, "differ in data_version"),
+        ({"data_version": "new"}, "were made from different recordings"),
         ({"device": "cuda"}, "differ in device (cpu and cuda)"),
         ({"precision": "bf16-mixed"}, "differ in precision (32-true and bf16-mixed)"),
         ({"training_version": "2"}, "differ in training_version"),

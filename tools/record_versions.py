@@ -36,8 +36,9 @@ VERSIONED = {
 """The files in benchmark/ behind each version; plugins and the shared code that they import count by digests instead."""
 NUMBERLESS = (
     "__init__.py", "__main__.py", "cli.py", "errors.py", "inner_loop.py",
-    "running/__init__.py", "running/finished.py", "running/identity.py", "running/loggers.py", "running/resume.py", "running/say.py",
-    "running/engines.py", "running/relay.py", "running/sweeps.py", "running/transcribe.py", "running/trials.py", "running/tuning.py",
+    "running/__init__.py", "running/identity.py", "running/finished.py", "running/loggers.py", "running/resume.py",
+    "running/say.py", "running/transcribe.py",
+    "running/engines.py", "running/relay.py", "running/sweeps.py", "running/trials.py", "running/tuning.py",
 )  # fmt: skip
 """Other files, which can't change a run's numbers."""
 

@@ -172,7 +172,8 @@ def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
         raise UsageError(f"There is no run folder {name}, and no leaderboard to find it in; say where with --table or --output.")
     found = [path for path in every if wanted is None or normalise(path.stem) == normalise(wanted)]
     if not found:
-        raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(str(wanted), sorted({path.stem for path in every}))}")
+        known = suggest(str(wanted), sorted({path.stem for path in every}))
+        raise UsageError(f"There is no leaderboard of '{wanted}'{known} For your own runs elsewhere, name the CSV file or --output DIR.")
     return found
 
 

@@ -139,4 +139,5 @@ def table_files(wanted: str | None) -> list[Path]:
         raise UsageError(f"There is no leaderboard in {folder()} yet; 'leaderboard add RUN...' makes one.")
     if own := [path for path in Path("runs").glob("*.csv") if normalise(path.stem) == normalise(wanted)]:
         raise UsageError(f"There is no committed leaderboard of '{wanted}'; for the one of your own runs, give its path, {own[0]}.")
-    raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(wanted, sorted(path.stem for path in found.values()))}")
+    there = suggest(wanted, sorted(path.stem for path in found.values()))
+    raise UsageError(f"There is no leaderboard of '{wanted}'{there} For your own runs, name the CSV file beside them.")

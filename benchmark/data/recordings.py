@@ -22,7 +22,8 @@ from benchmark.data.audio import Unusable
 from benchmark.data.corpus import Corpus
 from benchmark.data.drafts import Draft, decode
 from benchmark.data.phonemes import phonemise
-from benchmark.data.places import transcript_of
+from benchmark.data.places import CONVERT, ENDINGS, transcript_of
+from benchmark.data.places import recordings as recordings_in
 from benchmark.data.scripts import is_foreign
 from benchmark.data.synthesised import is_marked
 from benchmark.errors import UsageError
@@ -30,8 +31,6 @@ from benchmark.mel import MelSpec, log_mel
 from benchmark.plumbing.sound_files import read as read_sound
 from benchmark.utterance import PreparedUtterance, Words
 
-ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma")
-"""Endings of recordings. A file that can't be decoded is left out with a reason."""
 MOST = 20
 """Most recordings of a voice to use; few-shot adaptation needs no more."""
 
@@ -75,8 +74,8 @@ def read(folder: Path) -> tuple[list[Recording], LeftOut]:
     if folder.is_file():
         paths = [folder]
     elif folder.is_dir():
-        files = (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
-        paths = sorted(path for path in files if path.is_file())
+        # What can't be decoded is left out with a reason.
+        paths = [path for path in recordings_in(folder, ENDINGS + CONVERT) if path.parent == folder]
     else:
         raise UsageError(f"There is no folder of recordings and no recording at {folder}.")
     if not paths:

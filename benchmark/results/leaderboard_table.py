@@ -78,7 +78,8 @@ def show(
     if "all" in metrics:
         metrics = available
     elif not metrics:
-        metrics = shown(available, known(plugins), beside)
+        tried = [metric for metric in available if any(row[metric] or row[f"{metric}_failed"] not in ("", "0") for row in rows)]
+        metrics = shown(tried, known(plugins), beside)
     header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
     names = _names(rows)
     table = [
@@ -119,7 +120,11 @@ def _escaped(text: str) -> str:
 
 def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str], found: KnownColumns) -> list[str]:
     """Notes that a reader of the table needs."""
-    lines = ["±: half the width of the 95 % interval, which may be asymmetric (bounds: the CSV file). ↑: higher is better, ↓: lower."]
+    lines = ["↑: higher is better, ↓: lower."]
+    if any(row[f"{metric}_lo"] for row in rows for metric in metrics):
+        lines.insert(0, "±: half the width of the 95 % interval, which may be asymmetric (bounds: the CSV file).")
+    elif metrics:
+        lines.insert(0, "No intervals: they need at least two speakers.")
     if any(_failed(row, metrics_in(rows)) for row in rows):
         lines.append("failed: the most utterances that any one metric could not score.")
     if those := ", ".join(metric for metric in metrics if found.off_on_real_speech(metric)):

@@ -19,6 +19,7 @@ from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
 from benchmark.plugins import fit, registry
+from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import TEMPORARY, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
@@ -259,13 +260,16 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
     plugins = tuple(str(path) for path in places.plugins)
     targets = tuple(manifest.adapted_to(settings.evaluation.split))
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
-    context = MetricContext(corpus, metrics_folder(places.cache, corpus), targets, enrolment=enrolment)
+    shared = metrics_folder(places.cache, corpus)
     metrics = []
     for chosen in settings.metrics:
-        metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
-        lock = context.cache.with_name(f".{context.cache.name}-{chosen.name}.lock")
+        info = registry.get("metric", chosen.name, plugins)
+        metric: Metric = registry.load_info(info)(chosen.config)
+        # Built-in metrics have versions; what other code computed, its next edit must not find.
+        cache = shared if info.origin == "built-in" else shared / f"{chosen.name}-{source_digest(info)}"
+        lock = shared.with_name(f".{shared.name}-{chosen.name}.lock")
         with locked(lock, f"Waiting for another run that prepares {chosen.name}."):
-            metric.prepare(context)
+            metric.prepare(MetricContext(corpus, cache, targets, enrolment=enrolment))
         metrics.append(metric)
     return tuple(metrics)
 
