@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmark.data.fetching import fetch
+from benchmark.data.unpacking import Archive, fetch
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
 
@@ -79,4 +79,9 @@ class Libri(Dataset):
             BenchmarkError: the download fails, or there is no such subset.
         """
         for subset in self.config.subsets or FETCHED:
-            fetch(self.card.title, root, partial(make, str(root), url=subset, download=True))
+            archive = Archive(f"{subset}.tar.gz", f"{self.folders[0]}/{subset}")
+            fetch(root, archive, partial(_make, make, subset))
+
+
+def _make(make: Any, subset: str, place: Path) -> None:
+    make(str(place), url=subset, download=True)

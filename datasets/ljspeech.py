@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmark.data.fetching import fetch
 from benchmark.data.layouts.ljspeech import ljspeech
+from benchmark.data.unpacking import Archive, fetch
 from benchmark.dataset import Dataset, DatasetCard, Utterance
 
 SPEAKER = "linda_johnson"
@@ -54,7 +54,7 @@ class LJSpeech(Dataset):
         """Through torchaudio."""
         from torchaudio.datasets import LJSPEECH
 
-        fetch(self.card.title, root, lambda: LJSPEECH(str(root), download=True))
+        fetch(root, Archive("LJSpeech-1.1.tar.bz2", "LJSpeech-1.1"), lambda place: LJSPEECH(str(place), download=True))
 
 
 PLUGIN = LJSpeech

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.data.fetching import fetch
+from benchmark.data.unpacking import Archive, fetch
 from benchmark.dataset import Dataset, DatasetCard, Utterance, read_lines, read_transcript
 
 TEST = ("p225", "p234", "p238", "p245", "p248", "p261", "p294", "p302", "p326", "p335", "p347")
@@ -74,10 +74,10 @@ class VCTK(Dataset):
         return result
 
     def download(self, root: Path) -> None:
-        """Through torchaudio, 11 GB; existing files are left alone."""
+        """Through torchaudio, 11 GB; a whole corpus is left alone."""
         from torchaudio.datasets import VCTK_092
 
-        fetch(self.card.title, root, lambda: VCTK_092(str(root), download=True))
+        fetch(root, Archive("VCTK-Corpus-0.92.zip", "VCTK-Corpus-0.92"), lambda place: VCTK_092(str(place), download=True))
 
 
 PLUGIN = VCTK

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.commands import run as single
-from benchmark.commands._options import hardware_of
+from benchmark.commands._options import consecutive, hardware_of
 from benchmark.errors import UsageError
 from benchmark.plugins.registry import normalise
 
@@ -39,7 +39,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Do the runs that fit and are not complete, print the tables, then the failures."""
-    from dataclasses import replace
 
     from benchmark.settings import tuned_values as tuning
 
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         given = [word for name, value in zip(LISTS, words, strict=True) if value for word in (f"--{name}", value)]
         parsed = tuning.parse([*single.given(args), *given], plugins=args.plugin, also=args.options)
         single.say_tuned(parsed, args.plugin)
-        grid += [replace(parsed, seed=parsed.seed + number) for number in range(args.seeds)]
+        grid += consecutive(parsed, args.seeds)
 
     from benchmark.results.result import read_result, table_name
 

@@ -12,6 +12,13 @@ from benchmark.audio import SAMPLE_RATE, Audio
 LOUDNESS = -23.0
 """Integrated loudness after normalisation, LUFS (ITU-R BS.1770, EBU R 128's target)."""
 MIN_SECONDS = 0.45
+MAX_SECONDS = 300.0
+"""Longest recording of an utterance."""
+RATES = (4_000, 192_000)
+"""Lowest and highest sample rate, Hz."""
+STEADY = 3.0
+"""Decibels between quiet and loud frames (5th and 95th percentile) below which a signal is a tone or noise. Of 18,000 recordings and
+renderings of speech the steadiest, a whispered word, has 7."""
 PADDING_SECONDS = 0.05
 CLIPPED_FRACTION = 0.01
 INAUDIBLE_OFFSET = 1e-3
@@ -34,8 +41,12 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
         rate: in Hz.
 
     Raises:
-        Unusable: the audio is empty, not finite, silent, clipped or too short.
+        Unusable: the audio is empty, not finite, silent, clipped, steady, too short or too long, or its rate can't be one.
     """
+    if not RATES[0] <= rate <= RATES[1]:
+        raise Unusable(f"sample rate outside {RATES[0] // 1000} to {RATES[1] // 1000} kHz")
+    if len(samples) > MAX_SECONDS * rate:
+        raise Unusable(f"longer than {MAX_SECONDS / 60:.0f} minutes")
     if samples.size == 0:
         raise Unusable("empty audio")
     if not np.isfinite(samples).all():
@@ -54,6 +65,8 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
     samples = samples[start:end]
     if len(samples) < MIN_SECONDS * SAMPLE_RATE:
         raise Unusable(f"shorter than {MIN_SECONDS} s of speech")
+    if _range(samples) < STEADY:
+        raise Unusable("a constant signal, no speech")
     loudness = pyloudnorm.Meter(SAMPLE_RATE, block_size=0.4).integrated_loudness(samples.astype(np.float64))
     if not np.isfinite(loudness):
         raise Unusable("silent audio")
@@ -75,8 +88,7 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     frames = len(samples) // hop
     if frames < 3:
         raise Unusable(f"shorter than {MIN_SECONDS} s of speech")
-    power = np.square(samples[: frames * hop].astype(np.float64)).reshape(frames, hop).mean(1)
-    level = 10 * np.log10(np.convolve(power, np.ones(3) / 3, mode="same") + 1e-12)
+    level = _levels(samples)
     sounding = level > level.max() - SOUNDING
     # Otherwise long silence around speech would set both percentiles.
     loud, quiet = np.percentile(level[sounding] if sounding.mean() < 0.25 else level, [95, 5])
@@ -86,6 +98,21 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     padding = round(PADDING_SECONDS * 100)
     start, end = max(0, active[0] - padding), min(frames, active[-1] + 1 + padding)
     return int(start * hop), int(end * hop)
+
+
+def _levels(samples: Audio) -> npt.NDArray[np.float64]:
+    """The level of each 10 ms frame, smoothed over three, in decibels relative to full scale; shape (frames,)."""
+    hop = SAMPLE_RATE // 100
+    frames = len(samples) // hop
+    power = np.square(samples[: frames * hop].astype(np.float64)).reshape(frames, hop).mean(1)
+    levels: npt.NDArray[np.float64] = 10 * np.log10(np.convolve(power, np.ones(3) / 3, mode="same") + 1e-12)
+    return levels
+
+
+def _range(samples: Audio) -> float:
+    """Decibels between quiet and loud frames; the first and the last one reach beyond the signal."""
+    loud, quiet = np.percentile(_levels(samples)[1:-1], [95, 5])
+    return float(loud - quiet)
 
 
 def _centred(samples: Audio) -> Audio:

@@ -16,7 +16,9 @@ from benchmark.data.drafts import Chunk, said_of
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import digest_of, digest_of_file, is_file
+from benchmark.plumbing.names import fault
 from benchmark.plumbing.workers import default_workers
+from benchmark.task import TASK_KINDS
 
 
 def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chunk]:
@@ -28,7 +30,8 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
         version: version of the preparation.
 
     Raises:
-        BenchmarkError: there are no utterances; two utterances share an id; a speaker is in two splits; no TextGrid fits.
+        BenchmarkError: there are no utterances; two utterances share an id; a speaker is in two splits; a name can't be one
+            (:mod:`benchmark.plumbing.names`); no TextGrid fits.
     """
     speakers = [(speaker, split) for split in SPLITS for speaker in dataset.speakers(split)]
     utterances = {speaker: tuple(dataset.utterances(speaker)) for speaker, _ in speakers}
@@ -84,11 +87,21 @@ def _check(dataset: Dataset, speakers: Iterable[tuple[str, str]], utterances: It
     for speaker, split in speakers:
         if splits.setdefault(speaker, split) != split:
             raise BenchmarkError(f"{dataset.card.title} puts speaker {speaker} into {splits[speaker]} and into {split}.")
+        _check_name(dataset, "speaker", speaker)
     seen: set[str] = set()
     for utterance in utterances:
+        _check_name(dataset, "utterance", utterance.id)
+        for kind in TASK_KINDS.values():  # a target's name is made of them
+            if target := kind.target(utterance.speaker, utterance.language, utterance.style):
+                _check_name(dataset, kind.name, target)
         if utterance.id in seen:
             raise BenchmarkError(f"{dataset.card.title} has two utterances called {utterance.id}; ids must be unique.")
         seen.add(utterance.id)
+
+
+def _check_name(dataset: Dataset, kind: str, name: str) -> None:
+    if reason := fault(name):
+        raise BenchmarkError(f"{dataset.card.title} has a {kind} called {name[:60]!r}, which {reason}; rename it.")
 
 
 def _content(utterance: Utterance, audio: str, grid: Path | None) -> list[object]:

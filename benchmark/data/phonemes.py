@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+from benchmark.plumbing import scratch
 from benchmark.utterance import Words
 
 ALIASES = {"en": "en-us", "zh": "cmn", "fr": "fr-fr", "no": "nb", "en-uk": "en-gb"}
@@ -28,7 +29,8 @@ def _espeak() -> Any:
 @lru_cache(maxsize=1)
 def _voices() -> dict[str, str]:
     """Names of languages by voice."""
-    return dict(_espeak().supported_languages())
+    with scratch.for_libraries():  # phonemizer copies the library
+        return dict(_espeak().supported_languages())
 
 
 @lru_cache
@@ -60,7 +62,8 @@ def _backend(language: str) -> Any:
     quiet = logging.getLogger("benchmark.phonemizer")
     quiet.setLevel(logging.ERROR)
     try:
-        return _espeak()(language, with_stress=False, language_switch="remove-flags", logger=quiet)
+        with scratch.for_libraries():
+            return _espeak()(language, with_stress=False, language_switch="remove-flags", logger=quiet)
     except RuntimeError as error:
         raise BenchmarkError(f"espeak-ng can't phonemise {language!r}: {error}") from error
 

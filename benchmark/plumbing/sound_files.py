@@ -12,6 +12,8 @@ import soundfile
 from benchmark.plumbing import sound_headers
 
 BLOCK = 1 << 16
+MOST_SECONDS = 600
+"""What is longer is no utterance, and could fill the memory."""
 OGG_PAGE = 65_307
 """Most bytes of an Ogg page."""
 MP3_FRAME = 1152
@@ -30,7 +32,7 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 
 def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """The samples, shape (samples,) or (samples, channels), float32, and their rate in Hz.
+    """The samples, shape (samples,) or (samples, channels), float32, and their rate in Hz; little more than the first ``MOST_SECONDS``.
 
     Raises:
         OSError: the file can't be opened.
@@ -38,8 +40,9 @@ def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     """
     # Opened here, because libsndfile accepts only UTF-8 names.
     with path.open("rb") as stream, _Forward(mended(stream)) as sound:
-        blocks = []
-        while len(block := sound.read(BLOCK, dtype="float32")):
+        blocks: list[npt.NDArray[np.float32]] = []
+        most = MOST_SECONDS * sound.samplerate // BLOCK + 1
+        while len(blocks) <= most and len(block := sound.read(BLOCK, dtype="float32")):
             blocks.append(block)
         return np.concatenate(blocks) if blocks else np.zeros(0, np.float32), int(sound.samplerate)
 

@@ -97,7 +97,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plug
 
     from benchmark.results.episode_tables import KEY_COLUMNS
     from benchmark.results.leaderboard_rules import options
-    from benchmark.results.result import read_result, read_seed_episodes
+    from benchmark.results.result import read_result, read_tables
 
     results = {folder: read_result(folder) for folder in dict.fromkeys(folders)}
     for one, other in itertools.combinations(results, 2):
@@ -111,7 +111,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plug
     found = []
     for (algorithm, digest, code), members in groups.items():
         # Runs of one seed may differ in their grid of shots and steps; where the grids overlap, they must agree.
-        episodes = pd.concat([read_seed_episodes(folder, results[folder]) for folder in members], ignore_index=True).drop_duplicates()
+        episodes = pd.concat([read_tables(folder, results[folder])[0] for folder in members], ignore_index=True).drop_duplicates()
         if episodes.duplicated(["seed", *KEY_COLUMNS]).any():
             those = ", ".join(folder.name for folder in members)
             raise BenchmarkError(f"{those} share a seed and disagree; name the folder of one of them.")

@@ -10,7 +10,8 @@ from typing import Any
 
 from benchmark.plugins.registry import Plugins
 from benchmark.results.columns import ARROWS, known, shown
-from benchmark.results.leaderboard import compute_rows, metrics_in
+from benchmark.results.leaderboard import compute_rows
+from benchmark.results.leaderboard_file import metrics_in
 from benchmark.results.leaderboard_rules import refuse
 from benchmark.results.leaderboard_table import UNFIT, failed_in, interval
 from benchmark.results.result import read_result

@@ -22,7 +22,7 @@ from benchmark.metric import Metric, MetricContext
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
-from benchmark.plumbing.files import write_text
+from benchmark.plumbing.files import TEMPORARY, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.results.episode_log import EpisodeLog
@@ -38,7 +38,7 @@ from benchmark.running.identity import identify, learned_source, outside_plugins
 from benchmark.running.joint import with_vocoder
 from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
 from benchmark.running.pretraining import pretrained, speaker_index
-from benchmark.running.resume import is_sound
+from benchmark.running.resume import has_damaged_weights, is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
 from benchmark.settings import config
@@ -115,11 +115,16 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         if overwrite == "always" and folder.exists():
             shutil.rmtree(folder)
         elif complete and is_sound(folder):
+            if has_damaged_weights(folder):
+                ranks.agreed(True)
+                _learned(settings, places, corpus, folder, training, ())
+                return folder
             logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to repeat it." if places.logs else ""
             print(f"{folder} is already complete.{logs}")
             ranks.agreed(False)
             return folder
         ranks.agreed(True)
+        remove_left_over([*folder.rglob(f"{TEMPORARY}*"), *places.output.glob(f"{TEMPORARY}*"), *places.cache.rglob(f"{TEMPORARY}*")])
         before = started_from()
         outside = outside_plugins(settings, plugins)
         write_text(folder / "config.yaml", config.to_yaml(settings))
@@ -157,7 +162,7 @@ def _stages(
     todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
-        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder, places.engine), len(jobs) - len(todo) + 1):
+        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, places.engine), len(jobs) - len(todo) + 1):
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}

@@ -16,6 +16,7 @@ from benchmark.data.corpus import Corpus
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.parameters import ParameterGroup
+from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.running import ranks
@@ -137,10 +138,12 @@ def prepared(
             return _train(learner, name, done.with_suffix(".training"), corpus, settings, seed, hardware, loggers)
 
         waiting = f"Waiting for another run that trains the vocoder {name}."
-        made = ranks.made_once(done, waiting, make, hardware.rank)
-        learner.load_state_dict(made["state"])
-        nonlocal spent
-        spent = made.get("spent")
+        def take(weights: Any) -> None:
+            nonlocal spent
+            checkpoint.into(learner)(weights["state"])
+            spent = weights.get("spent")
+
+        ranks.made_once(done, waiting, make, take, hardware.rank)
 
     vocoder.prepare(VocoderContext(train))
     return vocoder.eval(), VocoderCost(parameters, spent)
@@ -150,10 +153,10 @@ def restored(vocoder: Vocoder, weights: Mapping[str, Any]) -> Vocoder:
     """The vocoder, ready to decode with the weights that a run kept; it does not train.
 
     Raises:
-        RuntimeError: they don't fit.
+        ValueError: they don't fit.
     """
     vocoder.prepare(VocoderContext(lambda _: None))
-    vocoder.load_state_dict(weights["state"])
+    checkpoint.into(vocoder)(weights["state"])
     return vocoder.eval()
 
 
