@@ -141,7 +141,7 @@ def test_a_download_that_fails_says_what_to_do(name: str, tmp_path: Path, monkey
         raise OSError("no network")
 
     monkeypatch.setattr(f"torchaudio.datasets.{name.upper()}", fail)
-    with pytest.raises(BenchmarkError, match=r"can't be downloaded into .*/data: no network\. Run the same command again\."):
+    with pytest.raises(BenchmarkError, match=r"can't be downloaded and unpacked into .*/data: no network; run the same command again\."):
         open_dataset(name, None, tmp_path / "data", (), download=True)
 
 

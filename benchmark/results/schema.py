@@ -80,7 +80,7 @@ class VocoderSpent(_Strict):
     seconds: Amount
 
 
-class VocoderCost(_Strict):
+class CostOfVocoder(_Strict):
     """The vocoder's size, and what its training spent; None if that is not known."""
 
     parameters: Count
@@ -132,7 +132,7 @@ class Result(_Strict):
     curve: Annotated[list[Point], Field(min_length=1)]
     facts: dict[Name, Finite | None]
     training: Spent
-    vocoder_cost: VocoderCost | None = None
+    vocoder_cost: CostOfVocoder | None = None
     tuned: Tuned | None = None
     git_commit: Text | None
     git_dirty: bool | None
