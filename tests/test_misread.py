@@ -239,10 +239,14 @@ def test_columns_of_bars_that_could_be_either_are_refused(row: str, tmp_path: Pa
 
 def test_texts_that_are_spelt_out_are_one_text(tmp_path: Path) -> None:
     (tmp_path / "wavs").mkdir()
-    said = [("In 1455, he came", "In fourteen fifty-five, he came"), ("He left", "He left"), ("It was 1", "It was one")]
-    table(tmp_path, "\n".join(f"{number}|{'|'.join(said[number % 3])}" for number in range(9)))
-    dataset = Folder(tmp_path)
-    assert "one voice" in dataset.card.title and every(dataset)["0"].text == said[0][1]
+    said = [("In 1455, he came", "In fourteen fifty-five, he came"), ("He left", "He left"), ("It was 1", "It was one"), ("No", "")]
+    for rows in (3, 9, 40):
+        table(tmp_path, "\n".join(f"{number}|{'|'.join(said[number % 4])}" for number in range(rows)))
+        dataset = Folder(tmp_path)
+        assert "one voice" in dataset.card.title and every(dataset)["0"].text == said[0][1]
+    sparse = [f"{number}|So he said {number}|{f'So he said number {number}' if number < 3 else ''}" for number in range(9)]
+    assert texts(table(tmp_path, "\n".join(sparse)))["8"] == "So he said 8"
+    assert texts(table(tmp_path, "1|\n2|\n")) == {"1": "", "2": ""}
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ WHOLE = {
     "an odd LIST chunk before": wav(before=b"LIST" + struct.pack("<I", 5) + b"INFOx\0"),
     "an odd LIST chunk before, not filled up": wav(before=b"LIST" + struct.pack("<I", 5) + b"INFOx"),
     "an odd LIST chunk before, filled up with a letter": wav(before=b"LIST" + struct.pack("<I", 5) + b"INFOxy"),
+    "another chunk after that": wav(before=b"LIST" + struct.pack("<I", 5) + b"INFOxybext" + struct.pack("<I", 4) + b"1234"),
+    "two odd chunks, not filled up": wav(before=2 * (b"LIST" + struct.pack("<I", 5) + b"INFOx")),
     "a trailing LIST chunk": wav(after=b"LIST" + struct.pack("<I", 4) + b"INFO"),
 }
 

@@ -81,7 +81,7 @@ def goes_on(content: bytes) -> bool:
     if len(content) - at <= CLOSING:
         return found.size == 0 and len(content) > at
     name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], wav_order(content))
-    named = all(32 <= letter < 127 for letter in name) or name.startswith(TAGS)
+    named = _is_name(name) or name.startswith(TAGS)
     return not named or (at + 8 + size > len(content) + SLACK and not name.startswith(TAGS))
 
 
@@ -91,7 +91,8 @@ def padded(content: bytes) -> bytes:
     while is_wav(content) and at + 8 <= len(content) and content[at : at + 4] != b"data":
         size = int.from_bytes(content[at + 4 : at + 8], order)
         at += 8 + size
-        if size % 2 and content[at : at + 1] != b"\0" and content[at + 1 : at + 5] != b"data":
+        here, after = content[at : at + 4], content[at + 1 : at + 5]
+        if size % 2 and (here == b"data" or (here[:1] != b"\0" and not _is_name(after))):
             content = content[:at] + b"\0" + content[at:]
         at += size % 2
     riff = int.from_bytes(content[4:8], order) + len(content) - total
@@ -107,6 +108,11 @@ def with_true_size(content: bytes) -> bytes:
         return content
     at += 8 + 4 * (flags & 1)
     return content[:at] + (len(content) - begin).to_bytes(4, "big") + content[at + 4 :]
+
+
+def _is_name(letters: bytes) -> bool:
+    """Whether a chunk may be called so."""
+    return all(32 <= letter < 127 for letter in letters)
 
 
 def _syncsafe(content: bytes) -> int:

@@ -72,7 +72,7 @@ def _speaker_column(path: Path, rows: list[list[str]]) -> int:
     fitting = []
     for column in (0, *few):
         texts = [some for other, some in cells.items() if other != column]
-        if len(texts) == 1 or (len(texts) == 2 and _is_spelt_out(*texts)):
+        if len(texts) < 2 or (len(texts) == 2 and _is_spelt_out(*texts)):
             fitting.append(column)
     if fitting[:1] == [0] or len(fitting) == 1:
         return fitting[0]
@@ -81,11 +81,15 @@ def _speaker_column(path: Path, rows: list[list[str]]) -> int:
 
 
 def _is_spelt_out(texts: list[str], others: list[str]) -> bool:
-    """Whether two columns hold the same texts, perhaps with numbers spelt out: about as many differ, and most words are in both."""
-    counts = sorted(len(set(some)) for some in (texts, others))
-    pairs = [(_words(one), _words(other)) for one, other in zip(texts, others, strict=True)]
-    shared, words = sum(len(one & other) for one, other in pairs), sum(min(len(one), len(other)) for one, other in pairs)
-    return counts[1] < 2 * counts[0] and 2 * shared >= max(words, 1)
+    """Whether two columns hold the same texts, perhaps with numbers spelt out: about as many differ, and most words are in both.
+
+    A row may leave one of them empty.
+    """
+    filled = [(text, other) for text, other in zip(texts, others, strict=True) if text and other]
+    few, many = sorted((len({text for text, _ in filled}), len({other for _, other in filled})))
+    words = [(_words(text), _words(other)) for text, other in filled]
+    shared, shorter = sum(len(one & other) for one, other in words), sum(min(len(one), len(other)) for one, other in words)
+    return many < 2 * few and 2 * shared >= max(shorter, 1)
 
 
 def _words(text: str) -> set[str]:
