@@ -1,4 +1,4 @@
-"""``python -m benchmark``."""
+"""``python -m benchmark``, and the console script."""
 
 import os
 import sys
@@ -10,6 +10,16 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 from benchmark.cli import main
+
+
+def script() -> int:
+    """The console script ``benchmark``: like ``python -m benchmark``, but runs no files of the working directory.
+
+    Worker processes start with ``python -c``, which would; Python 3.11 and later can be told not to.
+    """
+    os.environ["PYTHONSAFEPATH"] = "1"
+    return main(sys.argv[1:])
+
 
 # Worker processes import this module again under another name.
 if __name__ == "__main__":

@@ -92,6 +92,15 @@ class AdaptedModel:
             raise PredictionFailed("the mel that the model predicts is not finite")
         return mel
 
+    def wave(self, vocoder: Vocoder, tokens: Tensor, durations: Tensor | None = None) -> Tensor:
+        """The speech of a sentence, shape (samples,); arguments as for :meth:`mel`, and the vocoder of the run.
+
+        Raises:
+            PredictionFailed: the model predicts no mel, or none that the vocoder can invert.
+        """
+        wave: Tensor = self.run("vocode", self.mel(tokens, durations), vocoder)
+        return wave
+
     def transcript(self, mel: Tensor) -> str:
         """The transcript of a log-mel of shape (F, n_mels)."""
         return str(self.run("transcribe", mel.to(self.device)))

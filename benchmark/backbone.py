@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from benchmark.batch import Batch
 from benchmark.mel import MelSpec
 from benchmark.utterance import Statistics
+from benchmark.vocoder import Vocoder
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,15 @@ class SynthesisBackbone(Backbone):
         Raises:
             PredictionFailed: there is no mel (durations out of bounds, or the model does not stop).
         """
+
+    def vocode(self, mel: Tensor, vocoder: Vocoder) -> Tensor:
+        """The waveform of a mel that it predicted: the vocoder's, unless the model has one of its own that adapts with it.
+
+        Args:
+            mel: (F, n_mels).
+            vocoder: the run's.
+        """
+        return vocoder.decode(mel)
 
     def speaker_vectors(self) -> Tensor:
         """The training speakers' vectors, shape (train_speakers, speaker_dim)."""

@@ -32,6 +32,8 @@ class Batch:
         energy: (B, T) float32, mean normalised log energy of each token's frames, 0 where there are none.
         speakers: (B,) int64 indices of training speakers, or ``NEW_SPEAKER``.
         characters: (B, C) int64 code points of the transcript as recognition spells it, 0 where padded.
+        audio: (B, S) int16 recordings, 0 where padded, for a vocoder that adapts; augmentation leaves them as they are.
+        audio_lengths: (B,) int64 samples.
     """
 
     tokens: Tensor
@@ -43,6 +45,8 @@ class Batch:
     energy: Tensor
     speakers: Tensor
     characters: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int64))
+    audio: Tensor = field(default_factory=lambda: torch.zeros(0, 0, dtype=torch.int16))
+    audio_lengths: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
     def __len__(self) -> int:
         return self.tokens.shape[0]
@@ -122,4 +126,6 @@ def collate(utterances: Sequence[PreparedUtterance], statistics: Statistics, spe
         energy=padded([e for _, e in prosody]),
         speakers=torch.tensor([speaker_index.get(u.speaker, NEW_SPEAKER) for u in utterances]),
         characters=padded([code_points(u.text) for u in utterances]),
+        audio=padded([torch.tensor(u.audio) for u in utterances]),
+        audio_lengths=torch.tensor([len(u.audio) for u in utterances]),
     )

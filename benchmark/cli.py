@@ -23,6 +23,8 @@ COMMANDS = Path(__file__).resolve().parent / "commands"
 INTERRUPTED = 130
 """Exit status after Ctrl-C: 128 + SIGINT, as shells expect."""
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+LONGEST = 2000
+"""Most characters of a sentence; values that a user gave may be longer."""
 INTERRUPTION = "Interrupted; run the same command again to resume."
 
 
@@ -62,13 +64,31 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except BenchmarkError as error:
         return _say(f"error: {' '.join(str(error).split())}", error.exit_status, debug)
-    except Exception as error:
+    except SystemExit:  # --help
+        raise
+    except BaseException as error:  # a plugin may raise any
         if isinstance(error, OSError) and error.errno in FULL:
             where = f" ({error.filename})" if error.filename else ""
             return _say(f"error: The disk is full{where}; free some space and run the same command again.", 1, debug)
-        reason = " ".join(str(error).split())
+        if _is_out_of_memory(error):
+            advice = "choose smaller sizes of the model, of batches or of tasks, or fewer --workers"
+            return _say(f"error: The memory does not suffice; {advice}.", 1, debug)
+        reason = " ".join(_text_of(error).split())
         reason = f"{type(error).__name__}: {reason[:400]}" if reason else type(error).__name__
         return _say(f"error: Unexpected {reason} (run it again with --debug for the traceback).", 1, debug)
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory, of this machine or of a GPU, could not hold what was asked for; torch says so in several ways."""
+    signs = ("allocate memory", "out of memory", "Storage size calculation overflowed", "invalid array shape", "array is too big")
+    return isinstance(error, MemoryError) or any(sign in _text_of(error) for sign in signs)
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # a plugin's own error may fail to say what it is
+        return ""
 
 
 def commands() -> dict[str, str]:
@@ -148,5 +168,5 @@ def _say(message: str, status: int, debug: bool) -> int:
         sys.stdout.flush()
     if debug:
         traceback.print_exc()
-    print(message, file=sys.stderr)
+    print(message if len(message) <= LONGEST else f"{message[: LONGEST - 200]} … {message[-200:]}", file=sys.stderr)
     return status

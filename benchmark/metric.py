@@ -70,7 +70,7 @@ class MetricContext:
     Attributes:
         corpus: the prepared corpus, for metrics that train on its training speakers or embed its test targets.
         cache: a folder for what is computed once (a trained recogniser, embeddings); the caller keys it by the corpus's
-            version, and runs share it.
+            version and, unless the metric is built in, by its code, and runs share it.
         targets: the targets that will be scored.
         seed: for all randomness.
         enrolment: the least number of utterances that make a centroid when a sentence is scored

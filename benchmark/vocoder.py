@@ -63,7 +63,7 @@ class Vocoder(nn.Module, ABC):
         config: an instance of the plugin's own ``Config``.
 
     Attributes:
-        trains: True for a vocoder that learns, and so defines ``training_step``.
+        trains: True for a vocoder that learns, and so defines ``loss``.
         mel: the mel definition that it inverts. Corpora are prepared with it, so backbones predict it.
     """
 
@@ -135,12 +135,26 @@ class Vocoder(nn.Module, ABC):
         """The parameters that the harness's optimiser updates, by learning rate; by default all at the run's rate."""
         return [ParameterGroup(list(self.parameters()))]
 
+    def adaptable_parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters that ``decode`` depends on and ``loss`` trains, by name: all, unless some only help to train (discriminators)."""
+        return dict(self.named_parameters())
+
+    def loss(self, segments: Segments) -> dict[str, Tensor]:
+        """Training losses, scalars; "loss" is minimised, the others are only logged.
+
+        Where a run's learners adapt the vocoder too, they differentiate "loss" twice. All randomness must come from torch's
+        global generator, which the harness seeds before every step and every adaptation.
+        """
+        raise NotImplementedError(f"{type(self).__name__} trains, so it must override loss()")
+
     def training_step(self, segments: Segments) -> dict[str, float]:
         """Leave gradients on the parameters for the harness's optimiser, and return scalars to log, "loss" among them.
 
-        All randomness must come from torch's global generator, which the harness seeds before every step.
+        By default the gradients of ``loss``. Override it where training does more (discriminators).
         """
-        raise NotImplementedError(f"{type(self).__name__} trains, so it must override training_step()")
+        losses = self.loss(segments)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        return {name: float(each.detach()) for name, each in losses.items()}
 
     @abstractmethod
     def decode(self, mel: Tensor) -> Tensor:

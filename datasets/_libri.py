@@ -5,9 +5,11 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+from benchmark.data.unpacking import Archive, fetch
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
 
@@ -51,11 +53,10 @@ class Libri(Dataset):
             raise BenchmarkError(f"{base} has no subset {lacking[0]}; it has {', '.join(there)}.")
         self.base = base
         self._folders: dict[str, list[Path]] = {}
-        self._splits: dict[str, list[str]] = {split: [] for split in SPLITS}
+        self._splits: dict[str, set[str]] = {split: set() for split in SPLITS}
         for name in self.config.subsets or tuple(there):
             for folder in sorted(path for path in there[name].iterdir() if path.is_dir()):
-                if folder.name not in self._folders:
-                    self._splits[SPLIT_OF[name.partition("-")[0]]].append(folder.name)
+                self._splits[SPLIT_OF[name.partition("-")[0]]].add(folder.name)  # preparation refuses a speaker of two splits
                 self._folders.setdefault(folder.name, []).append(folder)
 
     def speakers(self, split: str) -> Sequence[str]:
@@ -71,15 +72,16 @@ class Libri(Dataset):
     def chapter(self, speaker: str, folder: Path) -> Sequence[Utterance]:
         """The utterances of one of a speaker's chapters."""
 
-    def fetch(self, make: Any, root: Path) -> None:
+    def fetch_subsets(self, make: Any, root: Path) -> None:
         """Let a torchaudio dataset download the subsets.
 
         Raises:
             BenchmarkError: the download fails, or there is no such subset.
         """
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            for subset in self.config.subsets or FETCHED:
-                make(str(root), url=subset, download=True)
-        except (OSError, RuntimeError, ValueError) as error:
-            raise BenchmarkError(f"{self.card.title} can't be downloaded into {root}: {error}. Run the same command again.") from error
+        for subset in self.config.subsets or FETCHED:
+            archive = Archive(f"{subset}.tar.gz", f"{self.folders[0]}/{subset}")
+            fetch(root, archive, partial(_make, make, subset))
+
+
+def _make(make: Any, subset: str, place: Path) -> None:
+    make(str(place), url=subset, download=True)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from benchmark.data.listings import LAYOUTS
+from benchmark.data.layouts import LAYOUTS
 from benchmark.data.phonemes import voice
 from benchmark.dataset import SPLITS, Dataset, DatasetCard, Utterance
 from benchmark.errors import BenchmarkError

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from benchmark.data.listings import kaldi_table
+from benchmark.data.layouts.kaldi import kaldi_table
 from benchmark.data.places import recordings
+from benchmark.data.tables import text_of
 from benchmark.dataset import DatasetCard, Utterance
 
 from ._libri import Libri
@@ -36,13 +37,17 @@ class LibriSpeech(Libri):
         texts: dict[str, str] = {}
         for table in sorted(folder.glob("*.trans.txt")):
             texts |= kaldi_table(table)
-        return [Utterance(audio.stem, speaker, texts.get(audio.stem, ""), audio) for audio in recordings(folder)]
+        found = []
+        for audio in recordings(folder):
+            text, unusable = text_of(texts.get(audio.stem, ""))
+            found.append(Utterance(audio.stem, speaker, text, audio, unusable=unusable))
+        return found
 
     def download(self, root: Path) -> None:
         """Through torchaudio."""
         from torchaudio.datasets import LIBRISPEECH
 
-        self.fetch(LIBRISPEECH, root)
+        self.fetch_subsets(LIBRISPEECH, root)
 
 
 PLUGIN = LibriSpeech

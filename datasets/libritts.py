@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark.data.places import recordings
-from benchmark.dataset import DatasetCard, Utterance, read_lines, read_transcript
+from benchmark.data.tables import lines_of
+from benchmark.dataset import DatasetCard, Utterance, read_transcript
+from benchmark.plumbing.files import printable
 
 from ._libri import Libri
 
@@ -47,17 +49,17 @@ class LibriTTS(Libri):
         """Through torchaudio."""
         from torchaudio.datasets import LIBRITTS
 
-        self.fetch(LIBRITTS, root)
+        self.fetch_subsets(LIBRITTS, root)
 
 
 def _labels(table: Path) -> dict[str, dict[str, str]]:
     """What a table with the columns READER, GENDER, SUBSET and NAME, separated by tabs, says of each reader."""
     if not table.is_file():
         return {}
-    header, *rows = [[cell.strip() for cell in line.split("\t")] for line in read_lines(table) if line.strip()] or [[]]
+    header, *rows = [[cell.strip() for cell in line.split("\t")] for line in lines_of(table) if line.strip()] or [[]]
     named = [dict(zip((name.casefold() for name in header), row, strict=False)) for row in rows]
     return {
-        row["reader"]: {name: row[name] for name in ("gender", "name") if row.get(name)}
+        row["reader"]: {name: printable(row[name]) for name in ("gender", "name") if row.get(name)}
         for row in named if "reader" in row
     }  # fmt: skip
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmark.data.listings import ljspeech
+from benchmark.data.layouts.ljspeech import ljspeech
+from benchmark.data.unpacking import Archive, fetch
 from benchmark.dataset import Dataset, DatasetCard, Utterance
-from benchmark.errors import BenchmarkError
 
 SPEAKER = "linda_johnson"
 
@@ -39,7 +40,7 @@ class LJSpeech(Dataset):
         found = ljspeech(nested if nested.is_dir() else root) if root.is_dir() else None
         if found is None:
             raise self.wrong_root()
-        self._utterances = [Utterance(each.id, SPEAKER, each.text, each.audio) for each in sorted(found[0], key=lambda each: each.id)]
+        self._utterances = [replace(each, speaker=SPEAKER) for each in sorted(found.utterances, key=lambda each: each.id)]
 
     def speakers(self, split: str) -> Sequence[str]:
         """See :meth:`Dataset.speakers`."""
@@ -53,11 +54,7 @@ class LJSpeech(Dataset):
         """Through torchaudio."""
         from torchaudio.datasets import LJSPEECH
 
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            LJSPEECH(str(root), download=True)
-        except (OSError, RuntimeError) as error:
-            raise BenchmarkError(f"{self.card.title} can't be downloaded into {root}: {error}. Run the same command again.") from error
+        fetch(root, Archive("LJSpeech-1.1.tar.bz2", "LJSpeech-1.1"), lambda place: LJSPEECH(str(place), download=True))
 
 
 PLUGIN = LJSpeech

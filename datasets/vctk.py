@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.data.unpacking import Archive, fetch
 from benchmark.dataset import Dataset, DatasetCard, Utterance, read_lines, read_transcript
-from benchmark.errors import BenchmarkError
 
 TEST = ("p225", "p234", "p238", "p245", "p248", "p261", "p294", "p302", "p326", "p335", "p347")
 """The held-out speakers of YourTTS (Casanova et al., ICML 2022), so that rows can stand beside its numbers."""
@@ -74,14 +74,10 @@ class VCTK(Dataset):
         return result
 
     def download(self, root: Path) -> None:
-        """Through torchaudio, 11 GB; existing files are left alone."""
+        """Through torchaudio, 11 GB; a whole corpus is left alone."""
         from torchaudio.datasets import VCTK_092
 
-        try:
-            root.mkdir(parents=True, exist_ok=True)
-            VCTK_092(str(root), download=True)
-        except (OSError, RuntimeError) as error:
-            raise BenchmarkError(f"{self.card.title} can't be downloaded into {root}: {error}. Run the same command again.") from error
+        fetch(root, Archive("VCTK-Corpus-0.92.zip", "VCTK-Corpus-0.92"), lambda place: VCTK_092(str(place), download=True))
 
 
 PLUGIN = VCTK

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.audio import Audio
-from benchmark.errors import CannotScore
+from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import Column, Metric, MetricContext, Sample
-from benchmark.plumbing.files import read_json, write_json
+from benchmark.plumbing.files import read_sealed, write_sealed
 
 FRAME, CONTOUR, HOP = 256, 32, 8
 """Samples per frame, frames per contour (half a second), frames from one contour to the next."""
@@ -48,12 +48,15 @@ class LoudnessMetric(Metric):
     def prepare(self, context: MetricContext) -> None:
         """Learn the components, or read them from the cache (it belongs to this version of the corpus)."""
         path = context.cache / f"loudness-{self.version}.json"
-        if not path.is_file():
+        try:
+            kept = read_sealed(path, "model of loudness")
+        except BenchmarkError:  # absent or damaged
             corpus = context.corpus
             names = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)[:UTTERANCES]]
             every = np.concatenate([contours(utterance.waveform) for utterance in corpus.many(names)])
-            write_json(path, {"components": np.linalg.svd(every, full_matrices=False)[2][:COMPONENTS].tolist()})
-        self._components = np.array(read_json(path, "model of loudness")["components"])
+            kept = {"components": np.linalg.svd(every, full_matrices=False)[2][:COMPONENTS].tolist()}
+            write_sealed(path, kept)
+        self._components = np.array(kept["components"])
 
     def score(self, sample: Sample) -> dict[str, float]:
         """The unexplained share.

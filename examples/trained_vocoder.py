@@ -57,17 +57,15 @@ class TrainedVocoder(Vocoder):
         )  # fmt: skip
         self.register_buffer("window", torch.hann_window(self.mel.win_length))
 
-    def training_step(self, segments: Segments) -> dict[str, float]:
-        """See :meth:`Vocoder.training_step`: log-magnitude error and spectral convergence."""
+    def loss(self, segments: Segments) -> dict[str, Tensor]:
+        """See :meth:`Vocoder.loss`: log-magnitude error and spectral convergence."""
         made = self._wave(segments.mels)
         log_error, convergence = made.new_zeros(()), made.new_zeros(())
         for size in RESOLUTIONS:
             ours, real = _magnitude(made, size), _magnitude(segments.audio, size)
             log_error = log_error + F.l1_loss(ours.log(), real.log()) / len(RESOLUTIONS)
             convergence = convergence + (ours - real).norm() / real.norm() / len(RESOLUTIONS)
-        loss = log_error + convergence
-        loss.backward()  # type: ignore[no-untyped-call]
-        return {"loss": float(loss.detach()), "log_error": float(log_error.detach()), "convergence": float(convergence.detach())}
+        return {"loss": log_error + convergence, "log_error": log_error, "convergence": convergence}
 
     def decode(self, mel: Tensor) -> Tensor:
         """See :meth:`Vocoder.decode`."""

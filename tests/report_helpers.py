@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,6 +12,8 @@ import numpy as np
 import soundfile
 
 from benchmark.cli import main
+from benchmark.data.corpus import CORPUS_FORMAT
+from benchmark.plumbing.files import digest_of_file, read_sealed, write_sealed
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.kept_speech import speech_file
 from benchmark.results.result import RunIdentity, run_id, write_result
@@ -67,7 +70,8 @@ def make_run(
     write_result(folder, identity, {"same": 0.9, "embedding_eer": 0.04}, training, 1.0)
     if embedding:
         points = [(speaker, i, *noise.normal(n, 0.3, 2)) for n, speaker in enumerate(speakers) for i in range(20)]
-        (folder / "embedding.csv").write_text("speaker,utterance,x,y\n" + "".join(f"{s},{i},{x:.4f},{y:.4f}\n" for s, i, x, y in points))
+        with (folder / "embedding.csv").open("w", newline="") as stream:
+            csv.writer(stream).writerows([("speaker", "utterance", "x", "y"), *points])
     return folder
 
 
@@ -75,12 +79,30 @@ def make_corpus(cache: Path, texts: dict[str, str], version: str = "dv") -> None
     """As much of a prepared corpus as its transcripts take."""
     folder = cache / "corpora" / "made_up"
     statistics = {"mel_mean": [0.0], "mel_std": [1.0], "pitch_mean": 0.0, "pitch_std": 1.0, "energy_mean": 0.0, "energy_std": 1.0}
-    meta = {"format": 1, "dataset": "made_up", "version": version, "symbols": [], "mel": {}, "statistics": statistics, "report": {},
-            "card": {"language": "en-us"}}  # fmt: skip
-    folder.mkdir(parents=True)
-    (folder / "corpus.json").write_text(json.dumps(meta))
     lines = [json.dumps({"id": name, "speaker": "anna", "text": text, "split": "test"}) for name, text in texts.items()]
-    (folder / "utterances.jsonl").write_text("\n".join(lines))
+    folder.mkdir(parents=True)
+    (folder / "utterances.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    files = {"utterances.jsonl": digest_of_file(folder / "utterances.jsonl")}
+    meta = {"format": CORPUS_FORMAT, "files": files, "dataset": "made_up", "version": version, "symbols": [], "mel": {},
+            "statistics": statistics, "report": {}, "card": {"language": "en-us"}}  # fmt: skip
+    write_sealed(folder / "corpus.json", meta)
+
+
+def change_result(folder: Path, **fields: Any) -> None:
+    """Write a run's result as if it had been made with these fields."""
+    result = read_sealed(folder / "result.json", "run result")
+    write_sealed(folder / "result.json", {**result, **fields})
+
+
+def old_form(folder: Path) -> dict[str, Any]:
+    """Give a run's files the form that they had before they carried digests; returns the result."""
+    for name, less in (("episodes.csv", 1), ("costs.csv", 2)):
+        lines = (folder / name).read_text().splitlines()
+        (folder / name).write_text("".join(f"{line.rsplit(',', less)[0]}\n" for line in lines))
+    result = read_sealed(folder / "result.json", "run result")
+    del result["files"]
+    (folder / "result.json").write_text(json.dumps(result | {"schema": 1}))
+    return result | {"schema": 1}
 
 
 HOSTILE = "\"'><img src=x onerror=window.hacked=1>"

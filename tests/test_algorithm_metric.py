@@ -67,7 +67,8 @@ def test_error_rate_falls_with_training_on_separable_voices(loss: str) -> None:
     assert after < 0.6 * before, f"{before:.3f} to {after:.3f}"
 
 
-@pytest.mark.parametrize(("loss", "encoder"), list(itertools.product(LOSSES, ENCODERS)))
+# Loss and encoder know nothing of each other, so each loss is tried once.
+@pytest.mark.parametrize(("loss", "encoder"), list(zip(LOSSES, itertools.cycle(ENCODERS), strict=False)))
 def test_every_choice_keeps_the_contract(loss: str, encoder: str) -> None:
     info = registry.get("algorithm", "metric")
     plugin = registry.load_info(info)

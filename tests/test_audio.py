@@ -12,6 +12,7 @@ import soundfile
 
 from benchmark.audio import SAMPLE_RATE, from_int16
 from benchmark.data.audio import LOUDNESS, Unusable, speech_bounds, standardise
+from benchmark.plumbing import sound_files
 from benchmark.plumbing.sound_files import is_cut_short
 from benchmark.scoring.ge2e import embed
 from tests.dataset_helpers import SENTENCES, speech
@@ -62,7 +63,7 @@ def test_peaks_never_clip() -> None:
 @pytest.mark.parametrize("rate", [8_000, 22_050, 44_100, 48_000])
 def test_other_rates_and_stereo_keep_pitch_and_length(rate: int) -> None:
     time = np.arange(int(1.5 * rate)) / rate
-    tone = (0.2 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
+    tone = ((0.11 + 0.09 * np.sin(2 * np.pi * 3 * time)) * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
     audio, _ = standardise(np.stack([tone, tone], axis=1), rate)
     spectrum = np.abs(np.fft.rfft(audio * np.hanning(len(audio))))
     assert np.argmax(spectrum) * SAMPLE_RATE / len(audio) == pytest.approx(440, abs=1.5)
@@ -81,7 +82,9 @@ def broken(name: str, spoken: Audio) -> Audio:
     holed[1000] = np.nan
     made: dict[str, Audio] = {
         "empty": spoken[:0], "blip": spoken[6000:9000], "click": spoken[:200], "nothing": np.zeros(SAMPLE_RATE, np.float32),
-        "clipped": hot, "holed": holed,
+        "clipped": hot, "holed": holed, "hours": np.resize(spoken, 301 * SAMPLE_RATE), "offset": np.full(SAMPLE_RATE, 0.5, np.float32),
+        "tone": (0.3 * np.sin(np.arange(2 * SAMPLE_RATE) / 20)).astype(np.float32),
+        "hiss": np.random.default_rng(0).normal(0, 0.1, 2 * SAMPLE_RATE).astype(np.float32),
     }  # fmt: skip
     return made[name]
 
@@ -89,7 +92,9 @@ def broken(name: str, spoken: Audio) -> Audio:
 @pytest.mark.parametrize(
     ("name", "reason"),
     [("empty", "empty audio"), ("blip", "shorter than 0.45 s of speech"), ("click", "shorter than 0.45 s of speech"),
-     ("nothing", "silent audio"), ("clipped", "clipped audio"), ("holed", "audio holds values that are not finite")],
+     ("nothing", "silent audio"), ("clipped", "clipped audio"), ("holed", "audio holds values that are not finite"),
+     ("hours", "longer than 5 minutes"), ("offset", "silent audio"), ("tone", "a constant signal, no speech"),
+     ("hiss", "a constant signal, no speech")],
 )  # fmt: skip
 def test_what_cannot_be_used_is_refused_with_its_reason(spoken: Audio, name: str, reason: str) -> None:
     with pytest.raises(Unusable) as error:
@@ -97,8 +102,22 @@ def test_what_cannot_be_used_is_refused_with_its_reason(spoken: Audio, name: str
     assert str(error.value) == reason
 
 
+@pytest.mark.parametrize("rate", [0, -1, 3_999, 192_001, 10**9])
+def test_a_rate_that_can_be_none_is_refused(spoken: Audio, rate: int) -> None:
+    with pytest.raises(Unusable, match="sample rate outside 4 to 192 kHz"):
+        standardise(spoken, rate)
+
+
+def test_reading_stops_where_no_utterance_is_that_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sound_files, "MOST_SECONDS", 5)
+    soundfile.write(tmp_path / "long.wav", np.zeros(60 * SAMPLE_RATE, np.float32), SAMPLE_RATE)
+    samples, rate = sound_files.read(tmp_path / "long.wav")
+    assert 5 * rate < len(samples) < 20 * rate
+
+
 def test_half_a_second_of_speech_can_still_be_measured_and_kept() -> None:
-    tone = (0.1 * np.sin(2 * np.pi * 200 * np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE)).astype(np.float32)
+    time = np.arange(SAMPLE_RATE // 2) / SAMPLE_RATE
+    tone = ((0.06 + 0.04 * np.cos(2 * np.pi * 4 * time)) * np.sin(2 * np.pi * 200 * time)).astype(np.float32)
     audio, _ = standardise(tone, SAMPLE_RATE)
     assert len(audio) >= 0.45 * SAMPLE_RATE
 
@@ -160,3 +179,17 @@ def test_long_silence_around_speech_is_trimmed(level: float, seconds: int) -> No
     found, cut = standardise(np.concatenate([noise[0], spoken, noise[1]]), SAMPLE_RATE)
     assert abs(len(found) - len(plain)) <= 0.1 * SAMPLE_RATE
     assert abs(cut - seconds) < 0.3
+
+
+@pytest.mark.parametrize("seconds", [0.25, 1, 60])
+@pytest.mark.parametrize("offset", [0.005, 0.01, -0.02])
+def test_an_offset_that_silence_around_it_does_not_share_is_not_speech(offset: float, seconds: float) -> None:
+    """A recorder's offset begins where somebody padded the recording with zeros."""
+    spoken = speech(SENTENCES[0], "f2", SAMPLE_RATE)
+    quiet = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
+    plain, cut = standardise(np.concatenate([quiet, spoken, quiet]), SAMPLE_RATE)
+    moved = np.concatenate([quiet, spoken + np.float32(offset), quiet])
+    for samples in (moved, np.stack([moved, moved], axis=1)):
+        found, there = standardise(samples, SAMPLE_RATE)
+        assert abs(len(found) - len(plain)) <= SAMPLE_RATE // 50 and there == pytest.approx(cut, abs=0.02)
+        assert embed(from_int16(found)) @ embed(from_int16(plain)) > 0.99

@@ -15,8 +15,9 @@ import pytest
 
 from benchmark import cli
 from benchmark.errors import BenchmarkError, UsageError
+from tests.cli_helpers import refused
 
-HEAVY = ("torch", "librosa", "numba", "jsonargparse", "pytorch_lightning", "pandas", "scipy")
+HEAVY = ("torch", "librosa", "numba", "jsonargparse", "pytorch_lightning", "pandas", "scipy", "pydantic")
 
 
 def python(root: Path, code: str) -> subprocess.CompletedProcess[str]:
@@ -209,3 +210,34 @@ def test_output_that_goes_to_a_full_disk_is_one_sentence(repository: Path) -> No
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-m", "benchmark", "list"], stdout=full, stderr=subprocess.PIPE, text=True, cwd=repository)
     assert (done.returncode, done.stderr) == (1, "error: The disk is full; free some space and run the same command again.\n")
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("[alloc_cpu.cpp:121] . DefaultCPUAllocator: can't allocate memory")])
+def test_too_little_memory_is_one_sentence(error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "_dispatch", fails)
+    assert refused(["list"], 1, capsys).startswith("error: The memory does not suffice; choose smaller sizes")
+
+
+@pytest.mark.parametrize("width", [10**9, 10**6])
+def test_a_model_that_no_memory_holds_is_one_sentence(
+    width: int, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["run", "--algo", "reptile", "--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--backbone.hidden", width]
+    said = refused([*words, "--cache", cache, "--output", tmp_path, "--workers", "1"], 1, capsys)
+    assert "The memory does not suffice" in said
+
+
+class Own(BaseException):
+    pass
+
+
+def test_what_a_plugin_raises_while_it_runs_is_one_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(*_: object) -> None:
+        raise Own("of mine")
+
+    monkeypatch.setattr(cli, "_dispatch", fails)
+    assert cli.main(["list"]) == 1
+    assert capsys.readouterr().err == "error: Unexpected Own: of mine (run it again with --debug for the traceback).\n"

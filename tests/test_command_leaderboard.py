@@ -10,7 +10,7 @@ import pytest
 
 from benchmark import cli
 from benchmark.commands import leaderboard as command
-from benchmark.results import leaderboard
+from benchmark.results import leaderboard, leaderboard_file
 from benchmark.results import result as results
 from tests.cli_helpers import refused
 
@@ -21,7 +21,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "leaderboards"
     folder.mkdir()
     monkeypatch.setattr(command, "folder", lambda: folder)
-    names = [*leaderboard.IDENTITY, "mcd", "mcd_lo", "mcd_hi", "mcd_failed", *leaderboard.COSTS, *leaderboard.PROVENANCE]
+    names = [*leaderboard_file.IDENTITY, "mcd", "mcd_lo", "mcd_hi", "mcd_failed", *leaderboard_file.COSTS, *leaderboard_file.PROVENANCE]
     rows = []
     for steps in ("0", "5"):
         row = dict.fromkeys(names, "1") | {"algorithm": "reptile", "status": "ok", "shots": "5", "steps": steps}

@@ -14,7 +14,7 @@ import pytest
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.results.comparison import CURVE, apart, compare_all, contenders, ranking
-from benchmark.results.episode_log import EpisodeLog, EpisodeRow
+from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, compute_rows
 from benchmark.results.leaderboard_rules import options
 from benchmark.results.leaderboard_table import show
@@ -43,7 +43,7 @@ def make_run(
         log.append([
             EpisodeRow(f"s{number}", 0, shots, step, "u", {"gap_closed": level + (gain if step else 0) + float(own.normal(scale=0.02))},
                        {} if gain == gain or step == 0 else {"gap_closed": "no voice found"}) for step in steps
-        ])  # fmt: skip
+        ], [CostRow(f"s{number}", 0, shots, step) for step in steps])  # fmt: skip
     write_result(folder, identity, facts or {}, {"flops": flops, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}, 1.0)
     return folder
 
@@ -124,7 +124,7 @@ def test_too_few_speakers_to_show_anything_are_said(tmp_path: Path) -> None:
     ("changes", "reason"),
     [
         ({"protocol_version": "2"}, "differ in protocol_version"),
-        ({"data_version": "new"}, "differ in data_version"),
+        ({"data_version": "new"}, "were made from different recordings"),
         ({"device": "cuda"}, "differ in device (cpu and cuda)"),
         ({"precision": "bf16-mixed"}, "differ in precision (32-true and bf16-mixed)"),
         ({"training_version": "2"}, "differ in training_version"),

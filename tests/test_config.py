@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import re
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,6 +17,7 @@ from benchmark.settings import config
 from benchmark.settings.config import Plugin, from_dict, parse, plugin, plugins, to_dict, to_yaml
 from benchmark.settings.help import settings_help
 from benchmark.settings.schema import RunSettings
+from tests.cli_helpers import refused
 
 VOCODER = '''
 from __future__ import annotations
@@ -267,3 +270,47 @@ def test_the_order_of_shots_and_steps_makes_no_other_run() -> None:
 def test_help_names_metrics_options_as_they_are_given() -> None:
     said = settings_help(RunSettings, ["--metrics", "per,mcd"], [])
     assert "--metrics.per.epochs" in said and "settings of metric mcd" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: &a [x, x]\nb: &b [*a, *a]", "line 2, refers to another value by '*a'; write the value there"),
+        ("a: &a {b: *a}", "line 1, refers to another value by '*a'"),
+        ("vocoder: {<<: *a}", "line 1, refers to another value"),
+        ("a: " + 50_000 * "[", "line 1, nests values more than 20 deep"),
+        ("".join(f"{' ' * depth}a:\n" for depth in range(30)), "nests values more than 20 deep"),
+        ("seed: 2026-13-45", "holds a value that can't be read: month must be in 1..12"),
+        ("seed: !!timestamp x", "holds a value that can't be read"),
+        ("seed: !!int x", "holds a value that can't be read"),
+        (f"seed: {5000 * '9'}", "holds a value that can't be read"),
+        ("seed: !!binary ä", "is not valid YAML"),
+        ("a: " + 200_000 * "x", "is longer than 100000 bytes"),
+    ],
+)  # fmt: skip
+def test_bombs_and_garbage_in_a_file_are_refused_at_once(tmp_path: Path, text: str, sentence: str) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text(text)
+    started = time.monotonic()
+    with pytest.raises(UsageError, match=re.escape(sentence)):
+        parse(RunSettings, ["--config", str(file)])
+    assert time.monotonic() - started < 5
+
+
+def test_what_seems_to_be_left_out_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = ["run", "--algo", "reptile", "--dataset", "espeak"]
+    assert "There is no preset called ''" in refused([*start, "--preset", ""], 2, capsys)
+    assert "There is no preset called ''" in refused([*start, "--preset="], 2, capsys)
+    for option in ("--output", "--cache", "--data-root"):
+        assert f"{option}: must be a path, not empty" in refused([*start, option, ""], 2, capsys)
+    assert "can't be read: Is a directory" in refused([*start, "--config", ""], 2, capsys)
+
+
+def test_a_value_of_any_length_makes_a_short_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(["run", "--algo", "reptile", "--dataset", "espeak", "--seed", 100_000 * "9"], 2, capsys)
+    assert len(said) < 2100 and "--seed" in said
+
+
+def test_text_of_several_lines_is_refused_because_tables_hold_it(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["run", "--algo", "finetune", "--dataset", "espeak", "--algo.groups", '["decoder", "out\\nput"]']
+    assert "algo.groups must be text on one line" in refused(words, 2, capsys)

@@ -97,6 +97,7 @@ from benchmark.parameters import ParameterGroup
 
 class Forgetful(FineTune):
     """Gives the optimiser all its parameters but one."""
+    needs = ("mels", "transcripts", "durations")
     trains = True
     def meta_step(self, tasks):
         loss = sum(self.backbone.loss(task.query)["loss"] for task in tasks) / len(tasks)
@@ -140,6 +141,16 @@ def test_a_vocoder_may_be_as_long_as_metrics_of_aligned_speech_accept(tmp_path: 
     for more, fits in ((0, True), (256, True), (512, True), (513, False), (-256, True), (-257, False)):
         path = tmp_path / f"v{more}.py".replace("-", "_")
         assert (verdicts(path, code.format(more))["decodes mels to waveforms, repeatably"] is None) == fits, more
+
+
+def test_a_misspelt_group_is_named_with_the_groups_there_are(tmp_path: Path) -> None:
+    path = tmp_path / "misspelt.py"
+    path.write_text(
+        "from benchmark.algorithms.finetune import FineTune\n\nclass Misspelt(FineTune):\n    def __init__(self, backbone, config=None):\n"
+        "        super().__init__(backbone, config or FineTune.Config(groups=('decodr',)))\n\nPLUGIN = Misspelt\n"
+    )
+    problem = str(problems(registry.from_file(path))["fits a backbone"])
+    assert problem.startswith("no backbone has what it needs (on crnn_ctc: ") and "'decodr'" in problem and "decoder" in problem
 
 
 def test_what_cannot_work_at_all_is_said_once(tmp_path: Path) -> None:

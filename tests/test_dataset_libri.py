@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmark.data.chunks import make_chunks
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.running.preparation import Sources, open_corpora, open_dataset
@@ -95,6 +96,26 @@ def test_librispeech_texts_come_from_its_chapters(librispeech: Path) -> None:
     assert dataset.load(first)[1] == 16_000
 
 
+def test_one_line_that_is_not_utf8_loses_one_utterance(librispeech: Path, libritts: Path) -> None:
+    table = librispeech / "LibriSpeech" / "test-clean" / "1089" / "198" / "1089-198.trans.txt"
+    table.write_bytes(table.read_bytes().replace(b"ABBEY 1", b"ABB\xc9 1"))
+    assert [(each.text, each.unusable) for each in LibriSpeech(librispeech).utterances("1089")] == [
+        ("NORTHANGER ABBEY 0", ""), ("", "not UTF-8 text"),
+    ]  # fmt: skip
+    readers = libritts / "LibriTTS" / "speakers.tsv"
+    readers.write_bytes(readers.read_bytes().replace(b"Kara", b"K\xe4ra"))
+    assert LibriTTS(libritts).utterances("19")[0].labels == {"gender": "F", "name": "K\\xe4ra Shallenberg"}
+
+
+def test_a_reader_in_two_splits_is_refused(librispeech: Path) -> None:
+    record(librispeech / "LibriSpeech" / "dev-clean" / "19" / "199" / "19-199-0000.flac", 16_000)
+    with pytest.raises(BenchmarkError, match="puts speaker 19 into train and into validation"):
+        make_chunks(LibriSpeech(librispeech), None, 0)
+    record(librispeech / "LibriSpeech" / "train-other-500" / "26" / "199" / "26-199-0000.flac", 16_000)
+    chosen = LibriSpeech(librispeech, LibriSpeech.Config(subsets=("train-clean-100", "train-other-500", "test-clean")))
+    assert chosen.speakers("train") == ["19", "20", "26"] and len(chosen.utterances("26")) == 3
+
+
 def test_lj_speech_is_one_speaker_and_says_so(tmp_path: Path) -> None:
     root = tmp_path / "LJSpeech-1.1"
     record(root / "wavs" / "LJ001-0001.wav", 22_050)
@@ -114,12 +135,26 @@ def test_another_folder_says_what_is_expected(plugin: type, tmp_path: Path) -> N
         plugin(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["libritts", "librispeech", "ljspeech"])
+def test_a_download_that_fails_says_what_to_do(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError("no network")
+
+    monkeypatch.setattr(f"torchaudio.datasets.{name.upper()}", fail)
+    with pytest.raises(BenchmarkError, match=r"can't be downloaded into .*/data: no network\. Run the same command again\."):
+        open_dataset(name, None, tmp_path / "data", (), download=True)
+
+
 @pytest.mark.parametrize("name", ["libritts", "librispeech"])
 def test_the_named_subsets_are_downloaded(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fetched: list[str] = []
-    monkeypatch.setattr(f"torchaudio.datasets.{name.upper()}", lambda root, url, download: fetched.append(url))
+
+    def made(root: str, url: str, download: bool) -> None:
+        fetched.append(url)
+        (Path(root) / plugin.folders[0] / url).mkdir(parents=True)
+
+    monkeypatch.setattr(f"torchaudio.datasets.{name.upper()}", made)
     plugin = {"libritts": LibriTTS, "librispeech": LibriSpeech}[name]
     for config in (None, plugin.Config(subsets=("train-clean-360", "dev-other"))):
-        with pytest.raises(UsageError, match="expected"):
-            open_dataset(name, config, tmp_path, (), download=True)
+        open_dataset(name, config, tmp_path, (), download=True)
     assert fetched == ["dev-clean", "test-clean", "train-clean-100", "train-clean-360", "dev-other"]

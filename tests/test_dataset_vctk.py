@@ -110,7 +110,7 @@ def test_a_failing_download_is_one_clear_error(tmp_path: Path, monkeypatch: pyte
         raise OSError("no route to host")
 
     monkeypatch.setattr(torchaudio.datasets, "VCTK_092", offline)
-    with pytest.raises(BenchmarkError, match=r"VCTK can't be downloaded into .*no route to host"):
+    with pytest.raises(BenchmarkError, match=r"VCTK-Corpus-0.92.zip can't be downloaded and unpacked into .*no route to host"):
         VCTK.download(VCTK.__new__(VCTK), tmp_path / "new")
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import BenchmarkError
+from benchmark.results.blocks import Block
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
-from benchmark.results.episode_tables import Block, failures_in, read_costs, read_episodes
+from benchmark.results.episode_tables import failures_in, read_costs, read_episodes
 from tests.report_helpers import make_run
 
 BLOCKS: list[Block] = [(speaker, 0, shots) for speaker in ("anna", "bert", "carl") for shots in (5, 10)]
@@ -81,12 +82,21 @@ def line(number: int, change: Callable[[bytes], bytes]) -> Callable[[bytes], byt
     ("damage", "kept", "reason"),
     [
         (line(10, lambda text: b""), 2, "row 13 does not fit the rows before it"),
-        (line(10, lambda text: b"\0" * 20 + b"\n"), 2, "row 11 has 1 cells, not 12"),
+        (line(10, lambda text: b"\0" * 20 + b"\n"), 2, "row 11 has 1 cells, not 13"),
         (line(10, lambda text: text.replace(b'"', b"", 1)), 2, "row 11"),
         (line(11, lambda text: text.replace(b",20,u0,", b",20,u0,x")), 2, "as mcd, which is not a number"),
-        (line(11, lambda text: text.replace(b",20,u0,", b",2x,u0,")), 2, "row 12 has '2x' as steps, which is not a number"),
+        (line(11, lambda text: text.replace(b",20,u0,", b",2x,u0,")), 2, "row 12 has '2x' as steps, which is not a whole number"),
         (line(11, lambda text: text.replace(b",20,u0,", b",0,u0,")), 2, "row 12 repeats a row's steps and utterance"),
         (line(11, lambda text: text.replace(b"{", b"(", 1)), 2, "which is not JSON"),
+        (line(11, lambda text: text.replace(b"0.5]", b"0.6]", 1)), 2, "row 13 ends an episode that was changed"),
+        (line(11, lambda text: text.replace(b",u0,", b",u0,1")), 2, "row 13 ends an episode that was changed"),
+        (line(11, lambda text: text.replace(b",20,u0,", b",20,u0,1_")), 2, "which is not a number"),
+        (line(11, lambda text: text.replace(b",20,u0,", b",20,u0,nan")), 2, "which is not a number"),
+        (line(11, lambda text: text.replace(b",20,u0,", b",20,u0," + 6000 * b"1")), 2, "which is not a number"),
+        (line(11, lambda text: text.replace(b",20,u0,", b",-20,u0,")), 2, "has '-20' as steps, which is not a whole number"),
+        (line(11, lambda text: text.replace(b",20,u0,", b",20,=u0,")), 2, "which is not a name: it begins with '='"),
+        (line(11, lambda text: text.replace(b"0.5]", b"NaN]", 1)), 2, "which is not JSON of lists of numbers by name"),
+        (line(11, lambda text: text.replace(b"[0.12346,0.5]", 9000 * b"[" + 9000 * b"]", 1)), 2, "as trials, which is not JSON"),
         (lambda content: content.replace(b"bert,0,5", b"cert,0,5"), 2, "row 10 is of an episode that does not belong there"),
         (line(8, lambda text: text + text), 2, "row 10"),
         (lambda content: content + b"".join(content.splitlines(keepends=True)[-4:]), 6, "row 26 repeats an episode"),
@@ -115,19 +125,54 @@ def test_damage_is_kept_aside_and_the_log_goes_on_from_what_stands_before_it(
     assert not capsys.readouterr().err
 
 
-def test_costs_that_are_damaged_are_dropped_and_those_of_unfinished_blocks_measured_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("damage", "kept"),
+    [
+        (lambda content: content.replace(b"anna,0,10,20,5.0", b"anna,0,10,20,?"), 1),
+        (lambda content: content.replace(b"anna,0,10,20,5.0", b"anna,0,10,20,6.0"), 1),
+        (lambda content: content.replace(b"bert,0,5,20,5.0", b"bert,0,5,20,-5.0"), 2),
+        (lambda content: b"".join(content.splitlines(keepends=True)[:-2]), 5),
+        (lambda content: content.replace(b"seconds", b"minutes"), 0),
+        (lambda content: b"", 0),
+    ],
+)
+def test_blocks_without_their_costs_are_done_again(
+    damage: Callable[[bytes], bytes], kept: int, tmp_path: Path, whole: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
     fill(tmp_path)
     path = tmp_path / "costs.csv"
     content = path.read_bytes()
-    path.write_bytes(content.replace(b"anna,0,10,20,5.0", b"anna,0,10,20,?") + b"dora,0,5,0,1.0,1.0,1.0\ncarl,0,")
-    with pytest.raises(BenchmarkError, match=r"costs.csv is damaged; the run's command"):
-        read_costs(path)
+    path.write_bytes(damage(content))
+    assert EpisodeLog(tmp_path, COLUMNS, BLOCKS).done == set(BLOCKS[:kept])
+    assert f"lacks costs, so {6 - kept} episode" in capsys.readouterr().err
     fill(tmp_path)
-    table = read_costs(path)
-    assert len(table) == 11 and set(table["speaker"]) == {"anna", "bert", "carl"}
-    path.unlink()
+    assert path.read_bytes() == content and (tmp_path / "episodes.csv").read_bytes() == whole
+
+
+def test_costs_of_blocks_that_were_never_finished_are_dropped(tmp_path: Path) -> None:
     fill(tmp_path)
-    assert read_costs(path).empty
+    content = (tmp_path / "costs.csv").read_bytes()
+    EpisodeLog(tmp_path / "more", COLUMNS).append(rows(("dora", 0, 5)), costs(("dora", 0, 5)))
+    more = b"".join((tmp_path / "more" / "costs.csv").read_bytes().splitlines(keepends=True)[1:])
+    (tmp_path / "costs.csv").write_bytes(content + more + b"carl,0,")
+    fill(tmp_path)
+    assert (tmp_path / "costs.csv").read_bytes() == content
+
+
+def test_files_of_the_old_form_are_read_and_get_checksums_when_a_run_goes_on(tmp_path: Path, whole: bytes) -> None:
+    fill(tmp_path)
+    for name, less in (("episodes.csv", 1), ("costs.csv", 2)):
+        lines = (tmp_path / name).read_text().splitlines()
+        (tmp_path / name).write_text("".join(f"{line.rsplit(',', less)[0]}\n" for line in lines))
+    assert len(read_episodes(tmp_path / "episodes.csv")) == 24 and len(read_costs(tmp_path / "costs.csv")) == 12
+    assert EpisodeLog(tmp_path, COLUMNS, BLOCKS).done == set(BLOCKS)
+    assert (tmp_path / "episodes.csv").read_bytes() == whole
+
+
+def test_a_block_whose_adaptation_failed_at_once_has_no_costs_and_is_done(tmp_path: Path) -> None:
+    lost = [EpisodeRow("dora", 0, 5, 0, "u0", {"mcd": math.nan}, {"all": "adaptation failed: NaN"})]
+    EpisodeLog(tmp_path, ["mcd"]).append(lost)
+    assert EpisodeLog(tmp_path, ["mcd"]).done == {("dora", 0, 5)}
 
 
 @pytest.mark.parametrize(
@@ -137,13 +182,15 @@ def test_costs_that_are_damaged_are_dropped_and_those_of_unfinished_blocks_measu
         (rows(BLOCKS[0]) + rows(BLOCKS[1]), "takes the rows of one"),
         (rows(BLOCKS[0]), "is already in"),
         (2 * rows(BLOCKS[1]), "two rows for the same"),
-        ([EpisodeRow("d", 0, 5, 0, "u", {"mcd": 1.0})], "has the metrics"),
-        ([EpisodeRow("d\n", 0, 5, 0, "u", {"mcd": 1.0, "stoi": 1.0})], "line break"),
+        ([EpisodeRow("d", 0, 5, 0, "u", {"mcd": 1.0}, {"all": "?"})], "has the metrics"),
+        ([EpisodeRow("d\n", 0, 5, 0, "u", {"mcd": 1.0, "stoi": 1.0})], "a name in the block .* holds the control character"),
+        ([EpisodeRow("d", 0, 5, 0, "../u", {"mcd": 1.0, "stoi": 1.0})], "a name in the block .* leads to another folder"),
+        ([EpisodeRow("d", 0, 5, 7, "u", {"mcd": 1.0, "stoi": 1.0})], "costs of other steps"),
     ],
 )
 def test_what_is_no_block_is_refused(bad: list[EpisodeRow], reason: str, tmp_path: Path) -> None:
     log = EpisodeLog(tmp_path, COLUMNS)
-    log.append(rows(BLOCKS[0]))
+    log.append(rows(BLOCKS[0]), costs(BLOCKS[0]))
     with pytest.raises(ValueError, match=reason):
         log.append(bad)
     assert len(read_episodes(tmp_path / "episodes.csv")) == 4
@@ -151,7 +198,8 @@ def test_what_is_no_block_is_refused(bad: list[EpisodeRow], reason: str, tmp_pat
 
 def test_infinite_scores_are_failures(tmp_path: Path) -> None:
     scores = enumerate((math.inf, math.nan))
-    EpisodeLog(tmp_path, ["mcd"]).append([EpisodeRow("d", 0, 5, step, "u", {"mcd": score}) for step, score in scores])
+    some = [EpisodeRow("d", 0, 5, step, "u", {"mcd": score}) for step, score in scores]
+    EpisodeLog(tmp_path, ["mcd"]).append(some, [CostRow("d", 0, 5, step) for step in (0, 1)])
     frame = read_episodes(tmp_path / "episodes.csv")
     assert frame["mcd"].isna().all()
     assert list(frame["failures"]) == ['{"mcd": "the score is infinite"}', '{"mcd": "no reason given"}']

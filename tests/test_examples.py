@@ -215,10 +215,17 @@ def test_a_metric_learns_what_it_needs_once(own_cache: Path, tmp_path: Path) -> 
     words = ["--plugin", str(EXAMPLES / "loudness_metric.py"), "--metrics", "loudness_metric"]
     folder = run(own_cache, tmp_path / "real", "--algo", "ground_truth", *words)
     assert all(0 < float(row["loudness_strangeness"]) < 0.5 for row in rows(folder)), "real speech is what it learned"
-    (model,) = (own_cache / "metrics").glob("espeak-*/loudness-1.json")
+    (model,) = (own_cache / "metrics").glob("espeak-*/loudness_metric-*/loudness-1.json")
     before = model.stat().st_mtime_ns
     run(own_cache, tmp_path / "mean", "--algo", "mean_speaker", *words)
     assert model.stat().st_mtime_ns == before
+    # Edited, it learns again, though its version stays.
+    edited = tmp_path / "edited" / "loudness_metric.py"
+    edited.parent.mkdir()
+    code = (EXAMPLES / "loudness_metric.py").read_text(encoding="utf-8")
+    edited.write_text(code.replace("COMPONENTS = 6", "COMPONENTS = 2"), encoding="utf-8")
+    run(own_cache, tmp_path / "again", "--algo", "mean_speaker", "--plugin", str(edited), *words[2:])
+    assert len(list((own_cache / "metrics").glob("espeak-*/loudness_metric-*/loudness-1.json"))) == 2
 
 
 @here

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,12 +19,14 @@ from benchmark.plugins import registry
 from benchmark.problems import PROBLEMS
 from benchmark.results.columns import known
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
-from benchmark.results.leaderboard import add, read
+from benchmark.results.leaderboard import add
 from benchmark.results.leaderboard_check import check
+from benchmark.results.leaderboard_file import read
 from benchmark.results.leaderboard_rules import FIRST_EDITION, problem_of, table_of
 from benchmark.results.leaderboard_table import cite, show
 from benchmark.results.result import LATER, RunIdentity, read_result, run_id, write_result
 from tests.cli_helpers import refused
+from tests.report_helpers import change_result
 from tests.report_helpers import make_run as made_up
 
 REFERENCES = PROBLEMS["synthesis"].references
@@ -54,8 +55,7 @@ def make_run(
         log.append(rows, costs)
     facts = facts or {"same": 0.9, "embedding_eer": 0.1}
     write_result(folder, identity, facts, {"flops": 2e12, "steps": 10, "seconds": 1.0, "budget_flops": 2e12}, 3.0, tuned)
-    result = json.loads((folder / "result.json").read_text())
-    (folder / "result.json").write_text(json.dumps({**result, "git_dirty": not clean}))
+    change_result(folder, git_dirty=not clean)
     return folder
 
 
@@ -319,9 +319,12 @@ def test_a_table_changed_by_hand_is_found_out(tmp_path: Path, capsys: pytest.Cap
     ):
         table.write_text(text)
         assert any(reason in problem for problem in check(table).problems), (reason, check(table).problems)
-    for column, cell in (("shots", "good"), ("seeds", ""), ("mcd", "good"), ("mcd_failed", "1.5"), ("seconds_to_adapt", "good")):
+    for column, cell, kind in (
+        ("shots", "good", "a whole number"), ("seeds", "", "a whole number"), ("mcd", "good", "a number"),
+        ("mcd_failed", "1.5", "a whole number"), ("seconds_to_adapt", "good", "a number"),
+    ):  # fmt: skip
         table.write_text(with_cell(column, cell))
-        sentence = f"error: {table}, line 2: {column} is {cell!r}, which is not a number; restore the file.\n"
+        sentence = f"error: {table}, line 2: {column} is {cell!r}, which is not {kind}; restore the file.\n"
         for command in (["show", str(table)], ["cite", str(table), "no_adaptation"], ["verify", str(table)]):
             capsys.readouterr()
             assert (main(["leaderboard", *command]), capsys.readouterr().err) == (1, sentence)
@@ -545,6 +548,12 @@ def test_seeds_run_one_at_a_time_stay_together_and_changed_code_is_marked(tmp_pa
     assert {(row["seeds"], row["status"]) for row in rows} == {("3", "uncommitted")}
     assert [name.rpartition("-s")[2][0] for name in rows[0]["run_ids"].split()] == ["0", "1", "2"]
     assert "uncommitted: made from changed or unknown code" in show(table)
+    few = make_run(tmp_path / "few", clean=False)
+    (row, _) = add([few], tmp_path / "few" / "few.csv", local=True)
+    assert row["status"] == "preliminary+uncommitted" and not check(tmp_path / "few" / "few.csv", local=True).problems
+    assert "(preliminary+uncommitted)" in show(tmp_path / "few" / "few.csv")
+    with pytest.raises(UsageError, match="fewer than three seeds and made from changed or unknown code"):
+        cite(tmp_path / "few" / "few.csv", "no_adaptation")
     with pytest.raises(UsageError, match=r"not to be cited \(status uncommitted"):
         cite(table, "no_adaptation")
     assert not check(table, local=True).problems

@@ -1,7 +1,8 @@
-"""One process at a time; the next one says that it waits, and a killed one leaves nothing locked."""
+"""One process at a time; the next one says for whom it waits, and a killed one leaves nothing locked."""
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.errors import BenchmarkError
 from benchmark.plumbing import locks
 from benchmark.plumbing.locks import locked
 
@@ -18,10 +20,11 @@ HOLD = "import sys, time; from pathlib import Path; from benchmark.plumbing.lock
 HOLD += "with locked(Path(sys.argv[1]), ''): print('held', flush=True); time.sleep(60)"
 
 
-def test_the_second_waits_saying_so_until_the_first_is_killed(
+def test_the_second_waits_saying_for_whom_until_the_first_is_killed(
     tmp_path: Path, repository: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(locks, "PATIENCE", 0.1)
+    monkeypatch.setattr(locks, "LONG", 0.2)
     lock = tmp_path / "folder" / ".lock"
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(lock)], stdout=subprocess.PIPE, text=True, cwd=repository)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
@@ -33,15 +36,18 @@ def test_the_second_waits_saying_so_until_the_first_is_killed(
 
     thread = threading.Thread(target=second)
     thread.start()
-    time.sleep(0.5)
+    time.sleep(1)
     assert not got.is_set()
     process.send_signal(signal.SIGKILL)
     process.communicate()
     thread.join(10)
-    assert got.is_set() and capsys.readouterr().err == "Waiting for the other.\n"
+    first, still = capsys.readouterr().err.splitlines()
+    who = rf"It is process {process.pid} on \S+, since \d{{4}}-\d\d-\d\d \d\d:\d\d\."
+    assert got.is_set() and re.fullmatch(rf"Waiting for the other\. {who}", first)
+    assert re.search(rf"^Still waiting\. {who} .*\(ps -p shows whether it lives\), end it", still) and str(lock) in still
     with locked(lock, "not said"):
         pass
-    assert capsys.readouterr().err == ""
+    assert capsys.readouterr().err == "" and [path.name for path in lock.parent.iterdir()] == [".lock"]
 
 
 def test_finished_work_can_be_read_where_no_lock_can_be_written(tmp_path: Path) -> None:
@@ -50,3 +56,32 @@ def test_finished_work_can_be_read_where_no_lock_can_be_written(tmp_path: Path) 
         pass
     with pytest.raises(ValueError, match="own"), locked(tmp_path / "file" / ".lock", ""):
         raise ValueError("own")
+
+
+def in_the_way(path: Path) -> None:
+    path.mkdir()
+
+
+def leads_in_a_circle(path: Path) -> None:
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("block", [in_the_way, leads_in_a_circle])
+def test_a_lock_that_cannot_be_created_is_an_error_at_once(block: object, tmp_path: Path) -> None:
+    assert callable(block)
+    block(tmp_path / ".lock")
+    with pytest.raises(BenchmarkError, match=r"The lock .* can't be created \(.*\); remove what is in its way"), locked(
+        tmp_path / ".lock", ""
+    ):
+        raise AssertionError("it was not held")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that creates no files, Linux's /proc")
+def test_a_file_system_that_creates_no_files_does_not_keep_anybody_waiting() -> None:
+    started = time.monotonic()
+    try:
+        with locked(Path("/proc/.lock"), ""):
+            pass
+    except BenchmarkError as error:
+        assert "can't be created" in str(error)
+    assert time.monotonic() - started < 5

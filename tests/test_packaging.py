@@ -112,6 +112,8 @@ def test_no_folder_of_plugins_is_a_regular_package(repository: Path) -> None:
 def test_installed_from_the_wheel(wheel: Path, packages: Path, tmp_path: Path) -> None:
     pip(tmp_path, "install", "--target", str(packages), str(wheel))
     works(tmp_path, packages, packages / "benchmark")
+    script = packages / "bin" / "benchmark"
+    assert "reptile" in python(tmp_path, packages, str(script), "list")
     ours = {path.name for path in packages.iterdir() if not path.name.endswith(".dist-info")} - {"bin"}
     assert ours - {"datasets"} == {"benchmark"} and not list((packages / "datasets").glob("speechocean762*"))
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,8 +32,9 @@ from benchmark.data.shards import SHARD_SPEAKERS, durations, group
 from benchmark.dataset import SPLITS, Dataset, Segment
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.mel import log_mel
+from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of_file
-from benchmark.results.leaderboard import COSTS, IDENTITY, PROVENANCE
+from benchmark.results.leaderboard_file import COSTS, IDENTITY, PROVENANCE
 from benchmark.running.preparation import Sources, open_corpora, open_corpus, open_dataset
 from benchmark.settings.config import Plugin
 from benchmark.utterance import BOUNDARY, SILENCE, token_symbols
@@ -179,14 +183,47 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("damage", [flip, cut, Path.unlink], ids=["flipped bit", "cut", "removed"])
-@pytest.mark.parametrize("name", ["shards/00000.mel.npy", "shards/00000.tokens.npy", "utterances.jsonl", "corpus.json"])
+def nested(path: Path) -> None:
+    path.write_text(100_000 * "[" + 100_000 * "]")
+
+
+def changed(path: Path) -> None:
+    """Another number, or another letter."""
+    content = path.read_text()
+    new = re.sub(r'("pitch_mean": )[0-9]', r"\g<1>9", content) if path.suffix == ".json" else content.replace("0001", "0009")
+    assert new != content
+    path.write_text(new)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("shards/00000.mel.npy", flip), ("shards/00000.tokens.npy", cut), ("shards/00000.durations.npy", Path.unlink),
+        ("utterances.jsonl", flip), ("utterances.jsonl", changed), ("utterances.jsonl", Path.unlink),
+        ("corpus.json", flip), ("corpus.json", cut), ("corpus.json", Path.unlink), ("corpus.json", changed), ("corpus.json", nested),
+    ],
+)  # fmt: skip
 def test_a_damaged_cache_is_made_anew(
     small: Path, cache: Path, name: str, damage: Callable[[Path], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = prepared(small, cache)
     before = contents(corpus)
     damage(corpus.folder / name)
+    assert contents(prepared(small, cache)) == before
+    assert "The cache is damaged" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("name", "other"), [("statistics", {"pitch_mean": 9.0}), ("card", {"language": "de"}), ("symbols", ["a"])])
+def test_a_cache_of_the_old_form_is_checked_and_sealed(
+    name: str, other: Any, small: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = prepared(small, cache)
+    path, before = corpus.folder / "corpus.json", contents(corpus)
+    made, old = path.stat().st_ino, {**corpus.meta, "format": 1}
+    path.write_text(json.dumps(old))
+    assert contents(prepared(small, cache)) == before and path.stat().st_ino != made
+    assert capsys.readouterr().err == ""
+    path.write_text(json.dumps({**old, name: {**old[name], **other} if isinstance(other, dict) else other}))
     assert contents(prepared(small, cache)) == before
     assert "The cache is damaged" in capsys.readouterr().err
 
@@ -207,6 +244,7 @@ def test_a_chunk_damaged_between_kill_and_resumption_is_made_anew(
     assert len(chunks) == len(PEOPLE)
     flip(chunks[0])
     cut(chunks[1])
+    checkpoint.save(chunks[2], ["not", "a", "chunk"])
     assert contents(prepared(data, tmp_path)) == contents(corpus)
 
 
@@ -234,7 +272,8 @@ def test_what_cannot_be_used_is_skipped_counted_and_named_and_nothing_else_is_to
         "empty audio file": ["00010000"], "truncated audio": ["00010001"], "corrupt audio": ["00010002"],
         "audio file missing": ["00010003"], "clipped audio": ["00020000"], "shorter than 0.45 s of speech": ["00020001"],
         "silent audio": ["00020002"], "audio holds values that are not finite": ["00020003"], "no transcript": ["00040000"],
-        "text without phonemes": ["00040001"], "alignment failed: too short for its phones": ["00040002"],
+        "text without phonemes": ["00040001"],
+        "speaking rate outside 0.3 to 40 phones a second, so the transcript is wrong": ["00040002"],
     }  # fmt: skip
     assert all(entry["count"] == 1 for entry in found.report["skipped"].values())
     assert len(found) == len(corpus) - len(reasons)

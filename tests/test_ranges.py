@@ -93,10 +93,11 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
 
 RUN: dict[str, dict[str, str]] = {
     "shots": SOME | {"0": "be at least 1, not 0", "5,11": "be at most 10, not 11"},
-    "steps": SOME | {"0,-5": "be at least 0, not -5"},
-    "seed": {"-3": "be at least 0, not -3", str(2**32): f"be below {2**32}, not {2**32}"},
-    "threads": ONE,
-    "pretrain.steps": ONE, "pretrain.batch_size": ONE, "pretrain.learning_rate": ABOVE,
+    "steps": SOME | {"0,-5": "be at least 0, not -5", "100001": "be at most 100000, not 100001"},
+    "seed": {"-3": "be at least 0, not -3", str(2**32): f"be at most {2**32 - 1}, not {2**32}"},
+    "threads": ONE | {"1025": "be at most 1024, not 1025"},
+    "pretrain.steps": ONE | {"1000000001": "be at most 1000000000, not 1000000001"},
+    "pretrain.batch_size": ONE | {"10001": "be at most 10000, not 10001"}, "pretrain.learning_rate": ABOVE,
     "meta.tflops": ABOVE, "meta.tasks": ONE, "meta.support": ONE, "meta.query": ONE, "meta.learning_rate": ABOVE,
     "vocoder_training.steps": ONE, "vocoder_training.batch_size": ONE, "vocoder_training.frames": TWO,
     "vocoder_training.learning_rate": ABOVE,

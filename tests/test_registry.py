@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import pickle
+import re
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pytest
 
+from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.plugins import registry
+from benchmark.plugins import registry, source
 
 PLUGIN = '''
 """A file's docstring."""
@@ -250,3 +253,69 @@ def test_a_file_where_a_name_belongs_is_told_how_to_say_it(tmp_path: Path) -> No
     (tmp_path / "notes.txt").write_text("no plugin")
     with pytest.raises(UsageError, match="not a Python file"):
         registry.resolve(str(tmp_path / "notes.txt"))
+
+
+BODY = "from benchmark.algorithm import Algorithm\n"
+DEEP = "x = " + 100_000 * "-" + "1\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("class A(B):\n    pass\nclass B(A):\n    pass\nPLUGIN = A\n", "must be a class in it that derives from one of"),
+        ("class A(A):\n    pass\nPLUGIN = A\n", "must be a class in it that derives from one of"),
+        ("from .circle import A\nPLUGIN = A\n", "must be a class in it that derives from one of"),
+        ("".join(f"class C{n}({f'C{n - 1}, C{n - 1}' if n else 'object'}):\n    pass\n" for n in range(60)) + "PLUGIN = C59\n", "must be"),
+        (BODY + DEEP + "class A(Algorithm):\n    pass\nPLUGIN = A\n", "too large to be read|too many nested"),
+        (BODY + f"class A(Algorithm):\n    x = {'+'.join(50_000 * ['1'])}\nPLUGIN = A\n", "too large to be read|too many nested"),
+        ("#" + (1 << 20) * "x", "is larger than 1048576 bytes"),
+    ],
+    ids=["two in a circle", "its own base", "an import in a circle", "a diamond of 60", "deep", "long", "large"],
+)  # fmt: skip
+def test_source_that_would_never_end_is_one_sentence_that_names_the_file(
+    tmp_path: Path, text: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path, "mine.py", text)
+    write(tmp_path, "circle.py", "from .mine import A\n")
+    started = time.monotonic()
+    said = refused_by_describe(file, capsys)
+    assert re.search(reason, said) and str(file) in said
+    assert time.monotonic() - started < 20
+
+
+def refused_by_describe(file: Path, capsys: pytest.CaptureFixture[str]) -> str:
+    """The sentence of ``describe``; exit statuses differ."""
+    status = main(["describe", str(file)])
+    said = capsys.readouterr().err
+    assert status in (1, 2) and said.startswith("error: ") and said.count("\n") == 1 and "Unexpected" not in said, said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("class Mine(BaseException):\n    pass\nraise Mine('no')\n", "Mine: no"),
+        ("raise GeneratorExit\n", "GeneratorExit"),
+        ("class Mine(Exception):\n    def __str__(self):\n        raise ValueError\nraise Mine\n", "can't be imported: Mine"),
+        ("import sys\nsys.exit()\n", "SystemExit"),
+    ],
+)
+def test_any_error_at_import_is_one_sentence_that_names_the_file(tmp_path: Path, text: str, reason: str) -> None:
+    file = write(tmp_path, "mine.py", f"{BODY}class A(Algorithm):\n    pass\n{text}PLUGIN = A\n")
+    with pytest.raises(BenchmarkError, match=rf"{re.escape(str(file))} can't be imported: .*") as caught:
+        registry.load_info(registry.from_file(file))
+    assert reason in str(caught.value)
+
+
+def test_a_class_that_cannot_be_looked_at_is_one_sentence(tmp_path: Path) -> None:
+    odd = "class Odd(type(Algorithm)):\n    def __getattribute__(self, name):\n        raise SystemExit(4)\n"
+    file = write(tmp_path, "mine.py", f"{BODY}{odd}class A(Algorithm, metaclass=Odd):\n    pass\nPLUGIN = A\n")
+    with pytest.raises(BenchmarkError, match=re.escape(str(file))):
+        registry.load_info(registry.from_file(file))
+
+
+def test_a_base_reached_by_two_ways_is_read_once(tmp_path: Path) -> None:
+    bases = "class Left(Algorithm):\n    x = 1\nclass Right(Algorithm):\n    y = 2\n"
+    file = write(tmp_path, "mine.py", f"{BODY}{bases}class A(Left, Right):\n    pass\nPLUGIN = A\n")
+    names = [node.name for _, node in source.lineage(source.read(file), "A")]
+    assert names == ["A", "Left", "Algorithm", "Right"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import csv
 import io
-import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +18,7 @@ import soundfile
 from PIL import Image
 
 from benchmark.cli import main
+from benchmark.plumbing.files import read_sealed, write_sealed
 from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
 from benchmark.report.page import build, transcripts
@@ -158,15 +158,8 @@ def test_speech_stays_within_its_limit(tmp_path: Path) -> None:
     assert len(sounds.sentences(board, lambda _: None, 1, 1, shares.append)[0]) == 1
 
 
-def test_a_speakers_name_cannot_lead_to_other_files(tmp_path: Path) -> None:
-    run = make_run(tmp_path, "reptile", shots=(1,), steps=(0,), speakers=("../../secret", "b"), audio=False)
-    soundfile.write(tmp_path / "secret_1shot_0000steps.wav", [0.1] * 16_000, 16_000)
-    (board,) = boards([run], 1)
-    assert sounds.sentences(board, lambda _: None, 1, 1, lambda _: None) == ([], 0)
-
-
 def test_speech_of_a_speaker_with_any_name_is_kept_and_found(tmp_path: Path) -> None:
-    names = ("../../up", "a/b", "a%2Fb", ".hidden", "Smith, A", "jo\u00e3o+sad", "x_1shot_0000steps")
+    names = ("a:b", "a?b", "a%2Fb", ".hidden", "Smith, A", "jo\u00e3o+sad", "x_1shot_0000steps")
     run = make_run(tmp_path / "runs", "reptile", shots=(1,), steps=(0,), speakers=names)
     assert len(list((run / "audio").iterdir())) == len(names) == len(list(tmp_path.rglob("*.wav")))
     assert {target for target, *_ in speech_in(run / "audio")} == {*names}
@@ -281,9 +274,9 @@ def test_runs_that_cannot_be_compared_have_boards_that_say_why(tmp_path: Path) -
 
 
 def _edit_result(run: Path, change: Callable[[dict], object]) -> None:
-    result = json.loads((run / "result.json").read_text())
+    result = read_sealed(run / "result.json", "run result")
     change(result)
-    (run / "result.json").write_text(json.dumps(result))
+    write_sealed(run / "result.json", result)
 
 
 def _keep_lines(path: Path, count: int) -> None:
@@ -311,21 +304,21 @@ def _cut(path: Path, size: int = 40) -> None:
         (lambda run: (run / "result.json").write_text("[]"), "not a complete result"),
         (lambda run: _edit_result(run, lambda r: r.update(seed=7)), "does not belong to this folder"),
         (lambda run: _edit_result(run, lambda r: r["curve"][0]["metrics"]["mcd"].update(mean=0.5)), "beside it disagree"),
-        (lambda run: _edit_result(run, lambda r: r["curve"].pop()), "beside it disagree"),
+        (lambda run: _edit_result(run, lambda r: r["curve"].pop()), "lacks or garbles 'curve'"),
         (lambda run: _edit_result(run, lambda r: r.pop("curve")), "lacks or garbles 'curve'"),
         (lambda run: _edit_result(run, lambda r: r.update(training=None)), "lacks or garbles 'training'"),
         (lambda run: _edit_result(run, lambda r: r.update(facts=[1])), "lacks or garbles 'facts'"),
-        (lambda run: _edit_result(run, lambda r: r.update(tuned={"trials": 3})), "lacks or garbles 'tuned'"),
+        (lambda run: _edit_result(run, lambda r: r.update(tuned={"trials": 3})), "lacks or garbles 'tuned.values'"),
         (lambda run: _edit_result(run, lambda r: r.pop("git_dirty")), "lacks or garbles 'git_dirty'"),
         (lambda run: _edit_result(run, lambda r: r.update(outside_plugins=3)), "lacks or garbles 'outside_plugins'"),
-        (lambda run: _edit_result(run, lambda r: r["config"].update(x=float("nan"))), "does not belong to this folder"),
-        (lambda run: _edit_episodes(run, mcd="1.5"), "beside it disagree"),
-        (lambda run: _edit_episodes(run, episode="x"), "row 2 has 'x' as episode, which is not a number"),
+        (lambda run: _edit_result(run, lambda r: r["config"].update(x=1)), "does not belong to this folder"),
+        (lambda run: _edit_episodes(run, mcd="1.5"), "its checksum does not match"),
+        (lambda run: _edit_episodes(run, episode="x"), "row 2 has 'x' as episode, which is not a whole number"),
         (lambda run: (run / "episodes.csv").write_text(""), "cut short"),
         (lambda run: (run / "episodes.csv").unlink(), "There is no .*episodes.csv"),
         (lambda run: _cut(run / "episodes.csv"), "cut short"),
         (lambda run: (run / "costs.csv").unlink(), "There is no .*costs.csv"),
-        (lambda run: _keep_lines(run / "costs.csv", 1), "costs.csv lacks episodes"),
+        (lambda run: _keep_lines(run / "costs.csv", 1), "and the costs.csv beside it disagree"),
         (lambda run: (run / "episodes.csv").write_text(""), "episodes.csv"),
         (lambda run: _cut(next((run / "audio").iterdir()), 19_240), "wav can't be read|is empty"),
         (lambda run: (run / "embedding.csv").write_text("speaker,utterance,x,y\na,b,1,inf\n"), "embedding.csv can't be read"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from benchmark.report import tables, words
 from benchmark.report.boards import boards
 from benchmark.report.findings import findings
 from benchmark.results.columns import known
-from tests.report_helpers import make_run
+from benchmark.results.result import read_result
+from tests.report_helpers import change_result, make_run
 
 OWN_METRIC = '''
 """Loudness."""
@@ -39,9 +39,7 @@ PLUGIN = Loudness
 
 
 def _set_facts(run: Path, **facts: float) -> None:
-    result = json.loads((run / "result.json").read_text())
-    result["facts"] |= facts
-    (run / "result.json").write_text(json.dumps(result))
+    change_result(run, facts=read_result(run)["facts"] | facts)
 
 
 def test_the_answer_comes_first_and_ties_stand_together(tmp_path: Path) -> None:
@@ -110,9 +108,7 @@ def test_only_methods_of_the_same_seeds_are_ranked(tmp_path: Path) -> None:
 
 def test_runs_of_unlike_presets_and_budgets_are_said(tmp_path: Path) -> None:
     runs = [make_run(tmp_path, "a", audio=False), make_run(tmp_path, "b", audio=False, preset="paper")]
-    result = json.loads((runs[1] / "result.json").read_text())
-    result["training"]["flops"] *= 100
-    (runs[1] / "result.json").write_text(json.dumps(result))
+    change_result(runs[1], training=read_result(runs[1])["training"] | {"flops": 1e14})
     assert main(["report", *map(str, runs), "--cache", str(tmp_path), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 0
     text = (tmp_path / "page.html").read_text()
     assert "of several presets, paper and small" in text and "Trained with different budgets" in text

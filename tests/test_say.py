@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import re
 import shutil
 from collections.abc import Mapping
@@ -20,10 +19,12 @@ from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone
+from benchmark.results.result import read_result
 from benchmark.running import say
 from benchmark.running.preparation import metrics_folder, open_corpus
 from tests.cli_helpers import full_disk, refused, scoring_here
 from tests.dataset_helpers import SENTENCES, speech
+from tests.report_helpers import change_result
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "trained_vocoder.py"
 TEXT = "Two tall boys read a book."
@@ -298,6 +299,8 @@ def test_bad_texts_runs_and_outputs_are_one_sentence(
 ) -> None:
     output, run = tmp_path / "out.wav", folders["finetune"]
     assert "text to say is empty" in refused(command(run, voice, output, cache, text=" "), 2, capsys)
+    assert "has 20001 characters; say at most 20000" in refused(command(run, voice, output, cache, text="One. " * 4000 + "x"), 2, capsys)
+    assert "A sentence of the text has 1500 characters" in refused(command(run, voice, output, cache, text="x" * 1500), 2, capsys)
     assert "nothing to pronounce" in refused(command(run, voice, output, cache, text="... !?"), 2, capsys)
     assert "--steps must be at least 0" in refused(command(run, voice, output, cache, "--steps", "-1"), 2, capsys)
     assert "does not adapt to recordings" in refused(command(folders["mean_speaker"], voice, output, cache), 2, capsys)
@@ -314,12 +317,13 @@ def test_bad_texts_runs_and_outputs_are_one_sentence(
     damaged = tmp_path / run.name
     shutil.copytree(run, damaged)
     (damaged / "checkpoints" / "algorithm.pt").write_bytes(b"cut")
-    assert "missing or damaged" in refused(command(damaged, voice, output, cache), 1, capsys)
+    assert "algorithm.pt is missing, damaged, or from other code" in refused(command(damaged, voice, output, cache), 1, capsys)
     shutil.copy(folders["listener"] / "checkpoints" / "algorithm.pt", damaged / "checkpoints" / "algorithm.pt")
-    result = json.loads((damaged / "result.json").read_text())
-    (damaged / "result.json").write_text(json.dumps({**result, "facts": [1]}))
+    assert "algorithm.pt is missing, damaged" in refused(command(damaged, voice, output, cache), 1, capsys)
+    result = read_result(damaged)
+    change_result(damaged, facts=[1])
     assert "lacks or garbles 'facts'" in refused(command(damaged, voice, output, cache), 1, capsys)
-    (damaged / "result.json").write_text(json.dumps({**result, "seed": 7}))
+    change_result(damaged, facts=result["facts"], seed=7)
     assert "does not belong to this folder" in refused(command(damaged, voice, output, cache), 1, capsys)
     (damaged / "result.json").unlink()
     assert "no run result" in refused(command(damaged, voice, output, cache), 1, capsys)
@@ -356,7 +360,7 @@ def test_say_speaks_with_the_vocoder_that_the_run_trained_and_trains_none(
     assert main(command(folder, voice, output, cache, *plugins)) == 0
     assert output.stat().st_size > 10_000 and not list((cache / "vocoders").glob("espeak-trained_vocoder-*.pt"))
     (folder / "checkpoints" / "vocoder.pt").unlink()
-    assert "vocoder.pt is missing or damaged; repeat the run" in refused(command(folder, voice, output, cache, *plugins), 1, capsys)
+    assert "vocoder.pt is missing, damaged, or from other code" in refused(command(folder, voice, output, cache, *plugins), 1, capsys)
 
 
 def test_phones_that_the_corpus_lacks_are_named(cache: Path, folders: Mapping[str, Path]) -> None:

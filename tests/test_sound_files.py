@@ -23,9 +23,9 @@ NOISE = np.random.default_rng(0).normal(0, 0.1, RATE).astype(np.float32)
 SAMPLES = np.round(NOISE * 32767).astype("<i2").tobytes()
 
 
-def wav(riff: int | None = None, data: int | None = None, after: bytes = b"") -> bytes:
+def wav(riff: int | None = None, data: int | None = None, after: bytes = b"", before: bytes = b"") -> bytes:
     """A second of audio; the sizes are true unless given."""
-    chunks = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16)
+    chunks = b"fmt " + struct.pack("<IHHIIHH", 16, 1, 1, RATE, 2 * RATE, 2, 16) + before
     chunks += b"data" + struct.pack("<I", len(SAMPLES) if data is None else data) + SAMPLES + after
     return b"RIFF" + struct.pack("<I", 4 + len(chunks) if riff is None else riff) + b"WAVE" + chunks
 
@@ -43,6 +43,11 @@ WHOLE = {
     "a trailing LIST chunk is lost": wav(riff=36 + len(SAMPLES) + 4000),
     "data far too small": wav(data=len(SAMPLES) // 2),
     "data and RIFF far too small": wav(riff=1000, data=800),
+    "data 8 MB": wav(data=8 << 20),
+    "data 0x7EFFFFFF": wav(data=0x7EFFFFFF),
+    "an odd LIST chunk before": wav(before=b"LIST" + struct.pack("<I", 5) + b"INFOx\0"),
+    "an odd LIST chunk before, not filled up": wav(before=b"LIST" + struct.pack("<I", 5) + b"INFOx"),
+    "an odd LIST chunk before, filled up with a letter": wav(before=b"LIST" + struct.pack("<I", 5) + b"INFOxy"),
     "a trailing LIST chunk": wav(after=b"LIST" + struct.pack("<I", 4) + b"INFO"),
 }
 
@@ -146,3 +151,17 @@ def test_float_audio_beyond_full_scale_is_scaled_and_clipped_audio_is_refused() 
     np.testing.assert_allclose(standardise(loud, RATE)[0], standardise(spoken, RATE)[0], atol=2)
     with pytest.raises(Unusable, match="clipped audio"):
         standardise(np.clip(loud, -1, 1), RATE)
+
+
+@pytest.mark.parametrize("tag", [b"", b"ID3\x04\0\0\0\0\x01\x0c" + b"Xing" * 35])
+def test_an_mp3_file_that_is_cut_short_is_told_by_us_alone(tag: bytes, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, np.concatenate([speech(text, "f2", RATE) for text in SENTENCES]), RATE)
+    whole = path.read_bytes()
+    samples, _ = read(path)
+    path.write_bytes(tag + whole)
+    np.testing.assert_array_equal(read(path)[0], samples)
+    path.write_bytes(tag + whole[: len(whole) // 2])
+    with pytest.raises(Unusable, match=r"^truncated audio$"):
+        decode(path, partial(read, path))
+    assert capfd.readouterr() == ("", "")

@@ -97,7 +97,7 @@ def test_a_cluster_has_the_gpus_that_this_machine_lacks(
     places = ["--cache", tmp_path / "cache", "--output", tmp_path / "runs"]
     command = ["sweep", "--algo", "reptile", "--dataset", "espeak", *TINY, *places, "--engine", "ray", "--accelerator", accelerator]
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    sentence = f"--accelerator {accelerator} --devices 2: this machine has 0 of them"
+    sentence = f"--accelerator {accelerator} --devices 2: this machine has only 0"
     assert sentence in refused([*command, "--devices", "2"], 2, capsys)
     monkeypatch.setenv("RAY_ADDRESS", "host:6379")
     assert "Ray has it." in refused([*command, "--devices", "2"], 1, capsys)

@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.data.chunks import make_chunks
 from benchmark.data.textgrids import Refused, segments
+from benchmark.errors import BenchmarkError
+from tests.test_listings import Folder, voices
 
 WORDS = (("a", "b"), ("c",))
 GOOD = [("a", 0.5, 0.6), ("b", 0.6, 0.7), ("c", 0.9, 1.0)]
@@ -59,3 +62,36 @@ def test_a_grid_must_be_about_as_long_as_the_recording(end: float, fits: bool, t
     else:
         with pytest.raises(Refused, match="its length is not the recording's"):
             segments(path, WORDS, SECONDS)
+
+
+def used(root: Path, grids: Path | None = None) -> dict[str, str]:
+    """TextGrids by the ids of their utterances."""
+    chunks = make_chunks(Folder(root), grids, 0)
+    base = grids or root / "textgrids"
+    return {name: path.relative_to(base).as_posix() for chunk in chunks for name, path in chunk.grids.items()}
+
+
+def test_grids_that_lie_as_the_recordings_do_are_theirs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The Montreal Forced Aligner writes a tree of folders like the corpus's."""
+    root = voices(tmp_path / "corpus", *(f"{split}/{who}" for split, who in (("train", "anna"), ("train", "bob"), ("test", "cleo"))))
+    for who, number in (("anna", 0), ("bob", 1), ("cleo", 2)):
+        for ending in ("wav", "txt"):
+            (root / ("test" if who == "cleo" else "train") / who / f"{number}.{ending}").rename(
+                root / ("test" if who == "cleo" else "train") / who / f"1.{ending}"
+            )
+    grids = ("anna/1.TextGrid", "bob/1.textgrid", "elsewhere/1.TextGrid", "elsewhere/._1.TextGrid")
+    for name in grids:
+        (root / "textgrids" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "textgrids" / name).write_text("")
+    assert used(root) == {"train-anna-1": "anna/1.TextGrid", "train-bob-1": "bob/1.textgrid"}
+    assert "1 of 3 TextGrids in " in (said := capsys.readouterr().err) and "belong to no utterance (such as elsewhere/1)" in said
+    (root / "textgrids" / "test-cleo-1.TextGrid").write_text("")
+    assert used(root)["test-cleo-1"] == "test-cleo-1.TextGrid"
+
+
+def test_an_empty_folder_of_grids_is_none_unless_it_was_asked_for(tmp_path: Path) -> None:
+    root = voices(tmp_path, "anna", "bob")
+    (root / "textgrids").mkdir()
+    assert used(root) == {}
+    with pytest.raises(BenchmarkError, match="none of the 0 found"):
+        used(root, root / "textgrids")

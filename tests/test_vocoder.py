@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+import soundfile
 import torch
 from torch import Tensor
 
+from benchmark.cli import main
 from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.results.result import run_id
 from benchmark.vocoder import Vocoder, VocoderContext
 from tests.cli_helpers import refused
+from tests.dataset_helpers import SENTENCES, speech
 from tests.test_identity import identity
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "examples" / "trained_vocoder.py"
@@ -168,6 +173,49 @@ def test_mels_that_nothing_can_be_made_of_are_refused_and_long_ones_are_not(make
     with torch.no_grad():
         for frames in (4, 5, 1200):
             assert len(vocoder.decode(torch.randn(frames, 80) - 5)) == (frames - 1) * 256
+
+
+PICKY = '''
+"""Can't make anything of every other mel."""
+import torch
+from benchmark.vocoder import Vocoder
+
+class Picky(Vocoder):
+    """Overflows in the first utterance that it gets, and in every second one after it."""
+    def __init__(self, config=None):
+        super().__init__(config)
+        self.given = 0
+    def decode(self, mel):
+        self.given += 1
+        return torch.full(((len(mel) - 1) * self.mel.hop_length,), torch.inf if self.given % 2 else 0.1)
+
+PLUGIN = Picky
+'''
+
+
+@pytest.mark.usefixtures("in_this_process")
+def test_what_it_can_not_speak_is_counted_in_a_run_and_told_by_say(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plugin, output = tmp_path / "picky.py", tmp_path / "runs"
+    plugin.write_text(PICKY)
+    words = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "speaker_similarity"]
+    words += ["--vocoder", "picky", "--plugin", str(plugin), "--cache", str(cache), "--output", str(output)]
+    assert main(["run", "--algo", "finetune", *words]) == 0
+    (folder,) = (path for path in output.iterdir() if path.is_dir())
+    episodes = pd.read_csv(folder / "episodes.csv")
+    failed = episodes["failures"].str.contains("the vocoder made a waveform that is not finite", na=False)
+    assert 0 < failed.sum() < len(episodes) == 4 and episodes["speaker_similarity"][failed].isna().all()
+    point = json.loads((folder / "result.json").read_text())["curve"]
+    assert sum(each["metrics"]["speaker_similarity"]["n_failed"] for each in point) >= failed.sum()
+
+    voice = tmp_path / "voice.wav"
+    soundfile.write(voice, speech(SENTENCES[0], "f2"), 16_000)
+    voice.with_suffix(".txt").write_text(SENTENCES[0])
+    say = ["say", "Hello there.", "--run", folder, "--voice", voice, "-o", tmp_path / "out.wav", "--cache", cache, "--plugin", plugin]
+    said = refused(say, 1, capsys)
+    assert "finetune could not speak: the vocoder made a waveform that is not finite; try fewer --steps or other recordings." in said
+    assert not (tmp_path / "out.wav").exists()
 
 
 def test_a_waveform_that_is_not_finite_is_a_failure() -> None:

@@ -11,6 +11,7 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from benchmark.errors import UsageError
 from benchmark.mel import MelSpec, log_mel
 from benchmark.vocoder import Segments
 from benchmark.vocoders import _training as shared
@@ -39,6 +40,14 @@ def made(kind: Any, **values: Any) -> Any:
 @pytest.mark.parametrize("frames", [4, 17, 40])
 def test_a_waveform_has_a_hop_for_each_frame_but_one(kind: Any, frames: int) -> None:
     assert len(made(kind).decode(torch.full((frames, SPEC.n_mels), -5.0))) == (frames - 1) * SPEC.hop_length
+
+
+@BOTH
+def test_pieces_that_are_too_short_for_the_losses_are_refused(kind: Any) -> None:
+    assert made(kind).training_step(tones(frames=6))["loss"] > 0
+    for frames in (2, 5):
+        with pytest.raises(UsageError, match=f"Pieces of {frames} frames are too short .* set vocoder_training.frames to 6 or more."):
+            made(kind).training_step(tones(frames=17)._replace(mels=tones().mels[:, :frames], audio=tones().audio[:, : (frames - 1) * 256]))
 
 
 @BOTH

@@ -35,7 +35,7 @@ class Slow:
 
 if __name__ == "__main__":
     from benchmark import cli
-    cli._dispatch = lambda *_: list(evaluate(Slow(), range(9), 2, (), Path(sys.argv[1])))
+    cli._dispatch = lambda *_: list(evaluate(Slow(), range(9), 2, ()))
     sys.exit(cli.main([]))
 """
 linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="looks processes up in Linux's /proc")

@@ -139,13 +139,11 @@ def load(args: argparse.Namespace, words: Sequence[str]) -> tuple[Any, Corpus]:
         settings = config.parse(RunSettings, ["--algo", "no_adaptation", *words], args.plugin)
         name, corpus = settings.backbone.name, _newest(cache_folder(args.cache), settings.dataset.name)
         backbone = build(registry.load("backbone", name, args.plugin), settings.backbone.config, corpus, settings.seed)
-        state = checkpoint.load(args.pretrained, quiet=True)
-        if state is None:
-            raise BenchmarkError(f"{args.pretrained} is missing or damaged; a run makes it, in the cache's folder pretrained.")
-        try:
-            backbone.load_state_dict(state)
-        except RuntimeError as error:
-            raise BenchmarkError(f"{args.pretrained} is not of {name} with these settings and corpus.") from error
+        if checkpoint.load(args.pretrained, checkpoint.into(backbone), quiet=True) is None:
+            raise BenchmarkError(
+                f"{args.pretrained} is missing or damaged, or is not of {name} with these settings and corpus; a run makes it, in the "
+                "cache's folder pretrained."
+            )
     if not (hasattr(backbone, "attention") and hasattr(backbone, "speak")):
         raise UsageError(f"{name} does not attend to its text: there is nothing to measure.")
     return backbone, corpus

@@ -24,14 +24,14 @@ COMMAND = "python -m tools.record_versions"
 VERSIONED = {
     "training": (
         "algorithm.py", "audio.py", "backbone.py", "batch.py", "mel.py", "parameters.py", "task.py", "utterance.py", "vocoder.py",
-        "learning/inner_loop.py", "running/checks.py", "running/episodes.py", "running/flops.py", "running/hardware.py", "running/leaks.py",
-        "running/pretraining.py", "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
+        "learning/inner_loop.py", "running/checks.py", "running/episodes.py", "running/flops.py", "running/hardware.py", "running/joint.py",
+        "running/leaks.py", "running/pretraining.py", "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
     ),
     "evaluation": (
         "metric.py", "problem.py", "problems/*.py", "running/embedding_space.py", "running/episodes.py", "running/evaluation.py",
         "running/meter.py",
     ),
-    "preparation": ("dataset.py", "data/*.py", "running/preparation.py"),
+    "preparation": ("dataset.py", "data/*.py", "data/layouts/*.py", "running/preparation.py"),
 }  # fmt: skip
 """The files in benchmark/ behind each version; plugins and the shared code that they import count by digests instead."""
 NUMBERLESS = (

@@ -11,6 +11,7 @@ from benchmark.plugins.registry import normalise
 if TYPE_CHECKING:
     from benchmark.data.enough import Need, Sizes
     from benchmark.running.hardware import Hardware
+    from benchmark.settings.schema import RunSettings
 
 
 def positive(text: str) -> int:
@@ -24,9 +25,20 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def place(text: str) -> Path:
+    """A path that names something.
+
+    Raises:
+        argparse.ArgumentTypeError: it is empty, or no path.
+    """
+    if not text.strip() or "\0" in text:
+        raise argparse.ArgumentTypeError("must be a path, not empty" if not text.strip() else "must be a path, without NUL")
+    return Path(text)
+
+
 def add_places(parser: argparse.ArgumentParser) -> None:
     """Declare the corpus's folder, the cache and the number of processes."""
-    parser.add_argument("--data-root", type=Path, metavar="DIR", help="folder of the corpus (default: $BENCHMARK_DATA/NAME)")
+    parser.add_argument("--data-root", type=place, metavar="DIR", help="folder of the corpus (default: $BENCHMARK_DATA/NAME)")
     add_cache(parser)
     add_workers(parser)
 
@@ -55,7 +67,7 @@ def _roots(text: str) -> dict[str, Path]:
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
     """Declare ``--cache``."""
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder that runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--cache", type=place, metavar="DIR", help="folder that runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
@@ -88,6 +100,22 @@ def hardware_of(args: argparse.Namespace) -> Hardware:
     from benchmark.running.hardware import Hardware
 
     return Hardware(args.accelerator, args.devices, args.strategy, args.precision)
+
+
+def consecutive(settings: RunSettings, count: int) -> list[RunSettings]:
+    """The settings of runs that differ in the seed, which counts up.
+
+    Raises:
+        UsageError: it would count beyond the largest seed.
+    """
+    from dataclasses import replace
+
+    from benchmark.errors import UsageError
+    from benchmark.settings.ranges import MAX_SEED
+
+    if settings.seed + count - 1 > MAX_SEED:
+        raise UsageError(f"--seeds {count} counts beyond the largest seed, {MAX_SEED}; start from a smaller --seed.")
+    return [replace(settings, seed=settings.seed + number) for number in range(count)]
 
 
 def run_folder(name: Path, output: Path) -> Path:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import run_folder
+from benchmark.commands._options import place, run_folder
 
 if TYPE_CHECKING:
     from benchmark.results.comparison import Contender, Line
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", metavar="N|curve", help="only at N adaptation steps, or over the whole curve")
     parser.add_argument("--table", metavar="TABLE", help="leaderboard with the algorithms, by dataset or path "
                         "(default: the one that has all of them; committed ones before those in --output)")  # fmt: skip
-    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="another folder with runs (default: runs)")
+    parser.add_argument("--output", type=place, default=Path("runs"), metavar="DIR", help="another folder with runs (default: runs)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -132,7 +132,7 @@ def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics:
 def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> list[Path]:
     """The run folders with these paths, and those behind the rows of these algorithms."""
     from benchmark.errors import UsageError
-    from benchmark.results import leaderboard
+    from benchmark.results.leaderboard import run_folder as behind
     from benchmark.results.result import read_result, table_name
 
     wanted = [str(run_folder(Path(name), output)) for name in wanted]
@@ -148,7 +148,7 @@ def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Se
             continue
         path, rows = found[name]
         for run_id in dict.fromkeys(run_id for row in _one_configuration(name, path, rows, columns) for run_id in row["run_ids"].split()):
-            folder = leaderboard.run_folder(path, run_id, [output])
+            folder = behind(path, run_id, [output])
             if folder is None:
                 raise UsageError(f"{run_id}, which a row of {name} in {path} was made from, is not in {output}; say where with --output.")
             folders.append(folder)
@@ -172,7 +172,8 @@ def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
         raise UsageError(f"There is no run folder {name}, and no leaderboard to find it in; say where with --table or --output.")
     found = [path for path in every if wanted is None or normalise(path.stem) == normalise(wanted)]
     if not found:
-        raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(str(wanted), sorted({path.stem for path in every}))}")
+        known = suggest(str(wanted), sorted({path.stem for path in every}))
+        raise UsageError(f"There is no leaderboard of '{wanted}'{known} For your own runs elsewhere, name the CSV file or --output DIR.")
     return found
 
 
@@ -180,13 +181,13 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
     """Each name's rows, and their table: one that has all the names, or else a committed one and its namesake in ``--output``."""
     from benchmark.errors import BenchmarkError, UsageError
     from benchmark.plugins.registry import suggest
-    from benchmark.results import leaderboard
+    from benchmark.results import leaderboard_file
 
     boards: dict[Path, Rows] = {}
     damaged: list[BenchmarkError] = []
     for path in tables:
         try:
-            boards[path] = leaderboard.read(path)
+            boards[path] = leaderboard_file.read(path)
         except BenchmarkError as error:
             damaged.append(error)
     whole: dict[str, dict[str, tuple[Path, Rows]]] = {}

@@ -14,6 +14,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.commands._options import place
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
@@ -31,13 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cite.add_argument("--shots", type=int, metavar="N", help="only rows with N support utterances")
     cite.add_argument("--steps", type=int, metavar="N", help="only rows with N adaptation steps")
     add = actions.add_parser("add", help="add runs")
-    add.add_argument("runs", nargs="+", type=Path, metavar="RUN", help="folders that 'run' wrote, one for each seed")
+    add.add_argument("runs", nargs="+", type=place, metavar="RUN", help="folders that 'run' wrote, one for each seed")
     add.add_argument("--table", metavar="TABLE", help="a CSV file (default: the runs' own, in leaderboards/)")
     add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows preliminary")
     verify = actions.add_parser("verify", help="recompute rows")
     verify.add_argument("table", nargs="?", metavar="TABLE", help="a table's name or a CSV file (default: all)")
     actions.add_parser("columns", help="print what metrics' columns mean")
-    verify.add_argument("--output", type=Path, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
+    verify.add_argument("--output", type=place, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,7 +98,8 @@ def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
         problems += len(report.problems)
         print("\n".join(report.problems), end="\n" if report.problems else "")
         unknown = f", {report.unknown} could not be checked (their runs are not here)" if report.unknown else ""
-        print(f"{path}: {report.recomputed} rows came out the same{unknown}, {len(report.problems)} problem(s).")
+        old = f", {report.old} of them from results of the old form, which carry no digests" if report.old else ""
+        print(f"{path}: {report.recomputed} rows came out the same{old}{unknown}, {len(report.problems)} problem(s).")
     return 1 if problems else 0
 
 
@@ -136,4 +139,5 @@ def table_files(wanted: str | None) -> list[Path]:
         raise UsageError(f"There is no leaderboard in {folder()} yet; 'leaderboard add RUN...' makes one.")
     if own := [path for path in Path("runs").glob("*.csv") if normalise(path.stem) == normalise(wanted)]:
         raise UsageError(f"There is no committed leaderboard of '{wanted}'; for the one of your own runs, give its path, {own[0]}.")
-    raise UsageError(f"There is no leaderboard of '{wanted}'{suggest(wanted, sorted(path.stem for path in found.values()))}")
+    there = suggest(wanted, sorted(path.stem for path in found.values()))
+    raise UsageError(f"There is no leaderboard of '{wanted}'{there} For your own runs, name the CSV file beside them.")

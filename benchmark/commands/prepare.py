@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from pathlib import Path
 
-from benchmark.commands._options import add_places, usual_needs
+from benchmark.commands._options import add_places, place, usual_needs
 
 
 def settings() -> type:
@@ -25,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--download", action="store_true", help="fetch the corpus into the data root first")
     parser.add_argument("--task", default="speaker", metavar="KIND",
                         help="what the manifest's episodes adapt to: speaker (default), language, style or cross_lingual")  # fmt: skip
-    parser.add_argument("--write-manifest", type=Path, metavar="FILE", help="draw episodes and write them to a manifest")
+    parser.add_argument("--write-manifest", type=place, metavar="FILE", help="draw episodes and write them to a manifest")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,7 +69,7 @@ def _compared(name: str, version: str) -> Iterator[str]:
     """A warning line if the leaderboard of that name was computed on other data."""
     from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
-    from benchmark.results.leaderboard import read
+    from benchmark.results.leaderboard_file import read
 
     try:
         (table,) = table_files(name)

@@ -9,16 +9,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.commands._options import add_workers, run_folder
+from benchmark.commands._options import add_workers, place, run_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("runs", nargs="*", type=Path, metavar="RUN",
+    parser.add_argument("runs", nargs="*", type=place, metavar="RUN",
                         help="run folders, or their names in --output (default: all complete ones there)")  # fmt: skip
-    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="folder of runs (default: runs)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="file to write (default: report.html in --output)")
-    parser.add_argument("--cache", type=Path, metavar="DIR", help="folder with transcripts (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--output", type=place, default=Path("runs"), metavar="DIR", help="folder of runs (default: runs)")
+    parser.add_argument("--html", type=place, metavar="FILE", help="file to write (default: report.html beside the runs)")
+    parser.add_argument("--cache", type=place, metavar="DIR", help="folder with transcripts (default: $BENCHMARK_CACHE or ~/.cache/…)")
     add_workers(parser)
 
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         if unfinished:
             print(f"Unfinished, so left out: {', '.join(unfinished)}.")
     found = boards.boards(folders, args.workers or default_workers(), args.plugin)
-    path = args.html or args.output / "report.html"
+    path = args.html or (folders[0].parent if folders else args.output) / "report.html"
     html = page.build(found, cache_folder(args.cache))
     write_text(path, html)
     size = len(html.encode()) / 1e6

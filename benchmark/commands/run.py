@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, hardware_of, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, consecutive, hardware_of, place, positive
 
 if TYPE_CHECKING:
     from benchmark.running.hardware import Hardware
@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_places(parser)
     add_pretrain_root(parser)
     add_hardware(parser)
-    parser.add_argument("--output", type=Path, default=Path("runs"), metavar="DIR", help="where to put each run's folder (default: runs)")
+    parser.add_argument("--output", type=place, default=Path("runs"), metavar="DIR", help="where to put each run's folder (default: runs)")
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="number of runs, with consecutive seeds (default: 1)")
     add_engine(parser)
     parser.add_argument("--overwrite", choices=("never", "missing", "always"), default="missing",
@@ -56,8 +56,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, hardware: Hardware) -> int:
-    from dataclasses import replace
-
     from benchmark.settings import tuned_values as tuning
 
     parsed = tuning.parse(given(args), plugins=args.plugin, also=args.options)
@@ -73,10 +71,13 @@ def _run(args: argparse.Namespace, hardware: Hardware) -> int:
         print(left_out, flush=True)
     if args.fast_dev_run:
         parsed = runs.fast_dev_run(parsed, hardware.processes)
+    seeded = consecutive(parsed, args.seeds)
     chosen = places(args, hardware)
-    folders = [runs.run(replace(parsed, seed=parsed.seed + number), chosen, args.overwrite) for number in range(args.seeds)]
+    folders = [runs.run(each, chosen, args.overwrite) for each in seeded]
     if not hardware.rank:
         show_results(args.output, [folders], args.plugin)
+        if args.fast_dev_run:
+            print("A quick trial (--fast-dev-run): it shows that everything works, and its numbers mean nothing.")
     return 0
 
 

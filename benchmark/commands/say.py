@@ -8,17 +8,16 @@ it is never taken for a recording.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from benchmark.commands._options import add_cache
+from benchmark.commands._options import add_cache, place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("text", metavar="TEXT", help="what to say")
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of a finished run")
-    parser.add_argument("--voice", type=Path, required=True, metavar="DIR", help="recordings (or one), with .txt transcripts beside them")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="wav file to write")
+    parser.add_argument("text", metavar="TEXT", help="what to say: at most 20,000 characters, and 1,000 a sentence")
+    parser.add_argument("--run", type=place, required=True, metavar="RUN", dest="folder", help="folder of a finished run")
+    parser.add_argument("--voice", type=place, required=True, metavar="DIR", help="recordings (or one), with .txt transcripts beside them")
+    parser.add_argument("-o", "--output", type=place, required=True, metavar="FILE", help="wav file to write")
     parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads text and transcripts (default: the corpus's)")
     parser.add_argument("--voice-language", metavar="VOICE", help="the one that reads transcripts, if they are in another language")
     parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")

@@ -7,16 +7,15 @@ The voice's recordings need transcripts. The cache that the run was made with mu
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from benchmark.commands._options import add_cache
+from benchmark.commands._options import add_cache, place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("file", type=Path, metavar="FILE", help="a recording, or a folder of recordings, to transcribe")
-    parser.add_argument("--run", type=Path, required=True, metavar="RUN", dest="folder", help="folder of a finished recognition run")
-    parser.add_argument("--voice", type=Path, metavar="DIR", help="recordings (or one) of the voice, with .txt transcripts (default: none)")
+    parser.add_argument("file", type=place, metavar="FILE", help="a recording, or a folder of recordings, to transcribe")
+    parser.add_argument("--run", type=place, required=True, metavar="RUN", dest="folder", help="folder of a finished recognition run")
+    parser.add_argument("--voice", type=place, metavar="DIR", help="recordings (or one) of the voice, .txt transcripts (default: none)")
     parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
     add_cache(parser)
 

@@ -179,9 +179,9 @@ class Aligner:
         with ThreadPoolExecutor(workers) as pool:
             for number in range(PASSES):
                 kept = None if resume_folder is None else resume_folder / f"pass-{number}.pt"
-                state = None if kept is None else checkpoint.load(kept)
-                if state is not None and state.get("origin") == origin:
-                    aligner = cls.from_state(state)
+                resumed = None if kept is None else checkpoint.load(kept, lambda state: (state["origin"], cls.from_state(state)))
+                if resumed is not None and resumed[0] == origin:
+                    aligner = resumed[1]
                 else:
                     find = partial(_equal_split, phones=phones) if aligner is None else aligner._path
                     aligner = cls._estimate(phones, usable, list(pool.map(find, usable)))

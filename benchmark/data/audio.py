@@ -12,6 +12,13 @@ from benchmark.audio import SAMPLE_RATE, Audio
 LOUDNESS = -23.0
 """Integrated loudness after normalisation, LUFS (ITU-R BS.1770, EBU R 128's target)."""
 MIN_SECONDS = 0.45
+MAX_SECONDS = 300.0
+"""Longest recording of an utterance."""
+RATES = (4_000, 192_000)
+"""Lowest and highest sample rate, Hz."""
+STEADY = 3.0
+"""Decibels between quiet and loud frames (5th and 95th percentile) below which a signal is a tone or noise. Of 18,000 recordings and
+renderings of speech the steadiest, a whispered word, has 7."""
 PADDING_SECONDS = 0.05
 CLIPPED_FRACTION = 0.01
 INAUDIBLE_OFFSET = 1e-3
@@ -34,8 +41,12 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
         rate: in Hz.
 
     Raises:
-        Unusable: the audio is empty, not finite, silent, clipped or too short.
+        Unusable: the audio is empty, not finite, silent, clipped, steady, too short or too long, or its rate can't be one.
     """
+    if not RATES[0] <= rate <= RATES[1]:
+        raise Unusable(f"sample rate outside {RATES[0] // 1000} to {RATES[1] // 1000} kHz")
+    if len(samples) > MAX_SECONDS * rate:
+        raise Unusable(f"longer than {MAX_SECONDS / 60:.0f} minutes")
     if samples.size == 0:
         raise Unusable("empty audio")
     if not np.isfinite(samples).all():
@@ -45,7 +56,7 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
         samples = samples / peak  # float files may go beyond full scale without being clipped
     elif np.mean(np.abs(samples) >= 0.999) > CLIPPED_FRACTION:
         raise Unusable("clipped audio")
-    samples = _centred(samples)
+    samples = _centred(_without_steps(samples, rate))
     if samples.ndim == 2:
         samples = _mono(samples)
     if rate != SAMPLE_RATE:
@@ -54,6 +65,8 @@ def standardise(samples: Audio, rate: int) -> tuple[npt.NDArray[np.int16], float
     samples = samples[start:end]
     if len(samples) < MIN_SECONDS * SAMPLE_RATE:
         raise Unusable(f"shorter than {MIN_SECONDS} s of speech")
+    if _range(samples) < STEADY:
+        raise Unusable("a constant signal, no speech")
     loudness = pyloudnorm.Meter(SAMPLE_RATE, block_size=0.4).integrated_loudness(samples.astype(np.float64))
     if not np.isfinite(loudness):
         raise Unusable("silent audio")
@@ -75,8 +88,7 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     frames = len(samples) // hop
     if frames < 3:
         raise Unusable(f"shorter than {MIN_SECONDS} s of speech")
-    power = np.square(samples[: frames * hop].astype(np.float64)).reshape(frames, hop).mean(1)
-    level = 10 * np.log10(np.convolve(power, np.ones(3) / 3, mode="same") + 1e-12)
+    level = _levels(samples)
     sounding = level > level.max() - SOUNDING
     # Otherwise long silence around speech would set both percentiles.
     loud, quiet = np.percentile(level[sounding] if sounding.mean() < 0.25 else level, [95, 5])
@@ -88,6 +100,21 @@ def speech_bounds(samples: Audio) -> tuple[int, int]:
     return int(start * hop), int(end * hop)
 
 
+def _levels(samples: Audio) -> npt.NDArray[np.float64]:
+    """The level of each 10 ms frame, smoothed over three, in decibels relative to full scale; shape (frames,)."""
+    hop = SAMPLE_RATE // 100
+    frames = len(samples) // hop
+    power = np.square(samples[: frames * hop].astype(np.float64)).reshape(frames, hop).mean(1)
+    levels: npt.NDArray[np.float64] = 10 * np.log10(np.convolve(power, np.ones(3) / 3, mode="same") + 1e-12)
+    return levels
+
+
+def _range(samples: Audio) -> float:
+    """Decibels between quiet and loud frames; the first and the last one reach beyond the signal."""
+    loud, quiet = np.percentile(_levels(samples)[1:-1], [95, 5])
+    return float(loud - quiet)
+
+
 def _centred(samples: Audio) -> Audio:
     """The audio without constant offsets: each channel has its own."""
     offset = samples.mean(axis=0, dtype=np.float64)
@@ -95,6 +122,27 @@ def _centred(samples: Audio) -> Audio:
         return samples
     centred: Audio = samples - offset.astype(np.float32)
     return centred
+
+
+def _without_steps(samples: Audio, rate: int) -> Audio:
+    """The audio without offsets that begin and end in a step, from and to digital silence around it, which does not share them."""
+    if samples.ndim == 2:
+        return np.stack([_without_steps(channel, rate) for channel in samples.T], axis=1)
+    hop = max(1, rate // 100)
+    sounding = np.flatnonzero(samples)
+    if len(sounding) < hop or min(sounding[0], len(samples) - 1 - sounding[-1]) < hop:
+        return samples
+    inside = slice(sounding[0], sounding[-1] + 1)
+    ends = samples[inside][:hop], samples[inside][-hop:]
+    first, last = (float(np.median(part)) for part in ends)
+    # Speech too may begin or end abruptly, but hardly at the same steady level.
+    if any(np.abs(part - np.median(part)).mean() > abs(first) / 2 for part in ends):
+        return samples
+    if min(abs(first), abs(last)) <= INAUDIBLE_OFFSET or abs(first - last) > INAUDIBLE_OFFSET:
+        return samples
+    level: Audio = samples.copy()
+    level[inside] -= np.float32((first + last) / 2)
+    return level
 
 
 def _mono(samples: Audio) -> Audio:

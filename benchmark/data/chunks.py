@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,9 @@ from benchmark.data.drafts import Chunk, said_of
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import digest_of, digest_of_file, is_file
+from benchmark.plumbing.names import fault
 from benchmark.plumbing.workers import default_workers
+from benchmark.task import TASK_KINDS
 
 
 def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chunk]:
@@ -27,7 +30,8 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
         version: version of the preparation.
 
     Raises:
-        BenchmarkError: there are no utterances; two utterances share an id; a speaker is in two splits.
+        BenchmarkError: there are no utterances; two utterances share an id; a speaker is in two splits; a name can't be one
+            (:mod:`benchmark.plumbing.names`); no TextGrid fits.
     """
     speakers = [(speaker, split) for split in SPLITS for speaker in dataset.speakers(split)]
     utterances = {speaker: tuple(dataset.utterances(speaker)) for speaker, _ in speakers}
@@ -35,16 +39,7 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
     if not every:
         raise BenchmarkError(f"{dataset.root or dataset.card.title} holds no utterances; expected {dataset.card.layout}.")
     _check(dataset, speakers, every)
-    if grids is None:
-        grids = dataset.root / "textgrids" if dataset.root is not None and (dataset.root / "textgrids").is_dir() else None
-    elif not grids.is_dir():
-        raise BenchmarkError(f"There is no folder of TextGrids at {grids}.")
-    found = textgrids.find(grids) if grids else {}
-    if grids and not found.keys() & {utterance.id for utterance in every}:
-        raise BenchmarkError(
-            f"{grids} holds no TextGrid of this dataset: none of the {len(found)} found is named after an utterance (such as "
-            f"{every[0].id}.TextGrid)."
-        )
+    found = _grids(dataset, grids, every)
     with ThreadPoolExecutor(default_workers()) as pool:  # hashing releases the interpreter's lock
         audio = dict(zip((u.id for u in every), pool.map(_digest, every), strict=True))
     chunks = []
@@ -61,16 +56,52 @@ def make_chunks(dataset: Dataset, grids: Path | None, version: int) -> list[Chun
     return chunks
 
 
+def _grids(dataset: Dataset, folder: Path | None, utterances: Sequence[Utterance]) -> dict[str, Path]:
+    """The TextGrids by utterance id; how many belong to no utterance is said on standard error.
+
+    Raises:
+        BenchmarkError: there is no such folder, or none of its TextGrids belongs to an utterance.
+    """
+    asked = folder
+    if asked is not None and not asked.is_dir():
+        raise BenchmarkError(f"There is no folder of TextGrids at {asked}.")
+    if folder is None and dataset.root is not None:
+        folder = dataset.root / "textgrids"
+    there = textgrids.find(folder) if folder is not None else {}
+    if not there and asked is None:
+        return {}
+    found = textgrids.matched(there, utterances)
+    if not found:
+        raise BenchmarkError(
+            f"{folder} holds no TextGrid of this dataset: none of the {len(there)} found is named after an utterance (such as "
+            f"{utterances[0].id}.TextGrid)."
+        )
+    used = set(found.values())
+    if unused := [name for name, path in there.items() if path not in used]:
+        print(f"{len(unused)} of {len(there)} TextGrids in {folder} belong to no utterance (such as {unused[0]}).", file=sys.stderr)
+    return found
+
+
 def _check(dataset: Dataset, speakers: Iterable[tuple[str, str]], utterances: Iterable[Utterance]) -> None:
     splits: dict[str, str] = {}
     for speaker, split in speakers:
         if splits.setdefault(speaker, split) != split:
             raise BenchmarkError(f"{dataset.card.title} puts speaker {speaker} into {splits[speaker]} and into {split}.")
+        _check_name(dataset, "speaker", speaker)
     seen: set[str] = set()
     for utterance in utterances:
+        _check_name(dataset, "utterance", utterance.id)
+        for kind in TASK_KINDS.values():  # a target's name is made of them
+            if target := kind.target(utterance.speaker, utterance.language, utterance.style):
+                _check_name(dataset, kind.name, target)
         if utterance.id in seen:
             raise BenchmarkError(f"{dataset.card.title} has two utterances called {utterance.id}; ids must be unique.")
         seen.add(utterance.id)
+
+
+def _check_name(dataset: Dataset, kind: str, name: str) -> None:
+    if reason := fault(name):
+        raise BenchmarkError(f"{dataset.card.title} has a {kind} called {name[:60]!r}, which {reason}; rename it.")
 
 
 def _content(utterance: Utterance, audio: str, grid: Path | None) -> list[object]:

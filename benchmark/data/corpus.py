@@ -3,7 +3,8 @@
 Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 
 ``corpus.json``
-    dataset card, mel definition, symbols, statistics, shard digests, the report of what was skipped, ``version``.
+    dataset card, mel definition, symbols, statistics, digests of the other files, the report of what was skipped, ``version``, and a
+    digest of all that.
 ``utterances.jsonl``
     one utterance per line: id, speaker, split, text, words, shard, and where its frames, tokens and samples lie.
 ``shards/00000.{audio,mel,pitch,energy,tokens,durations}.npy``
@@ -12,6 +13,7 @@ Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -25,12 +27,15 @@ import numpy.typing as npt
 from benchmark.data.enough import NAMED
 from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec
-from benchmark.plumbing.files import digest_of_file, read_json
+from benchmark.plumbing.files import SEAL, digest_of, digest_of_file, read_json, unsealed
 from benchmark.task import TASK_KINDS
 from benchmark.utterance import PreparedUtterance, Statistics, spelled
 
 ARRAYS = ("audio", "mel", "pitch", "energy", "tokens", "durations")
-CORPUS_FORMAT = 1
+CORPUS_FORMAT = 2
+OLD_FORMAT = 1
+"""Corpora of this format carry no digest of ``corpus.json``; :func:`benchmark.data.prepare.prepare` checks what it can and adds one."""
+INDEX = "utterances.jsonl"
 
 
 class Corpus:
@@ -41,14 +46,20 @@ class Corpus:
         task: how to group its utterances, a name in :data:`benchmark.task.TASK_KINDS`.
 
     Raises:
-        BenchmarkError: the folder holds no corpus, an unreadable one, or one of another format.
+        BenchmarkError: the folder holds no corpus, a damaged one, or one of another format.
     """
 
     def __init__(self, folder: Path, task: str = "speaker") -> None:
         self.folder, self.task = folder, TASK_KINDS[task]
-        self.meta: dict[str, Any] = read_json(folder / "corpus.json", "prepared corpus")
-        if self.meta.get("format") != CORPUS_FORMAT:
-            raise BenchmarkError(f"The prepared corpus at {folder} is of another format; delete it and prepare again.")
+        self.meta = _meta(folder / "corpus.json")
+        try:
+            self._read()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise BenchmarkError(f"The prepared corpus at {folder} is damaged ({error}); delete it and prepare again.") from error
+        self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
+        self._group()
+
+    def _read(self) -> None:
         self.name: str = self.meta["dataset"]
         self.version: str = self.meta["version"]
         # Corpora that don't say are of version 3 (or of 2, which only `say` opens).
@@ -59,13 +70,11 @@ class Corpus:
         values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in statistics.items()}
         self.statistics = Statistics(**values)
         self.report: dict[str, Any] = self.meta["report"]
-        try:
-            lines = (folder / "utterances.jsonl").read_text(encoding="utf-8").splitlines()
-            self._index: dict[str, dict[str, Any]] = {row["id"]: row for row in map(json.loads, lines)}
-        except (OSError, ValueError, KeyError) as error:
-            raise BenchmarkError(f"The prepared corpus at {folder} is damaged ({error}); delete it and prepare again.") from error
-        self._maps: dict[int, dict[str, npt.NDArray[Any]]] = {}
-        self._group()
+        content = (self.folder / INDEX).read_bytes()
+        if hashlib.sha256(content).hexdigest() != self.meta["files"][INDEX]:
+            raise ValueError(f"{INDEX} was changed")
+        lines = content.decode("utf-8").split("\n")[:-1]  # splitlines() would also split at what a text may hold
+        self._index: dict[str, dict[str, Any]] = {row["id"]: row for row in map(json.loads, lines)}
 
     def _group(self) -> None:
         self._by_speaker: dict[str, list[str]] = {}
@@ -159,6 +168,10 @@ class Corpus:
     def _target(self, row: dict[str, Any]) -> str:
         return self.task.target(row["speaker"], self._language(row), row.get("style", ""))
 
+    def rows(self) -> Iterable[dict[str, Any]]:
+        """The rows of ``utterances.jsonl``."""
+        return self._index.values()
+
     def frames(self, utterance_id: str) -> int:
         """An utterance's length in mel frames, without reading its arrays."""
         return int(self._index[utterance_id]["frames"])
@@ -196,14 +209,14 @@ class Corpus:
         return strange, sum(said[unit] for unit in strange) / max(1, said.total())
 
     def check(self) -> None:
-        """Compare every shard with its recorded digest.
+        """Compare every shard with its recorded digest; the rest was checked when the corpus was opened.
 
         Raises:
             BenchmarkError: a shard is missing or differs.
         """
         for name, digest in self.meta["files"].items():
             path = self.folder / name
-            if not path.is_file() or digest_of_file(path) != digest:
+            if name != INDEX and (not path.is_file() or digest_of_file(path) != digest):
                 raise BenchmarkError(f"{path} is missing or damaged; delete {self.folder} and prepare again.")
 
     def _shard(self, number: int) -> dict[str, npt.NDArray[Any]]:
@@ -216,3 +229,21 @@ class Corpus:
             except (OSError, ValueError) as error:
                 raise BenchmarkError(f"Shard {stem} of {self.folder} is damaged ({error}); delete the folder and prepare again.") from error
         return self._maps[number]
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    """The content of a ``corpus.json``, its digest checked."""
+    content = read_json(path, "prepared corpus")
+    if not isinstance(content, dict) or content.get("format") not in (OLD_FORMAT, CORPUS_FORMAT):
+        raise BenchmarkError(f"The prepared corpus at {path.parent} is of another format; delete it and prepare again.")
+    if content["format"] == CORPUS_FORMAT or SEAL in content:
+        return unsealed(content, path, "prepared corpus")
+    parts = [content.get(name) for name in ("symbols", "mel", "files")]
+    if content.get("version") != version_of(*parts):
+        raise BenchmarkError(f"The prepared corpus at {path.parent} was changed: it is not of its version; delete it and prepare again.")
+    return content
+
+
+def version_of(symbols: Any, mel: Any, files: Any) -> str:
+    """The version of a corpus: a digest of its symbols, mel definition and the digests of its files."""
+    return digest_of([symbols, mel, files], 16)

@@ -31,8 +31,8 @@ def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
     """
     key = digest_of([ALIGNER_FORMAT, corpus.version, UTTERANCES], 24)
     path = cache / f"aligner-{key}.pt"
-    if (state := checkpoint.load(path)) is not None:
-        return Aligner.from_state(state)
+    if (aligner := checkpoint.load(path, Aligner.from_state)) is not None:
+        return aligner
     # A dataset without training speakers is aligned by its own speech in preparation; here too, beside what else is learned from.
     alone = not corpus.own.speakers("train")
     speakers = [each for split in (SPLITS if alone else SPLITS[:1]) for each in corpus.speakers(split)]

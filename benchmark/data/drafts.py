@@ -13,17 +13,22 @@ import numpy.typing as npt
 import soundfile
 import torch
 
+from benchmark.audio import SAMPLE_RATE
 from benchmark.data import textgrids
 from benchmark.data.audio import Unusable, standardise
 from benchmark.data.phonemes import phonemise
 from benchmark.data.places import CONVERT
 from benchmark.data.scripts import is_foreign
+from benchmark.data.synthesised import is_marked
 from benchmark.dataset import NOT_TEXT, Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import is_file
 from benchmark.plumbing.sound_files import is_cut_short
 from benchmark.utterance import Words
+
+PHONES_PER_SECOND = (0.3, 40)
+"""Least and most phones per second of speech. Of 2,500 recordings of learners of English, the slowest has 1.1 and the fastest 12."""
 
 
 @dataclass(frozen=True)
@@ -75,9 +80,14 @@ class Drafts:
         Raises:
             BenchmarkError: the file has been damaged since.
         """
-        state = checkpoint.load(path)
-        if state is None:
+        found = checkpoint.load(path, cls.from_state)
+        if found is None:
             raise BenchmarkError(f"{path} was damaged while preparing; run the same command again.")
+        return found
+
+    @classmethod
+    def from_state(cls, state: Any) -> Drafts:
+        """The drafts in the content of a file that ``save`` wrote; any error means that it is none."""
         kept = [
             Draft(**{**row, "audio": row["audio"].numpy(), "segments": None if row["segments"] is None else as_segments(row["segments"])})
             for row in state["kept"]
@@ -140,8 +150,11 @@ def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], 
         load: returns the samples and their rate.
 
     Raises:
-        Unusable: the audio is corrupt, truncated or in a format that can't be decoded, or ``standardise`` refuses it.
+        Unusable: the audio is corrupt, truncated or in a format that can't be decoded; :mod:`benchmark.data.synthesised` wrote it; or
+            ``standardise`` refuses it.
     """
+    if path is not None and is_marked(path):
+        raise Unusable("speech that 'say' wrote")
     try:
         samples, rate = load()
     except (soundfile.LibsndfileError, OSError, EOFError, ValueError) as error:
@@ -178,6 +191,8 @@ def _draft(utterance: Utterance, words: Words, dataset: Dataset, grid: Path | No
     if not words:
         raise Unusable("text without phonemes")
     audio, cut, seconds = decode(utterance.audio, partial(dataset.load, utterance))
+    if not PHONES_PER_SECOND[0] <= sum(map(len, words)) * SAMPLE_RATE / len(audio) <= PHONES_PER_SECOND[1]:
+        raise Unusable("speaking rate outside {} to {} phones a second, so the transcript is wrong".format(*PHONES_PER_SECOND))
     found, source = known, "" if known is None else "dataset"
     if grid is not None:
         try:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from benchmark.audio import from_int16
 from benchmark.dataset import Segment
 from benchmark.errors import BenchmarkError
+from benchmark.plumbing import scratch
 from benchmark.utterance import Words
 
 # From espeak-ng's public header, speak_lib.h.
@@ -207,7 +208,7 @@ def _fresh_library(data: Path) -> Iterator[tuple[ctypes.CDLL, int]]:
     """
     import espeakng_loader
 
-    handle, name = tempfile.mkstemp(suffix=Path(espeakng_loader.get_library_path()).suffix)
+    handle, name = tempfile.mkstemp(dir=scratch.folder(), suffix=Path(espeakng_loader.get_library_path()).suffix)
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(_library_bytes())
@@ -242,7 +243,7 @@ def _data() -> Path:
 def _whispering(variant: str) -> Iterator[Path]:
     """A data folder in which the variant whispers; everything else is linked to the wheel's."""
     data = _data()
-    with tempfile.TemporaryDirectory(prefix="espeak-") as name:
+    with tempfile.TemporaryDirectory(prefix="espeak-", dir=scratch.folder()) as name:
         folder = Path(name)
         variants = folder / "voices" / "!v"
         variants.mkdir(parents=True)

@@ -8,9 +8,10 @@ from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
+from benchmark.plumbing import scratch
 from benchmark.utterance import Words
 
-ALIASES = {"en": "en-us", "zh": "cmn", "fr": "fr-fr", "no": "nb"}
+ALIASES = {"en": "en-us", "zh": "cmn", "fr": "fr-fr", "no": "nb", "en-uk": "en-gb"}
 """espeak-ng's voices for languages that it calls otherwise."""
 
 
@@ -28,7 +29,8 @@ def _espeak() -> Any:
 @lru_cache(maxsize=1)
 def _voices() -> dict[str, str]:
     """Names of languages by voice."""
-    return dict(_espeak().supported_languages())
+    with scratch.for_libraries():  # phonemizer copies the library
+        return dict(_espeak().supported_languages())
 
 
 @lru_cache
@@ -44,7 +46,7 @@ def voice(language: str) -> str:
     codes = {code.casefold(): code for code in voices}
     plain = language.strip().casefold().replace("_", "-")
     main = plain.partition("-")[0]
-    found = next((codes[each] for each in (plain, main, ALIASES.get(main, "")) if each in codes), None)
+    found = next((codes[each] for each in (plain, ALIASES.get(plain, ""), main, ALIASES.get(main, "")) if each in codes), None)
     if found is not None:
         return found
     named = sorted(code for code, name in voices.items() if plain and name.casefold().partition(" (")[0] == plain)
@@ -60,7 +62,8 @@ def _backend(language: str) -> Any:
     quiet = logging.getLogger("benchmark.phonemizer")
     quiet.setLevel(logging.ERROR)
     try:
-        return _espeak()(language, with_stress=False, language_switch="remove-flags", logger=quiet)
+        with scratch.for_libraries():
+            return _espeak()(language, with_stress=False, language_switch="remove-flags", logger=quiet)
     except RuntimeError as error:
         raise BenchmarkError(f"espeak-ng can't phonemise {language!r}: {error}") from error
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,16 @@ from benchmark.audio import SAMPLE_RATE, from_int16
 from benchmark.data import shards
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.data.chunks import make_chunks
-from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, Corpus
+from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, INDEX, Corpus, version_of
 from benchmark.data.drafts import Chunk, Draft, Drafts, as_segments, draft
+from benchmark.data.reuse import opened
 from benchmark.dataset import SPLITS, Dataset
 from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing import workers as processes
-from benchmark.plumbing.files import digest_of, digest_of_file, write_json, write_text
+from benchmark.plumbing.files import TEMPORARY, digest_of, digest_of_file, read_sealed, write_sealed, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.utterance import SPECIAL_SYMBOLS
@@ -67,7 +69,7 @@ def prepare(
     chunks = make_chunks(dataset, textgrids, PREPARE_VERSION)
     key = digest_of([name, dataset.card.version, PREPARE_VERSION, asdict(mel), [c.digest for c in chunks]], 12)
     folder = cache / f"{name}-{key}"
-    corpus = _opened(folder, task)
+    corpus = opened(folder, task, dataset)
     if corpus:
         return corpus
     work = cache / f".{name}-{key}.partial"
@@ -77,33 +79,23 @@ def prepare(
         raise BenchmarkError(f"The cache folder {cache} can't be written to ({error.strerror}); choose another with --cache.") from error
     with locked(cache / f".{name}-{key}.lock", f"Waiting for another process that prepares {name}."):
         # The other process may have finished it.
-        corpus = _opened(folder, task)
+        corpus = opened(folder, task, dataset)
         if corpus:
             shutil.rmtree(work, ignore_errors=True)
             return corpus
         shutil.rmtree(folder, ignore_errors=True)
         with _workers(workers, plugins) as pool:
-            _staged(pool, partial(_first, dataset=dataset, work=work), chunks, "1/5 Reading speech", lambda c: work / f"{c.digest}.chunk")
+            _staged(
+                pool, partial(_first, dataset=dataset, work=work), chunks, "1/5 Reading speech", lambda c: work / f"{c.digest}.chunk",
+                Drafts.from_state,
+            )  # fmt: skip
             _align(chunks, work, pool, workers)
             _write(name, dataset, chunks, work, pool, mel)
-        for pattern in ("*.chunk", "*.phones", "*.aligned", "pass-*.pt", "shards/*.json", "**/.tmp-*"):
+        for pattern in ("*.chunk", "*.phones", "*.aligned", "pass-*.pt", "shards/*.json", f"**/{TEMPORARY}*"):
             for leftover in work.glob(pattern):
                 leftover.unlink()
         work.rename(folder)
     return Corpus(folder, task)
-
-
-def _opened(folder: Path, task: str) -> Corpus | None:
-    """The corpus, if a whole one is there."""
-    if not folder.exists():
-        return None
-    try:
-        corpus = Corpus(folder, task)
-        corpus.check()
-    except (BenchmarkError, KeyError, TypeError) as error:
-        print(f"The cache is damaged, so the corpus is prepared again: {error}", file=sys.stderr)
-        return None
-    return corpus
 
 
 class _Here(Executor):
@@ -131,10 +123,11 @@ def _workers(count: int, plugins: Sequence[str]) -> Iterator[Executor]:
 
 
 def _staged(
-    pool: Executor, work: Callable[[Any], Any], items: Sequence[Any], label: str, output: Callable[[Any], Path]
-) -> None:
-    """Run ``work`` on the items whose output is missing or damaged."""
-    todo = [item for item in items if checkpoint.load(output(item)) is None]
+    pool: Executor, work: Callable[[Any], Any], items: Sequence[Any], label: str, output: Callable[[Any], Path],
+    whole: Callable[[Any], object],
+) -> None:  # fmt: skip
+    """Run ``work`` on the items whose output is missing or damaged; ``whole`` raises an error at content that can't be an output."""
+    todo = [item for item in items if checkpoint.load(output(item), whole) is None]
     with progress(label, len(items)) as show:
         show(len(items) - len(todo))
         for number, _ in enumerate(pool.map(work, todo), len(items) - len(todo) + 1):
@@ -149,7 +142,7 @@ def _first(chunk: Chunk, dataset: Dataset, work: Path) -> None:
 def _align(chunks: Sequence[Chunk], work: Path, pool: Executor, workers: int) -> None:
     """Stage 2: write ``.aligned`` files, which hold the segments of all drafts and what stage 3 must first know of all chunks."""
     output = {chunk.digest: work / f"{chunk.digest}.aligned" for chunk in chunks}
-    if all(checkpoint.load(path) is not None for path in output.values()):
+    if all(checkpoint.load(path, _aligned) is not None for path in output.values()):
         return
     items: list[AlignmentItem] = []
     # Speakers who are all held out, for models of other corpora, are aligned by their own speech.
@@ -168,18 +161,24 @@ def _align(chunks: Sequence[Chunk], work: Path, pool: Executor, workers: int) ->
             except CannotAlign as error:
                 raise BenchmarkError(f"The aligner can't be trained: {error}; check that the transcripts match the audio.") from error
     del items
-    _staged(pool, partial(_second, aligner=aligner, work=work), chunks, "4/5 Aligning", lambda chunk: output[chunk.digest])
+    _staged(pool, partial(_second, aligner=aligner, work=work), chunks, "4/5 Aligning", lambda chunk: output[chunk.digest], _aligned)
+
+
+def _aligned(state: Any) -> dict[str, Any]:
+    """The content of an ``.aligned`` file; any error means that it is none."""
+    for segments in state["segments"].values():
+        as_segments(segments)
+    return {"segments": state["segments"], "skipped": [*state["skipped"]], "samples": int(state["samples"]), "phones": [*state["phones"]]}
 
 
 def _items(chunk: Chunk, work: Path) -> list[AlignmentItem]:
     """The utterances that need boundaries from the aligner; kept in a ``.phones`` file."""
     path = work / f"{chunk.digest}.phones"
-    rows = checkpoint.load(path)
-    if rows is None:
+    items = checkpoint.load(path, lambda rows: [AlignmentItem(name, features.numpy(), words) for name, features, words in rows])
+    if items is None:
         items = [_item(each) for each in Drafts.load(work / f"{chunk.digest}.chunk").kept if each.segments is None]
-        rows = [(item.id, torch.from_numpy(item.features), item.words) for item in items]
-        checkpoint.save(path, rows)
-    return [AlignmentItem(name, features.numpy(), words) for name, features, words in rows]
+        checkpoint.save(path, [(item.id, torch.from_numpy(item.features), item.words) for item in items])
+    return items
 
 
 def _item(each: Draft) -> AlignmentItem:
@@ -206,7 +205,7 @@ def _second(chunk: Chunk, aligner: Aligner | None, work: Path) -> None:
 
 
 def _third(chunk: Chunk, work: Path, mel: MelSpec, symbol_ids: dict[str, int]) -> shards.Finished:
-    drafts, aligned = Drafts.load(work / f"{chunk.digest}.chunk"), checkpoint.load(work / f"{chunk.digest}.aligned")
+    drafts, aligned = Drafts.load(work / f"{chunk.digest}.chunk"), checkpoint.load(work / f"{chunk.digest}.aligned", _aligned)
     assert aligned is not None
     ready = []
     for each in drafts.kept:
@@ -220,10 +219,35 @@ def _third(chunk: Chunk, work: Path, mel: MelSpec, symbol_ids: dict[str, int]) -
 
 def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, pool: Executor, mel: MelSpec) -> None:
     """Stage 3: shards, then the index, then ``corpus.json``."""
+    symbols, listings = _shards(chunks, work, pool, mel)
+    rows = [row for listing in listings for row in listing["rows"]]
+    skipped = [pair for listing in listings for pair in listing["skipped"]]
+    if not rows:
+        reasons = sorted({reason for _, reason in skipped})
+        raise BenchmarkError(
+            f"{name} has no utterance that can be used: {len(skipped)} utterances were skipped ({'; '.join(reasons)}). Check the data root."
+        )
+    write_text(work / INDEX, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    names = [INDEX, *(f"shards/{n:05d}.{array}.npy" for n in range(len(listings)) for array in ARRAYS)]
+    files = {file: digest_of_file(work / file) for file in names}
+    refused = [pair for chunk in chunks if chunk.grids for pair in Drafts.load(work / f"{chunk.digest}.chunk").refused]
+    sources: Counter[str] = Counter()
+    for listing in listings:
+        sources.update(listing["sources"])
+    report = {"splits": _splits(rows, mel), "skipped": _reasons(skipped), "boundaries": sources, "textgrids refused": _reasons(refused)}
+    write_sealed(work / "corpus.json", {
+        "format": CORPUS_FORMAT, "dataset": name, "version": version_of(symbols, asdict(mel), files), "preparation": PREPARE_VERSION,
+        "symbols": symbols, "mel": asdict(mel), "statistics": shards.statistics(rows, work / "shards"), "files": files,
+        "card": asdict(dataset.card), "report": report,
+    })  # fmt: skip
+
+
+def _shards(chunks: Sequence[Chunk], work: Path, pool: Executor, mel: MelSpec) -> tuple[list[str], list[dict[str, Any]]]:
+    """Write the shards that are missing; return the symbols, and what each shard holds."""
     phones: set[str] = set()
     hours: dict[str, float] = {}
     for chunk in chunks:
-        aligned = checkpoint.load(work / f"{chunk.digest}.aligned")
+        aligned = checkpoint.load(work / f"{chunk.digest}.aligned", _aligned)
         if aligned is None:
             raise BenchmarkError(f"{work / chunk.digest}.aligned was damaged while preparing; run the same command again.")
         phones |= set(aligned["phones"])
@@ -233,40 +257,14 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
     folder = work / "shards"
     finish = partial(_third, work=work, mel=mel, symbol_ids={symbol: number for number, symbol in enumerate(symbols)})
     with progress("5/5 Computing features", len(chunks)) as show:
-        finished = 0
-
-        def done() -> None:
-            nonlocal finished
-            finished += 1
-            show(finished)
-
+        finished = count(1)
         for number, group in enumerate(groups):
             if shards.is_whole(number, folder):
-                finished += len(group)
+                for _ in group:
+                    show(next(finished))
             else:
-                shards.write(number, group, folder, pool, finish, mel, done)
-    listings = [json.loads((folder / f"{number:05d}.json").read_text(encoding="utf-8")) for number in range(len(groups))]
-    rows = [row for listing in listings for row in listing["rows"]]
-    skipped = [pair for listing in listings for pair in listing["skipped"]]
-    if not rows:
-        reasons = sorted({reason for _, reason in skipped})
-        raise BenchmarkError(
-            f"{name} has no utterance that can be used: {len(skipped)} utterances were skipped ({'; '.join(reasons)}). Check the data root."
-        )
-    write_text(work / "utterances.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
-    names = ["utterances.jsonl", *(f"shards/{n:05d}.{array}.npy" for n in range(len(groups)) for array in ARRAYS)]
-    files = {file: digest_of_file(work / file) for file in names}
-    refused = [pair for chunk in chunks if chunk.grids for pair in Drafts.load(work / f"{chunk.digest}.chunk").refused]
-    sources: dict[str, int] = {}
-    for listing in listings:
-        for source, count in listing["sources"].items():
-            sources[source] = sources.get(source, 0) + count
-    report = {"splits": _splits(rows, mel), "skipped": _reasons(skipped), "boundaries": sources, "textgrids refused": _reasons(refused)}
-    write_json(work / "corpus.json", {
-        "format": CORPUS_FORMAT, "dataset": name, "version": digest_of([symbols, asdict(mel), files], 16), "preparation": PREPARE_VERSION,
-        "symbols": symbols, "mel": asdict(mel), "statistics": shards.statistics(rows, folder), "files": files,
-        "card": asdict(dataset.card), "report": report,
-    })  # fmt: skip
+                shards.write(number, group, folder, pool, finish, mel, lambda: show(next(finished)))
+    return symbols, [read_sealed(folder / f"{number:05d}.json", "shard listing") for number in range(len(groups))]
 
 
 def _splits(rows: Sequence[dict[str, Any]], mel: MelSpec) -> dict[str, Any]:

@@ -22,16 +22,14 @@ from benchmark.data.audio import Unusable
 from benchmark.data.corpus import Corpus
 from benchmark.data.drafts import Draft, decode
 from benchmark.data.phonemes import phonemise
-from benchmark.data.places import transcript_of
+from benchmark.data.places import Transcripts
+from benchmark.data.places import recordings as recordings_in
 from benchmark.data.scripts import is_foreign
-from benchmark.data.synthesised import is_marked
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec, log_mel
 from benchmark.plumbing.sound_files import read as read_sound
 from benchmark.utterance import PreparedUtterance, Words
 
-ENDINGS = (".wav", ".flac", ".mp3", ".ogg", ".opus", ".aif", ".aiff", ".m4a", ".aac", ".wma")
-"""Endings of recordings. A file that can't be decoded is left out with a reason."""
 MOST = 20
 """Most recordings of a voice to use; few-shot adaptation needs no more."""
 
@@ -75,21 +73,19 @@ def read(folder: Path) -> tuple[list[Recording], LeftOut]:
     if folder.is_file():
         paths = [folder]
     elif folder.is_dir():
-        files = (path for path in folder.iterdir() if path.suffix.lower() in ENDINGS and not path.name.startswith("."))
-        paths = sorted(path for path in files if path.is_file())
+        paths = recordings_in(folder, below=False)
     else:
         raise UsageError(f"There is no folder of recordings and no recording at {folder}.")
     if not paths:
         raise UsageError(f"{folder} holds no recordings: put a few wav files of the voice there, transcripts beside them as .txt.")
     recordings: list[Recording] = []
     left_out: LeftOut = []
+    texts = Transcripts()
     for path in paths:
         try:
-            if is_marked(path):
-                raise Unusable("speech that 'say' wrote")
             if len(recordings) == MOST:
                 raise Unusable(f"{MOST} recordings are enough")
-            recordings.append(_recording(path))
+            recordings.append(_recording(path, texts))
         except Unusable as reason:
             left_out.append((path.name, str(reason)))
     if not recordings:
@@ -105,12 +101,12 @@ def told(left_out: LeftOut) -> str:
     return "; ".join(f"{reason} ({', '.join(some[:3])}{', …' if len(some) > 3 else ''})" for reason, some in names.items())
 
 
-def _recording(path: Path) -> Recording:
+def _recording(path: Path, texts: Transcripts) -> Recording:
     kind = {".opus": "OGG", ".aif": "AIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
     if kind not in soundfile.available_formats():
         raise Unusable(f"{path.suffix.lower()} can't be decoded here, convert it to wav")
     audio = decode(path, partial(read_sound, path)).audio
-    text, unreadable = transcript_of(path)
+    text, unreadable = texts.of(path)
     return Recording(path.name, audio, text, unreadable)
 
 

@@ -18,8 +18,9 @@ from benchmark.data.audio import Unusable
 from benchmark.data.corpus import ARRAYS
 from benchmark.data.drafts import Chunk, Draft
 from benchmark.dataset import Segment
+from benchmark.errors import BenchmarkError
 from benchmark.mel import MelSpec, log_mel
-from benchmark.plumbing.files import digest_of_file, read_json, write_atomic, write_json
+from benchmark.plumbing.files import digest_of_file, read_sealed, write_atomic, write_sealed
 from benchmark.utterance import token_symbols
 
 SHARD_SPEAKERS = 64
@@ -45,10 +46,10 @@ def group(chunks: Sequence[Chunk], hours: Callable[[Chunk], float]) -> list[list
 
 def is_whole(number: int, folder: Path) -> bool:
     """Whether a shard is written and undamaged."""
-    listing = folder / f"{number:05d}.json"
-    if not listing.is_file():
+    try:
+        files: dict[str, str] = read_sealed(folder / f"{number:05d}.json", "shard listing")["files"]
+    except (BenchmarkError, KeyError):
         return False
-    files: dict[str, str] = read_json(listing, "shard listing")["files"]
     return all((folder / name).is_file() and digest_of_file(folder / name) == digest for name, digest in files.items())
 
 
@@ -96,7 +97,7 @@ def write(
         write_atomic(path, partial(_dump, array=whole))
         files[path.name] = digest_of_file(path)
     listing = {"rows": rows, "skipped": skipped, "sources": sources, "files": files}
-    write_json(folder / f"{number:05d}.json", listing)
+    write_sealed(folder / f"{number:05d}.json", listing)
 
 
 def _dump(path: Path, array: npt.NDArray[Any]) -> None:

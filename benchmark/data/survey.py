@@ -50,6 +50,44 @@ class _Tally:
     texts: dict[str, list[str]] = field(default_factory=dict)
 
 
+@dataclass
+class _Reading:
+    """What reading all speakers found.
+
+    Attributes:
+        tallies: by split.
+        rates: recordings by sample rate.
+        skipped: utterances by the reason why they can't be used.
+        refused: the same of TextGrids.
+        holders: who has a recording, by its audio's digest and by split.
+        voices: embeddings by speaker.
+    """
+
+    tallies: dict[str, _Tally] = field(default_factory=lambda: {split: _Tally() for split in SPLITS})
+    rates: Counter[int] = field(default_factory=Counter)
+    skipped: dict[str, list[str]] = field(default_factory=dict)
+    refused: dict[str, list[str]] = field(default_factory=dict)
+    holders: dict[str, dict[str, str]] = field(default_factory=dict)
+    voices: dict[str, Floats] = field(default_factory=dict)
+
+    def add(self, chunk: Chunk, dataset: Dataset) -> None:
+        """Read a speaker."""
+        drafts = draft(chunk, dataset)
+        for reasons, pairs in ((self.skipped, drafts.skipped), (self.refused, drafts.refused)):
+            for each, reason in pairs:
+                reasons.setdefault(reason, []).append(each)
+        for kept in drafts.kept:
+            digest = hashlib.sha256(kept.audio.tobytes()).hexdigest()
+            self.holders.setdefault(digest, {})[chunk.split] = f"{kept.id} of {chunk.speaker}"
+        self.rates.update(_rates(chunk))
+        tally = self.tallies[chunk.split]
+        tally.seconds |= {each.id: len(each.audio) / SAMPLE_RATE for each in drafts.kept}
+        if drafts.kept:
+            tally.texts[chunk.speaker] = [normalised(each.text) for each in drafts.kept]
+        if (heard := _voice([from_int16(each.audio) for each in drafts.kept])) is not None:
+            self.voices[chunk.speaker] = heard
+
+
 def survey(
     name: str, dataset: Dataset, asked: Sequence[Sizes], task: Need, show: Callable[[float], object] = lambda done: None
 ) -> Survey:
@@ -62,50 +100,35 @@ def survey(
         task: what their training tasks need.
         show: called with the share that is done.
     """
-    result = Survey()
     try:
         chunks = make_chunks(dataset, None, 0)
     except BenchmarkError as error:
-        result.problems.append(str(error))
-        return result
-    tallies = {split: _Tally() for split in SPLITS}
-    rates: Counter[int] = Counter()
-    lost: dict[str, list[str]] = {}
-    refused: dict[str, list[str]] = {}
-    holders: dict[str, dict[str, str]] = {}
-    voices: dict[str, Floats] = {}
+        return Survey(problems=[str(error)])
+    reading = _Reading()
     for number, chunk in enumerate(chunks, 1):
-        drafts = draft(chunk, dataset)
-        for each, reason in drafts.skipped:
-            lost.setdefault(reason, []).append(each)
-        for each, reason in drafts.refused:
-            refused.setdefault(reason, []).append(each)
-        for kept in drafts.kept:
-            holders.setdefault(hashlib.sha256(kept.audio.tobytes()).hexdigest(), {})[chunk.split] = f"{kept.id} of {chunk.speaker}"
-        rates.update(_rates(chunk))
-        tally = tallies[chunk.split]
-        tally.seconds |= {each.id: len(each.audio) / SAMPLE_RATE for each in drafts.kept}
-        if drafts.kept:
-            tally.texts[chunk.speaker] = [normalised(each.text) for each in drafts.kept]
-        if (heard := _voice([from_int16(each.audio) for each in drafts.kept])) is not None:
-            voices[chunk.speaker] = heard
+        reading.add(chunk, dataset)
         show(number / len(chunks))
-    texts = {split: tally.texts for split, tally in tallies.items()}
-    short = told(texts, asked, task)
-    result.lines = [
-        *_counts(tallies), *_told(rates), *(f"  {sentence}" for sentence in short), *_reasons("skipped", lost),
-        *_reasons("TextGrids refused, aligned without them,", refused), *_leaks(holders), *_doubles(voices),
+    texts = {split: tally.texts for split, tally in reading.tallies.items()}
+    lines = [
+        *_counts(reading.tallies), *_told(reading.rates), *(f"  {sentence}" for sentence in told(texts, asked, task)),
+        *_reasons("skipped", reading.skipped), *_reasons("TextGrids refused, aligned without them,", reading.refused),
+        *_leaks(reading.holders), *_doubles(reading.voices),
     ]  # fmt: skip
     if not texts["validation"]:
-        result.lines.append("  there are no validation speakers, so nothing can be tuned on them")
+        lines.append("  there are no validation speakers, so nothing can be tuned on them")
+    if any(texts.values()) and (sentence := role({split: len(some) for split, some in texts.items()}, name)):
+        lines.append(f"  {sentence}")
+    return Survey(lines, list(_problems(texts, for_episode(asked[0]), task)))
+
+
+def _problems(texts: dict[str, dict[str, list[str]]], episode: Need, task: Need) -> Iterator[str]:
+    """Why no run could use a corpus of which each split's speakers say ``texts``."""
     if not any(texts.values()):
-        result.problems.append("there are no speakers with usable audio")
-    elif sentence := role({split: len(some) for split, some in texts.items()}, name):
-        result.lines.append(f"  {sentence}")
-    least = for_episode(asked[0])
-    if texts["test"] and len(lacking(texts["test"], least, shared_sentences(texts))) == len(texts["test"]):
-        result.problems.append(f"no test speaker has the {least.utterances} utterances that {least.purpose} need")
-    return result
+        yield "there are no speakers with usable audio"
+    if len(texts["train"]) > 1 and len(lacking(texts["train"], task)) == len(texts["train"]):
+        yield f"no training speaker has the {task.utterances} utterances that {task.purpose} need; {task.advice}"
+    if texts["test"] and len(lacking(texts["test"], episode, shared_sentences(texts))) == len(texts["test"]):
+        yield f"no test speaker has the {episode.utterances} utterances that {episode.purpose} need; {episode.advice}"
 
 
 def _counts(tallies: dict[str, _Tally]) -> Iterator[str]:

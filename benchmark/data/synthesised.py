@@ -8,6 +8,7 @@ import soundfile
 
 from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.plumbing.files import write_atomic
+from benchmark.plumbing.sound_files import mended
 
 MARK = "Synthesised speech, no recording: written by 'benchmark say'"
 """The comment in the file (the ``ICMT`` chunk)."""
@@ -29,7 +30,7 @@ def write(path: Path, audio: Audio) -> None:
 def is_marked(path: Path) -> bool:
     """Whether a file is synthesised speech that :func:`write` wrote."""
     try:
-        with path.open("rb") as stream, soundfile.SoundFile(stream) as sound:
+        with path.open("rb") as stream, soundfile.SoundFile(mended(stream)) as sound:
             return bool(sound.comment == MARK)
     except (soundfile.LibsndfileError, OSError):
         return False

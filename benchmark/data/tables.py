@@ -7,13 +7,17 @@ import csv
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from benchmark.dataset import NOT_TEXT
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import printable
 
 DELIMITERS = ",;\t|"
+UNQUOTED = "\t|"
+"""Delimiters that texts rarely hold, so that many tables with them don't quote cells: quotes that can't be a cell's are the text's."""
 QUOTES = "put a cell with quotes, commas or line breaks into double quotes, and write each quote in it twice"
 SHOWN = 60
 """Characters of a header that a sentence quotes."""
@@ -26,11 +30,13 @@ class NamedTable:
     Attributes:
         path: of the file.
         columns: names in the header, in lower case.
+        delimiter: between cells.
         rows: number of the line where each row begins, and its cells; blank rows are left out.
     """
 
     path: Path
     columns: list[str]
+    delimiter: str
     rows: list[tuple[int, list[str]]]
 
 
@@ -81,15 +87,15 @@ def read_table(path: Path, known: Collection[str]) -> NamedTable | None:
         return None
     if twice := [name for name in columns if name and columns.count(name) > 1]:
         raise BenchmarkError(f"{path} has two columns called {printable(twice[0])}; rename or remove one.")
-    rows = []
-    for number, row in _rows(path, lines[start:], delimiter, start):
-        while len(row) > len(columns) and not row[-1].strip():  # a delimiter at the end of a line
-            row.pop()
-        if len(row) != len(columns):
-            counted = f"{len(row)} columns, but the header has {len(columns)}"
-            raise BenchmarkError(f"{path}, line {number}, has {counted}; put texts with commas into double quotes.")
-        rows.append((number, row))
-    return NamedTable(path, columns, rows)
+    read = partial(_rows, path, lines[start:], columns, delimiter, start)
+    if delimiter not in UNQUOTED:
+        return NamedTable(path, columns, delimiter, list(read(csv.QUOTE_MINIMAL)))
+    try:
+        rows = list(read(csv.QUOTE_MINIMAL))
+        meant = not any(delimiter in cell and len(cell.splitlines()) > 1 for _, row in rows for cell in row)
+    except BenchmarkError:
+        meant = False
+    return NamedTable(path, columns, delimiter, rows if meant else list(read(csv.QUOTE_NONE)))
 
 
 def shown(columns: list[str]) -> str:
@@ -98,9 +104,23 @@ def shown(columns: list[str]) -> str:
     return f"the columns {names if len(names) <= SHOWN else f'{names[:SHOWN]}…'}" if columns else "no header"
 
 
-def _rows(path: Path, lines: list[str], delimiter: str, before: int) -> Iterator[tuple[int, list[str]]]:
-    """The rows that are not blank, each with the number of the line that it begins in."""
-    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
+def _rows(
+    path: Path, lines: list[str], columns: list[str], delimiter: str, before: int, quoting: Literal[0, 3]
+) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, each with the number of the line that it begins in.
+
+    Args:
+        path: of the table, for errors.
+        lines: of the rows.
+        columns: of the header.
+        delimiter: between cells.
+        before: lines before these.
+        quoting: of :mod:`csv`: QUOTE_MINIMAL, or QUOTE_NONE where quotes are parts of texts.
+
+    Raises:
+        BenchmarkError: see :func:`read_table`.
+    """
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True, quoting=quoting)
     while True:
         begins = before + reader.line_num + 1
         try:
@@ -109,5 +129,11 @@ def _rows(path: Path, lines: list[str], delimiter: str, before: int) -> Iterator
             raise BenchmarkError(f"{path}, line {begins}, can't be read ({error}); {QUOTES}.") from error
         if row is None:
             return
-        if any(cell.strip() for cell in row):
-            yield begins, row
+        while len(row) > len(columns) and not row[-1].strip():  # a delimiter at the end of a line
+            row.pop()
+        if not any(cell.strip() for cell in row):
+            continue
+        if len(row) != len(columns):
+            counted = f"{len(row)} columns, but the header has {len(columns)}"
+            raise BenchmarkError(f"{path}, line {begins}, has {counted}; put texts with commas into double quotes.")
+        yield begins, row

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmark.dataset import Segment
+from benchmark.dataset import Segment, Utterance
 from benchmark.plumbing.files import printable
 from benchmark.utterance import Words
 
@@ -44,8 +45,32 @@ class Refused(Exception):
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """The TextGrids in a folder and below, by utterance id: the file name without its ending."""
-    return {printable(path.stem): path for path in sorted(folder.rglob("*.TextGrid"))}
+    """The TextGrids in a folder and below, by their relative paths without the ending ("anna/1"), sorted."""
+    some = sorted(path for path in folder.rglob("*") if path.suffix.casefold() == ".textgrid" and not path.name.startswith("."))
+    return {printable(path.relative_to(folder).with_suffix("").as_posix()): path for path in some}
+
+
+def matched(grids: Mapping[str, Path], utterances: Iterable[Utterance]) -> dict[str, Path]:
+    """The TextGrid of each utterance that has one, by the utterance's id.
+
+    It lies as the recording does (MFA writes "anna/1.TextGrid" for a recording ".../anna/1.wav"); or else is called as the utterance: by
+    its path, "anna-1", or its name alone if no other TextGrid is called so.
+
+    Args:
+        grids: as :func:`find` gives them.
+        utterances: of the whole dataset.
+    """
+    names = Counter(name.rpartition("/")[2] for name in grids)
+    called = {name.rpartition("/")[2]: path for name, path in grids.items() if names[name.rpartition("/")[2]] == 1}
+    called |= {name.replace("/", "-"): path for name, path in grids.items() if "/" in name}
+    found = {}
+    for utterance in utterances:
+        parts = printable(utterance.audio.with_suffix("")).split("/") if utterance.audio is not None else []
+        beside = ("/".join(parts[at:]) for at in range(len(parts) - 1))  # with one folder or more
+        path = next((grids[name] for name in beside if name in grids), called.get(utterance.id))
+        if path is not None:
+            found[utterance.id] = path
+    return found
 
 
 def segments(path: Path, words: Words, seconds: float) -> list[list[Segment]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from benchmark.audio import Audio
 from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import Column, Metric, MetricContext, Sample
-from benchmark.plumbing.files import digest_of, write_json
+from benchmark.plumbing.files import digest_of, read_sealed, write_sealed
 from benchmark.plumbing.progress import progress
 from benchmark.scoring.checks import require_speech, spread
 from benchmark.settings.ranges import Checked, PositiveFloat, PositiveInt
@@ -125,16 +124,20 @@ class PER(Metric):
         return float(edit_distance(heard, list(phones))) / len(phones)
 
     def _recogniser(self, corpus: PreparedCorpus, path: Path, seed: int) -> Recogniser:
-        from benchmark.plumbing.checkpoint import load, save
+        from benchmark.plumbing.checkpoint import into, load, save
         from benchmark.scoring.recogniser import MEL, Recogniser, TrainingPlan, train
 
         config = self.config
         sizes = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
         sizes |= {"n_mels": MEL.n_mels, "phones": len(self._phones)}
-        if (weights := load(path)) is not None:
+
+        def restored(weights: Any) -> Recogniser:
             model = Recogniser(**sizes)
-            model.load_state_dict(weights)
+            into(model)(weights)
             return model.eval()
+
+        if (kept := load(path, restored)) is not None:
+            return kept
         training = TrainingPlan(config.epochs, config.max_steps, config.batch, config.learning_rate, seed=seed)
         examples = _examples(corpus, self._phones, training.max_steps * training.batch // config.epochs)
         checkpoint = path.with_suffix(".checkpoint")
@@ -147,8 +150,8 @@ class PER(Metric):
     def _error_on_real_speech(self, context: MetricContext, key: str) -> float:
         path = context.cache / f"recogniser-{key}-{digest_of(sorted(context.targets), 12)}.json"
         try:
-            return float(json.loads(path.read_text(encoding="utf-8"))["per_real"])
-        except (OSError, ValueError, KeyError, TypeError):
+            return float(read_sealed(path, "error on real speech")["per_real"])
+        except (BenchmarkError, ValueError, KeyError, TypeError):
             pass
         errors = []
         for speaker in sorted(context.targets):
@@ -159,7 +162,7 @@ class PER(Metric):
                     continue
         if not errors:
             raise BenchmarkError(f"No recording of the scored speakers of {context.corpus.name} can be used to test the recogniser.")
-        write_json(path, {"per_real": float(np.mean(errors)), "utterances": len(errors)})
+        write_sealed(path, {"per_real": float(np.mean(errors)), "utterances": len(errors)})
         return float(np.mean(errors))
 
 

@@ -13,7 +13,7 @@ from annotated_types import Ge
 
 from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import Column, Metric, MetricContext, Sample
-from benchmark.plumbing.files import digest_of, read_json, write_json
+from benchmark.plumbing.files import digest_of, read_sealed, write_sealed
 from benchmark.scoring.checks import require_speech, spread
 from benchmark.settings.ranges import Checked
 
@@ -139,7 +139,7 @@ class StyleGap(Metric):
             rows = _read(path, len(chosen))
             if rows is None:
                 rows = np.stack([features(each.waveform, len(each.phones)) for each in self._corpus.many(chosen)])
-                write_json(path, {"rows": [[None if np.isnan(value) else value for value in row] for row in rows.tolist()]})
+                write_sealed(path, {"rows": [[None if np.isnan(value) else value for value in row] for row in rows.tolist()]})
             self._measured[chosen] = rows
         return self._measured[chosen]
 
@@ -190,7 +190,7 @@ def _deviation(*groups: Floats) -> Floats:
 def _read(path: Path, count: int) -> Floats | None:
     """Features from the cache; None if they are absent or damaged."""
     try:
-        rows = np.array(read_json(path, "features of a style")["rows"], np.float64)
+        rows = np.array(read_sealed(path, "features of a style")["rows"], np.float64)
     except (BenchmarkError, KeyError, TypeError, ValueError):
         return None
     return rows if rows.shape == (count, len(FEATURES)) else None

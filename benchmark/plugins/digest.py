@@ -42,8 +42,9 @@ def source_digest(info: PluginInfo) -> str:
 
     Imports an entry point if its file can't be found otherwise.
     """
-    find = _finder(info)
-    return _digest(_files(info, find), find)
+    with source.bounded(source_file(info)):
+        find = _finder(info)
+        return _digest(_files(info, find), find)
 
 
 def code_digest(paths: Iterable[Path]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
@@ -36,11 +37,43 @@ def import_module_of(info: PluginInfo) -> Any:
         return importlib.import_module(info.module)
     except BenchmarkError:
         raise
-    except (Exception, SystemExit) as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        raise BenchmarkError(f"Plugin {info.where} can't be imported: {told(error)} (--debug shows the traceback).") from error
+
+
+def class_of(info: PluginInfo, base: type) -> type[Any]:
+    """Import a plugin and return its class.
+
+    Raises:
+        BenchmarkError: its file fails to run, has no ``PLUGIN``, or that is not a complete subclass of ``base``.
+    """
+    value: Any = import_module_of(info)
+    try:
+        for part in info.attribute.split("."):
+            value = getattr(value, part, None)
+        if value is None:
+            raise BenchmarkError(f"Plugin {info.where} has no '{info.attribute}': end it with 'PLUGIN = YourClass'.")
+        if not (isinstance(value, type) and issubclass(value, base)):
+            raise BenchmarkError(f"{info.attribute} in {info.where} is not a subclass of {base.__module__}.{base.__qualname__}.")
+        if inspect.isabstract(value):
+            missing = ", ".join(f"{method}()" for method in sorted(getattr(value, "__abstractmethods__", ())))
+            raise BenchmarkError(f"{value.__name__} in {info.where} must still define {missing}.")
+    except (BenchmarkError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # of a metaclass, or of a module's __getattr__
+        raise BenchmarkError(f"Plugin {info.where} can't be used: {told(error)} (--debug shows the traceback).") from error
+    return value
+
+
+def told(error: BaseException) -> str:
+    """An error's type and the first line of its message, which may itself fail."""
+    try:
         reason = str(error).partition("\n")[0]
-        raise BenchmarkError(
-            f"Plugin {info.where} can't be imported: {type(error).__name__}: {reason} (--debug shows the traceback)."
-        ) from error
+    except Exception:
+        reason = ""
+    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
 
 
 def _import_file(info: PluginInfo) -> ModuleType:

@@ -20,8 +20,9 @@ from typing import Any, NamedTuple
 import benchmark
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import source
-from benchmark.plugins.importing import import_module_of, locate, module_name
+from benchmark.plugins.importing import class_of, import_module_of, locate, module_name
 from benchmark.plugins.source import ConfigField
+from benchmark.plumbing.names import fault
 
 
 class Kind(NamedTuple):
@@ -114,12 +115,14 @@ def find(kind: str, plugins: Plugins = ()) -> dict[str, PluginInfo]:
         plugins: files given with ``--plugin``; those of other kinds are ignored.
 
     Raises:
-        UsageError: two plugins have one name, or the kind of a ``--plugin`` file is unclear.
+        UsageError: two plugins have one name, a name can't be one, or the kind of a ``--plugin`` file is unclear.
     """
     if kind not in KINDS:
         raise UsageError(f"There is no kind of plugin called '{kind}'{suggest(kind, KINDS)}")
     found: dict[str, PluginInfo] = {}
     for info in [*_built_in(kind), *_entry_points(kind), *(each for each in _files(plugins) if each.kind == kind)]:
+        if reason := fault(info.name):
+            raise UsageError(f"The plugin {info.where} can't be called {info.name[:60]!r}, which {reason}; rename it.")
         if info.name in found:
             other = found[info.name]
             raise UsageError(f"Two {kind}s are called '{info.name}': {other.where} and {info.where}; rename one.")
@@ -177,20 +180,8 @@ def load_info(info: PluginInfo) -> type[Any]:
     Raises:
         BenchmarkError: its file fails to run, has no ``PLUGIN``, or ``PLUGIN`` is not a complete class of the plugin's kind.
     """
-    module = import_module_of(info)
-    value: Any = module
-    for part in info.attribute.split("."):
-        value = getattr(value, part, None)
-    if value is None:
-        raise BenchmarkError(f"Plugin {info.where} has no '{info.attribute}': end it with 'PLUGIN = YourClass'.")
     kind = KINDS[info.kind]
-    base = getattr(importlib.import_module(kind.module), kind.base)
-    if not (isinstance(value, type) and issubclass(value, base)):
-        raise BenchmarkError(f"{info.attribute} in {info.where} is not a subclass of {kind.module}.{kind.base}.")
-    if inspect.isabstract(value):
-        missing = ", ".join(f"{method}()" for method in sorted(getattr(value, "__abstractmethods__", ())))
-        raise BenchmarkError(f"{value.__name__} in {info.where} must still define {missing}.")
-    return value
+    return class_of(info, getattr(importlib.import_module(kind.module), kind.base))
 
 
 def describe(info: PluginInfo) -> Description:
@@ -201,13 +192,17 @@ def describe(info: PluginInfo) -> Description:
     """
     if info.path is None:
         return Description(info, "", [], {})
-    text, name = _class_of(info, info.path)
-    return Description(info, source.docstring(text, name), source.config_fields(text, name), source.facts(text, name))
+    with source.bounded(info.path):
+        text, name = _class_of(info, info.path)
+        return Description(info, source.docstring(text, name), source.config_fields(text, name), source.facts(text, name))
 
 
 def facts(info: PluginInfo) -> dict[str, Any]:
     """The facts alone, for ``list``, which has to be quick; arguments and errors as for :func:`describe`."""
-    return source.facts(*_class_of(info, info.path)) if info.path else {}
+    if info.path is None:
+        return {}
+    with source.bounded(info.path):
+        return source.facts(*_class_of(info, info.path))
 
 
 def _class_of(info: PluginInfo, path: Path) -> tuple[source.Source, str]:

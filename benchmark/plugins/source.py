@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,9 @@ from typing import Any
 
 import benchmark
 from benchmark.errors import BenchmarkError
+
+MOST_BYTES = 1 << 20
+"""Largest file that is read as a plugin."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,25 @@ def read(path: Path) -> Source:
     """
     try:
         status = path.stat()
-        return _parse(path, status.st_mtime_ns, status.st_size)
+        if status.st_size > MOST_BYTES:
+            raise BenchmarkError(f"Plugin file {path} is larger than {MOST_BYTES} bytes; keep data in files of their own.")
+        with bounded(path):
+            return _parse(path, status.st_mtime_ns, status.st_size)
     except OSError as error:
         raise BenchmarkError(f"Plugin file {path} can't be read: {error.strerror or error}.") from error
     except SyntaxError as error:
         raise BenchmarkError(f"Plugin file {path} is not valid Python: {error.msg} (line {error.lineno}).") from error
     except ValueError as error:
         raise BenchmarkError(f"Plugin file {path} is not a Python source file: {error}.") from error
+
+
+@contextmanager
+def bounded(path: Path) -> Iterator[None]:
+    """Turns the error of an expression that is too large to be read into one sentence."""
+    try:
+        yield
+    except (RecursionError, MemoryError) as error:
+        raise BenchmarkError(f"Plugin file {path} holds an expression that is too large to be read; split it.") from error
 
 
 @lru_cache(maxsize=256)
@@ -99,12 +115,24 @@ def plugin_name(source: Source, variable: str = "PLUGIN") -> str | None:
     return None
 
 
-def find_class(source: Source, dotted: str) -> tuple[Source, ast.ClassDef] | None:
-    """The class definition behind a (dotted, possibly imported) name in ``source``, and the file that holds it."""
+Place = tuple[Path, str]
+"""A dotted name in a file."""
+
+
+def find_class(source: Source, dotted: str, before: frozenset[Place] = frozenset()) -> tuple[Source, ast.ClassDef] | None:
+    """The class definition behind a (dotted, possibly imported) name in ``source``, and the file that holds it.
+
+    Args:
+        source: a file.
+        dotted: name of the class.
+        before: the names that led here; files that import a name from one another define it nowhere.
+    """
     first, *rest = dotted.split(".")
     found = _class_in(source.tree.body, first)
     if found is None:
-        return _find_origin(source, ".".join([source.imports[first], *rest])) if first in source.imports else None
+        if first not in source.imports or (source.path, dotted) in before:
+            return None
+        return _find_origin(source, ".".join([source.imports[first], *rest]), before | {(source.path, dotted)})
     for name in rest:
         found = _class_in(found.body, name)
         if found is None:
@@ -113,34 +141,33 @@ def find_class(source: Source, dotted: str) -> tuple[Source, ast.ClassDef] | Non
 
 
 def lineage(source: Source, dotted: str) -> Iterator[tuple[Source, ast.ClassDef]]:
-    """The class and then its bases, nearest first, as far as they are in the plugin's or the harness's source."""
-    found = find_class(source, dotted)
-    if found is None:
-        return
-    yield found
-    where, node = found
-    for base in node.bases:
-        name = _dotted(base)
-        if name:
-            yield from lineage(where, name)
+    """The class and then its bases, each once, nearest first, as far as they are in the plugin's or the harness's source."""
+    seen: set[Place] = set()
+    pending = [(source, dotted)]
+    while pending:
+        found = find_class(*pending.pop())
+        if found is None or (found[0].path, found[1].name) in seen:
+            continue
+        where, node = found
+        seen.add((where.path, node.name))
+        yield found
+        pending += [(where, name) for base in reversed(node.bases) if (name := _dotted(base))]
 
 
 def origins(source: Source, dotted: str) -> Iterator[str]:
     """Dotted import names of the class's bases ("benchmark.algorithm.Algorithm"), nearest first."""
-    found = find_class(source, dotted)
-    if found is None:
-        first, _, rest = dotted.partition(".")
-        if first in source.imports:
-            yield f"{source.imports[first]}.{rest}".strip(".")
-        return
-    where, node = found
-    for base in node.bases:
-        name = _dotted(base)
-        if name:
-            first, _, rest = name.partition(".")
-            if first in where.imports and _class_in(where.tree.body, first) is None:
-                yield f"{where.imports[first]}.{rest}".strip(".")
-            yield from origins(where, name)
+    if find_class(source, dotted) is None:
+        yield from _imported(source, dotted)
+    for where, node in lineage(source, dotted):
+        for name in filter(None, map(_dotted, node.bases)):
+            yield from _imported(where, name)
+
+
+def _imported(source: Source, dotted: str) -> Iterator[str]:
+    """The import name of a name that a file imports and does not define."""
+    first, _, rest = dotted.partition(".")
+    if first in source.imports and _class_in(source.tree.body, first) is None:
+        yield f"{source.imports[first]}.{rest}".strip(".")
 
 
 def docstring(source: Source, dotted: str | None) -> str:
@@ -202,7 +229,7 @@ def module_file(root: Path, parts: Sequence[str]) -> Path | None:
     return next((each for each in (path.parent / f"{path.name}.py", path / "__init__.py") if each.is_file()), None)
 
 
-def _find_origin(source: Source, origin: str) -> tuple[Source, ast.ClassDef] | None:
+def _find_origin(source: Source, origin: str, before: frozenset[Place]) -> tuple[Source, ast.ClassDef] | None:
     """The class with an import name in the harness ("benchmark.algorithms.reptile.Reptile") or beside the file (".helper.Base")."""
     name = origin.lstrip(".")
     parts, level = name.split("."), len(origin) - len(name)
@@ -210,7 +237,7 @@ def _find_origin(source: Source, origin: str) -> tuple[Source, ast.ClassDef] | N
         beside = module_file(source.path.parents[max(level, 1) - 1], parts[:cut])
         path = beside if level else harness_file(".".join(parts[:cut])) or beside
         if path is not None:
-            return find_class(read(path), ".".join(parts[cut:]))
+            return find_class(read(path), ".".join(parts[cut:]), before)
     return None
 
 
@@ -237,7 +264,7 @@ def _literal(node: ast.expr) -> Any:
         return {word.arg: _literal(word.value) for word in node.keywords}
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError, ArithmeticError):  # no literal, or one of a list in a set, say
         return ast.unparse(node)
 
 

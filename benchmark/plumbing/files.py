@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
+
+TEMPORARY = ".tmp-"
+"""How the names of files that are being written begin."""
+BRAND_NEW = 60.0
+"""Seconds in which a temporary file may not be locked yet."""
+SEAL = "digest"
+"""The key of a sealed file's digest of itself."""
+MOST_NESTED = 40
+"""Most levels of lists and mappings in a file of ours; deeper ones are no such file."""
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -22,10 +34,11 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept because some writers, such as numpy's, append a missing one.
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".tmp-", suffix=path.suffix)
-        os.close(handle)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=TEMPORARY, suffix=path.suffix)
         temporary = Path(name)
         try:
+            with suppress(OSError):  # on file systems without locks nothing is ever taken for left behind
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             try:
                 write(temporary)
             except Exception:
@@ -39,11 +52,23 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+            os.close(handle)
     except OSError as error:
         reason = error.strerror or str(error)
         raise BenchmarkError(
             f"Could not write {path}: {reason}; choose a folder that is writable and has space."
         ) from error
+
+
+def remove_left_over(paths: Iterable[Path]) -> None:
+    """Remove those temporary files whose writers were killed: nobody holds them, and they are not brand-new."""
+    for path in paths:
+        with suppress(OSError):  # gone, being written, or another user's
+            if time.time() - path.stat().st_mtime < BRAND_NEW:
+                continue
+            with path.open("rb") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
 
 
 def _probe(path: Path) -> None:
@@ -85,14 +110,58 @@ def read_json(path: Path, what: str) -> Any:
         what: what the file is, for the error ("run result").
 
     Raises:
-        BenchmarkError: it is missing, truncated or not JSON.
+        BenchmarkError: it is missing, truncated, not JSON (NaN is none), or nested more than ``MOST_NESTED`` deep.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        _refuse_deep(value)
     except FileNotFoundError as error:
         raise BenchmarkError(f"There is no {what} at {path}.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise BenchmarkError(f"The {what} at {path} can't be read ({error}); delete it and create it again.") from error
+    except (OSError, ValueError, RecursionError) as error:  # a ValueError also tells of integers of thousands of digits
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
+        raise BenchmarkError(f"The {what} at {path} can't be read ({reason}); delete it and create it again.") from error
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, which is not JSON")
+
+
+def _refuse_deep(value: Any) -> None:
+    level = [value]
+    for _ in range(MOST_NESTED):
+        inside = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [child for each in inside for child in each]
+        if not level:
+            return
+    raise ValueError("it is nested too deeply")
+
+
+def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
+    """Write a mapping as JSON that carries a digest of itself, atomically; :func:`read_sealed` finds any change of it."""
+    content = json.loads(json.dumps(value, allow_nan=False))  # as it will be read: tuples are lists, keys are text
+    write_json(path, {**content, SEAL: digest_of(content)})
+
+
+def read_sealed(path: Path, what: str) -> dict[str, Any]:
+    """Read what :func:`write_sealed` wrote, without the digest.
+
+    Args:
+        path: the file.
+        what: what the file is, for the error.
+
+    Raises:
+        BenchmarkError: it is missing, unreadable, or was changed.
+    """
+    return unsealed(read_json(path, what), path, what)
+
+
+def unsealed(content: Any, path: Path, what: str) -> dict[str, Any]:
+    """What was sealed in the content of a file, already read; see :func:`read_sealed`."""
+    inside = {name: value for name, value in content.items() if name != SEAL} if isinstance(content, dict) else {}
+    if not inside or content.get(SEAL) != digest_of(inside):
+        raise BenchmarkError(f"The {what} at {path} was changed or damaged: its digest does not match; restore it, or delete it.")
+    return inside
 
 
 def digest_of(value: Any, length: int = 64) -> str:

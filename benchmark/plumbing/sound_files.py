@@ -12,12 +12,16 @@ import soundfile
 from benchmark.plumbing import sound_headers
 
 BLOCK = 1 << 16
+MOST_SECONDS = 600
+"""What is longer is no utterance, and could fill the memory."""
 OGG_PAGE = 65_307
 """Most bytes of an Ogg page."""
 MP3_FRAME = 1152
 """Most samples of an MPEG audio frame."""
 CODED = (b"fLaC", b"ID3")
 """Beginnings of FLAC and of MP3 with a tag."""
+MPEG = b"\xff\xe0"
+"""Beginning of an MPEG audio frame, at least."""
 
 
 class _Forward(soundfile.SoundFile):  # type: ignore[misc]
@@ -28,24 +32,19 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 
 def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
-    """The samples, shape (samples,) or (samples, channels), float32, and their rate in Hz.
+    """The samples, shape (samples,) or (samples, channels), float32, and their rate in Hz; little more than the first ``MOST_SECONDS``.
 
     Raises:
         OSError: the file can't be opened.
         soundfile.LibsndfileError: it can't be decoded.
     """
     # Opened here, because libsndfile accepts only UTF-8 names.
-    with path.open("rb") as stream:
-        header = stream.read(12)
-        stream.seek(0)
-        source: io.BufferedReader | io.BytesIO = stream
-        if sound_headers.is_wav(header):
-            source = io.BytesIO(_whole(stream.read()))
-        with _Forward(source) as sound:
-            blocks = []
-            while len(block := sound.read(BLOCK, dtype="float32")):
-                blocks.append(block)
-            return np.concatenate(blocks) if blocks else np.zeros(0, np.float32), int(sound.samplerate)
+    with path.open("rb") as stream, _Forward(mended(stream)) as sound:
+        blocks: list[npt.NDArray[np.float32]] = []
+        most = MOST_SECONDS * sound.samplerate // BLOCK + 1
+        while len(blocks) <= most and len(block := sound.read(BLOCK, dtype="float32")):
+            blocks.append(block)
+        return np.concatenate(blocks) if blocks else np.zeros(0, np.float32), int(sound.samplerate)
 
 
 def is_cut_short(path: Path) -> bool:
@@ -61,15 +60,26 @@ def is_cut_short(path: Path) -> bool:
         if header[:4] == b"OggS":
             stream.seek(max(0, path.stat().st_size - OGG_PAGE))
             return not _ends_ogg(stream.read())
-        if not header.startswith(CODED) and header[:2] < b"\xff\xe0":
-            return sound_headers.promises_too_much(stream.read())
+        if not header.startswith(CODED) and header[:2] < MPEG:
+            return sound_headers.promises_too_much(sound_headers.padded(stream.read()))
         try:
-            with soundfile.SoundFile(stream) as sound:
+            with soundfile.SoundFile(mended(stream)) as sound:
                 if sound.format == "FLAC":
                     return _lacks_its_end(sound)
                 return bool(sound.format == "MP3" and len(sound.read(dtype="float32")) + MP3_FRAME < sound.frames)
         except soundfile.LibsndfileError:
             return False  # another format, which the dataset decodes itself
+
+
+def mended(stream: io.BufferedReader) -> io.BufferedReader | io.BytesIO:
+    """A sound file, open at its beginning, with the right sizes in its header if it is WAV or MP3."""
+    header = stream.read(12)
+    stream.seek(0)
+    if sound_headers.is_wav(header):
+        return io.BytesIO(_whole(sound_headers.padded(stream.read())))
+    if header[:3] == b"ID3" or header[:2] >= MPEG:
+        return io.BytesIO(sound_headers.with_true_size(stream.read()))
+    return stream
 
 
 def _whole(content: bytes) -> bytes:

@@ -12,6 +12,8 @@ CLOSING = 256
 """Bytes that may follow the samples and be no chunk: padding, or an MP3 player's tag."""
 TAGS = (b"LIST", b"ID3", b"TAG", b"APET")
 """Names of what taggers append, whole or not, with a size or without."""
+XING_WITHIN = 64
+"""Bytes of the first MPEG frame within which its Xing or Info header begins: after 4 of its own and at most 32 of side information."""
 WAVE64 = (b"riff\x2e\x91\xcf\x11\xa5\xd6\x28\xdb\x04\xc1\x00\x00", b"data\xf3\xac\xd3\x11\x8c\xd1\x00\xc0\x4f\x8e\xdb\x8a")
 """Wave64's names of a file and of its samples."""
 
@@ -63,8 +65,10 @@ def wav_order(content: bytes) -> Order:
 
 
 def promises_too_much(content: bytes) -> bool:
-    """Whether a file ends before its samples do."""
+    """Whether a file ends before its samples do. A WAV file's own size, where it is right, is believed before that of its samples."""
     found = claimed(content)
+    if is_wav(content) and 8 + int.from_bytes(content[4:8], wav_order(content)) == len(content):
+        return False
     return found is not None and found.size < UNKNOWN and found.start + found.size > len(content) + SLACK
 
 
@@ -79,6 +83,35 @@ def goes_on(content: bytes) -> bool:
     name, size = content[at : at + 4], int.from_bytes(content[at + 4 : at + 8], wav_order(content))
     named = all(32 <= letter < 127 for letter in name) or name.startswith(TAGS)
     return not named or (at + 8 + size > len(content) + SLACK and not name.startswith(TAGS))
+
+
+def padded(content: bytes) -> bytes:
+    """A WAV file of which each chunk before the samples has an even length; some writers forget the byte that fills up an odd one."""
+    order, at, total = wav_order(content), 12, len(content)
+    while is_wav(content) and at + 8 <= len(content) and content[at : at + 4] != b"data":
+        size = int.from_bytes(content[at + 4 : at + 8], order)
+        at += 8 + size
+        if size % 2 and content[at : at + 1] != b"\0" and content[at + 1 : at + 5] != b"data":
+            content = content[:at] + b"\0" + content[at:]
+        at += size % 2
+    riff = int.from_bytes(content[4:8], order) + len(content) - total
+    return content if len(content) == total else content[:4] + min(riff, 0xFFFFFFFF).to_bytes(4, order) + content[8:]
+
+
+def with_true_size(content: bytes) -> bytes:
+    """An MP3 file whose Xing or Info header gives the file's own size; the decoder complains on standard error about another."""
+    begin = 10 + _syncsafe(content[6:10]) if content[:3] == b"ID3" else 0
+    at = next((at for name in (b"Xing", b"Info") if (at := content.find(name, begin, begin + XING_WITHIN)) >= 0), -1)
+    flags = int.from_bytes(content[at + 4 : at + 8], "big")
+    if at < 0 or not flags & 2:
+        return content
+    at += 8 + 4 * (flags & 1)
+    return content[:at] + (len(content) - begin).to_bytes(4, "big") + content[at + 4 :]
+
+
+def _syncsafe(content: bytes) -> int:
+    """A number of seven bits a byte (ID3v2, section 6.2)."""
+    return sum((byte & 127) << 7 * place for place, byte in enumerate(reversed(content)))
 
 
 def _chunk(content: bytes, wanted: bytes, order: Order) -> Samples | None:

@@ -42,5 +42,5 @@ class Synthesis(Problem):
         if isinstance(model, Oracle):
             wave = model.heard(query, vocoder)
         else:
-            wave = vocoder.decode(model.mel(torch.tensor(query.tokens), torch.tensor(query.durations) if aligned else None))
+            wave = model.wave(vocoder, torch.tensor(query.tokens), torch.tensor(query.durations) if aligned else None)
         return Prediction.speech(wave.detach().cpu().float().numpy())

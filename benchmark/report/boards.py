@@ -19,10 +19,11 @@ from benchmark.plumbing.progress import progress
 from benchmark.plumbing.words import counted
 from benchmark.results.columns import KnownColumns, known, shown
 from benchmark.results.comparison import COMPARABLE, Contender, pooled
-from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted, read_costs
-from benchmark.results.leaderboard import compute_rows, metrics_in
+from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted
+from benchmark.results.leaderboard import compute_rows
+from benchmark.results.leaderboard_file import metrics_in
 from benchmark.results.leaderboard_rules import differing_fact, facts_of
-from benchmark.results.result import read_result, table_name
+from benchmark.results.result import read_result, read_tables, table_name
 
 Row = dict[str, str]
 
@@ -116,7 +117,7 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
     found = {_name(kind, groups): pooled(members) for kind, members in groups.items()}
     for contender in (contender for members in found.values() for contender in members):
         runs = list(zip(contender.folders, contender.results, strict=True))
-        costs = pd.concat([read_costs(folder / COSTS_FILE).assign(seed=result["seed"]) for folder, result in runs])
+        costs = pd.concat([read_tables(folder, result)[1] for folder, result in runs])
         known = pd.MultiIndex.from_frame(costs[["seed", "speaker", "episode", "shots", "steps"]])
         for folder, result in runs:
             episodes = adapted(contender.episodes[contender.episodes["seed"] == result["seed"]])

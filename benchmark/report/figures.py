@@ -29,6 +29,7 @@ from benchmark.report.charts import (
     steps_axis,
 )
 from benchmark.report.words import digits, number, said
+from benchmark.results import cells
 
 COSTS = {
     "seconds_to_adapt": "seconds to adapt",
@@ -174,12 +175,12 @@ def spaces(board: Board) -> list[Space]:
 def _points(path: Path) -> dict[str, list[tuple[float, float]]]:
     points: dict[str, list[tuple[float, float]]] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as stream:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
             for row in csv.DictReader(stream):
-                point = float(row["x"]), float(row["y"])
-                if not all(map(math.isfinite, point)):
-                    raise ValueError("a coordinate that is not finite")
-                points.setdefault(row["speaker"], []).append(point)
+                point = cells.number(row["x"]), cells.number(row["y"])
+                if any(map(math.isnan, point)):
+                    raise ValueError("a coordinate is missing")
+                points.setdefault(cells.name(row["speaker"]), []).append(point)
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise BenchmarkError(f"{path} can't be read ({error}); run the benchmark again to make it.") from error
     return points

@@ -19,6 +19,7 @@ from benchmark.plumbing.words import listed
 from benchmark.report import charts, figures, sounds, tables
 from benchmark.report.boards import Board
 from benchmark.report.findings import Findings, findings
+from benchmark.results.leaderboard_rules import marks_of
 from benchmark.results.verdicts import budget_note
 
 SPOKEN = 9_000_000
@@ -62,14 +63,18 @@ class Part:
     def warnings(self) -> list[str]:
         """Sentences that a reader must not overlook."""
         results = [result for contender in self.board.contenders for result in contender.results]
-        statuses, alike = self.statuses, "All rows are" if len(self.statuses) == 1 else "Rows marked"
+        marks = [marks_of(row) for rows in self.board.rows.values() for row in rows]
         because = {"preliminary": "they rest on fewer than three seeds, and one seed's interval omits what another pretraining changes",
                    "limited": "they do not cover all test speakers"}  # fmt: skip
         synthetic = "These are synthetic voices: the results say nothing about speech and must not be cited as if they did."
         presets = sorted({result["preset"] for result in results})
         said = {
             synthetic: any(result["synthetic"] for result in results),
-            **{f"{alike} {status}: {why}. Don't cite them.": status in statuses for status, why in because.items()},
+            **{
+                f"{'All rows are' if all(mark in own for own in marks) else 'Rows marked'} {mark}: {why}. Don't cite them.":
+                    any(mark in own for own in marks)
+                for mark, why in because.items()
+            },
             "Some runs were made from uncommitted or unknown code.": any(result["git_dirty"] is not False for result in results),
             "Some runs used plugins from outside the benchmark's repository.": any(result.get("outside_plugins") for result in results),
             f"These runs are of several presets, {listed(presets)}: model sizes and budgets may differ.": len(presets) > 1,

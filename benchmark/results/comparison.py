@@ -24,6 +24,11 @@ COMPARABLE = (
     "training_version", "evaluation_version",
 )  # fmt: skip
 """What runs must share to be compared, beside the versions of the compared metrics."""
+TOLD = {
+    "data_version": "were made from different recordings, or from another preparation of them; name the folders of runs that share them",
+    "manifest_hash": "have different episodes (other shots, queries or recordings); name the folders of runs that share them",
+}
+"""How a difference is told whose values say nothing to a reader."""
 
 
 @dataclass(frozen=True)
@@ -92,12 +97,12 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plug
 
     from benchmark.results.episode_tables import KEY_COLUMNS
     from benchmark.results.leaderboard_rules import options
-    from benchmark.results.result import read_result, read_seed_episodes
+    from benchmark.results.result import read_result, read_tables
 
     results = {folder: read_result(folder) for folder in dict.fromkeys(folders)}
     for one, other in itertools.combinations(results, 2):
         if what := _difference(results[one], results[other], metrics, plugins):
-            raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they differ in {what}; make one of them again.")
+            raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they {what}.")
     groups: dict[tuple[str, str, str], list[Path]] = {}
     for folder, result in results.items():
         code = digest_of([result["sources"], *(result[f"{part}_version"] for part in ("training", "evaluation", "preparation"))], 4)
@@ -106,7 +111,7 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plug
     found = []
     for (algorithm, digest, code), members in groups.items():
         # Runs of one seed may differ in their grid of shots and steps; where the grids overlap, they must agree.
-        episodes = pd.concat([read_seed_episodes(folder, results[folder]) for folder in members], ignore_index=True).drop_duplicates()
+        episodes = pd.concat([read_tables(folder, results[folder])[0] for folder in members], ignore_index=True).drop_duplicates()
         if episodes.duplicated(["seed", *KEY_COLUMNS]).any():
             those = ", ".join(folder.name for folder in members)
             raise BenchmarkError(f"{those} share a seed and disagree; name the folder of one of them.")
@@ -121,12 +126,13 @@ def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Col
 
     for key in COMPARABLE:
         if ours[key] != theirs[key]:
-            return f"{key} ({ours[key]} and {theirs[key]})"
+            return TOLD.get(key) or f"differ in {key} ({ours[key]} and {theirs[key]}); make one of them again"
     versions, others = ours["metric_versions"], theirs["metric_versions"]
     for name in sorted(versions.keys() & others.keys() if metrics is None else metrics):
         if name in versions and name in others and versions[name] != others[name]:
-            return f"metric_versions of {name} ({versions[name]} and {others[name]})"
-    return "" if metrics is None else differing_fact(facts_of(ours, plugins), facts_of(theirs, plugins), metrics, plugins)
+            return f"differ in metric_versions of {name} ({versions[name]} and {others[name]}); make one of them again"
+    fact = "" if metrics is None else differing_fact(facts_of(ours, plugins), facts_of(theirs, plugins), metrics, plugins)
+    return fact and f"differ in {fact}; make one of them again"
 
 
 def compare_all(

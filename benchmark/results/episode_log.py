@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 import os
@@ -15,18 +13,17 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import write_atomic
+from benchmark.plumbing.names import fault
+from benchmark.plumbing.words import counted
+from benchmark.results.blocks import TAIL, Block, Form, Scan, as_csv, block_of, scan, written
 from benchmark.results.episode_tables import (
     COST_COLUMNS,
-    COST_HEADER,
+    COSTS,
     COSTS_FILE,
+    EPISODES,
     EPISODES_FILE,
     KEY_COLUMNS,
     TAIL_COLUMNS,
-    Block,
-    Scan,
-    block_of,
-    scan,
-    scan_costs,
 )
 
 
@@ -92,14 +89,14 @@ class CostRow:
 class EpisodeLog:
     """Appends finished blocks to a run folder's two files.
 
-    Opening a log drops a block that a killed run left half-written, and everything from damage on; a copy of a damaged file
-    is kept.
+    A block is finished if its episodes and its costs are there. Opening a log drops a block that a killed run left half-written,
+    and everything from damage on, in either file; a copy of a damaged file is kept. Files of the old form get checksums.
 
     Example:
         >>> import tempfile
         >>> folder = Path(tempfile.mkdtemp())
         >>> log = EpisodeLog(folder, ["mcd"])
-        >>> log.append([EpisodeRow("p225", 0, 5, 20, "p225_003", {"mcd": 6.5})])
+        >>> log.append([EpisodeRow("p225", 0, 5, 20, "p225_003", {"mcd": 6.5})], [CostRow("p225", 0, 5, 20, 1.5)])
         >>> EpisodeLog(folder, ["mcd"]).done
         {('p225', 0, 5)}
 
@@ -118,11 +115,19 @@ class EpisodeLog:
     def __init__(self, folder: Path, metric_columns: Sequence[str], blocks: Sequence[Block] = ()) -> None:
         self.path, self.costs_path = folder / EPISODES_FILE, folder / COSTS_FILE
         self.metric_columns = tuple(metric_columns)
-        self.done: set[Block] = set()
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._open_episodes([*KEY_COLUMNS, *self.metric_columns, *TAIL_COLUMNS], blocks)
-            self._open_costs()
+            header = [*KEY_COLUMNS, *self.metric_columns, *TAIL_COLUMNS]
+            episodes = _opened(self.path, EPISODES, header, blocks)
+            costs = _opened(self.costs_path, COSTS, [*COSTS.first, *COSTS.last], ())
+            finished = _finished(episodes, costs)
+            if finished < len(episodes.done):
+                lost = counted(len(episodes.done) - finished, "episode")
+                print(f"{self.costs_path} lacks costs, so {lost} are done again from the first one on that lacks them.", file=sys.stderr)
+            done = episodes.done[:finished]
+            self.done: set[Block] = set(done)
+            _keep(self.path, episodes, header, done)
+            _keep(self.costs_path, costs, [*COSTS.first, *COSTS.last], done)
         except OSError as error:
             raise _not_written(folder, error) from error
 
@@ -131,7 +136,7 @@ class EpisodeLog:
 
         Args:
             rows: every row of one (speaker, episode, shots), in the order they are to be read.
-            costs: of the same block.
+            costs: of the same block: a row for each number of steps whose adaptation did not fail.
 
         Raises:
             ValueError: the rows are not one block, or the block is already there, or a metric is missing.
@@ -143,23 +148,23 @@ class EpisodeLog:
         block = blocks.pop()
         if block in self.done:
             raise ValueError(f"the block {block} is already in {self.path}")
-        if any("\n" in name for row in rows for name in (row.speaker, row.utterance)):
-            raise ValueError(f"the block {block} has a line break in a name")
+        if reason := next(filter(None, (fault(name) for row in rows for name in (row.speaker, row.utterance))), ""):
+            raise ValueError(f"a name in the block {block} {reason}")
         if len({(row.steps, row.utterance) for row in rows}) != len(rows):
             raise ValueError(f"the block {block} has two rows for the same steps and utterance")
-        text = _csv([self._cells(row, len(rows)) for row in rows])
-        costs_text = _csv(
-            [[c.speaker, c.episode, c.shots, c.steps, *(_number(getattr(c, name)) for name in COST_COLUMNS)] for c in costs]
-        )
+        if {row.steps for row in rows if "all" not in row.failures} != {cost.steps for cost in costs}:
+            raise ValueError(f"the block {block} has costs of other steps than it was adapted for")
+        text = written([self._cells(row) for row in rows])
+        costs_text = written([[*c.block, c.steps, *(_number(getattr(c, name)) for name in COST_COLUMNS)] for c in costs])
         try:
-            # Costs first: opening drops costs without episodes, but episodes without costs would never get any.
+            # Costs first: opening drops costs without episodes, but would have episodes without costs done again.
             _append(self.costs_path, costs_text)
             _append(self.path, text)
         except OSError as error:
             raise _not_written(self.path.parent, error) from error
         self.done.add(block)
 
-    def _cells(self, row: EpisodeRow, block_rows: int) -> list[object]:
+    def _cells(self, row: EpisodeRow) -> list[object]:
         if set(row.metrics) != set(self.metric_columns):
             raise ValueError(f"a row has the metrics {sorted(row.metrics)}, its file {sorted(self.metric_columns)}")
         failures = {name: " ".join(reason.split()) for name, reason in row.failures.items()}
@@ -173,27 +178,44 @@ class EpisodeLog:
             *row.block, row.steps, row.utterance, *(_number(row.metrics[name]) for name in self.metric_columns),
             json.dumps(trials, sort_keys=True, separators=(",", ":")) if trials else "",
             json.dumps(failures, sort_keys=True, ensure_ascii=False) if failures else "",
-            int(row.flops), int(row.stored_parameters), block_rows,
+            int(row.flops), int(row.stored_parameters),
         ]  # fmt: skip
 
-    def _open_episodes(self, header: list[str], blocks: Sequence[Block]) -> None:
-        found = scan(self.path, blocks) if self.path.is_file() else Scan()
-        if found.header and found.header != header:
-            found = Scan(damage="row 1 names other columns")
-        if found.damage:
-            set_aside(self.path, found.damage)
-        if found.end:
-            os.truncate(self.path, found.end)
-        else:
-            self.path.write_bytes(_csv([header]))
-        self.done = set(found.done)
 
-    def _open_costs(self) -> None:
-        """Keep the costs of finished blocks; those of unfinished ones will be measured again."""
-        found = scan_costs(self.costs_path)[0] if self.costs_path.is_file() else []
-        text = _csv([COST_HEADER, *(record for record in found if block_of(record) in self.done)])
-        if not self.costs_path.is_file() or self.costs_path.read_bytes() != text:
-            write_atomic(self.costs_path, lambda path: path.write_bytes(text))
+def _opened(path: Path, form: Form, header: list[str], blocks: Sequence[Block]) -> Scan:
+    """What can be trusted in a file; if it is damaged, a copy is kept."""
+    found = scan(path, form, blocks) if path.is_file() else Scan()
+    if found.header and found.header != header:
+        found = Scan(damage="row 1 names other columns")
+    if found.damage:
+        set_aside(path, found.damage)
+    return found
+
+
+def _finished(episodes: Scan, costs: Scan) -> int:
+    """The number of leading blocks whose costs are there."""
+    measured = {(block_of(record), record[3]) for record in costs.records}
+    failures = episodes.header.index("failures") if episodes.header else 0
+    lacking = {
+        block_of(record) for record in episodes.records
+        if "all" not in json.loads(record[failures] or "{}") and (block_of(record), record[3]) not in measured
+    }  # fmt: skip
+    return next((place for place, block in enumerate(episodes.done) if block in lacking), len(episodes.done))
+
+
+def _keep(path: Path, found: Scan, header: list[str], done: Sequence[Block]) -> None:
+    """Let a file hold these blocks alone, which are its first ones."""
+    done = [block for block in done if block in set(found.done)]  # where adaptation failed there are no costs
+    if found.header and found.tail == TAIL and found.done[: len(done)] == done:
+        if path.stat().st_size > found.ends[len(done)]:
+            os.truncate(path, found.ends[len(done)])
+        return
+    rows: dict[Block, list[list[str]]] = {block: [] for block in done}
+    for record in found.records:
+        if block_of(record) in rows:
+            rows[block_of(record)].append(record)
+    text = as_csv([[*header, *TAIL]]) + b"".join(map(written, rows.values()))
+    write_atomic(path, lambda temporary: temporary.write_bytes(text))
 
 
 def set_aside(path: Path, damage: str) -> None:
@@ -201,12 +223,6 @@ def set_aside(path: Path, damage: str) -> None:
     aside = path.with_name(f"{path.name}.damaged")
     shutil.copyfile(path, aside)
     print(f"{path} is damaged ({damage}); a copy is kept as {aside.name}, and the lost part is done again.", file=sys.stderr)
-
-
-def _csv(records: Sequence[Sequence[object]]) -> bytes:
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_MINIMAL).writerows(records)
-    return stream.getvalue().encode("utf-8", "surrogateescape")
 
 
 def _number(value: float) -> str:

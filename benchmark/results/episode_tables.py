@@ -2,144 +2,66 @@
 
 ``episodes.csv`` holds everything that the same command with the same seed must reproduce byte for byte: one row per
 speaker x episode x shots x steps x query utterance. ``costs.csv`` holds what no two runs share: seconds and memory.
-
-Rows stand in *blocks*, one block per (speaker, episode, shots). Each row ends with its block's size, so a reader
-knows a whole block from one that ``kill -9`` cut short.
+Both grow block by block (:mod:`benchmark.results.blocks`).
 """
 
 from __future__ import annotations
 
-import csv
 import json
-import math
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmark.errors import BenchmarkError
+from benchmark.plumbing.files import digest_of_file
+from benchmark.results import cells
+from benchmark.results.blocks import BLOCK_COLUMNS, TAIL, Form, Scan, is_cut_short, scan
 
 if TYPE_CHECKING:
     import pandas
 
 EPISODES_FILE, COSTS_FILE = "episodes.csv", "costs.csv"
-KEY_COLUMNS = ("speaker", "episode", "shots", "steps", "utterance")
-TAIL_COLUMNS = ("trials", "failures", "flops", "stored_parameters", "block_rows")
+KEY_COLUMNS = (*BLOCK_COLUMNS, "steps", "utterance")
+TAIL_COLUMNS = ("trials", "failures", "flops", "stored_parameters")
 COST_COLUMNS = ("seconds_to_adapt", "peak_memory_bytes", "real_time_factor")
-COST_HEADER = (*KEY_COLUMNS[:4], *COST_COLUMNS)
+EPISODES = Form(KEY_COLUMNS, TAIL_COLUMNS, metrics=True, old=TAIL[:1])
+COSTS = Form(KEY_COLUMNS[:4], COST_COLUMNS, metrics=False, old=())
 REPAIR = "the run's command, given again, repairs it (if it is a copy, restore it)"
 """How sentences about damage end."""
 
-Block = tuple[str, int, int]
-"""(speaker, episode, shots): the unit that is finished as a whole or not at all."""
 
-
-@dataclass
-class Scan:
-    """What a file holds before its end or its first damage.
-
-    Attributes:
-        header: names of the columns; empty if not even the header is whole.
-        records: the rows of whole blocks.
-        done: those blocks.
-        end: the byte where the last whole block ends.
-        damage: the first bad row and what is wrong with it; empty if none is bad, though the last block may be cut short.
-    """
-
-    header: list[str] = field(default_factory=list)
-    records: list[list[str]] = field(default_factory=list)
-    done: list[Block] = field(default_factory=list)
-    end: int = 0
-    damage: str = ""
-
-
-def scan(path: Path, blocks: Sequence[Block] = ()) -> Scan:
-    """Read an ``episodes.csv`` as far as it can be trusted.
+class Contradiction(BenchmarkError):
+    """A run's files are whole and disagree.
 
     Args:
-        path: the file.
-        blocks: the blocks that belong in it, in this order; empty: any.
+        folder: of the run.
+        name: of the file that is not the one that the result was made from.
+    """
+
+    def __init__(self, folder: Path, name: str) -> None:
+        super().__init__(f"{folder / 'result.json'} and the {name} beside it disagree; {REPAIR}.")
+        self.file = folder / name
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of a run's tables, by name."""
+    return {name: digest_of_file(folder / name) for name in (EPISODES_FILE, COSTS_FILE)}
+
+
+def check_files(folder: Path, result: Mapping[str, Any]) -> None:
+    """Check a run's tables against the digests in its result; results of the old form have none.
 
     Raises:
-        OSError: it can't be read.
+        Contradiction: one was changed, or is another run's.
+        BenchmarkError: one is missing.
     """
-    found = Scan()
-    block: list[list[str]] = []
-    for number, (line, offset) in enumerate(_lines(path), 1):
+    for name, digest in (result.get("files") or {}).items():
         try:
-            record = _parsed(line)
-            if not found.header:
-                found.header, found.end = _checked_header(record), offset
-                continue
-            key, size = _checked(record, found.header, block)
-            if not block and key in found.done:
-                raise ValueError("repeats an episode")
-            if not block and blocks and (len(found.done) == len(blocks) or key != blocks[len(found.done)]):
-                raise ValueError("is of an episode that does not belong there")
-        except ValueError as error:
-            found.damage = f"row {number} {error}"
-            return found
-        block.append(record)
-        if len(block) == size:
-            found.records += block
-            found.done.append(key)
-            found.end, block = offset, []
-    return found
-
-
-def _lines(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Lines and the byte after each; drops a last line without its end, as ``kill -9`` leaves it."""
-    offset = 0
-    with path.open("rb") as stream:
-        for line in stream:
-            if line.endswith(b"\n"):
-                offset += len(line)
-                yield line, offset
-
-
-def _parsed(line: bytes) -> list[str]:
-    """A line's cells; the writer ensures that none holds a line break."""
-    try:
-        return next(csv.reader([line.decode("utf-8", "surrogateescape")], strict=True))
-    except csv.Error as error:
-        raise ValueError(f"is not CSV ({error})") from error
-
-
-def _checked_header(record: list[str]) -> list[str]:
-    for name in (*KEY_COLUMNS, *TAIL_COLUMNS):
-        if name not in record:
-            raise ValueError(f"lacks the column {name!r}")
-    if tuple(record[: len(KEY_COLUMNS)]) != KEY_COLUMNS or tuple(record[-len(TAIL_COLUMNS) :]) != TAIL_COLUMNS:
-        raise ValueError("has its columns in another order")
-    return record
-
-
-def _checked(record: list[str], header: list[str], block: list[list[str]]) -> tuple[Block, int]:
-    """The record's block and that block's size, if the record may follow the rows of ``block``."""
-    if len(record) != len(header):
-        raise ValueError(f"has {len(record)} cells, not {len(header)}")
-    for name, cell in zip(header, record, strict=True):
-        try:
-            if name in ("trials", "failures"):
-                if cell and not isinstance(json.loads(cell), dict):
-                    raise ValueError
-            elif name not in ("speaker", "utterance"):
-                int(cell) if name in KEY_COLUMNS or name in TAIL_COLUMNS else float(cell or math.nan)
-        except ValueError as error:
-            kind = "JSON" if name in ("trials", "failures") else "a number"
-            raise ValueError(f"has {cell[:40]!r} as {name}, which is not {kind}") from error
-    key, size = block_of(record), int(record[-1])
-    if size < 1 or (block and (key != block_of(block[0]) or record[-1] != block[0][-1])):
-        raise ValueError("does not fit the rows before it")
-    if any(record[3:5] == other[3:5] for other in block):
-        raise ValueError("repeats a row's steps and utterance")
-    return key, size
-
-
-def block_of(record: Sequence[str]) -> Block:
-    """The block of a record of either file."""
-    return record[0], int(record[1]), int(record[2])
+            if digest_of_file(folder / name) != digest:
+                raise Contradiction(folder, name)
+        except OSError as error:
+            raise _unreadable(folder / name, error) from error
 
 
 def read_episodes(path: Path) -> pandas.DataFrame:
@@ -157,17 +79,22 @@ def read_episodes(path: Path) -> pandas.DataFrame:
     """
     import pandas
 
+    found = _whole(path, EPISODES)
+    frame = pandas.DataFrame(found.records, columns=found.header)
+    return _with_numbers(frame, ("episode", "shots", "steps", "flops", "stored_parameters"), metric_columns(found.header))
+
+
+def _whole(path: Path, form: Form) -> Scan:
     try:
-        found = scan(path)
-        size = path.stat().st_size
+        found = scan(path, form)
+        cut = is_cut_short(path, found)
     except OSError as error:
         raise _unreadable(path, error) from error
     if found.damage:
         raise BenchmarkError(f"{path} is damaged: {found.damage}; {REPAIR}.")
-    if found.end != size or not found.header:
+    if cut:
         raise BenchmarkError(f"{path} is cut short: its last episode is incomplete; {REPAIR}.")
-    frame = pandas.DataFrame(found.records, columns=found.header).drop(columns="block_rows")
-    return _with_numbers(frame, ("episode", "shots", "steps", "flops", "stored_parameters"), metric_columns(found.header))
+    return found
 
 
 def adapted(episodes: pandas.DataFrame) -> pandas.DataFrame:
@@ -180,54 +107,27 @@ def _with_numbers(frame: pandas.DataFrame, integers: Sequence[str], floats: Sequ
     import pandas
 
     for column in integers:
-        frame[column] = pandas.array([int(cell) for cell in frame[column]], dtype="int64")
+        frame[column] = pandas.array([cells.whole(cell) for cell in frame[column]], dtype="int64")
     for column in floats:
-        frame[column] = pandas.array([float(cell or math.nan) for cell in frame[column]], dtype="float64")
+        frame[column] = pandas.array([cells.number(cell) for cell in frame[column]], dtype="float64")
     return frame
-
-
-def scan_costs(path: Path) -> tuple[list[list[str]], bool]:
-    """The readable records of a ``costs.csv``, and whether they are all of it.
-
-    Raises:
-        OSError: it can't be read.
-    """
-    records, end, whole = [], 0, True
-    for number, (line, offset) in enumerate(_lines(path)):
-        end = offset
-        try:
-            record = _parsed(line)
-            if len(record) != len(COST_HEADER) or (number == 0 and tuple(record) != COST_HEADER):
-                raise ValueError("not a row of costs")
-            if number:
-                block_of(record), int(record[3]), [float(cell or math.nan) for cell in record[4:]]
-                records.append(record)
-        except ValueError:
-            whole = False
-    return records, whole and 0 < end == path.stat().st_size
 
 
 def read_costs(path: Path) -> pandas.DataFrame:
     """Read ``costs.csv``: ``speaker, episode, shots, steps`` and the columns of :class:`CostRow`, NaN where unmeasured.
 
     Raises:
-        BenchmarkError: it is missing or damaged.
+        BenchmarkError: it is missing, cut short or damaged.
     """
     import pandas
 
-    try:
-        records, whole = scan_costs(path)
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    if not whole:
-        raise BenchmarkError(f"{path} is damaged; {REPAIR}.")
-    frame = pandas.DataFrame(records, columns=[*COST_HEADER])
-    return _with_numbers(frame, COST_HEADER[1:4], COST_COLUMNS)
+    found = _whole(path, COSTS)
+    return _with_numbers(pandas.DataFrame(found.records, columns=found.header), COSTS.first[1:], COST_COLUMNS)
 
 
 def metric_columns(header: Sequence[str]) -> list[str]:
     """The metrics' columns among those of ``episodes.csv`` (or of its frame)."""
-    return [name for name in header if name not in KEY_COLUMNS and name not in TAIL_COLUMNS and name != "seed"]
+    return [name for name in header if name not in (*KEY_COLUMNS, *TAIL_COLUMNS, "seed")]
 
 
 def _unreadable(path: Path, error: OSError) -> BenchmarkError:

@@ -6,16 +6,19 @@ import csv
 import io
 import math
 import re
+import shutil
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import BenchmarkError
-from benchmark.plumbing.files import write_text
+from benchmark.plumbing.files import write_atomic, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
+from benchmark.results.leaderboard_file import COSTS, PROVENANCE, read
 from benchmark.results.leaderboard_rules import (
     FIRST_EDITION,
     MIN_SEEDS,
@@ -23,23 +26,15 @@ from benchmark.results.leaderboard_rules import (
     differing,
     facts_of,
     is_reference,
+    is_uncommitted,
     lacking_references,
     options,
     refuse,
 )
 from benchmark.settings.config import said
 
-IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
-COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
-PROVENANCE = (
-    "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "facts", "run_ids",
-    *FIRST_EDITION,
-)  # fmt: skip
 RUNS = "runs"
 """The folder beside the tables that keeps, for each run behind a row, the files that the row is computed from."""
-NEEDED = ("algorithm", "shots", "steps")
-"""Without these a file is no leaderboard."""
-_COUNTS = ("shots", "steps", "seeds", "speakers", "episodes")
 KEY = ("algorithm", "backbone", "vocoder", "device", "precision", "preset", "options", "shots", "steps")
 
 
@@ -158,29 +153,32 @@ def _keep(folders: Sequence[Path], place: Path) -> None:
         for name in ("result.json", EPISODES_FILE, COSTS_FILE):
             target = place / folder.name / name
             if target.resolve() != (folder / name).resolve():
-                write_text(target, (folder / name).read_text(encoding="utf-8"))
+                write_atomic(target, partial(shutil.copyfile, folder / name))  # byte for byte: the result holds their digests
 
 
 def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> list[dict[str, str]]:
     """The rows of runs that differ only in seed, shots and steps, from their ``episodes.csv`` and ``costs.csv``."""
     import pandas as pd
 
-    from benchmark.results.episode_tables import adapted, metric_columns, read_costs
-    from benchmark.results.result import read_seed_episodes
+    from benchmark.results.episode_tables import adapted, metric_columns
+    from benchmark.results.result import read_tables
     from benchmark.results.statistics import summarise
 
-    runs = [read_seed_episodes(folder, result) for folder, result in zip(folders, results, strict=True)]
+    tables = [read_tables(folder, result) for folder, result in zip(folders, results, strict=True)]
+    runs = [episodes for episodes, _ in tables]
     # Runs of one seed have the same numbers where their grids overlap.
     episodes = pd.concat(runs, ignore_index=True).drop_duplicates()
-    costs = pd.concat([read_costs(folder / COSTS_FILE) for folder in folders], ignore_index=True)
+    costs = pd.concat([costs for _, costs in tables], ignore_index=True)
     places = [set(zip(run["shots"], run["steps"], strict=True)) for run in runs]
     first = results[0]
     algo = {name: value for name, value in first["config"]["algo"].items() if name != "name"}
-    uncommitted = any(result["git_dirty"] is not False or result.get("outside_plugins") for result in results)
+    algo |= {name: first["config"][name] for name in ("adapt_vocoder",) if name in first["config"]}
+    uncommitted = any(map(is_uncommitted, results))
     rows = []
     for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
         seeds = frame["seed"].nunique()
-        status = "limited" if first["limited"] else "preliminary" if seeds < MIN_SEEDS else "uncommitted" if uncommitted else "ok"
+        marks = ["limited"] if first["limited"] else ["preliminary"] if seeds < MIN_SEEDS else []
+        status = "+".join([*marks, *(["uncommitted"] if uncommitted else [])]) or "ok"
         row = {name: str(first[name]) for name in ("algorithm", "backbone", "vocoder", "preset")}
         row |= {
             "status": status, "shots": str(shots), "steps": str(steps), "seeds": str(seeds),
@@ -221,66 +219,6 @@ def _tuned(result: dict[str, Any]) -> str:
 
 def _cell(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4f}"
-
-
-def read(path: Path) -> list[dict[str, str]]:
-    """A leaderboard's rows; columns that the file lacks are empty or as in the first edition, unknown columns are kept.
-
-    Raises:
-        BenchmarkError: there is no such file, or it is not a leaderboard.
-    """
-    return _read(path)[0]
-
-
-def lacking_columns(path: Path) -> list[str]:
-    """Columns that leaderboards have and this file does not."""
-    return _read(path)[1]
-
-
-def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows, header = list(reader), list(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise BenchmarkError(f"There is no readable leaderboard at {path} ({reason}); name a dataset, or a table by 'add'.") from error
-    if twice := [name for name in header if header.count(name) > 1]:
-        raise BenchmarkError(f"{path} has the column {twice[0]!r} twice; restore the file.")
-    metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
-    for name in NEEDED:
-        if name not in header:
-            raise BenchmarkError(f"{path} is not a leaderboard: its first line has no column {name!r}.")
-    lacking = [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in (*header, *FIRST_EDITION)]
-    later = {name: value for name, value in FIRST_EDITION.items() if name not in header}
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
-        for name in (*_COUNTS, *metrics, *COSTS):
-            kind = int if name in _COUNTS or name.endswith("_failed") else float
-            if name in row and (row[name] or name in _COUNTS) and not is_number(row[name], kind):
-                raise BenchmarkError(f"{path}, line {number}: {name} is {row[name]!r}, which is not a number; restore the file.")
-        row |= dict.fromkeys(lacking, "") | later
-    return rows, lacking
-
-
-def is_number(cell: str, kind: Callable[[str], float] = float) -> bool:
-    """Whether a cell's text is a number."""
-    try:
-        kind(cell)
-    except ValueError:
-        return False
-    return True
-
-
-def metrics_in(rows: Sequence[dict[str, str]]) -> list[str]:
-    """The metrics' columns, in order."""
-    return _metrics(rows[0] if rows else ())
-
-
-def _metrics(header: Iterable[str]) -> list[str]:
-    names = list(header)
-    return [name for name in names if f"{name}_lo" in names or f"{name}_failed" in names]
 
 
 def run_folder(path: Path, run_id: str, places: Sequence[Path] = ()) -> Path | None:

@@ -9,20 +9,9 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.progress import progress
-from benchmark.results.leaderboard import (
-    COSTS,
-    IDENTITY,
-    KEY,
-    PROVENANCE,
-    RUNS,
-    compute_rows,
-    lacking_columns,
-    metrics_in,
-    order,
-    read,
-    run_folder,
-)
-from benchmark.results.leaderboard_rules import MIN_SEEDS, SETTING, conflict, is_reference, lacking_references, refuse
+from benchmark.results.leaderboard import KEY, RUNS, compute_rows, order, run_folder
+from benchmark.results.leaderboard_file import COSTS, IDENTITY, PROVENANCE, lacking_columns, metrics_in, read
+from benchmark.results.leaderboard_rules import MIN_SEEDS, SETTING, conflict, is_reference, lacking_references, marks_of, refuse
 
 TOLERANCE = 6e-4
 """Relative or absolute: other versions of NumPy may round a bootstrap's fourth decimal the other way."""
@@ -38,11 +27,13 @@ class Verification:
     Attributes:
         problems: one sentence each.
         recomputed: rows that came out the same.
+        old: those of them made from results of the old form, which carry no digests.
         unknown: rows whose runs are not at hand.
     """
 
     problems: list[str] = field(default_factory=list)
     recomputed: int = 0
+    old: int = 0
     unknown: int = 0
 
 
@@ -117,8 +108,8 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Verification, lo
             report.problems.append(f"{where} is not in its place; the file was changed by hand.")
         if keys.index(keys[number - 2]) != number - 2:
             report.problems.append(f"{where} repeats the row of line {keys.index(keys[number - 2]) + 2}.")
-        fits = {"ok", "uncommitted"} if seeds >= MIN_SEEDS else {"preliminary"}
-        if row["status"] not in (fits | {"limited"} if local else fits - {"uncommitted"}):
+        fits = [set() if seeds >= MIN_SEEDS else {"preliminary"}, *([{"limited"}] if local else [])]
+        if marks_of(row) - ({"uncommitted"} if local else set()) not in fits:
             report.problems.append(f"{where}: status {row['status']!r} does not fit {seeds} seed(s).")
         if len(row["run_ids"].split()) != seeds:
             report.problems.append(f"{where} names {len(row['run_ids'].split())} runs for {seeds} seed(s).")
@@ -166,7 +157,7 @@ def _number(cell: str) -> float:
 def _recompute(
     path: Path, rows: list[dict[str, str]], members: list[dict[str, str]], folders: list[Path], report: Verification, local: bool
 ) -> None:
-    from benchmark.results.result import read_result
+    from benchmark.results.result import is_old, read_result
 
     results = [read_result(folder) for folder in folders]
     refuse(folders, results, preliminary=True, local=local)
@@ -191,6 +182,7 @@ def _recompute(
         for column in wrong:
             report.problems.append(f"{name}: {column} is {row.get(column, '')!r}, its runs give {fresh.get(column, '')!r}.")
         report.recomputed += not wrong
+        report.old += not wrong and any(map(is_old, results))
 
 
 def _same(cell: str, fresh: str, tolerance: float) -> bool:

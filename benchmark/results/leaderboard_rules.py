@@ -54,6 +54,16 @@ def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], prelim
         raise BenchmarkError(f"{folders[0].name} has {len(seeds)} seed(s), a row needs {MIN_SEEDS}; --preliminary lists it separately.")
 
 
+def is_uncommitted(result: Mapping[str, Any]) -> bool:
+    """Whether no commit holds all the code that made a result: it was changed or is unknown, or a plugin came from elsewhere."""
+    return bool(result["git_dirty"] is not False or result.get("outside_plugins"))
+
+
+def marks_of(row: Mapping[str, str]) -> set[str]:
+    """Why a row must not be cited: the parts of its status, unless that is "ok"."""
+    return set(row["status"].split("+")) - {"ok"}
+
+
 def differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """What prevents two runs from being seeds of one row; "" if nothing does."""
     same = ("dataset", "problem", "task", "algorithm", "backbone", "vocoder", "preset", "data_version", "manifest_hash",

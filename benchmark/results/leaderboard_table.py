@@ -12,16 +12,19 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins.registry import Plugins
+from benchmark.plumbing.words import listed
+from benchmark.results import cells
 from benchmark.results.columns import ARROWS, KnownColumns, known, shown
-from benchmark.results.leaderboard import is_number, metrics_in, read, run_folder
-from benchmark.results.leaderboard_rules import SETTING
+from benchmark.results.leaderboard import run_folder
+from benchmark.results.leaderboard_file import metrics_in, read
+from benchmark.results.leaderboard_rules import SETTING, marks_of
 from benchmark.settings.config import said
 
 STYLES = {"table": "simple", "md": "github", "latex": "latex_booktabs", "csv": ""}
 """Formats, and tabulate's names for them."""
 UNFIT = {
     "preliminary": "fewer than three seeds", "limited": "not all test speakers",
-    "uncommitted": "made from changed or unknown code",
+    "uncommitted": "made from changed or unknown code, or with a plugin from elsewhere",
 }  # fmt: skip
 """Why rows must not be cited, by status."""
 LATEX = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$"}
@@ -75,11 +78,12 @@ def show(
     if "all" in metrics:
         metrics = available
     elif not metrics:
-        metrics = shown(available, known(plugins), beside)
+        tried = [metric for metric in available if any(row[metric] or row[f"{metric}_failed"] not in ("", "0") for row in rows)]
+        metrics = shown(tried, known(plugins), beside)
     header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
     names = _names(rows)
     table = [
-        [name, row["shots"], row["steps"], row["seeds"], *(_interval(row, metric) for metric in metrics), _failed(row, available)]
+        [name, row["shots"], row["steps"], row["seeds"], *(interval(row, metric) for metric in metrics), failed_in(row, available)]
         for name, row in zip(names, rows, strict=True)
     ]
     if style == "csv":
@@ -116,13 +120,17 @@ def _escaped(text: str) -> str:
 
 def _legend(rows: Sequence[dict[str, str]], metrics: Sequence[str], found: KnownColumns) -> list[str]:
     """Notes that a reader of the table needs."""
-    lines = ["±: half the width of the 95 % interval, which may be asymmetric (bounds: the CSV file). ↑: higher is better, ↓: lower."]
-    if any(_failed(row, metrics_in(rows)) for row in rows):
+    lines = ["↑: higher is better, ↓: lower."]
+    if any(row[f"{metric}_lo"] for row in rows for metric in metrics):
+        lines.insert(0, "±: half the width of the 95 % interval, which may be asymmetric (bounds: the CSV file).")
+    elif metrics:
+        lines.insert(0, "No intervals: they need at least two speakers.")
+    if any(failed_in(row, metrics_in(rows)) for row in rows):
         lines.append("failed: the most utterances that any one metric could not score.")
     if those := ", ".join(metric for metric in metrics if found.off_on_real_speech(metric)):
         lines.append(f"{those}: recordings don't score perfectly either; read it against the row of ground_truth.")
     lines += _roles(rows)
-    lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if any(row["status"] == status for row in rows)]
+    lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if any(status in marks_of(row) for row in rows)]
     for name in SETTING:
         kinds: dict[str, dict[str, None]] = {}
         for row in rows:
@@ -179,7 +187,8 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         raise UsageError(f"{algorithm} has several configurations in {path}; cite one of them: {' '.join(configurations(mine))}")
     if bad := [row for row in mine if row["status"] != "ok" or row["synthetic"] == "true"]:
         status = bad[0]["status"]
-        reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {status}: {UNFIT.get(status, 'unknown')}"
+        reasons = listed([UNFIT.get(mark, "unknown") for mark in sorted(marks_of(bad[0]))])
+        reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {status}: {reasons}"
         raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
     first = mine[0]
     runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
@@ -268,17 +277,17 @@ def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str,
 
     # Numbers sort as numbers; rows without a value come last either way.
     filled = [row for row in rows if row[column]]
-    numeric = all(is_number(row[column]) for row in filled)
+    numeric = all(cells.NUMBER.fullmatch(row[column]) for row in filled)
     filled.sort(key=lambda row: float(row[column]) if numeric else row[column], reverse=falling)
     return sorted([*filled, *(row for row in rows if not row[column])], key=lambda row: row["status"] != "ok")
 
 
-def _failed(row: dict[str, str], metrics: Sequence[str]) -> str:
+def failed_in(row: dict[str, str], metrics: Sequence[str]) -> str:
     """The most utterances that any one metric could not score."""
     return str(max((int(row[f"{metric}_failed"] or 0) for metric in metrics), default=0) or "")
 
 
-def _interval(row: dict[str, str], metric: str) -> str:
+def interval(row: dict[str, str], metric: str) -> str:
     if not row[metric]:
         return "-"
     if not row[f"{metric}_lo"]:

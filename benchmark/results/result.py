@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, asdict, dataclass
 from importlib import metadata
@@ -15,11 +15,22 @@ from typing import Any, cast
 import pandas as pd
 
 from benchmark.errors import BenchmarkError
-from benchmark.plumbing.files import digest_of, read_json, write_json
-from benchmark.results.episode_tables import EPISODES_FILE, REPAIR, adapted, metric_columns, read_costs, read_episodes
+from benchmark.plumbing.files import digest_of, read_json, unsealed, write_sealed
+from benchmark.results.episode_tables import (
+    COSTS_FILE,
+    EPISODES_FILE,
+    REPAIR,
+    Contradiction,
+    adapted,
+    check_files,
+    digests,
+    metric_columns,
+    read_costs,
+    read_episodes,
+)
+from benchmark.results.schema import OLD_SCHEMA, SCHEMA_VERSION, garbled
 from benchmark.results.statistics import summarise
 
-SCHEMA_VERSION = 1
 ROOT = Path(__file__).resolve().parents[2]
 CODE = ("benchmark", "algorithms", "datasets", "pyproject.toml")
 LIBRARIES = (
@@ -36,19 +47,6 @@ LIBRARIES = (
     "speechbrain",
 )
 """A result records the versions of those that are installed."""
-
-
-REQUIRED: Mapping[str, Callable[[Any], object]] = {
-    "training": lambda training: float(training["flops"]),
-    "facts": lambda facts: [float(value) for value in facts.values() if value is not None],
-    "git_dirty": lambda dirty: {None: 0, False: 0, True: 0}[dirty],
-}
-"""Checks of what readers take from a result beside its identity, which the folder's name vouches for; they raise on bad values."""
-CHECKED = {
-    **REQUIRED,
-    "tuned": lambda tuned: tuned and (tuned["trials"], tuned["values"].items()),
-    "outside_plugins": lambda names: names and ", ".join(names),
-}
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def _number(value: float) -> float | None:
 def write_result(
     folder: Path, identity: RunIdentity, facts: Mapping[str, float], training: Mapping[str, float], seconds: float,
     tuned: Mapping[str, Any] | None = None, started_from: tuple[str | None, bool | None] | None = None, outside: Sequence[str] = (),
-    left_out: Sequence[str] = (),
+    left_out: Sequence[str] = (), vocoder_cost: Mapping[str, Any] | None = None,
 ) -> None:  # fmt: skip
     """Summarise ``episodes.csv`` and ``costs.csv`` into ``result.json``.
 
@@ -127,8 +125,9 @@ def write_result(
         started_from: :func:`git_state` when this invocation began; if the code has changed since, the run is dirty.
         outside: plugins from outside this repository, whose code none of its commits holds.
         left_out: targets of the scored split that have too few utterances for an episode.
+        vocoder_cost: the vocoder's "parameters", and "training" with the "steps", "flops" and "seconds" that it took; None if unknown.
     """
-    episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / "costs.csv")
+    episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / COSTS_FILE)
     columns = metric_columns(list(episodes.columns))
     curve = []
     for key, frame in episodes.groupby(["shots", "steps"], sort=True):
@@ -153,15 +152,16 @@ def write_result(
     commit, dirty = git_state()
     if started_from is not None and started_from != (commit, dirty):
         dirty = True
-    write_json(folder / "result.json", {
+    write_sealed(folder / "result.json", {
         "schema": SCHEMA_VERSION, "status": "complete", "run_id": folder.name, **asdict(identity),
         "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
-        "training": dict(training), "tuned": dict(tuned) if tuned else None, "git_commit": commit, "git_dirty": dirty,
+        "training": dict(training), "vocoder_cost": vocoder_cost, "tuned": dict(tuned) if tuned else None,
+        "git_commit": commit, "git_dirty": dirty,
         "outside_plugins": list(outside), "left_out": list(left_out),
         "libraries": dict(_versions()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},
         "python": platform.python_version(),
-        "timings": {"seconds_last_invocation": seconds},
+        "timings": {"seconds_last_invocation": seconds}, "files": digests(folder),
     })  # fmt: skip
 
 
@@ -203,30 +203,28 @@ def read_result(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     if not path.is_file():
         raise BenchmarkError(f"There is no run result at {path}; name a finished run's folder (a run's command, given again, finishes it).")
-    result = read_json(path, "run result")
-    if not isinstance(result, dict) or result.get("schema") != SCHEMA_VERSION or result.get("status") != "complete":
-        raise BenchmarkError(f"{folder / 'result.json'} is not a complete result of schema {SCHEMA_VERSION}; run the same command again.")
+    content = read_json(path, "run result")
+    if not isinstance(content, dict) or content.get("schema") not in (OLD_SCHEMA, SCHEMA_VERSION) or content.get("status") != "complete":
+        raise BenchmarkError(f"{path} is not a complete result of schema {SCHEMA_VERSION}; run the same command again.")
+    if wrong := garbled(content):
+        raise BenchmarkError(f"{path} lacks or garbles {wrong}; {REPAIR}.")
     # Results of the first edition lack the later fields; the defaults hold for them.
-    identity = {name: result.get(name) for name in RunIdentity.__dataclass_fields__ if name in result or name not in LATER}
-    result = {**LATER, **result}
-    try:
-        belongs = _name(identity) == folder.name
-    except ValueError:  # NaN or infinity, which are not JSON and which no run writes
-        belongs = False
-    if not belongs:
+    identity = {name: content.get(name) for name in RunIdentity.__dataclass_fields__ if name in content or name not in LATER}
+    if _name(identity) != folder.name:
         raise BenchmarkError(
-            f"{folder / 'result.json'} does not belong to this folder: the run that it describes has another name; restore it or run again."
+            f"{path} does not belong to this folder: the run that it describes has another name; restore it or run again."
         )
-    for name, check in CHECKED.items():
+    if not is_old(content):
         try:
-            check(result[name] if name in REQUIRED else result.get(name))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BenchmarkError(f"{path} lacks or garbles {name!r}; {REPAIR}.") from error
-    return result
+            content = unsealed(content, path, "run result")
+        except BenchmarkError as error:
+            raise BenchmarkError(f"{path} was changed or damaged: its digest does not match; {REPAIR}.") from error
+    return {**LATER, **content}
 
 
-class Contradiction(BenchmarkError):
-    """Result and episodes are whole and disagree."""
+def is_old(result: Mapping[str, Any]) -> bool:
+    """Whether a result is of the old form, without digests: nothing shows whether it was changed."""
+    return bool(result["schema"] == OLD_SCHEMA)
 
 
 def check_curve(folder: Path, result: Mapping[str, Any], episodes: pd.DataFrame) -> None:
@@ -263,15 +261,16 @@ def check_curve(folder: Path, result: Mapping[str, Any], episodes: pd.DataFrame)
     if missing:
         raise BenchmarkError(f"{folder / EPISODES_FILE} lacks episodes that the result.json beside it counts; {REPAIR}.")
     if not same:
-        raise Contradiction(f"{folder / 'result.json'} and the {EPISODES_FILE} beside it disagree; {REPAIR}.")
+        raise Contradiction(folder, EPISODES_FILE)
 
 
-def read_seed_episodes(folder: Path, result: Mapping[str, Any]) -> pd.DataFrame:
-    """A run's ``episodes.csv`` with a column "seed".
+def read_tables(folder: Path, result: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A run's ``episodes.csv`` and ``costs.csv``, each with a column "seed".
 
     Raises:
-        BenchmarkError: it is damaged, or is not what the run's ``result`` was computed from.
+        BenchmarkError: one is damaged, or is not what the run's ``result`` was computed from.
     """
-    episodes = read_episodes(folder / EPISODES_FILE)
+    episodes, costs = read_episodes(folder / EPISODES_FILE), read_costs(folder / COSTS_FILE)
+    check_files(folder, result)
     check_curve(folder, result, episodes)
-    return episodes.assign(seed=result["seed"])
+    return episodes.assign(seed=result["seed"]), costs.assign(seed=result["seed"])

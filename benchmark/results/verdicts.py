@@ -83,9 +83,13 @@ def budget_note(chosen: Sequence[Contender]) -> str:
 
 
 def limited_note(chosen: Sequence[Contender]) -> str:
-    """A note if some were scored on only some speakers; "" otherwise."""
+    """A note if some were scored on only some speakers, or made from code that no commit holds; "" otherwise."""
+    from benchmark.results.leaderboard_rules import is_uncommitted
+
     limited = [one.name for one in chosen if any(result["limited"] for result in one.results)]
-    return f"Not run on all test speakers: {', '.join(limited)}." if limited else ""
+    uncommitted = [one.name for one in chosen if any(map(is_uncommitted, one.results))]
+    notes = {"Not run on all test speakers": limited, "Made from changed or unknown code, or with plugins from elsewhere": uncommitted}
+    return " ".join(f"{what}: {', '.join(those)}." for what, those in notes.items() if those)
 
 
 def seeds_note(chosen: Sequence[Contender], lines: Sequence[Line]) -> str:

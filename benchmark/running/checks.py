@@ -14,9 +14,9 @@ from benchmark.plugins import fit, registry
 from benchmark.running.episodes import Manifest, episode_targets, sizes_of, task_targets
 from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
-from benchmark.running.pretraining import build
+from benchmark.running.joint import fresh_model
 from benchmark.settings.schema import RunSettings
-from benchmark.vocoder import checkpoint_of
+from benchmark.vocoder import Vocoder, checkpoint_of
 
 
 def with_metrics(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, str]:
@@ -44,12 +44,30 @@ def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
     fit.check_task(settings.task, settings.dataset.name, plugins)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
         raise UsageError(reason)
+    if settings.adapt_vocoder:
+        _check_vocoder_adapts(settings, plugins)
     names = [metric.name for metric in settings.metrics]
     kept, left = fit.fitting_metrics(names, settings.backbone.name, plugins, settings.task)
     if kept != names:
         raise UsageError(left)
     ranked = {each.name: registry.load("metric", each.name, plugins)(each.config).ranks_with for each in settings.metrics}
     fit.check_encoders(settings.algo.name, fit.declared("algorithm", settings.algo.name, plugins).facts.get("conditions_on"), ranked)
+
+
+def _check_vocoder_adapts(settings: RunSettings, plugins: registry.Plugins) -> None:
+    vocoder: type[Vocoder] = registry.load("vocoder", settings.vocoder.name, plugins)
+    algorithm: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    reason = ""
+    if (problem := fit.problem_of(settings.backbone.name, plugins).name) != "synthesis":
+        reason = f"{settings.backbone.name} does {problem}, which takes no vocoder; leave it out"
+    elif not vocoder.trains:
+        reason = f"{settings.vocoder.name} learns nothing, so it can't adapt; choose a vocoder that trains"
+    elif vocoder.loss is Vocoder.loss:
+        reason = f"{settings.vocoder.name} has no loss() to adapt it by; choose another vocoder"
+    elif not (algorithm.trains or algorithm.uses_support):
+        reason = f"{settings.algo.name} neither trains nor adapts; leave it out"
+    if reason:
+        raise UsageError(f"adapt_vocoder does not fit: {reason}.")
 
 
 def check_shares(settings: RunSettings, hardware: Hardware, plugins: registry.Plugins) -> None:
@@ -97,7 +115,7 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
         metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
         metric.require()
         ranked[chosen.name] = metric.ranks_with
-    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
+    backbone = fresh_model(settings, corpus, plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     algorithm = plugin(backbone, settings.algo.config)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):

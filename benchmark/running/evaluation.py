@@ -23,8 +23,8 @@ from benchmark.errors import AdaptationFailed, CannotScore, PredictionFailed
 from benchmark.metric import Metric, Sample
 from benchmark.plumbing.files import digest_of, write_atomic
 from benchmark.problem import Prediction, Problem
+from benchmark.results.blocks import Block
 from benchmark.results.episode_log import CostRow, EpisodeRow
-from benchmark.results.episode_tables import Block
 from benchmark.results.kept_speech import speech_file
 from benchmark.running import engines
 from benchmark.running.episodes import Episode
@@ -219,10 +219,10 @@ class Evaluator:
 _evaluator: Evaluator
 
 
-def _load(saved: Path | bytes) -> None:
+def _load(saved: bytes) -> None:
     global _evaluator
-    # The parent process has just written this, so unpickling it is safe.
-    _evaluator = torch.load(io.BytesIO(saved) if isinstance(saved, bytes) else saved, weights_only=False).on_device()
+    # The parent process has sent this, so unpickling it is safe.
+    _evaluator = torch.load(io.BytesIO(saved), weights_only=False).on_device()
 
 
 def _run(job: Job) -> Scores:
@@ -230,16 +230,13 @@ def _run(job: Job) -> Scores:
 
 
 def evaluate(
-    evaluator: Evaluator, jobs: Sequence[Job], workers: int, plugins: Sequence[str], folder: Path, engine: str = "local"
+    evaluator: Evaluator, jobs: Sequence[Job], workers: int, plugins: Sequence[str], engine: str = "local"
 ) -> Iterator[Scores]:
     """Scores of ``jobs``, in order, as they are ready. One thread per worker makes them independent of the number of workers."""
-    shared = folder / ".evaluator.pt"
-    write_atomic(shared, partial(torch.save, evaluator))
-    try:
-        ready = partial(_load, shared.read_bytes() if engine == "ray" else shared)
-        # All workers of this machine share one GPU.
-        gpus = round(1 / workers, 4) if evaluator.device == "cuda" else 0
-        with engines.engine(engine, min(workers, max(1, len(jobs))), plugins, ready, gpus=gpus) as pool:
-            yield from pool.map(_run, jobs)
-    finally:
-        shared.unlink(missing_ok=True)
+    buffer = io.BytesIO()
+    torch.save(evaluator, buffer)
+    ready = partial(_load, buffer.getvalue())
+    # All workers of this machine share one GPU.
+    gpus = round(1 / workers, 4) if evaluator.device == "cuda" else 0
+    with engines.engine(engine, min(workers, max(1, len(jobs))), plugins, ready, gpus=gpus) as pool:
+        yield from pool.map(_run, jobs)

@@ -7,9 +7,10 @@ definition, the statistics and the language. The original corpus is not needed.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -24,10 +25,12 @@ from benchmark.plumbing import checkpoint
 from benchmark.problem import Problem
 from benchmark.results.result import LATER, read_result
 from benchmark.running.identity import weights_digest
-from benchmark.running.pretraining import build
+from benchmark.running.joint import fresh_model
 from benchmark.running.run import ALGORITHM_FILE
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,8 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins, problem: Prob
     named = zip([each.name for each in chosen], versions, strict=True)
     own, *others = [_corpus(name, version, result["preparation_version"], cache, folder) for name, version in named]
     corpus = JoinedCorpus(own, others) if others else own
-    state = kept(folder / ALGORITHM_FILE)
-    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
-    algorithm = algorithm_type(backbone, settings.algo.config)
-    try:
-        algorithm.load_state_dict(state)
-    except RuntimeError as error:
-        raise BenchmarkError(f"The checkpoint of {folder} is from other code of {settings.algo.name}; repeat the run.") from error
+    algorithm = algorithm_type(fresh_model(settings, corpus, plugins), settings.algo.config)
+    restore(folder / ALGORITHM_FILE, checkpoint.into(algorithm))
     for kind, name in (("algorithm", settings.algo.name), ("backbone", settings.backbone.name), ("vocoder", settings.vocoder.name)):
         if source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
             print(f"Note: the code of {kind} {name} has changed since the run.", file=sys.stderr)
@@ -112,11 +110,13 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins, problem: Prob
     return FinishedRun(folder, settings, corpus, algorithm.eval())
 
 
-def kept(path: Path) -> Any:
-    """The weights that a run left in its folder."""
-    if (state := checkpoint.load(path, quiet=True)) is None:
-        raise BenchmarkError(f"{path} is missing or damaged; repeat the run with --overwrite always.")
-    return state
+def restore(path: Path, use: Callable[[Any], T]) -> T:
+    """What ``use`` makes of the weights that a run left in its folder; see :func:`benchmark.plumbing.checkpoint.load`."""
+    if (found := checkpoint.load(path, use, quiet=True)) is None:
+        raise BenchmarkError(
+            f"{path} is missing, damaged, or from other code; the run's command, given again, rebuilds it, or repeats the run."
+        )
+    return found
 
 
 def _corpus(name: str, version: str, preparation: str, cache: Path, run: Path) -> Corpus:

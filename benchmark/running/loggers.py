@@ -19,12 +19,14 @@ import soundfile
 import torch
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 
-from benchmark.errors import BenchmarkError, ExtraMissing
+from benchmark.errors import BenchmarkError, ExtraMissing, UsageError
 from benchmark.mel import MelSpec, log_mel
 from benchmark.results.kept_speech import safe, speech_in
 from benchmark.results.result import RunIdentity, read_result
 
 KINDS = ("wandb", "tensorboard", "csv")
+MODES = ("offline", "online", "disabled")
+"""Values of $WANDB_MODE; the first is the default, and only "online" opens a connection."""
 PROJECT = "few-shot-tts-benchmark"
 STAGES = ("pretraining", "training", "vocoder", "adaptation")
 """Each stage has its own step axis."""
@@ -37,7 +39,10 @@ def check(kinds: Sequence[str]) -> None:
 
     Raises:
         ExtraMissing: one is not.
+        UsageError: $WANDB_MODE is none of ``MODES``.
     """
+    if "wandb" in kinds and _mode() not in MODES:
+        raise UsageError(f"WANDB_MODE must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {_mode()!r}.")
     for kind in kinds:
         if kind != "csv" and find_spec(kind) is None:
             raise ExtraMissing(f"--{kind}", kind, kind)
@@ -74,12 +79,15 @@ def _logger(kind: str, identity: RunIdentity, folder: Path) -> Logger:
 
 def _wandb_run(identity: RunIdentity, folder: Path) -> Any:
     """A run grouped by dataset and algorithm; its tags say which runs it may be compared with."""
+    if _mode() != "online":
+        # Otherwise the library reports errors and usage to its makers, in every mode; it reads this when it is imported.
+        os.environ["WANDB_ERROR_REPORTING"] = "false"
     import wandb
 
     marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)]
     try:
         run = wandb.init(
-            project=os.environ.get("WANDB_PROJECT", PROJECT), mode=os.environ.get("WANDB_MODE", "offline"),  # type: ignore[arg-type]
+            project=os.environ.get("WANDB_PROJECT", PROJECT), mode=_mode(),  # type: ignore[arg-type]
             dir=folder, id=folder.name, name=folder.name, resume="allow", group=f"{identity.dataset} {identity.algorithm}",
             job_type=identity.preset, config=asdict(identity), settings=wandb.Settings(silent=True, console="off"),
             tags=[f"protocol {identity.protocol_version}", identity.preset, identity.backbone, identity.vocoder, *marks],
@@ -90,6 +98,10 @@ def _wandb_run(identity: RunIdentity, folder: Path) -> Any:
         run.define_metric(f"{stage}/step")
         run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
     return run
+
+
+def _mode() -> str:
+    return os.environ.get("WANDB_MODE", MODES[0])
 
 
 def _finish(run: Any, status: str) -> None:

@@ -17,6 +17,7 @@ from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
 from benchmark.learning.inner_loop import joint_step
 from benchmark.parameters import ParameterGroup
+from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.running import ranks
@@ -102,7 +103,7 @@ def pretrained(
     def train() -> dict[str, torch.Tensor]:
         return _train(model, done.with_suffix(".training"), corpus, settings, seed, loggers, hardware)
 
-    model.load_state_dict(ranks.made_once(done, "Waiting for another run's pretraining.", train, hardware.rank))
+    ranks.made_once(done, "Waiting for another run's pretraining.", train, checkpoint.into(model), hardware.rank)
     return model, key
 
 

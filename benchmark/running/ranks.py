@@ -142,8 +142,8 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
         parameter.grad = mean.view_as(parameter)
 
 
-def made_once(path: Path, waiting: str, make: Callable[[], dict[str, Any]], rank: int) -> dict[str, Any]:
-    """The weights in the checkpoint ``path``; if there is none, all ranks train them now and rank 0 saves them there.
+def made_once(path: Path, waiting: str, make: Callable[[], dict[str, Any]], take: Callable[[Any], object], rank: int) -> None:
+    """Take the weights in the checkpoint ``path``; if there is none, all ranks train them now and rank 0 saves them there.
 
     Only rank 0 takes the lock; it holds it while all ranks train.
 
@@ -151,20 +151,26 @@ def made_once(path: Path, waiting: str, make: Callable[[], dict[str, Any]], rank
         path: of the checkpoint.
         waiting: message to print if another run is training them.
         make: trains; unfinished work is in ``path`` with the suffix ".training".
+        take: called with the weights; raises if they don't fit, and has then changed nothing.
         rank: of this process among those that run the program.
     """
-    state = checkpoint.load(path, quiet=True)
-    alone = rank == 0 and state is None
+    taken = checkpoint.load(path, _noted(take), quiet=True)
+    alone = rank == 0 and taken is None
     with locked(path.with_suffix(".lock"), waiting) if alone else nullcontext():
         if alone:
-            state = checkpoint.load(path)
-        if agreed(state is None):
+            taken = checkpoint.load(path, _noted(take))
+        if agreed(taken is None):
             state = make()
             if rank == 0:
                 checkpoint.save(path, state)
                 path.with_suffix(".training").unlink(missing_ok=True)
-        elif state is None:
+            take(state)
+        elif taken is None:
             # Another run finished it while rank 0 waited.
-            state = checkpoint.load(path)
-    assert state is not None
-    return cast(dict[str, Any], state)
+            taken = checkpoint.load(path, _noted(take))
+            assert taken
+
+
+def _noted(take: Callable[[Any], object]) -> Callable[[Any], bool]:
+    """True once the weights are taken."""
+    return lambda state: (take(state), True)[1]

@@ -1,4 +1,4 @@
-"""Checks that a complete run's folder is sound: its files are readable, and its result follows from its episodes."""
+"""Checks that a complete run's folder is sound: its files are those that its result was made from."""
 
 from __future__ import annotations
 
@@ -6,23 +6,44 @@ import sys
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
+from benchmark.plumbing import checkpoint
 from benchmark.results.episode_log import set_aside
-from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, read_costs, read_episodes
-from benchmark.results.result import Contradiction, check_curve, read_result
+from benchmark.results.episode_tables import Contradiction
+from benchmark.results.result import read_result, read_tables
 
 
 def is_sound(folder: Path) -> bool:
-    """Whether a complete run's files can be used; if not, prints why, and removes files that would contradict the new results."""
+    """Whether a complete run's files can be used.
+
+    If not, prints why and sets the result aside, so that the run is resumed as one that was killed, however often that is cut off too;
+    so it does with tables that the result was not made from.
+    """
+    if _agrees(folder):
+        return True
+    (folder / "result.json").replace(folder / "result.json.damaged")
+    return False
+
+
+def _agrees(folder: Path) -> bool:
     try:
-        result = read_result(folder)
-        read_costs(folder / COSTS_FILE)
-        check_curve(folder, result, read_episodes(folder / EPISODES_FILE))
-    except Contradiction:
+        read_tables(folder, read_result(folder))
+    except Contradiction as error:
         # There is no way to tell which of the two is right.
-        set_aside(folder / EPISODES_FILE, "it disagrees with the result.json beside it")
-        (folder / EPISODES_FILE).unlink()
+        set_aside(error.file, "it disagrees with the result.json beside it")
+        error.file.unlink()
         return False
     except BenchmarkError as error:
         print(f"Resuming a run that was complete: {str(error).partition(';')[0]}.", file=sys.stderr)
         return False
+    return True
+
+
+def has_damaged_weights(folder: Path) -> bool:
+    """Whether weights that a run left are damaged, and reports those; they can be deleted without harm, as ``tune`` does."""
+    return any([checkpoint.load(path, _is_state) is None for path in sorted((folder / "checkpoints").glob("*.pt"))])
+
+
+def _is_state(state: object) -> bool:
+    if not isinstance(state, dict):
+        raise ValueError("no weights")
     return True

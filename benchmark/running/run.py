@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
 from benchmark.plugins import fit, registry
+from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
-from benchmark.plumbing.files import write_text
+from benchmark.plumbing.files import TEMPORARY, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.results.episode_log import EpisodeLog
@@ -33,9 +35,10 @@ from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
 from benchmark.running.evaluation import Evaluator, evaluate
 from benchmark.running.hardware import Hardware
 from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
+from benchmark.running.joint import with_vocoder
 from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
 from benchmark.running.pretraining import pretrained, speaker_index
-from benchmark.running.resume import is_sound
+from benchmark.running.resume import has_damaged_weights, is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
 from benchmark.settings import config
@@ -112,18 +115,24 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         if overwrite == "always" and folder.exists():
             shutil.rmtree(folder)
         elif complete and is_sound(folder):
+            if has_damaged_weights(folder):
+                ranks.agreed(True)
+                _learned(settings, places, corpus, folder, training, ())
+                return folder
             logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to repeat it." if places.logs else ""
             print(f"{folder} is already complete.{logs}")
             ranks.agreed(False)
             return folder
         ranks.agreed(True)
+        remove_left_over([*folder.rglob(f"{TEMPORARY}*"), *places.output.glob(f"{TEMPORARY}*"), *places.cache.rglob(f"{TEMPORARY}*")])
         before = started_from()
         outside = outside_plugins(settings, plugins)
         write_text(folder / "config.yaml", config.to_yaml(settings))
         with run_logs.opened(places.logs, identity, folder) as loggers:
-            facts, spent = _stages(settings, places, corpus, manifest, folder, training, loggers)
+            facts, spent, cost = _stages(settings, places, corpus, manifest, folder, training, loggers)
             out = sorted({*corpus.targets(settings.evaluation.split)}.difference(manifest.adapted_to(settings.evaluation.split)))
-            write_result(folder, identity, facts, spent, time.monotonic() - started, tuned_values(settings, plugins), before, outside, out)
+            seconds = time.monotonic() - started
+            write_result(folder, identity, facts, spent, seconds, tuned_values(settings, plugins), before, outside, out, asdict(cost))
             run_logs.log_results(loggers, folder)
     return folder
 
@@ -137,10 +146,10 @@ def say_once(sentence: str) -> None:
 def _stages(
     settings: RunSettings, places: Places, corpus: Corpus, manifest: Manifest, folder: Path, training: Path | None,
     loggers: Sequence[Logger],
-) -> tuple[dict[str, float], dict[str, float]]:  # fmt: skip
-    """Pretraining to evaluation; returns the metrics' constants and what training spent."""
+) -> tuple[dict[str, float], dict[str, float], vocoding.VocoderCost]:  # fmt: skip
+    """Pretraining to evaluation; returns the metrics' constants, what training spent, and the vocoder's cost."""
     plugins = tuple(str(path) for path in places.plugins)
-    algorithm, spent, vocoder = _learned(settings, places, corpus, folder, training, loggers)
+    algorithm, spent, vocoder, cost = _learned(settings, places, corpus, folder, training, loggers)
     with threads(METRIC_THREADS):
         metrics = prepared_metrics(settings, corpus, manifest, places)
     evaluator = Evaluator(
@@ -153,25 +162,25 @@ def _stages(
     todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
-        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, folder, places.engine), len(jobs) - len(todo) + 1):
+        for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, places.engine), len(jobs) - len(todo) + 1):
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
     if algorithm.embeds:
         facts |= embedding_space(algorithm.embed, corpus, manifest.adapted_to(chosen.split), folder)
-    return facts, spent
+    return facts, spent, cost
 
 
 def _learned(
     settings: RunSettings, places: Places, corpus: Corpus, folder: Path, training: Path | None, loggers: Sequence[Logger]
-) -> tuple[Algorithm, dict[str, float], Vocoder]:
-    """Everything that processes train together: the algorithm, what its training spent, the vocoder."""
+) -> tuple[Algorithm, dict[str, float], Vocoder, vocoding.VocoderCost]:
+    """Everything that processes train together: the algorithm, what its training spent, the vocoder and its cost."""
     with threads(settings.threads):
         # First, because what is wrong with it would else be told only after hours of training. Each stage seeds itself.
-        vocoder = prepared_vocoder(settings, corpus, places, loggers)
+        vocoder, cost = prepared_vocoder(settings, corpus, places, loggers)
         if vocoder.trains and not places.hardware.rank:
             checkpoint.save(folder / VOCODER_FILE, vocoder.weights())
-        return *trained(settings, corpus, places, folder, training, loggers), vocoder
+        return *trained(settings, corpus, places, vocoder, folder, training, loggers), vocoder, cost
 
 
 @contextmanager
@@ -186,8 +195,9 @@ def threads(count: int) -> Iterator[None]:
 
 
 def trained(
-    settings: RunSettings, corpus: Corpus, places: Places, folder: Path, training: Path | None = None, loggers: Sequence[Logger] = ()
-) -> tuple[Algorithm, dict[str, float]]:
+    settings: RunSettings, corpus: Corpus, places: Places, vocoder: Vocoder, folder: Path, training: Path | None = None,
+    loggers: Sequence[Logger] = (),
+) -> tuple[Algorithm, dict[str, float]]:  # fmt: skip
     """The algorithm after pretraining and its own training, and what the latter spent; see :func:`run`."""
     plugins = tuple(str(path) for path in places.plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
@@ -197,6 +207,8 @@ def trained(
         backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers,
         places.hardware,
     )  # fmt: skip
+    if settings.adapt_vocoder:
+        backbone = with_vocoder(backbone, copy.deepcopy(vocoder), settings.vocoder_training.frames)
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
     kept = folder / ALGORITHM_FILE
@@ -228,8 +240,10 @@ def corpus_of(settings: RunSettings, places: Places) -> Corpus:
     return open_corpora(sources, settings.evaluation.split, places.cache, places.workers, plugins, vocoder.mel, settings.task)
 
 
-def prepared_vocoder(settings: RunSettings, corpus: Corpus, places: Places, loggers: Sequence[Logger] = ()) -> Vocoder:
-    """The vocoder, trained or loaded."""
+def prepared_vocoder(
+    settings: RunSettings, corpus: Corpus, places: Places, loggers: Sequence[Logger] = ()
+) -> tuple[Vocoder, vocoding.VocoderCost]:
+    """The vocoder, trained or loaded, and its cost."""
     plugins, chosen = tuple(str(path) for path in places.plugins), settings.vocoder
     source = learned_source("vocoder", chosen.name, plugins)
     return vocoding.prepared(
@@ -254,13 +268,16 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
     plugins = tuple(str(path) for path in places.plugins)
     targets = tuple(manifest.adapted_to(settings.evaluation.split))
     enrolment = min(len(episode.enrolment(corpus)) for episode in manifest.episodes[settings.evaluation.split])
-    context = MetricContext(corpus, metrics_folder(places.cache, corpus), targets, enrolment=enrolment)
+    shared = metrics_folder(places.cache, corpus)
     metrics = []
     for chosen in settings.metrics:
-        metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
-        lock = context.cache.with_name(f".{context.cache.name}-{chosen.name}.lock")
+        info = registry.get("metric", chosen.name, plugins)
+        metric: Metric = registry.load_info(info)(chosen.config)
+        # Built-in metrics have versions; what other code computed, its next edit must not find.
+        cache = shared if info.origin == "built-in" else shared / f"{chosen.name}-{source_digest(info)}"
+        lock = shared.with_name(f".{shared.name}-{chosen.name}.lock")
         with locked(lock, f"Waiting for another run that prepares {chosen.name}."):
-            metric.prepare(context)
+            metric.prepare(MetricContext(corpus, cache, targets, enrolment=enrolment))
         metrics.append(metric)
     return tuple(metrics)
 

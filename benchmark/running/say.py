@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,15 @@ from benchmark.data.scripts import is_foreign
 from benchmark.data.sentences import sentences_of
 from benchmark.errors import BenchmarkError, CannotScore, PredictionFailed, UsageError
 from benchmark.plugins import registry
-from benchmark.running.finished import FinishedRun, kept, open_run
+from benchmark.running.finished import FinishedRun, open_run, restore
 from benchmark.running.preparation import metrics_folder
 from benchmark.running.run import VOCODER_FILE, Places, fresh_vocoder, prepared_vocoder
 from benchmark.running.vocoding import restored
 from benchmark.utterance import token_symbols
 from benchmark.vocoder import Vocoder
 
+MOST_CHARACTERS, LONGEST_SENTENCE = 20_000, 1_000
+"""Of a text to say, and of a sentence in it; the speech of so many, about half an hour, takes little memory."""
 PAUSE_SECONDS = 0.25
 """Between sentences."""
 
@@ -72,12 +75,8 @@ def _vocoder(run: FinishedRun, cache: Path, plugins: registry.Plugins) -> Vocode
     """The vocoder that the run spoke with; one that trains has the run's weights."""
     settings, folder, name = run.settings, run.folder, run.settings.vocoder.name
     if not registry.load("vocoder", name, plugins).trains:
-        return prepared_vocoder(settings, run.corpus, Places(folder.parent, cache, None, 1, tuple(map(Path, plugins))))
-    state = kept(folder / VOCODER_FILE)
-    try:
-        return restored(fresh_vocoder(settings, plugins), state)
-    except RuntimeError as error:
-        raise BenchmarkError(f"The vocoder of {folder} is from other code of {name}; repeat the run.") from error
+        return prepared_vocoder(settings, run.corpus, Places(folder.parent, cache, None, 1, tuple(map(Path, plugins))))[0]
+    return restore(folder / VOCODER_FILE, partial(restored, fresh_vocoder(settings, plugins)))
 
 
 def reader(language: str | None, corpus: Corpus, option: str) -> str:
@@ -106,12 +105,16 @@ def tokens(text: str, corpus: Corpus, language: str = "") -> list[torch.Tensor]:
         language: espeak-ng voice that reads the text; "" for the corpus's own.
 
     Raises:
-        UsageError: the text is empty, is in a script that the voice does not read, has no phonemes, or has phonemes
+        UsageError: the text is empty or too long, is in a script that the voice does not read, has no phonemes, or has phonemes
             without a symbol in the corpus.
     """
     plain, language = " ".join(text.split()), language or corpus.meta["card"]["language"]
     if not plain:
         raise UsageError("The text to say is empty.")
+    if len(plain) > MOST_CHARACTERS:
+        raise UsageError(f"The text to say has {len(plain)} characters; say at most {MOST_CHARACTERS} at a time.")
+    if (longest := max(map(len, sentences_of(plain)))) > LONGEST_SENTENCE:
+        raise UsageError(f"A sentence of the text has {longest} characters; write sentences of at most {LONGEST_SENTENCE}.")
     if is_foreign(plain, language):
         raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
     every = [words for words in phonemise(sentences_of(plain), language) if words]
@@ -161,8 +164,7 @@ def _spoken(sentences: Sequence[torch.Tensor], speaker: Speaker, support: Batch,
         pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
         parts: list[Audio] = []
         for sentence in sentences:
-            with torch.no_grad():
-                parts += [pause, speaker.vocoder.decode(model.mel(sentence)).detach().cpu().float().numpy()]
+            parts += [pause, model.wave(speaker.vocoder, sentence).cpu().float().numpy()]
         audio = np.clip(np.concatenate(parts[1:]), -1, 1)
     except PredictionFailed as error:
         raise BenchmarkError(f"{name} could not speak: {error}; try fewer --steps or other recordings.") from error

@@ -26,7 +26,8 @@ class Outcome:
 
 def name_of(settings: RunSettings) -> str:
     """A run's place in the grid, in words."""
-    return f"{settings.algo.name} on {settings.backbone.name}, {settings.dataset.name}, seed {settings.seed}"
+    vocoder = f" with {settings.vocoder.name}" * (settings.vocoder.name != RunSettings.vocoder.name)
+    return f"{settings.algo.name} on {settings.backbone.name}{vocoder}, {settings.dataset.name}, seed {settings.seed}"
 
 
 def fitting(grid: Sequence[RunSettings], plugins: registry.Plugins) -> tuple[list[RunSettings], list[str]]:

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -286,7 +287,8 @@ def fit(
             log_step(loggers, stage, step.number, {**step.logs, **step.more})
 
     module = Training(learner, learning_rate, budget, seed, path, tell)
-    state = checkpoint.load(path)
+    whole = partial(_whole, module)
+    state = checkpoint.load(path, whole)
     finished = state is not None and budget.progress(state["progress"]["step"], state["progress"]["flops"]) >= 1
     if not ranks.agreed(finished):
         resume = path if ranks.agreed(state is not None) else None
@@ -298,12 +300,20 @@ def fit(
             _train(module, items, resume, _Saver(path, checkpoint_seconds), hardware)
     if finished or hardware.processes > 1:
         # Spawned processes leave only the checkpoint, and processes measure different times.
-        state = checkpoint.load(path)
+        state = checkpoint.load(path, whole)
         assert state is not None
         module.load_state_dict(state["state_dict"])
         module.on_load_checkpoint(state)
     learner.to("cpu")
     return {"steps": module.step, "flops": module.flops, "seconds": module.seconds}
+
+
+def _whole(module: Training, state: Any) -> dict[str, Any]:
+    """A state of this module's training; any error means that it is none."""
+    if not {"optimizer_states", "loops"} <= state.keys() or not all(state["progress"][name] >= 0 for name in ("step", "flops")):
+        raise ValueError("no state of a training")
+    checkpoint.require_fit(state["state_dict"], module)
+    return dict(state)
 
 
 def _train(module: Training, items: DataLoader[Any], resume: Path | None, saver: pl.Callback, hardware: Hardware) -> None:

@@ -198,8 +198,14 @@ class Trials:
         return {name: values[params[name]] for name, values in self.choices.items()}
 
     def _trial(self, found: optuna.trial.FrozenTrial) -> Trial:
-        outcome = found.user_attrs["outcome"]
-        return Trial(**{**outcome, "curve": {int(step): value for step, value in outcome["curve"]}, "values": self._values(found.params)})
+        from pydantic import ConfigDict, TypeAdapter
+
+        try:
+            outcome = found.user_attrs["outcome"]
+            trial = {**outcome, "curve": dict(outcome["curve"]), "values": self._values(found.params)}
+            return TypeAdapter(Trial, config=ConfigDict(allow_inf_nan=False, strict=True)).validate_python(trial)
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise BenchmarkError(f"{self.path} garbles trial {found.number}; restore it, or move it away to tune again.") from error
 
 
 def ordered(values: Sequence[Any]) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from benchmark.data.corpus import Corpus
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.parameters import ParameterGroup
+from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.running import ranks
@@ -23,6 +24,20 @@ from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
 from benchmark.settings.schema import VocoderSettings
 from benchmark.vocoder import Segments, Vocoder, VocoderContext
+
+
+@dataclass(frozen=True)
+class VocoderCost:
+    """What a vocoder is and took, as results record it.
+
+    Attributes:
+        parameters: numbers in the weights that it speaks with.
+        training: "steps", "flops" and "seconds" that its training took, whichever run did it; 0 where there is nothing to train, and
+            None where nobody knows: weights from a file, or trained before costs were kept.
+    """
+
+    parameters: int
+    training: Mapping[str, float] | None
 
 
 class VocoderTraining(nn.Module):
@@ -95,8 +110,8 @@ def check_mel(vocoder: Vocoder, mel: MelSpec, what: str) -> None:
 def prepared(
     vocoder: Vocoder, name: str, source: str, corpus: Corpus, settings: VocoderSettings, seed: int, cache: Path,
     hardware: Hardware = Hardware(), loggers: Sequence[Logger] = (),
-) -> Vocoder:  # fmt: skip
-    """The vocoder, ready to decode: trained, or loaded from the cache.
+) -> tuple[Vocoder, VocoderCost]:  # fmt: skip
+    """The vocoder, ready to decode: trained, or loaded from the cache; and its cost.
 
     Args:
         vocoder: built, with fresh weights.
@@ -110,6 +125,8 @@ def prepared(
         loggers: for its curves, if it is trained now.
     """
     check_mel(vocoder, corpus.mel, f"the prepared corpus {corpus.name}")
+    parameters = sum(each.numel() for each in vocoder.adaptable_parameters().values())
+    spent: Mapping[str, float] | None = None if parameters else {"steps": 0, "flops": 0.0, "seconds": 0.0}
 
     def train(learner: Vocoder) -> None:
         spec = [asdict(learner.mel), asdict(learner.config), asdict(settings)]
@@ -121,20 +138,25 @@ def prepared(
             return _train(learner, name, done.with_suffix(".training"), corpus, settings, seed, hardware, loggers)
 
         waiting = f"Waiting for another run that trains the vocoder {name}."
-        learner.load_state_dict(ranks.made_once(done, waiting, make, hardware.rank)["state"])
+        def take(weights: Any) -> None:
+            nonlocal spent
+            checkpoint.into(learner)(weights["state"])
+            spent = weights.get("spent")
+
+        ranks.made_once(done, waiting, make, take, hardware.rank)
 
     vocoder.prepare(VocoderContext(train))
-    return vocoder.eval()
+    return vocoder.eval(), VocoderCost(parameters, spent)
 
 
 def restored(vocoder: Vocoder, weights: Mapping[str, Any]) -> Vocoder:
     """The vocoder, ready to decode with the weights that a run kept; it does not train.
 
     Raises:
-        RuntimeError: they don't fit.
+        ValueError: they don't fit.
     """
     vocoder.prepare(VocoderContext(lambda _: None))
-    vocoder.load_state_dict(weights["state"])
+    checkpoint.into(vocoder)(weights["state"])
     return vocoder.eval()
 
 
@@ -142,10 +164,11 @@ def _train(
     vocoder: Vocoder, name: str, unfinished: Path, corpus: Corpus, settings: VocoderSettings, seed: int, hardware: Hardware,
     loggers: Sequence[Logger],
 ) -> dict[str, Any]:  # fmt: skip
+    """What the cache keeps: the weights, and what the training spent."""
     make = SegmentSampler(corpus, settings.batch_size, settings.frames, settings.steps, seed)
     with progress(f"Training the vocoder {name}", settings.steps) as show:
-        fit(
+        spent = fit(
             VocoderTraining(vocoder), make, settings.learning_rate, Budget(steps=settings.steps), seed, unfinished,
             lambda part, _: show(part * settings.steps), loggers=loggers, stage="vocoder", hardware=hardware,
         )  # fmt: skip
-    return vocoder.weights()
+    return {**vocoder.weights(), "spent": spent}

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmark.mel import MelSpec
-from benchmark.plumbing.checkpoint import load, save
+from benchmark.plumbing.checkpoint import load, require_fit, save
 
 BLANK = 0
 """CTC's blank; phone p of the phone table is class p + 1."""
@@ -276,12 +277,14 @@ def _schedule(step: int, steps: int) -> float:
 
 def _resume(checkpoint: Path, model: Recogniser, optimizer: torch.optim.Optimizer) -> tuple[int, int]:
     """Load the state between epochs, if a whole one exists; returns steps and epochs done."""
-    state = load(checkpoint)
-    if state is None:
-        return 0, 0
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"]), int(state["epoch"])
+
+    def resume(state: dict[str, Any]) -> tuple[int, int]:
+        require_fit(state["model"], model)
+        optimizer.load_state_dict(state["optimizer"])
+        model.load_state_dict(state["model"])
+        return int(state["step"]), int(state["epoch"])
+
+    return load(checkpoint, resume) or (0, 0)
 
 
 @torch.no_grad()

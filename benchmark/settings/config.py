@@ -38,10 +38,13 @@ from benchmark.plugins import registry
 from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
 __all__ = [
-    "Plugin", "from_dict", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict", "to_yaml",
+    "Plugin", "from_dict", "later", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict",
+    "to_yaml",
 ]  # fmt: skip
 
 PRESETS = Path(__file__).resolve().parent / "presets"
+MOST_BYTES, MOST_NESTED = 100_000, 20
+"""Limits of a config file."""
 S = TypeVar("S")
 
 
@@ -64,6 +67,11 @@ def plugins(kind: str, default: Sequence[str] | DefaultNames) -> Any:
         return field(default=(), metadata={"kind": kind, "default_names": default, "many": True})
     metadata = {"kind": kind, "default": tuple(default), "many": True}
     return field(default=tuple(Plugin(name) for name in default), metadata=metadata)
+
+
+def later(default: Any) -> Any:
+    """A settings field that came later: with its default it is left out of :func:`to_dict`, so that runs keep the names that they had."""
+    return field(default=default, metadata={"later": True})
 
 
 def parse(
@@ -92,7 +100,7 @@ def parse(
     layers: list[tuple[str, Mapping[str, Any]]] = [(f" in {path}", read_yaml(Path(path))) for path in files]
     if "preset" in names:
         chosen = [str(layer["preset"]) for _, layer in layers if "preset" in layer]
-        preset = given.get("preset") or (chosen[-1] if chosen else names["preset"].default)
+        preset = given.get("preset", chosen[-1] if chosen else names["preset"].default)
         layers = [(f" in preset {preset}", read_preset(str(preset))), *over_preset, *layers]
     pairs = [pair for pair in pairs if pair[0] != "config"]
     return cast(S, Reader(settings_type, plugins, also).read(layers, pairs))
@@ -111,11 +119,14 @@ def from_dict(settings_type: type[S], values: Mapping[str, Any], where: str, plu
 
 
 def to_dict(settings: Any) -> dict[str, Any]:
-    """The settings as nested mappings of plain values, including every plugin's options; an empty list of plugins is left out."""
+    """The settings as nested mappings of plain values, including every plugin's options.
+
+    An empty list of plugins is left out, and so is a field that came later and has its default (:func:`later`).
+    """
     result: dict[str, Any] = {}
     for each in dataclasses.fields(settings):
         value = getattr(settings, each.name)
-        if each.metadata.get("many") and not value:
+        if (each.metadata.get("many") and not value) or (each.metadata.get("later") and value == each.default):
             continue
         if each.metadata.get("many"):
             result[each.name] = {chosen.name: plain(chosen.config) or {} for chosen in value}
@@ -139,12 +150,18 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file's mapping.
 
     Raises:
-        UsageError: it is missing, not YAML (the message names the line), or not a mapping.
+        UsageError: it is missing, too long, not YAML or more than settings need (the message names the line), or not a mapping.
     """
     import yaml
 
     try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open("rb") as stream:
+            content = stream.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UsageError(f"Config file {path} is longer than {MOST_BYTES} bytes; settings take less.")
+        text = content.decode("utf-8-sig")
+        _refuse_bombs(path, text)
+        value = yaml.safe_load(text)
     except OSError as error:
         raise UsageError(f"Config file {path} can't be read: {error.strerror}.") from error
     except yaml.YAMLError as error:
@@ -153,11 +170,27 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UsageError(f"Config file {path} is not valid YAML: {line}{problem or 'unexpected character'}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"Config file {path} is not UTF-8 text.") from error
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError) as error:  # of dates, tags and numbers that are none
+        raise UsageError(f"Config file {path} holds a value that can't be read: {error}.") from error
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise UsageError(f"Config file {path} must hold 'key: value' lines, not a {type(value).__name__}.")
     return {str(key): each for key, each in value.items()}
+
+
+def _refuse_bombs(path: Path, text: str) -> None:
+    """Refuse aliases, by which a short file stands for an endless one, and deep nesting, before anything is built from the file."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        where = f"Config file {path}, line {event.start_mark.line + 1 if event.start_mark else 0}"
+        if isinstance(event, yaml.AliasEvent):
+            raise UsageError(f"{where}, refers to another value by '*{str(event.anchor)[:40]}'; write the value there.")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_NESTED:
+            raise UsageError(f"{where}, nests values more than {MOST_NESTED} deep; settings take fewer levels.")
 
 
 def presets() -> list[str]:

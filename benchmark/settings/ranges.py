@@ -21,7 +21,7 @@ from pathlib import PurePath
 from types import NoneType
 from typing import TYPE_CHECKING, Annotated, Any
 
-from annotated_types import Ge, Gt, Lt, MinLen, Predicate
+from annotated_types import Ge, Gt, Le, Lt, MinLen, Predicate
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -32,17 +32,19 @@ def odd(number: int) -> bool:
     return number % 2 == 1
 
 
-PositiveInt = Annotated[int, Ge(1)]
-NonNegativeInt = Annotated[int, Ge(0)]
+PositiveInt = Annotated[int, Ge(1), Le(10**9)]
+"""No number of steps, layers or channels is larger."""
+NonNegativeInt = Annotated[int, Ge(0), Le(10**9)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]
 """From 0 to below 1, for momentum and dropout."""
 Between0And1 = Annotated[float, Gt(0), Lt(1)]
 """Above 0 and below 1."""
-Odd = Annotated[int, Ge(1), Predicate(odd)]
-Seed = Annotated[int, Ge(0), Lt(2**32)]
-"""The seeds that NumPy accepts."""
+Odd = Annotated[int, Ge(1), Le(10**9), Predicate(odd)]
+MAX_SEED = 2**32 - 1
+"""NumPy accepts no larger one."""
+Seed = Annotated[int, Ge(0), Le(MAX_SEED)]
 Names = Annotated[tuple[str, ...], MinLen(1)]
 """One or more names."""
 

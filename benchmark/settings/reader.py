@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
+from benchmark.plumbing.names import control_in
 from benchmark.settings.ranges import in_words, is_list
 
 if typing.TYPE_CHECKING:
@@ -265,6 +266,9 @@ def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[
             value = float(value)
         elif typing.get_origin(hints[name]) is tuple and isinstance(value, list):
             value = tuple(value)
+        texts = value if isinstance(value, tuple) else [value]
+        if any(isinstance(each, str) and control_in(each) for each in texts):
+            raise UsageError(f"{key} must be text on one line, not {value!r}.")
         numbers = value if is_list(hints[name]) else [value]
         if any(isinstance(each, float) and not isfinite(each) for each in numbers):
             raise UsageError(f"{key} must be a finite number, not {value}.")

@@ -9,12 +9,17 @@ from typing import Annotated, Literal
 from annotated_types import Ge, Le, MinLen
 
 from benchmark.plugins import fit, registry
-from benchmark.settings.config import Plugin, plugin, plugins
+from benchmark.settings.config import Plugin, later, plugin, plugins
 from benchmark.settings.ranges import Checked, NonNegativeInt, PositiveFloat, PositiveInt, Seed
 from benchmark.task import TASK_KINDS
 
 MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
 """What a manifest holds for each held-out speaker; runs use the first ones of each."""
+
+
+MAX_SIZE, MAX_STEPS, MAX_THREADS = 10_000, 100_000, 1024
+Size = Annotated[int, Ge(1), Le(MAX_SIZE)]
+"""Of a batch."""
 
 
 def _metrics(chosen: Mapping[str, Sequence[str]], found: registry.Plugins) -> Sequence[str]:
@@ -29,13 +34,13 @@ class PretrainSettings(Checked):
 
     Attributes:
         steps: optimiser steps.
-        batch_size: utterances per step.
+        batch_size: utterances per step, at most 10,000.
         learning_rate: peak rate of AdamW.
         dataset: dataset plugins whose training speakers are learned from too, by the pretraining and by the algorithm.
     """
 
     steps: PositiveInt = 2000
-    batch_size: PositiveInt = 24
+    batch_size: Size = 24
     learning_rate: PositiveFloat = 1e-3
     dataset: tuple[Plugin, ...] = plugins("dataset", ())
 
@@ -51,16 +56,16 @@ class MetaSettings(Checked):
 
     Attributes:
         tflops: the budget, in 10^12 floating-point operations, forward and backward.
-        tasks: tasks per step, each of one target.
-        support: support utterances of a training task.
-        query: query utterances of a training task.
+        tasks: tasks per step, each of one target, at most 10,000.
+        support: support utterances of a training task, at most 10,000.
+        query: query utterances of a training task, at most 10,000.
         learning_rate: peak rate of the outer optimiser (AdamW).
     """
 
     tflops: PositiveFloat = 20.0
-    tasks: PositiveInt = 4
-    support: PositiveInt = 5
-    query: PositiveInt = 5
+    tasks: Size = 4
+    support: Size = 5
+    query: Size = 5
     learning_rate: PositiveFloat = 3e-4
 
 
@@ -70,14 +75,14 @@ class VocoderSettings(Checked):
 
     Attributes:
         steps: optimiser steps.
-        batch_size: pieces of speech per step.
-        frames: mel frames of a piece, at least 2.
+        batch_size: pieces of speech per step, at most 10,000.
+        frames: mel frames of a piece, 2 to 10,000.
         learning_rate: peak rate of AdamW.
     """
 
     steps: PositiveInt = 20000
-    batch_size: PositiveInt = 16
-    frames: Annotated[int, Ge(2)] = 32
+    batch_size: Size = 16
+    frames: Annotated[int, Ge(2), Le(MAX_SIZE)] = 32
     learning_rate: PositiveFloat = 5e-4
 
 
@@ -137,14 +142,16 @@ class RunSettings(Checked):
             is heard in one language and asked for another ("cross_lingual").
         preset: smoke, small or paper: values for all settings that are not given.
         shots: support sizes to adapt to, each 1 to 10 (an episode's support set holds 10).
-        steps: adaptation steps after which to score.
+        steps: adaptation steps after which to score, each at most 100,000.
         seed: the first seed of all randomness; further runs count up from it.
-        threads: number of threads for training, whatever the machine has. Another number sums in another order, so it makes
+        threads: number of threads for training, at most 1,024, whatever the machine has. Another number sums in another order, so it makes
             another run; fewer cores give the same numbers more slowly.
         pretrain: the shared pretraining.
         meta: the algorithm's own training.
         vocoder_training: the training of a vocoder that learns.
         evaluation: adaptation to held-out targets, and scoring.
+        adapt_vocoder: make backbone and vocoder one model, so that the algorithm trains and adapts both: the backbone has one more
+            parameter group, "vocoder", which "all" includes. For vocoders that train.
     """
 
     algo: Plugin = plugin("algorithm")
@@ -155,13 +162,14 @@ class RunSettings(Checked):
     task: str = "speaker"
     preset: str = "small"
     shots: Annotated[tuple[Annotated[int, Ge(1), Le(MAX_SHOTS)], ...], MinLen(1)] = (5, 10)
-    steps: Annotated[tuple[NonNegativeInt, ...], MinLen(1)] = (0, 5, 20, 50, 100)
+    steps: Annotated[tuple[Annotated[int, Ge(0), Le(MAX_STEPS)], ...], MinLen(1)] = (0, 5, 20, 50, 100)
     seed: Seed = 0
-    threads: PositiveInt = 4
+    threads: Annotated[int, Ge(1), Le(MAX_THREADS)] = 4
     pretrain: PretrainSettings = field(default_factory=PretrainSettings)
     meta: MetaSettings = field(default_factory=MetaSettings)
     vocoder_training: VocoderSettings = field(default_factory=VocoderSettings)
     evaluation: EvaluationSettings = field(default_factory=EvaluationSettings)
+    adapt_vocoder: bool = later(False)
 
     def __post_init__(self) -> None:
         super().__post_init__()

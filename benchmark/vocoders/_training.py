@@ -11,6 +11,7 @@ import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.errors import UsageError
 from benchmark.mel import LOG_FLOOR, MelSpec
 from benchmark.vocoder import Segments, Vocoder
 
@@ -28,7 +29,8 @@ def mel_filters(mel: MelSpec) -> Tensor:
 
 def magnitude(audio: Tensor, size: int, hop: int | None = None) -> Tensor:
     """STFT magnitudes of (B, samples), shape (B, size // 2 + 1, frames), at least 1e-5."""
-    spectrum = torch.stft(audio, size, hop or size // 4, window=torch.hann_window(size, device=audio.device), return_complex=True)
+    window = torch.hann_window(size, device=audio.device).to(torch.promote_types(audio.dtype, torch.float32))
+    spectrum = torch.stft(audio, size, hop or size // 4, window=window, return_complex=True)
     # abs() has no gradient at 0.
     return (spectrum.real.square() + spectrum.imag.square()).clamp_min(1e-10).sqrt()
 
@@ -47,7 +49,8 @@ def stft_loss(made: Tensor, real: Tensor, sizes: Sequence[int] = RESOLUTIONS) ->
 
 def mel_loss(made: Tensor, mels: Tensor, mel: MelSpec) -> Tensor:
     """Mean absolute error of the log-mel of ``made`` (B, samples) against ``mels`` (B, F, n_mels)."""
-    ours = magnitude(made, mel.n_fft, mel.hop_length).transpose(1, 2) @ mel_filters(mel).to(made.device)
+    spectrum = magnitude(made, mel.n_fft, mel.hop_length).transpose(1, 2)
+    ours = spectrum @ mel_filters(mel).to(spectrum)
     return F.l1_loss(ours.clamp_min(LOG_FLOOR).log(), mels)
 
 
@@ -158,11 +161,27 @@ class SpectralVocoder(Vocoder):
     def waveform(self, mels: Tensor) -> Tensor:
         """The audio, shape (B, (F - 1) * hop_length), of mels, shape (B, F, n_mels), F at least 2."""
 
+    def adaptable_parameters(self) -> dict[str, nn.Parameter]:
+        """See :meth:`Vocoder.adaptable_parameters`."""
+        return {name: each for name, each in self.named_parameters() if not name.startswith("critics.")}
+
+    def loss(self, segments: Segments) -> dict[str, Tensor]:
+        """See :meth:`Vocoder.loss`: the spectral losses alone."""
+        return self._spectral(self.waveform(segments.mels), segments)
+
+    def _spectral(self, made: Tensor, segments: Segments) -> dict[str, Tensor]:
+        # A spectrogram pads its audio by reflection, so half a window must fit in.
+        frames, least = segments.mels.shape[1], max(RESOLUTIONS) // 2 // self.mel.hop_length + 2
+        if frames < least:
+            raise UsageError(f"Pieces of {frames} frames are too short for the losses; set vocoder_training.frames to {least} or more.")
+        spectral, mels = stft_loss(made, segments.audio), mel_loss(made, segments.mels, self.mel)
+        return {"loss": spectral + mels, "stft": spectral, "mel": mels}
+
     def training_step(self, segments: Segments) -> dict[str, float]:
-        """See :meth:`Vocoder.training_step`."""
+        """See :meth:`Vocoder.training_step`; the discriminators join in the last part."""
         made, real = self.waveform(segments.mels), segments.audio
-        spectral, mels = stft_loss(made, real), mel_loss(made, segments.mels, self.mel)
-        loss, logs = spectral + mels, {"stft": spectral, "mel": mels}
+        logs = self._spectral(made, segments)
+        loss = logs["loss"]
         if segments.progress >= 1 - self.config.adversarial_part:
             self.critics.requires_grad_(False)
             adversarial, features = adversarial_loss(self.critics, made, real)
@@ -172,7 +191,7 @@ class SpectralVocoder(Vocoder):
             loss = loss + self.config.adversarial_weight * (adversarial + 2 * features)
             logs |= {"adversarial": adversarial, "features": features, "critic": critic}
         loss.backward()  # type: ignore[no-untyped-call]
-        return {name: float(each.detach()) for name, each in {"loss": loss, **logs}.items()}
+        return {name: float(each.detach()) for name, each in {**logs, "loss": loss}.items()}
 
     def decode(self, mel: Tensor) -> Tensor:
         """See :meth:`Vocoder.decode`."""

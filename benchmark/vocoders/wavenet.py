@@ -68,7 +68,8 @@ def logistics_log_probability(parameters: Tensor, audio: Tensor, depth: int = DE
     Returns:
         the shape of ``audio``, nats.
     """
-    log_odds, means, log_scales = parameters.float().chunk(3, dim=-1)
+    parameters = parameters.to(torch.promote_types(parameters.dtype, torch.float32))
+    log_odds, means, log_scales = parameters.chunk(3, dim=-1)
     inverse_scale = (-log_scales.clamp_min(LEAST_LOG_SCALE)).exp()
     half = 1 / (depth - 1)
     x = audio.unsqueeze(-1)
@@ -210,11 +211,9 @@ class WaveNet(Vocoder):
         predicted = self(inputs, self.upsampling(mels)).float().log_softmax(-1)
         return predicted.gather(-1, level.unsqueeze(-1)).squeeze(-1)
 
-    def training_step(self, segments: Segments) -> dict[str, float]:
-        """See :meth:`Vocoder.training_step`: the negative log-likelihood, in nats a sample, of all samples at once."""
-        loss = -self.log_probability(segments.audio, segments.mels).mean()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return {"loss": float(loss.detach())}
+    def loss(self, segments: Segments) -> dict[str, Tensor]:
+        """See :meth:`Vocoder.loss`: the negative log-likelihood, in nats a sample, of all samples at once."""
+        return {"loss": -self.log_probability(segments.audio, segments.mels).mean()}
 
     @torch.no_grad()
     def decode(self, mel: Tensor) -> Tensor:
@@ -234,10 +233,10 @@ class WaveNet(Vocoder):
 
     def _weights(self) -> Weights:
         """Matrices and biases as they are used sample by sample."""
-        first = torch.stack([self.first.weight[:, 0, 0], self.first.get_parameter("bias")])
+        first = torch.stack([self.first.weight[:, 0, 0], _own(self.first, "bias")])
         inner = _stacked(self.inner, "weight").permute(0, 3, 2, 1).flatten(1, 2)
         outer = _stacked(self.outer, "weight")[..., 0].transpose(1, 2)
-        heads = [layer.get_parameter(name) for layer in (self.head, self.last) for name in ("weight", "bias")]
+        heads = [_own(layer, name) for layer in (self.head, self.last) for name in ("weight", "bias")]
         head, head_bias, last, last_bias = (each[:, :, 0].T if each.ndim == 3 else each for each in heads)
         # The layers' sum is divided by the root of their number, which may as well be done after the ReLU.
         head = head / math.sqrt(self.config.layers)
@@ -249,9 +248,15 @@ class WaveNet(Vocoder):
         return torch.rand(samples, 2, generator=torch.Generator().manual_seed(SEED)).clamp(1e-5, 1 - 1e-5).numpy()
 
 
+def _own(layer: nn.Module, name: str) -> Tensor:
+    """A parameter of a layer, or the plain tensor in its place if the network runs with adapted values."""
+    own: Tensor = getattr(layer, name)
+    return own
+
+
 def _stacked(layers: nn.ModuleList, name: str) -> Tensor:
     """A parameter of all layers."""
-    return torch.stack([layer.get_parameter(name) for layer in layers])
+    return torch.stack([_own(layer, name) for layer in layers])
 
 
 def _delayed(inputs: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ import copy
 import pickle
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -129,9 +130,11 @@ def requirements(plugin: type[Algorithm], config: Any, plugins: registry.Plugins
     """Each requirement in turn, on every backbone that the algorithm fits."""
     yield Requirement("names only known needs", lambda: _known_needs(plugin))
     yield Requirement("says what its rows are for", lambda: _known_role(plugin))
-    fitting = [(name, registry.load("backbone", name, plugins)) for name in registry.find("backbone", plugins)]
-    fitting = [(name, backbone) for name, backbone in fitting if _fits(plugin, config, name, backbone, plugins)]
-    yield Requirement("fits a backbone", lambda: require(fitting, "no backbone has what it needs"), vital=True)
+    every = {name: registry.load("backbone", name, plugins) for name in registry.find("backbone", plugins)}
+    reasons = {name: _misfit(plugin, config, name, backbone, plugins) for name, backbone in every.items()}
+    fitting = [(name, backbone) for name, backbone in every.items() if not reasons[name]]
+    told = "; ".join(f"on {name}: {reason}" for name, reason in reasons.items())
+    yield Requirement("fits a backbone", lambda: require(fitting, f"no backbone has what it needs ({told})"), vital=True)
     for name, backbone in fitting:
         for each in _on(plugin, config, backbone):
             yield Requirement(f"{each.name} (on {name})" if len(fitting) > 1 else each.name, each.attempt, each.vital)
@@ -148,26 +151,33 @@ def _known_role(plugin: type[Algorithm]) -> None:
     require(plugin.role or not plugin.uses_all_speech, "what uses all speech is no few-shot method: its role must be topline or floor")
 
 
-def _fits(plugin: type[Algorithm], config: Any, name: str, backbone: type[Backbone], plugins: registry.Plugins) -> bool:
-    """Whether a backbone has what it needs and is not refused, for example because that lacks a group of parameters it adapts."""
-    if fit.lacking(plugin.needs, name, plugins):
-        return False
+def _misfit(plugin: type[Algorithm], config: Any, name: str, backbone: type[Backbone], plugins: registry.Plugins) -> str:
+    """Why it does not work on a backbone, for example because that lacks a group of parameters it adapts; "" if it does."""
+    needs = plugin.needs
     try:
-        return not fit.lacking(plugin(tiny_backbone(backbone), config).needs, name, plugins)
-    except UsageError:
-        return False
+        if not fit.lacking(needs, name, plugins):
+            needs = plugin(tiny_backbone(backbone), config).needs
+    except UsageError as error:
+        return str(error)
     except Exception:  # the first requirement says what is wrong
-        return True
+        return ""
+    lacking = fit.lacking(needs, name, plugins)
+    return f"it lacks {fit.in_words(lacking)}" if lacking else ""
 
 
 def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Iterator[Requirement]:
+    once = cache(lambda: _trained(plugin, config, backbone))
+
+    def trained() -> Algorithm:
+        """A copy, so that no requirement sees what another did to it."""
+        return copy.deepcopy(once())
 
     def equal(one: Algorithm, other: Algorithm, problem: str) -> None:
         a, b = _answers(one), _answers(other)
         require(all(torch.equal(a[step][0], b[step][0]) for step in a), problem)
 
     def pure() -> None:
-        algorithm = _trained(plugin, config, backbone)
+        algorithm = trained()
         before, modes = _state(algorithm), [m.training for m in algorithm.modules()]
         _answers(algorithm)
         require(_same(before, _state(algorithm)), "adapt changed the algorithm's own parameters or buffers")
@@ -175,16 +185,16 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
         equal(algorithm, algorithm, "a second adapt with the same seed gives another model")
 
     def modes() -> None:
-        algorithm = _trained(plugin, config, backbone)
+        algorithm = trained()
         equal(copy.deepcopy(algorithm).train(), copy.deepcopy(algorithm).eval(), "answers depend on the train/eval mode that it was in")
 
     def checkpointed() -> None:
-        algorithm, fresh = _trained(plugin, config, backbone), plugin(tiny_backbone(backbone, seed=1), config)
+        algorithm, fresh = trained(), plugin(tiny_backbone(backbone, seed=1), config)
         fresh.load_state_dict(algorithm.state_dict())
         equal(algorithm, fresh, "state_dict does not hold everything that its answers depend on")
 
     def counted() -> None:
-        algorithm = _trained(plugin, config, backbone)
+        algorithm = trained()
         said, found = sum(algorithm.adapted_parameters().values()), max(count for _, count in _answers(algorithm).values())
         require(said == found, f"adapted_parameters counts {said} numbers per speaker, but the model stores {found}")
 
@@ -199,7 +209,7 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
                 replace(default, **{name: value})
 
     def inference() -> None:
-        algorithm = _trained(plugin, config, backbone)
+        algorithm = trained()
         with torch.no_grad():
             _answers(algorithm)
 
@@ -242,9 +252,9 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
             return
         raise AssertionError("adapting to a support set with NaN yielded a model instead of raising AdaptationFailed")
 
-    yield Requirement("two training steps with finite gradients", lambda: _trained(plugin, config, backbone), vital=True)
+    yield Requirement("two training steps with finite gradients", once, vital=True)
     def repeatable() -> None:
-        equal(_trained(plugin, config, backbone), _trained(plugin, config, backbone), "two trainings with one seed differ")
+        equal(trained(), _trained(plugin, config, backbone), "two trainings with one seed differ")
 
     def grouped() -> None:
         algorithm = plugin(tiny_backbone(backbone), config)
@@ -267,7 +277,7 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
     yield Requirement("checkpoint round trip", checkpointed)
     yield Requirement(
         "pickle round trip",
-        lambda: equal(a := _trained(plugin, config, backbone), pickle.loads(pickle.dumps(a)), "the pickled copy answers differently"),
+        lambda: equal(a := trained(), pickle.loads(pickle.dumps(a)), "the pickled copy answers differently"),
     )
     yield Requirement("stored parameters are counted correctly", counted)
     yield Requirement("search_space fits Config", tunable)

@@ -31,13 +31,15 @@ def tiny_batch(speaker: int, utterances: int = 2, seed: int = 0, tokens: int = 6
         normal(utterances, frames, MelSpec().n_mels) - 5, torch.full((utterances,), frames), normal(utterances, tokens),
         normal(utterances, tokens), torch.full((utterances,), speaker),
         torch.tensor([[ord(each) for each in CHARACTERS]] * utterances),
+        (3000 * normal(utterances, (frames - 1) * MelSpec().hop_length)).short(),
+        torch.full((utterances,), (frames - 1) * MelSpec().hop_length),
     )  # fmt: skip
 
 
 def longer(batch: Batch, tokens: int = 3, frames: int = 7) -> Batch:
     """The same utterances, padded further."""
     more = {name: pad(getattr(batch, name), (0, tokens)) for name in ("tokens", "durations", "pitch", "energy", "characters")}
-    return replace(batch, **more, mels=pad(batch.mels, (0, 0, 0, frames)))
+    return replace(batch, **more, mels=pad(batch.mels, (0, 0, 0, frames)), audio=pad(batch.audio, (0, frames * MelSpec().hop_length)))
 
 
 def tiny_spec() -> BackboneSpec:

@@ -63,6 +63,18 @@ def requirements(plugin: type[Vocoder], config: Any, plugins: registry.Plugins) 
         grads = [p.grad for p in vocoder.parameters() if p.grad is not None]
         require(grads and all(bool(torch.isfinite(g).all()) for g in grads), "training_step left no gradients, or some that are not finite")
 
+    def adaptable() -> None:
+        if plugin.loss is Vocoder.loss:
+            return
+        vocoder = build()
+        spec, frames, parameters = vocoder.mel, 32, vocoder.adaptable_parameters()
+        segments = Segments(torch.randn(2, frames, spec.n_mels) - 4, 0.1 * torch.randn(2, (frames - 1) * spec.hop_length))
+        strange = parameters.keys() - dict(vocoder.named_parameters()).keys()
+        require(not strange, f"adaptable_parameters names {', '.join(sorted(strange)[:3])}, which it does not have")
+        grads = torch.autograd.grad(vocoder.loss(segments)["loss"], list(parameters.values()), allow_unused=True)
+        unused = [name for name, grad in zip(parameters, grads, strict=True) if grad is None]
+        require(not unused, f"loss does not depend on {', '.join(unused[:3])}, which adaptable_parameters names")
+
     def weights() -> None:
         vocoder, other = build(), plugin(config if config is not None else plugin.tiny()).eval()
         mel = torch.randn(40, vocoder.mel.n_mels) - 4
@@ -74,5 +86,6 @@ def requirements(plugin: type[Vocoder], config: Any, plugins: registry.Plugins) 
     yield Requirement("decodes mels to waveforms, repeatably", decode)
     yield Requirement("handles or refuses short mels, and mels with values that are not finite", bad_mels)
     yield Requirement("a training step leaves finite gradients", training)
+    yield Requirement("its loss trains its adaptable parameters", adaptable)
     yield Requirement("a file of its weights makes another one speak alike", weights)
     yield Requirement("pickles", lambda: pickle.loads(pickle.dumps(build())))

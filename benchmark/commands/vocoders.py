@@ -1,0 +1,70 @@
+"""Compare vocoders: copy synthesis with each, in one table.
+
+Each vocoder inverts the mels of the test speakers' recordings (the topline copy_synthesis), with the data, metrics and settings of
+`run`. Complete runs are not repeated, and trained vocoders come from the cache. The table holds scores, real-time factor, size, and
+what the vocoder's training cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmark.commands import run as single
+from benchmark.commands import sweep
+from benchmark.errors import UsageError
+
+ALGORITHM = "copy_synthesis"
+BESIDE = "naturalness"
+"""A metric that is scored too where it is installed, though runs may not have it by default."""
+
+
+def settings() -> type:
+    """The settings of each run, given in YAML or on the command line."""
+    return single.settings()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the vocoders and the options of `run`."""
+    parser.add_argument("--vocoders", metavar="A,B", help="vocoders to compare (default: all built-in ones)")
+    parser.add_argument("-o", "--table", type=Path, metavar="FILE", help="CSV file to write (default: DATASET-vocoders.csv in --output)")
+    single.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do the runs that are not complete, print the table and write it, then print the failures."""
+    from dataclasses import replace
+
+    from benchmark.plugins import fit, registry
+    from benchmark.settings import tuned_values as tuning
+
+    for option, instead in (("--algo", f"it is always {ALGORITHM}"), ("--vocoder", "name vocoders with --vocoders")):
+        if any(word.partition("=")[0] == option for word in args.settings):
+            raise UsageError(f"vocoders takes no {option}: {instead}.")
+    built_in = [info.name for info in registry.find("vocoder", args.plugin).values() if info.origin == "built-in"]
+    names = built_in if args.vocoders is None else sweep.names_in("vocoders", args.vocoders)
+    grid = []
+    for name in names:
+        words = [*single.given(args), "--algo", ALGORITHM, "--vocoder", str(name)]
+        parsed = tuning.parse(words, plugins=args.plugin, also=args.options)
+        usual = fit.own_metrics(parsed.backbone.name, args.plugin, parsed.task)
+        if [each.name for each in parsed.metrics] == usual and BESIDE in {*registry.find("metric", args.plugin)}.difference(usual):
+            parsed = tuning.parse([*words, "--metrics", ",".join([*usual, BESIDE])], plugins=args.plugin, also=args.options)
+        grid += [replace(parsed, seed=parsed.seed + number) for number in range(args.seeds)]
+
+    from benchmark.plumbing.files import write_text
+    from benchmark.results.result import read_result, table_name
+    from benchmark.results.vocoder_table import rows_of, to_csv, to_text
+
+    outcomes = sweep.done_for(args, grid)
+    groups: dict[str, list[Path]] = {}
+    for outcome in outcomes:
+        if outcome.folder:
+            groups.setdefault(outcome.settings.vocoder.name, []).append(outcome.folder)
+    if groups:
+        rows = rows_of(list(groups.values()))
+        first = read_result(next(iter(groups.values()))[0])
+        table = args.table or args.output / f"{table_name(first)}-vocoders.csv"
+        write_text(table, to_csv(rows))
+        print(f"\n{to_text(rows, args.plugin)}\nTable: {table}")
+    return sweep.say_failures(outcomes)

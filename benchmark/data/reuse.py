@@ -1,0 +1,50 @@
+"""Using a prepared corpus that is in the cache, after checking all of it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmark.data import shards
+from benchmark.data.corpus import CORPUS_FORMAT, Corpus
+from benchmark.dataset import Dataset
+from benchmark.errors import BenchmarkError
+from benchmark.plumbing.files import digest_of, write_sealed
+
+
+def opened(folder: Path, task: str, dataset: Dataset) -> Corpus | None:
+    """The corpus, if a whole one is there; says so if it is damaged.
+
+    Args:
+        folder: of the corpus.
+        task: that it is opened for.
+        dataset: that it was made from.
+    """
+    if not folder.exists():
+        return None
+    try:
+        corpus = Corpus(folder, task)
+        corpus.check()
+        if corpus.meta["format"] != CORPUS_FORMAT:
+            _seal(corpus, dataset)
+    except BenchmarkError as error:
+        print(f"The cache is damaged, so the corpus is prepared again: {error}", file=sys.stderr)
+        return None
+    return corpus
+
+
+def _seal(corpus: Corpus, dataset: Dataset) -> None:
+    """Add a digest to a corpus of the old form, after checking what no other digest covers.
+
+    Raises:
+        BenchmarkError: it was changed.
+    """
+    meta, rows = corpus.meta, list(corpus.rows())
+    found = {"statistics": shards.statistics(rows, corpus.folder / "shards"), "card": asdict(dataset.card)}
+    if digest_of(found) != digest_of({name: meta.get(name) for name in found}):
+        raise BenchmarkError(f"{corpus.folder / 'corpus.json'} was changed.")
+    corpus.meta = {**meta, "format": CORPUS_FORMAT}
+    with suppress(BenchmarkError):  # a cache that can't be written to is used as it is
+        write_sealed(corpus.folder / "corpus.json", corpus.meta)

@@ -1,0 +1,89 @@
+"""The file of a leaderboard: its columns, and reading it with the type of every cell checked."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from benchmark.errors import BenchmarkError
+from benchmark.results import cells
+from benchmark.results.leaderboard_rules import FIRST_EDITION
+
+IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
+COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
+PROVENANCE = (
+    "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "facts", "run_ids",
+    *FIRST_EDITION,
+)  # fmt: skip
+NEEDED = ("algorithm", "shots", "steps")
+"""Without these a file is no leaderboard."""
+CHECKS: Mapping[str, Callable[[str], object]] = {
+    **dict.fromkeys(("shots", "steps", "seeds", "speakers", "episodes"), cells.whole),
+    **dict.fromkeys(("algorithm", "backbone", "vocoder", "preset"), cells.name),
+    **dict.fromkeys(COSTS, cells.amount),
+    "run_ids": lambda cell: [cells.name(each) for each in cell.split(" ") if cell],
+}
+"""What the columns hold, beside those of metrics; all others hold text."""
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    """A leaderboard's rows; columns that the file lacks are empty or as in the first edition, unknown columns are kept.
+
+    Raises:
+        BenchmarkError: there is no such file, or it is not a leaderboard; the message names line and column.
+    """
+    return _read(path)[0]
+
+
+def lacking_columns(path: Path) -> list[str]:
+    """Columns that leaderboards have and this file does not."""
+    return _read(path)[1]
+
+
+def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:  # spreadsheets put a byte order mark before the first name
+            reader = csv.DictReader(stream)
+            rows, header = list(reader), list(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BenchmarkError(f"There is no readable leaderboard at {path} ({reason}); name a dataset, or a table by 'add'.") from error
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise BenchmarkError(f"{path} has the column {twice[0][:40]!r} twice; restore the file.")
+    for name in NEEDED:
+        if name not in header:
+            raise BenchmarkError(f"{path} is not a leaderboard: its first line has no column {name!r}.")
+    checks = {**dict.fromkeys(header, cells.text), **CHECKS}
+    for metric in _metrics(header):
+        checks |= {metric: cells.number, f"{metric}_lo": cells.number, f"{metric}_hi": cells.number, f"{metric}_failed": _whole_or_none}
+    metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
+    lacking = [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in (*header, *FIRST_EDITION)]
+    later = {name: value for name, value in FIRST_EDITION.items() if name not in header}
+    for number, row in enumerate([dict(zip(header, header, strict=True)), *rows], 1):
+        if None in row or None in row.values():
+            raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
+        for name, cell in row.items():
+            try:
+                (checks if number > 1 else dict.fromkeys(header, cells.name))[name](cell)
+            except ValueError as error:
+                where = f"{name[:40]} is {cell[:40]!r}" if number > 1 else f"a column is called {cell[:40]!r}"
+                raise BenchmarkError(f"{path}, line {number}: {where}, which is not {error}; restore the file.") from error
+    for row in rows:
+        row |= dict.fromkeys(lacking, "") | later
+    return rows, lacking
+
+
+def _whole_or_none(cell: str) -> None:
+    if cell:
+        cells.whole(cell)
+
+
+def metrics_in(rows: Sequence[dict[str, str]]) -> list[str]:
+    """The metrics' columns, in order."""
+    return _metrics(rows[0] if rows else ())
+
+
+def _metrics(header: Iterable[str]) -> list[str]:
+    names = list(header)
+    return [name for name in names if f"{name}_lo" in names or f"{name}_failed" in names]
