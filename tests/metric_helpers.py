@@ -15,7 +15,7 @@ from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, Corpus
 from benchmark.mel import MelSpec, log_mel
 from benchmark.metric import Sample
-from benchmark.plumbing.files import digest_of_file
+from benchmark.plumbing.files import digest_of_file, write_sealed
 from benchmark.utterance import SPECIAL_SYMBOLS, token_symbols
 
 FORMANTS = {"a": (750, 1200, 2600), "i": (290, 2250, 3000), "u": (320, 800, 2300), "e": (520, 1850, 2550)}
@@ -125,12 +125,13 @@ def write_corpus(
     (folder / "shards").mkdir(parents=True)
     for name, parts in arrays.items():
         np.save(folder / "shards" / f"00000.{name}.npy", np.concatenate(parts))
-    files = {f"shards/{p.name}": digest_of_file(p) for p in sorted((folder / "shards").iterdir())}
+    (folder / "utterances.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    kept = [folder / "utterances.jsonl", *sorted((folder / "shards").iterdir())]
+    files = {path.relative_to(folder).as_posix(): digest_of_file(path) for path in kept}
     statistics: dict[str, object] = {"mel_mean": [0.0] * SPEC.n_mels, "mel_std": [1.0] * SPEC.n_mels}
     statistics |= {"pitch_mean": 5.0, "pitch_std": 0.2, "energy_mean": -4.0, "energy_std": 1.0}
     meta = {"format": CORPUS_FORMAT, "dataset": "tones", "version": f"v{seed}", "symbols": symbols, "mel": asdict(SPEC)}
     meta |= {"card": {"language": "en-us"}}
     meta |= {"statistics": statistics, "report": {}, "files": files}
-    (folder / "corpus.json").write_text(json.dumps(meta))
-    (folder / "utterances.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_sealed(folder / "corpus.json", meta)
     return Corpus(folder, task)

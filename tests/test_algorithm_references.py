@@ -19,6 +19,7 @@ from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
 from benchmark.problems import PROBLEMS
 from benchmark.running.episodes import Episode
 from benchmark.running.evaluation import Evaluator
+from benchmark.running.joint import with_vocoder
 from tests.cli_helpers import scoring_here
 from tests.metric_helpers import write_corpus
 
@@ -55,6 +56,20 @@ def test_from_scratch_starts_where_pretraining_started_and_descends_as_fine_tuni
     assert all(torch.equal(value, own[name]) for name, value in stored(algorithm, support, 0).items())
     assert same(stored(algorithm, support, 4), stored(finetune(fresh, finetune.Config(learning_rate=0.01)), support, 4))
     assert not algorithm.trains
+
+
+def test_a_vocoder_that_adapts_too_is_no_part_of_the_fresh_model() -> None:
+    kind = registry.load("vocoder", "vocos")
+    trained = with_vocoder(tiny_backbone(seed=3), kind(kind.tiny()), 8)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(1.0)
+    torch.manual_seed(3)
+    found, before = dict(from_scratch(trained).backbone.named_parameters()), dict(trained.named_parameters())
+    kept = {name for name, value in found.items() if torch.equal(value, before[name])}
+    assert kept == {name for name in before if name.startswith("vocoder.")} != set()
+    fresh = dict(tiny_backbone(seed=3).named_parameters())
+    assert all(torch.equal(value, found[name]) for name, value in fresh.items())
 
 
 def test_a_step_on_all_speech_learns_from_some_of_it() -> None:
