@@ -14,7 +14,7 @@ from benchmark.commands._options import add_cache, place
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("text", metavar="TEXT", help="what to say: at most 20,000 characters, and 1,000 a sentence")
+    parser.add_argument("text", metavar="TEXT", help="what to say: at most 20,000 characters")
     parser.add_argument("--run", type=place, required=True, metavar="RUN", dest="folder", help="folder of a finished run")
     parser.add_argument("--voice", type=place, required=True, metavar="DIR", help="recordings (or one), with .txt transcripts beside them")
     parser.add_argument("-o", "--output", type=place, required=True, metavar="FILE", help="wav file to write")

@@ -30,8 +30,8 @@ from benchmark.running.vocoding import restored
 from benchmark.utterance import token_symbols
 from benchmark.vocoder import Vocoder
 
-MOST_CHARACTERS, LONGEST_SENTENCE = 20_000, 1_000
-"""Of a text to say, and of a sentence in it; the speech of so many, about half an hour, takes little memory."""
+MOST_CHARACTERS = 20_000
+"""Of a text to say. It is spoken sentence by sentence; all of its speech, about half an hour, takes little memory."""
 PAUSE_SECONDS = 0.25
 """Between sentences."""
 
@@ -113,8 +113,6 @@ def tokens(text: str, corpus: Corpus, language: str = "") -> list[torch.Tensor]:
         raise UsageError("The text to say is empty.")
     if len(plain) > MOST_CHARACTERS:
         raise UsageError(f"The text to say has {len(plain)} characters; say at most {MOST_CHARACTERS} at a time.")
-    if (longest := max(map(len, sentences_of(plain)))) > LONGEST_SENTENCE:
-        raise UsageError(f"A sentence of the text has {longest} characters; write sentences of at most {LONGEST_SENTENCE}.")
     if is_foreign(plain, language):
         raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
     every = [words for words in phonemise(sentences_of(plain), language) if words]
