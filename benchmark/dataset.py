@@ -36,6 +36,8 @@ class DatasetCard:
         how_to_get: one sentence.
         layout: the files expected under the data root, for the error when they are missing.
         synthetic: True if a machine rendered it; its rows are no evidence about real speech.
+        label: lower-case letters, digits and underscores that tell apart the corpora which one plugin reads; names of runs and
+            tables have it. Empty if the plugin reads one corpus.
     """
 
     title: str
@@ -47,6 +49,7 @@ class DatasetCard:
     how_to_get: str
     layout: str
     synthetic: bool = False
+    label: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,7 +81,9 @@ class Folder(Dataset):
         every, splits, said = found
         self.layout = f"{layout}; {said}" if said else layout
         self.config = replace(self.config, language=self._voice(self.config.language, "the option language of dataset folder"))
-        self.card = replace(self.card, language=self.config.language, title=f"{printable(root.resolve().name)} ({self.layout})")  # type: ignore[misc]
+        own = printable(root.resolve().name)
+        label = re.sub(r"[^a-z0-9]+", "_", own.casefold()).strip("_")
+        self.card = replace(self.card, language=self.config.language, title=f"{own} ({self.layout})", label=label)  # type: ignore[misc]
         self._speakers: dict[str, list[Utterance]] = {}
         for utterance in sorted(every, key=lambda each: each.id):
             if utterance.language:

@@ -23,7 +23,7 @@ OTHERS = ["--pretrain.dataset", "espeak", "--pretrain.dataset.espeak.sentences",
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One German speaker, nothing said of splits."""
-    root = recorded(tmp_path_factory.mktemp("alone") / "data", {"": {"nadia": 7}}, "de")
+    root = recorded(tmp_path_factory.mktemp("alone") / "Nadia's voice", {"": {"nadia": 7}}, "de")
     return root
 
 
@@ -40,7 +40,7 @@ def test_a_single_speaker_is_adapted_to_from_other_voices(
     result = json.loads((folder / "result.json").read_text())
     assert result["data_version"].count("+") == 1 and result["config"]["pretrain"]["dataset"] == {"espeak": {"sentences": 6}}
     assert {point["speakers"] for point in result["curve"]} == {1} and not result["synthetic"]
-    assert main(["leaderboard", "show", str(tmp_path / "folder.csv")]) == 0 and "finetune" in capsys.readouterr().out
+    assert main(["leaderboard", "show", str(tmp_path / "folder_nadia_s_voice.csv")]) == 0 and "finetune" in capsys.readouterr().out
 
     # The finished run speaks: it finds the corpora that it was made with, and knows the phonemes of both.
     speaker = say.open_speaker(folder, cache, ())

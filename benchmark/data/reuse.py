@@ -42,7 +42,8 @@ def _seal(corpus: Corpus, dataset: Dataset) -> None:
         BenchmarkError: it was changed.
     """
     meta, rows = corpus.meta, list(corpus.rows())
-    found = {"statistics": shards.statistics(rows, corpus.folder / "shards"), "card": asdict(dataset.card)}
+    card = {name: value for name, value in asdict(dataset.card).items() if name in meta["card"]}  # it may have grown since
+    found = {"statistics": shards.statistics(rows, corpus.folder / "shards"), "card": card}
     if digest_of(found) != digest_of({name: meta.get(name) for name in found}):
         raise BenchmarkError(f"{corpus.folder / 'corpus.json'} was changed.")
     corpus.meta = {**meta, "format": CORPUS_FORMAT}

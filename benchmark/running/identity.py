@@ -40,7 +40,7 @@ def identify(
     found = _plugins(settings, plugins)
     evaluation = settings.evaluation
     return RunIdentity(
-        dataset=settings.dataset.name,
+        dataset="_".join(filter(None, (settings.dataset.name, corpus.own.meta["card"].get("label")))),
         algorithm=settings.algo.name,
         backbone=settings.backbone.name,
         vocoder=settings.vocoder.name,
