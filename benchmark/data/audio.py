@@ -125,7 +125,12 @@ def _centred(samples: Audio) -> Audio:
 
 
 def _without_steps(samples: Audio, rate: int) -> Audio:
-    """The audio without offsets that begin and end in a step, from and to digital silence around it, which does not share them."""
+    """The audio without offsets that begin and end in a step, from and to digital silence around it, which does not share them.
+
+    Args:
+        samples: shape (samples,) or (samples, channels).
+        rate: in Hz.
+    """
     if samples.ndim == 2:
         return np.stack([_without_steps(channel, rate) for channel in samples.T], axis=1)
     hop = max(1, rate // 100)
@@ -135,7 +140,7 @@ def _without_steps(samples: Audio, rate: int) -> Audio:
     inside = slice(sounding[0], sounding[-1] + 1)
     ends = samples[inside][:hop], samples[inside][-hop:]
     first, last = (float(np.median(part)) for part in ends)
-    # Speech too may begin or end abruptly, but hardly at the same steady level.
+    # Speech too may begin and end abruptly, but hardly at one steady level.
     if any(np.abs(part - np.median(part)).mean() > abs(first) / 2 for part in ends):
         return samples
     if min(abs(first), abs(last)) <= INAUDIBLE_OFFSET or abs(first - last) > INAUDIBLE_OFFSET:
