@@ -146,7 +146,7 @@ def test_nobody_left_says_what_to_do() -> None:
     manifest = draw_manifest(corpus, Sizes(10, 3))
     sentence = (
         r"2 of 2 test speakers of fake have fewer than the 15 utterances that 10 shots, 3 queries and a centroid of 2 need: "
-        r"test0 \(14\), test1 \(14\); ask for fewer --shots or --evaluation.queries, or record more\."
+        r"test0 \(14\), test1 \(14\); ask for fewer --shots or --evaluation.queries, or record more \(all have enough for --shots 9\)\."
     )
     with pytest.raises(UsageError, match=sentence):
         episode_targets(corpus, manifest, Sizes(10, 3), "test")

@@ -156,7 +156,7 @@ def left_out(found: Mapping[str, str], among: int, kind: str, need: Need) -> str
 
 def none_left(found: Mapping[str, str], kind: str, need: Need) -> str:
     """The sentence where nobody has enough; arguments as of :func:`left_out`."""
-    return f"{_who(found, len(found), kind, need)}: {_names(found)}; {need.advice}."
+    return f"{_who(found, len(found), kind, need)}: {_names(found)}; {need.advice}{_suiting(found, need)}."
 
 
 def role(counts: Mapping[str, int], name: str) -> str:
@@ -200,6 +200,12 @@ def told(texts: Mapping[str, Mapping[str, Said]], asked: Sequence[Sizes], task: 
 def _who(found: Mapping[str, str], among: int, kind: str, need: Need) -> str:
     have = "has" if len(found) == 1 else "have"
     return f"{len(found)} of {among} {kind} {have} fewer than the {need.utterances} utterances that {need.purpose} need"
+
+
+def _suiting(found: Mapping[str, str], need: Need) -> str:
+    """How many shots all of them have enough for; "" if that is none, or if it is not about shots."""
+    shots = need.sentences - need.queries - need.utterances + min(int(count.split()[0]) for count in found.values())
+    return f" (all have enough for --shots {shots})" if need.sentences and need.across is None and shots > 0 else ""
 
 
 def _names(found: Mapping[str, str]) -> str:
