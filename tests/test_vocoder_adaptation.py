@@ -175,14 +175,14 @@ def test_padding_and_augmentation_change_nothing_for_it_and_pieces_are_drawn() -
     with torch.no_grad():
         losses, padded = joint.loss(batch), joint.loss(longer(batch))
         torch.testing.assert_close(losses["loss"], padded["loss"])
-        torch.testing.assert_close(losses["vocoder loss"], vocoder_of("trained_vocoder").loss(whole(batch))["loss"])
+        torch.testing.assert_close(losses["vocoder_loss"], vocoder_of("trained_vocoder").loss(whole(batch))["loss"])
     learner = algorithm("finetune", model(), groups=("vocoder",), augmentation=("speed", "pitch", "gain", "mask"))
     plain = algorithm("finetune", model(), groups=("vocoder",))
     one, other = (last(each, batch, 2).stored for each in (learner, plain))
     assert all(torch.equal(one[name], other[name]) for name in other)
     pieces = model(frames=8)
     with torch.no_grad():
-        assert len({float(pieces.loss(batch)["vocoder loss"]) for _ in range(5)}) > 1
+        assert len({float(pieces.loss(batch)["vocoder_loss"]) for _ in range(5)}) > 1
 
 
 def test_a_batch_without_recordings_is_refused() -> None:

@@ -35,10 +35,10 @@ class WithVocoder(SynthesisBackbone):
     frames: int
 
     def loss(self, batch: Batch, speaker: Tensor | None = None) -> dict[str, Tensor]:
-        """See :meth:`SynthesisBackbone.loss`; the vocoder's losses begin with "vocoder"."""
+        """See :meth:`SynthesisBackbone.loss`; the names of the vocoder's begin with "vocoder_"."""
         losses: dict[str, Tensor] = super().loss(batch, speaker)  # type: ignore[safe-super]
         ours = self.vocoder.loss(self._pieces(batch))
-        return {**losses, "loss": losses["loss"] + ours["loss"], **{f"vocoder {name}": each for name, each in ours.items()}}
+        return {**losses, "loss": losses["loss"] + ours["loss"], **{f"vocoder_{name}": each for name, each in ours.items()}}
 
     def adaptable_groups(self) -> Mapping[str, tuple[str, ...]]:
         """See :meth:`Backbone.adaptable_groups`."""
@@ -55,12 +55,12 @@ class WithVocoder(SynthesisBackbone):
         """A piece of each recording, as many frames of all as of the shortest."""
         if not batch.audio_lengths.numel():
             raise ValueError("The batch holds no recordings for the vocoder to learn from; make it with collate().")
-        hop = self.spec.mel.hop_length
-        frames = min(self.frames, *(self.spec.mel.frames(int(length)) for length in batch.audio_lengths))
+        hop, lengths = self.spec.mel.hop_length, batch.audio_lengths.tolist()
+        frames = min(self.frames, *map(self.spec.mel.frames, lengths))
         mels, audio = [], []
-        for samples, length in zip(batch.audio.cpu(), batch.audio_lengths, strict=True):
+        for samples, length in zip(batch.audio.cpu(), lengths, strict=True):
             # From the recording: augmentation may have changed the batch's mels.
-            wave = torch.from_numpy(from_int16(samples[: int(length)].numpy()))
+            wave = torch.from_numpy(from_int16(samples[:length].numpy()))
             mel = log_mel(wave, self.spec.mel)
             start = int(torch.randint(len(mel) - frames + 1, ()))
             mels.append(mel[start : start + frames])
