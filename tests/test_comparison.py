@@ -280,7 +280,7 @@ def test_the_dataset_is_asked_for_where_several_have_the_names(own_runs: Path, c
     for folder in elsewhere:
         add([folder], own_runs / "e.csv", local=True)
     assert by_name(own_runs, "reptile", "maml") == 2
-    assert "d and e have rows of reptile, maml; say which with --table." in capsys.readouterr().err
+    assert "d and e have rows of reptile and maml; say which with --table." in capsys.readouterr().err
     assert by_name(own_runs, "reptile", "maml", "--table", "e") == 0
     assert "maml is better than reptile" in capsys.readouterr().out
     # A run says it itself.

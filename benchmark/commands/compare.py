@@ -181,6 +181,7 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
     """Each name's rows, and their table: one that has all the names, or else a committed one and its namesake in ``--output``."""
     from benchmark.errors import BenchmarkError, UsageError
     from benchmark.plugins.registry import suggest
+    from benchmark.plumbing.words import listed
     from benchmark.results import leaderboard_file
 
     boards: dict[Path, Rows] = {}
@@ -196,7 +197,7 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
         if len(found) == len(set(names)):
             whole.setdefault(group[0].stem, found)
     if len(whole) > 1:
-        raise UsageError(f"{' and '.join(whole)} have rows of {', '.join(names)}; say which with --table.")
+        raise UsageError(f"{listed(whole)} have rows of {listed(names)}; say which with --table.")
     if whole:
         return next(iter(whole.values()))
     if damaged:
