@@ -318,7 +318,6 @@ def test_bad_texts_runs_and_outputs_are_one_sentence(
     (damaged / "checkpoints" / "algorithm.pt").write_bytes(b"cut")
     assert "algorithm.pt is missing, damaged, or from other code" in refused(command(damaged, voice, output, cache), 1, capsys)
     shutil.copy(folders["listener"] / "checkpoints" / "algorithm.pt", damaged / "checkpoints" / "algorithm.pt")
-    assert "algorithm.pt is missing, damaged" in refused(command(damaged, voice, output, cache), 1, capsys)
     result = read_result(damaged)
     change_result(damaged, facts=[1])
     assert "lacks or garbles 'facts'" in refused(command(damaged, voice, output, cache), 1, capsys)
