@@ -23,9 +23,9 @@ PEOPLE = tuple("abcdefghij")
 
 
 def record(path: Path) -> None:
-    """A second of noise: nothing here listens to it."""
+    """A second of noise that comes and goes, as speech does: nothing here listens to it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    noise = np.random.default_rng(0).normal(0, 0.1, 16_000)
+    noise = np.random.default_rng(0).normal(0, 0.1, 16_000) * np.abs(np.sin(np.linspace(0, 9, 16_000)))
     soundfile.write(path, noise, 16_000, format="WAV", subtype="PCM_16")
 
 

@@ -87,6 +87,7 @@ CORPUS: Any = SimpleNamespace(
     name="voices", version="v1", preparation="3", meta={"card": {"synthetic": True}}, symbols="ab", characters="ab", mel=MelSpec(),
     statistics=None, speakers=lambda split: ["one", "two"],
 )  # fmt: skip
+CORPUS.own = CORPUS
 MANIFEST = Manifest("voices", {"test": ("three",)}, {"test": ()})
 
 

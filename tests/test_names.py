@@ -49,7 +49,7 @@ def test_a_corpus_whose_speaker_cannot_be_named_is_refused_before_any_work(
         lines.append(f'{number}.wav,A sentence {number}.,"{speaker if number else "anna"}"')
     (data / "metadata.csv").write_text("\n".join(lines))
     said = refused(["prepare", "--dataset", "folder", "--data-root", data, "--cache", tmp_path / "cache", "--workers", "1"], 1, capsys)
-    assert f"has a speaker called {speaker!r}, which {fault(speaker)}; rename it." in said
+    assert f"has the speaker {speaker!r}, which {fault(speaker)}; rename it." in said
     assert not (tmp_path / "cache").exists()
 
 

@@ -101,7 +101,7 @@ def _check(dataset: Dataset, speakers: Iterable[tuple[str, str]], utterances: It
 
 def _check_name(dataset: Dataset, kind: str, name: str) -> None:
     if reason := fault(name):
-        raise BenchmarkError(f"{dataset.card.title} has a {kind} called {name[:60]!r}, which {reason}; rename it.")
+        raise BenchmarkError(f"{dataset.card.title} has the {kind} {name[:60]!r}, which {reason}; rename it.")
 
 
 def _content(utterance: Utterance, audio: str, grid: Path | None) -> list[object]:

@@ -16,9 +16,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from filelock import FileLock, Timeout
+from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import digest_of
@@ -60,6 +61,20 @@ class Trial:
     def objective(self) -> float:
         """Mean of the curve; NaN if the training diverged."""
         return sum(self.curve.values()) / len(self.curve) if self.curve else math.nan
+
+
+class _Outcome(BaseModel):
+    """A trial as the journal keeps it: no other types, no NaN, no other fields."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+
+    curve: dict[int, float]
+    failed: Annotated[int, Field(ge=0)]
+    seconds: Annotated[float, Field(ge=0)]
+    note: str
+    run_id: str
+    values: None
+    """They are the trial's parameters."""
 
 
 @dataclass(frozen=True)
@@ -198,12 +213,10 @@ class Trials:
         return {name: values[params[name]] for name, values in self.choices.items()}
 
     def _trial(self, found: optuna.trial.FrozenTrial) -> Trial:
-        from pydantic import ConfigDict, TypeAdapter
-
         try:
-            outcome = found.user_attrs["outcome"]
-            trial = {**outcome, "curve": dict(outcome["curve"]), "values": self._values(found.params)}
-            return TypeAdapter(Trial, config=ConfigDict(allow_inf_nan=False, strict=True)).validate_python(trial)
+            kept = found.user_attrs["outcome"]
+            outcome = _Outcome.model_validate({**kept, "curve": dict(kept["curve"])})
+            return Trial(**{**outcome.model_dump(), "values": self._values(found.params)})
         except (ValueError, KeyError, TypeError, IndexError) as error:
             raise BenchmarkError(f"{self.path} garbles trial {found.number}; restore it, or move it away to tune again.") from error
 
