@@ -47,9 +47,11 @@ def full_disk(space: int) -> Iterator[None]:
 @contextmanager
 def scoring_here() -> Iterator[None]:
     """Scoring in this process: starting another takes longer than all of a tiny run. ``test_run.py`` holds that it gives the same."""
+    from benchmark.running.run import threads
 
     def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Scores]:
-        return map(evaluator.run, jobs)
+        with threads(1):  # as worker processes do
+            yield from map(evaluator.run, jobs)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmark.running.run.evaluate", evaluate)

@@ -257,9 +257,8 @@ def fresh_vocoder(settings: RunSettings, plugins: registry.Plugins) -> Vocoder:
     chosen = settings.vocoder
     torch.manual_seed(settings.seed)
     # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
-    torch.set_num_threads(METRIC_THREADS)
-    vocoder: Vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
-    torch.set_num_threads(settings.threads)
+    with threads(METRIC_THREADS):
+        vocoder: Vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
     return vocoder
 
 
