@@ -6,10 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 
 
+@pytest.mark.slow
 def test_every_default_metric_is_timed(repository: Path) -> None:
     command = [sys.executable, "-m", "tools.metric_throughput", "--utterances=2", "--sample=1", "--workers=1"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=repository)
