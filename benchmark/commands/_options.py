@@ -25,6 +25,23 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def add_adaptation_steps(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--steps`` of a command that uses a finished run; :func:`check_adaptation_steps` checks it."""
+    parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
+
+
+def check_adaptation_steps(steps: int | None) -> None:
+    """Refuse a negative number.
+
+    Raises:
+        UsageError: it is negative.
+    """
+    from benchmark.errors import UsageError
+
+    if steps is not None and steps < 0:
+        raise UsageError(f"--steps must be at least 0, not {steps}.")
+
+
 def place(text: str) -> Path:
     """A path that names something.
 

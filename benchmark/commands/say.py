@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmark.commands._options import add_cache, place
+from benchmark.commands._options import add_adaptation_steps, add_cache, check_adaptation_steps, place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=place, required=True, metavar="FILE", help="wav file to write")
     parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads text and transcripts (default: the corpus's)")
     parser.add_argument("--voice-language", metavar="VOICE", help="the one that reads transcripts, if they are in another language")
-    parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
+    add_adaptation_steps(parser)
     add_cache(parser)
 
 
@@ -31,11 +31,11 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.audio import SAMPLE_RATE
     from benchmark.data import recordings, synthesised
     from benchmark.errors import CannotScore, UsageError
+    from benchmark.plumbing.words import counted
     from benchmark.running import say
     from benchmark.running.preparation import cache_folder
 
-    if args.steps is not None and args.steps < 0:
-        raise UsageError(f"--steps must be at least 0, not {args.steps}.")
+    check_adaptation_steps(args.steps)
     if args.output.suffix.lower() != ".wav" or args.output.is_dir():
         raise UsageError(f"-o must name a wav file to write, not {args.output}.")
     if args.output.exists() and not synthesised.is_marked(args.output):
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     synthesised.write(args.output, spoken.audio)
     if left_out := [*left_out, *spoken.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
-    name, used = speaker.run.settings.algo.name, f"{spoken.recordings} recording{'s' if spoken.recordings > 1 else ''}"
+    name, used = speaker.run.settings.algo.name, counted(spoken.recordings, "recording")
     print(f"Adapted {name} to {used} in {spoken.seconds_to_adapt:.2f} s ({spoken.steps} steps).")
     print(f"Spoke {len(spoken.audio) / SAMPLE_RATE:.2f} s in {spoken.seconds_to_speak:.2f} s.")
     try:

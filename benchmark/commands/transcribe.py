@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmark.commands._options import add_cache, place
+from benchmark.commands._options import add_adaptation_steps, add_cache, check_adaptation_steps, place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=place, metavar="FILE", help="a recording, or a folder of recordings, to transcribe")
     parser.add_argument("--run", type=place, required=True, metavar="RUN", dest="folder", help="folder of a finished recognition run")
     parser.add_argument("--voice", type=place, metavar="DIR", help="recordings (or one) of the voice, .txt transcripts (default: none)")
-    parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
+    add_adaptation_steps(parser)
     add_cache(parser)
 
 
@@ -33,8 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running.transcribe import transcribe
     from benchmark.utterance import spelled
 
-    if args.steps is not None and args.steps < 0:
-        raise UsageError(f"--steps must be at least 0, not {args.steps}.")
+    check_adaptation_steps(args.steps)
     if args.steps and args.voice is None:
         raise UsageError("--steps needs --voice DIR, the recordings to adapt to.")
     heard, left_out = recordings.read(args.file)

@@ -206,7 +206,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     content = read_json(path, "run result")
     if not isinstance(content, dict) or content.get("schema") not in (OLD_SCHEMA, SCHEMA_VERSION) or content.get("status") != "complete":
         raise BenchmarkError(f"{path} is not a complete result of schema {SCHEMA_VERSION}; run the same command again.")
-    if wrong := garbled(content):
+    if wrong := garbled({**LATER, **content}):
         raise BenchmarkError(f"{path} lacks or garbles {wrong}; {REPAIR}.")
     # Results of the first edition lack the later fields; the defaults hold for them.
     identity = {name: content.get(name) for name in RunIdentity.__dataclass_fields__ if name in content or name not in LATER}

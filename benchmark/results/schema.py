@@ -101,7 +101,7 @@ class Timings(_Strict):
 
 
 class Result(_Strict):
-    """``result.json``. Fields that results of the first edition lack have the values that they had then."""
+    """``result.json``; its reader fills in the identity's fields that results of the first edition lack."""
 
     schema_: Literal[1, 2] = Field(alias="schema")
     status: Literal["complete"]
@@ -121,14 +121,14 @@ class Result(_Strict):
     protocol_version: Text
     synthetic: bool
     limited: bool
-    problem: Name = "synthesis"
-    task: Name = "speaker"
-    device: Name = "cpu"
-    precision: Name = "32-true"
-    training_version: Text = "1"
-    evaluation_version: Text = "1"
-    preparation_version: Text = "2"
-    processes: Annotated[int, Field(ge=1, le=10**6)] = 1
+    problem: Name
+    task: Name
+    device: Name
+    precision: Name
+    training_version: Text
+    evaluation_version: Text
+    preparation_version: Text
+    processes: Annotated[int, Field(ge=1, le=10**6)]
     curve: Annotated[list[Point], Field(min_length=1)]
     facts: dict[Name, Finite | None]
     training: Spent
