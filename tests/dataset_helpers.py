@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -107,4 +107,21 @@ def recorded(root: Path, counts: Mapping[str, Mapping[str, int]], language: str 
             soundfile.write(root / f"{name}-{index}.wav", samples, rate)
             rows.append(f"{name}-{index}.wav,{text},{name},{split}")
     (root / "metadata.csv").write_text("\n".join(rows), encoding="utf-8")
+    return root
+
+
+def in_languages(root: Path, said: Iterable[tuple[str, str, str, str, str]]) -> Path:
+    """Recordings of one's own with a table that names languages and splits.
+
+    Args:
+        root: exists.
+        said: speaker, language, split, variant of the espeak voice, and text of each utterance.
+    """
+    lines = ["audio,text,speaker,language,split"]
+    for number, (speaker, language, split, variant, text) in enumerate(said):
+        name = f"{speaker}-{language}-{number}.wav"
+        samples, rate, _ = speak(text, VoiceSettings(f"{language}+{variant}"))
+        soundfile.write(root / name, samples, rate)
+        lines.append(f'{name},"{text}",{speaker},{language},{split}')
+    (root / "metadata.csv").write_text("\n".join(lines), encoding="utf-8")
     return root

@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from benchmark.cli import main
 from benchmark.data.corpus import Corpus
 from benchmark.data.enough import Sizes, for_episode, for_task
-from benchmark.data.espeak import VoiceSettings, speak
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.running.episodes import FULL, Manifest, TaskSampler, draw_manifest, episode_targets, make_manifest, task_targets
@@ -26,6 +24,7 @@ from benchmark.running.leaks import check_manifest
 from benchmark.settings.schema import MetaSettings
 from benchmark.utterance import PreparedUtterance
 from tests.cli_helpers import refused
+from tests.dataset_helpers import in_languages
 from tests.metric_helpers import write_corpus
 from tests.test_examples import LISTENS
 
@@ -244,19 +243,15 @@ def test_a_run_on_the_embedded_voices(problem: str, store: Path, tmp_path: Path,
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the columns language and split; "mono" speaks German alone."""
-    root = tmp_path_factory.mktemp("recordings")
-    lines = ["audio,text,speaker,language,split"]
     voices = {"f2": ("de", "es", "train"), "m3": ("de", "es", "train"), "f4": ("de", "es", "validation"), "m1": ("es", "de", "test"),
               "mono": ("de", "", "test")}  # fmt: skip
-    for place, (speaker, (*tongues, split)) in enumerate(voices.items()):
-        for language in filter(None, tongues):
-            for number, text in enumerate(espeak.sentences_in(language)[4 * place : 4 * place + 4]):
-                name = f"{speaker}-{language}-{number}.wav"
-                samples, rate, _ = speak(text, VoiceSettings(f"{language}+{'m2' if speaker == 'mono' else speaker}"))
-                soundfile.write(root / name, samples, rate)
-                lines.append(f'{name},"{text}",{speaker},{language},{split}')
-    (root / "metadata.csv").write_text("\n".join(lines), encoding="utf-8")
-    return root
+    said = (
+        (speaker, language, split, "m2" if speaker == "mono" else speaker, text)
+        for place, (speaker, (*tongues, split)) in enumerate(voices.items())
+        for language in filter(None, tongues)
+        for text in espeak.sentences_in(language)[4 * place : 4 * place + 4]
+    )
+    return in_languages(tmp_path_factory.mktemp("recordings"), said)
 
 
 @pytest.mark.usefixtures("in_this_process")

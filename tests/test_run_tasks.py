@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import soundfile
 
 from benchmark.cli import main
-from benchmark.data.espeak import VoiceSettings, speak
 from tests.cli_helpers import refused
+from tests.dataset_helpers import in_languages
 from tests.test_examples import LISTENS
 
 espeak = importlib.import_module("benchmark.datasets.espeak")
@@ -86,19 +85,15 @@ def test_preparation_renders_what_the_task_needs(store: Path, tmp_path: Path, ca
 @pytest.fixture(scope="module")
 def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the columns language and split; Polish has one speaker."""
-    root = tmp_path_factory.mktemp("recordings")
-    lines = ["audio,text,speaker,language,split"]
     voices = {"de": ("f2", "m3"), "es": ("f2", "m3"), "pl": ("f2",), "ca": ("f3", "m4"), "it": ("f4", "m1")}
     splits = {"ca": "validation", "it": "test"}
-    for language, variants in voices.items():
-        for variant in variants:
-            for number, text in enumerate(espeak.sentences_in(language)[(8 if variant[0] == "m" else 0) :][:8]):
-                name = f"{language}-{variant}-{number}.wav"
-                samples, rate, _ = speak(text, VoiceSettings(f"{language}+{variant}"))
-                soundfile.write(root / name, samples, rate)
-                lines.append(f'{name},"{text}",{language}-{variant},{language},{splits.get(language, "train")}')
-    (root / "metadata.csv").write_text("\n".join(lines), encoding="utf-8")
-    return root
+    said = (
+        (f"{language}-{variant}", language, splits.get(language, "train"), variant, text)
+        for language, variants in voices.items()
+        for variant in variants
+        for text in espeak.sentences_in(language)[(8 if variant[0] == "m" else 0) :][:8]
+    )
+    return in_languages(tmp_path_factory.mktemp("recordings"), said)
 
 
 def test_a_folder_by_language_leaves_out_a_language_of_one_speaker(
