@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ import torch
 from benchmark.cli import main
 from benchmark.data import recordings
 from benchmark.data.corpus_aligner import corpus_aligner
+from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone
 from benchmark.results.result import read_result
 from benchmark.running import say
+from benchmark.running.building import frontend_of
 from benchmark.running.preparation import metrics_folder, open_corpus
 from tests.cli_helpers import full_disk, refused, scoring_here
 from tests.dataset_helpers import SENTENCES, speech
@@ -124,7 +127,7 @@ def test_the_support_set_is_what_preparation_makes_of_the_same_recordings(folder
     soundfile.write(tmp_path / "a.wav", original.audio, 16_000)
     (tmp_path / "a.txt").write_text(original.text)
     found, left_out = recordings.read(tmp_path)
-    batch, skipped = recordings.transcribed(found, corpus, corpus_aligner(corpus, metrics_folder(cache, corpus)))
+    batch, skipped = recordings.transcribed(found, frontend_of(corpus), corpus_aligner(corpus, metrics_folder(cache, corpus)))
     assert batch is not None and not left_out and not skipped
     # The dataset's phones are the synthesiser's, ours phonemizer's: nearly the same.
     assert abs(batch.tokens.shape[1] - len(original.tokens)) <= 3
@@ -219,8 +222,9 @@ def test_the_language_reads_text_and_transcripts(
     found, _ = recordings.read(voice)
     corpus = open_corpus("espeak", None, None, cache, 1, ())
     aligner = corpus_aligner(corpus, metrics_folder(cache, corpus))
-    assert "espeak-ng's voice en-us can't read" in recordings.told(recordings.transcribed(found, corpus, aligner)[1])
-    assert "script" not in recordings.told(recordings.transcribed(found, corpus, aligner, "ru")[1])
+    frontend = frontend_of(corpus)
+    assert "espeak-ng's voice en-us can't read" in recordings.told(recordings.transcribed(found, frontend, aligner)[1])
+    assert "script" not in recordings.told(recordings.transcribed(found, frontend, aligner, "ru")[1])
 
 
 def test_transcripts_may_be_in_another_language_than_the_text(
@@ -362,8 +366,7 @@ def test_say_speaks_with_the_vocoder_that_the_run_trained_and_trains_none(
 
 
 def test_phones_that_the_corpus_lacks_are_named(cache: Path, folders: Mapping[str, Path]) -> None:
-    corpus = open_corpus("espeak", None, None, cache, 1, ())
-    assert recordings.unknown((("ɬ", corpus.symbols[-1]),), corpus) == ["ɬ"]
-    corpus.symbols = corpus.symbols[:-30]
-    with pytest.raises(say.UsageError, match="never heard"):
-        say.tokens(TEXT, corpus)
+    frontend = frontend_of(open_corpus("espeak", None, None, cache, 1, ()))
+    assert frontend.unknown((("ɬ", frontend.symbols[-1]),)) == ["ɬ"]
+    with pytest.raises(UsageError, match="never heard"):
+        say.sentences(TEXT, replace(frontend, symbols=frontend.symbols[:-30]))

@@ -50,7 +50,7 @@ def test_a_voice_is_adapted_to_and_errors_are_counted(
     command = ["transcribe", str(voice), "--run", str(listener), "--cache", str(cache)]
     assert main(command) == 0
     plain = capsys.readouterr()
-    assert "Transcribed 3 recordings in" in plain.out and "Adapted" not in plain.out and not plain.err
+    assert "Transcribed 3 recordings in" in plain.out and "Adapted" not in plain.out and plain.err == "Loading …\n"
     first, _, third, *_ = plain.out.splitlines()
     heard, error = re.fullmatch(r"0\.wav: (.*) \((\d+)% of the characters wrong\)", first).groups()  # type: ignore[union-attr]
     assert int(error) == round(100 * jiwer.cer(SENTENCES[0].casefold().replace(",", ""), heard))
@@ -85,6 +85,6 @@ def test_a_run_that_speaks_does_not_transcribe_and_the_other_way_round(
 ) -> None:
     speaker = finished(cache, tmp_path / "runs", "--algo", "finetune", "--metrics", "stoi")
     said = refused(["transcribe", voice, "--run", speaker, "--cache", cache], 2, capsys)
-    assert f"{speaker.name} is a synthesis run; choose a recognition run." in said
+    assert f"{speaker.name} is a synthesis model; choose a recognition model." in said
     said = refused(["say", "Hello.", "--run", listener, "--voice", voice, "-o", tmp_path / "o.wav", "--cache", cache], 2, capsys)
-    assert f"{listener.name} is a recognition run; choose a synthesis run." in said
+    assert f"{listener.name} is a recognition model; choose a synthesis model." in said
