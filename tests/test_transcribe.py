@@ -66,6 +66,22 @@ def test_a_voice_is_adapted_to_and_errors_are_counted(
     assert main(one) == 0 and capsys.readouterr().out.startswith("2.wav: ")
 
 
+def test_an_exported_recogniser_reads_as_its_run_does(
+    listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, card = tmp_path / "model.safetensors", tmp_path / "card.md"
+    assert main(["export", str(listener), "-o", str(model), "--precision", "float32", "--card", str(card), "--cache", str(cache)]) == 0
+    assert "| algorithm |" in capsys.readouterr().out and "transcribe FILE --model model.safetensors" in card.read_text()
+
+    def read(*words: str) -> list[str]:
+        assert main(["transcribe", str(voice), *words, "--voice", str(voice), "--steps", "20"]) == 0
+        return capsys.readouterr().out.splitlines()[:3]
+
+    assert read("--model", str(model)) == read("--run", str(listener), "--cache", str(cache))
+    said = refused(["say", "Hello.", "--model", model, "--voice", voice, "-o", tmp_path / "o.wav"], 2, capsys)
+    assert f"{model} is a recognition model; choose a synthesis model." in said
+
+
 def test_what_cant_be_transcribed_is_one_sentence(
     listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,7 +93,7 @@ def test_what_cant_be_transcribed_is_one_sentence(
     for text in voice.glob("*.txt"):
         text.unlink()
     said = refused([*base, "--run", listener, "--voice", voice], 2, capsys)
-    assert "A recogniser adapts to transcripts (no transcript (0.wav, 1.wav, 2.wav)): put them beside the recordings, as 0.txt." in said
+    assert "A recogniser adapts to transcripts (no transcript (0.wav, 1.wav, 2.wav)): put them beside the recordings, as 0.txt, or in a" in said
 
 
 def test_a_run_that_speaks_does_not_transcribe_and_the_other_way_round(

@@ -61,10 +61,10 @@ def run(args: argparse.Namespace) -> int:
     _check_outputs(args.output, list(texts))
     heard, left_out = recordings.read(args.voice)
     model = trained_model(args, "synthesis")
-    language = say.reader(args.language, model.frontend, "--language")
+    language = say.reader(args.language, "--language")
     to_say = {path: _sentences(text, where, model, language) for path, (text, where) in texts.items()}
-    reads = say.reader(args.voice_language, model.frontend, "--voice-language") if args.voice_language else args.language and language
-    voice = say.adapt(model, heard, args.steps, args.budget, reads or "")
+    reads = say.reader(args.voice_language, "--voice-language") or language
+    voice = say.adapt(model, heard, args.steps, args.budget, reads)
     if left_out := [*left_out, *voice.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
     name, used = model.settings.algo.name, counted(voice.recordings, "recording")

@@ -14,6 +14,7 @@ from benchmark.algorithm import AdaptedModel
 from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.data import synthesised
 from benchmark.data.frontend import Frontend
+from benchmark.data.languages import is_other_language
 from benchmark.data.phonemes import phonemise, voice
 from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transcribed
 from benchmark.data.scripts import is_foreign
@@ -83,19 +84,18 @@ class Spoken:
     judged: list[tuple[Sentence, Audio]] = field(default_factory=list)
 
 
-def reader(language: str | None, frontend: Frontend, option: str) -> str:
-    """The espeak-ng voice that reads texts in a language as people write it ("de", "en_US"); None for the model's own.
+def reader(language: str | None, option: str) -> str:
+    """The espeak-ng voice that reads texts in a language as people write it ("de", "en_US"); "" if none is given.
 
     Args:
         language: given.
-        frontend: of the model.
         option: of the command line, that gives it.
 
     Raises:
         UsageError: there is none.
     """
     try:
-        return voice(language) if language else frontend.language
+        return voice(language) if language else ""
     except ValueError as error:
         raise UsageError(f"Argument {option}: {error}") from error
 
@@ -106,19 +106,21 @@ def sentences(text: str, frontend: Frontend, language: str = "") -> list[Sentenc
     Args:
         text: one sentence or many.
         frontend: of the model.
-        language: espeak-ng voice that reads the text; "" for the model's own.
+        language: espeak-ng voice that reads the text; "" for the model's own, if the text is not in another language.
 
     Raises:
-        UsageError: the text is empty or too long, is in a script that the voice does not read, has no phonemes, or has phonemes
-            without a symbol.
+        UsageError: the text is empty or too long, is in a script that the voice does not read or in another language, has no phonemes, or
+            has phonemes without a symbol.
     """
-    plain, language = " ".join(text.split()), language or frontend.language
+    plain, given, language = " ".join(text.split()), bool(language), language or frontend.language
     if not plain:
         raise UsageError("The text to say is empty.")
     if len(plain) > MOST_CHARACTERS:
         raise UsageError(f"The text to say has {len(plain)} characters; say at most {MOST_CHARACTERS} at a time.")
     if is_foreign(plain, language):
         raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
+    if not given and is_other_language(plain, language):
+        raise UsageError(f"{plain[:60]!r} is not in the model's language, {language}; if it is, give --language {language}.")
     parts = sentences_of(plain)
     every = [(part, words) for part, words in zip(parts, phonemise(parts, language), strict=True) if words]
     if not every:

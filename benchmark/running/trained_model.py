@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,9 @@ class TrainedModel:
         """
         # One thread, as in evaluation: times are then comparable with a leaderboard's, and a busy machine would stall several threads.
         torch.set_num_threads(1)
+        if steps:
+            # An optimiser's first step would load it, which takes a second that is none of adaptation.
+            import_module("torch._dynamo")
         torch.manual_seed(self.settings.seed)
         started = before = time.perf_counter()
         try:
