@@ -93,7 +93,7 @@ def test_what_cant_be_transcribed_is_one_sentence(
     for text in voice.glob("*.txt"):
         text.unlink()
     said = refused([*base, "--run", listener, "--voice", voice], 2, capsys)
-    assert "A recogniser adapts to transcripts (no transcript (0.wav, 1.wav, 2.wav)): put them beside the recordings, as 0.txt, or in a" in said
+    assert "A recogniser adapts to transcripts (no transcript (0.wav, 1.wav, 2.wav)): put them beside the recordings, as 0.txt" in said
 
 
 def test_a_run_that_speaks_does_not_transcribe_and_the_other_way_round(
