@@ -133,7 +133,7 @@ class Metric(ABC):
         """What ``prepare`` made and ``score`` needs, by name: tensors, and values that JSON holds.
 
         Model files keep it (``export``), so that ``say`` can score where there is no corpus. Override it, and :meth:`restore`, in a metric
-        that overrides ``prepare`` and needs nothing but "speech" and "transcript"; by default there is nothing to keep.
+        that needs nothing but "speech" and "transcript" and learns something in ``prepare``; by default it scores without.
         """
         return {}
 

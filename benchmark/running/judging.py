@@ -89,6 +89,8 @@ def scores(spoken: Sequence[tuple[Sentence, Audio]], model: TrainedModel) -> lis
                 scored = metric.score(sample)
             except CannotScore as error:
                 scored, reason = error.values, str(error)
+            except Exception as error:  # a metric from elsewhere may have to be prepared first, or lack a package
+                scored, reason = {}, f"{type(error).__name__}: {error}".rstrip(".")
             for column, value in scored.items():
                 values[column].append(value)
         constants = {metric.constants.get(name, name): value for name, value in metric.facts().items()}

@@ -180,7 +180,7 @@ def _metrics(bundle: Bundle, settings: ModelSettings, plugins: registry.Plugins)
             continue
         if kept:
             metric.restore(kept)
-        elif type(metric).prepare is not Metric.prepare:
+        elif type(metric).state is not Metric.state:
             unscored[name] = "the model carries none of what it needs: a file that 'export' writes has it, if the run was scored with it"
             continue
         ready[name] = metric
