@@ -42,6 +42,7 @@ LIBRARIES = (
     "pystoi",
     "pyworld",
     "resemblyzer",
+    "distillmos",
     "phonemizer",
     "espeakng-loader",
     "speechbrain",
