@@ -97,7 +97,7 @@ def speak(text: str, folder: Path, voice: Path, cache: Path, path: Path) -> None
     heard, _ = recordings.read(voice)
     adapted = say.adapt(trained, heard)
     spoken = say.speak(adapted, say.sentences(text, trained.frontend), path)
-    print(f"{path}: {spoken.samples / SAMPLE_RATE:.1f} s, after {adapted.steps} steps on {adapted.recordings} recordings")
+    print(f"{path}: {spoken.samples / SAMPLE_RATE:.1f} s, after {adapted.adapted.steps} steps on {adapted.recordings} recordings")
 
 
 def main(folder: Path, fast: bool) -> None:

@@ -118,10 +118,10 @@ def test_sixteen_bits_change_the_mel_by_less_than_a_tenth_of_a_decibel(files: Ma
         mels = []
         for path in files.values():
             trained = opened(path)
-            adapted = say.adapt(trained, heard, steps)
+            adapted = say.adapt(trained, heard, steps).adapted.model
             (sentence,) = say.sentences(TEXT, trained.frontend)
             durations = torch.full_like(sentence.tokens, 5)  # else one frame more would shift the rest
-            mels.append(adapted.adapted.mel(sentence.tokens, durations))
+            mels.append(adapted.mel(sentence.tokens, durations))
         half, whole = mels
         assert 0 < float((half - whole).abs().mean()) < MEL_ERROR and float(whole.std()) > 10 * MEL_ERROR
 
@@ -197,9 +197,9 @@ def test_a_budget_limits_the_steps(
         with monkeypatch.context() as patch:
             patch.setattr("benchmark.running.trained_model.time.perf_counter", lambda now=now: float(next(now)))
             adapted = say.adapt(trained, heard, 7, budget)
-        assert (adapted.steps, adapted.asked) == (steps, 7), budget
-        asked = say.adapt(trained, heard, steps)
-        assert all(torch.equal(value, asked.adapted.stored[name]) for name, value in adapted.adapted.stored.items())
+        assert (adapted.adapted.steps, adapted.asked, adapted.adapted.seconds) == (steps, 7, steps + 1), budget
+        asked = say.adapt(trained, heard, steps).adapted.model
+        assert all(torch.equal(value, asked.stored[name]) for name, value in adapted.adapted.model.stored.items())
     assert main(command(voice, tmp_path / "out.wav", "--model", str(files["float16"]), "--budget", "600")) == 0
     assert "(2 steps, all within 600 s)" in capsys.readouterr().out
     for wrong in ("0", "-1", "nan", "inf"):

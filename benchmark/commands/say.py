@@ -68,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
     if left_out := [*left_out, *voice.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
     name, used = model.settings.algo.name, counted(voice.recordings, "recording")
-    print(f"Adapted {name} to {used} in {voice.seconds:.2f} s ({_steps(voice, args.budget)}).")
+    print(f"Adapted {name} to {used} in {voice.adapted.seconds:.2f} s ({_steps(voice, args.budget)}).")
     judged: list[tuple[Sentence, Audio]] = []
     for path, some in to_say.items():
         spoken = say.speak(voice, some, path)
@@ -136,10 +136,10 @@ def _steps(voice: Voice, budget: float | None) -> str:
     """The steps that were taken, in words."""
     from benchmark.plumbing.words import counted
 
-    taken = counted(voice.steps, "step")
+    taken = counted(voice.adapted.steps, "step")
     if budget is None:
         return taken
-    return f"{taken}, all within {budget:g} s" if voice.steps == voice.asked else f"{taken} of {voice.asked} fit into {budget:g} s"
+    return f"{taken}, all within {budget:g} s" if voice.adapted.steps == voice.asked else f"{taken} of {voice.asked} fit into {budget:g} s"
 
 
 def _judge(judged: list[tuple[Sentence, Audio]], voice: Voice, heard: list[Recording]) -> None:

@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{each.name}: {text}{f' ({_error(real, text):.0%} of the characters wrong)' if real else ''}")
     if done.recordings:
         used = counted(done.recordings, "recording")
-        print(f"Adapted {opened.settings.algo.name} to {used} in {done.seconds_to_adapt:.2f} s ({done.steps} steps).")
-    print(f"Transcribed {counted(len(heard), 'recording')} in {done.seconds_to_transcribe:.2f} s.")
+        print(f"Adapted {opened.settings.algo.name} to {used} in {done.adapted.seconds:.2f} s ({counted(done.adapted.steps, 'step')}).")
+    print(f"Transcribed {counted(len(heard), 'recording')} in {done.seconds:.2f} s.")
     return 0
 
 

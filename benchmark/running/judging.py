@@ -59,7 +59,7 @@ def likeness(audio: Audio, recordings: Sequence[Recording], strangers: Floats | 
 
 
 @dataclass(frozen=True)
-class Score:
+class Judgement:
     """A metric's column for some speech.
 
     Attributes:
@@ -77,7 +77,7 @@ class Score:
     constants: Mapping[str, float]
 
 
-def scores(spoken: Sequence[tuple[Sentence, Audio]], model: TrainedModel) -> list[Score]:
+def scores(spoken: Sequence[tuple[Sentence, Audio]], model: TrainedModel) -> list[Judgement]:
     """What the model's metrics make of sentences and their speech, metric by metric."""
     found = []
     for metric in model.metrics.values():
@@ -95,5 +95,5 @@ def scores(spoken: Sequence[tuple[Sentence, Audio]], model: TrainedModel) -> lis
                 values[column].append(value)
         constants = {metric.constants.get(name, name): value for name, value in metric.facts().items()}
         for name, some in values.items():
-            found.append(Score(name, metric.columns[name], float(np.mean(some)) if some else None, reason, constants))
+            found.append(Judgement(name, metric.columns[name], float(np.mean(some)) if some else None, reason, constants))
     return found

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmark.algorithm import AdaptedModel
 from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.data import synthesised
 from benchmark.data.frontend import Frontend
@@ -20,7 +19,7 @@ from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transc
 from benchmark.data.scripts import is_foreign
 from benchmark.data.sentences import sentences_of
 from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
-from benchmark.running.trained_model import TrainedModel
+from benchmark.running.trained_model import Adaptation, TrainedModel
 from benchmark.utterance import Words, token_symbols
 
 MOST_CHARACTERS = 20_000
@@ -48,25 +47,21 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Voice:
-    """A model adapted to a voice.
+    """A model that speaks in a voice.
 
     Attributes:
         trained: the model.
         adapted: to the voice.
         recordings: number of recordings adapted to.
         left_out: recordings that could not be used, and why.
-        steps: of adaptation that were taken.
-        asked: the most that were to be taken.
-        seconds: of wall time that adaptation took.
+        asked: the most adaptation steps that were to be taken.
     """
 
     trained: TrainedModel
-    adapted: AdaptedModel
+    adapted: Adaptation
     recordings: int
     left_out: LeftOut
-    steps: int
     asked: int
-    seconds: float
 
 
 @dataclass
@@ -161,9 +156,7 @@ def adapt(
         if found is None:
             raise UsageError(f"{name} needs transcripts, and none can be used: {told(left_out)}.")
         support = found
-    started = time.perf_counter()
-    adapted, taken = trained.adapt(support, asked, budget)
-    return Voice(trained, adapted, len(support), left_out, taken, asked, time.perf_counter() - started)
+    return Voice(trained, trained.adapt(support, asked, budget), len(support), left_out, asked)
 
 
 def speak(voice: Voice, text: Sequence[Sentence], path: Path) -> Spoken:
@@ -191,7 +184,7 @@ def _pieces(voice: Voice, text: Sequence[Sentence], spoken: Spoken) -> Iterator[
     pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
     for number, sentence in enumerate(text):
         try:
-            audio: Audio = np.clip(voice.adapted.wave(vocoder, sentence.tokens).cpu().float().numpy(), -1, 1)
+            audio: Audio = np.clip(voice.adapted.model.wave(vocoder, sentence.tokens).cpu().float().numpy(), -1, 1)
         except PredictionFailed as error:
             raise BenchmarkError(f"{name} could not speak: {error}; try fewer --steps or other recordings.") from error
         if not len(audio):

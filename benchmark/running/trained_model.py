@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -32,6 +32,20 @@ DEFAULT = Path(benchmark.__file__).parent / "models" / "default.safetensors"
 """The model that is shipped with the package."""
 ALONE = frozenset({"speech", "transcript"})
 """What metrics may need to score speech that has no recording beside it."""
+
+
+class Adaptation(NamedTuple):
+    """A model adapted to a voice.
+
+    Attributes:
+        model: adapted.
+        steps: that it took.
+        seconds: of wall time that they took.
+    """
+
+    model: AdaptedModel
+    steps: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -65,8 +79,8 @@ class TrainedModel:
         steps, most = max(self.settings.steps) if wanted is None else wanted, self.algorithm.max_steps
         return steps if most is None else min(steps, most)
 
-    def adapt(self, support: Batch, steps: int, budget: float | None = None) -> tuple[AdaptedModel, int]:
-        """The model after so many steps on a support set, and how many it took.
+    def adapt(self, support: Batch, steps: int, budget: float | None = None) -> Adaptation:
+        """Adapt to a support set.
 
         Args:
             support: of one voice.
@@ -95,7 +109,7 @@ class TrainedModel:
                 f"{self.settings.algo.name} could not adapt to this voice: {error}; try fewer --steps or other recordings."
             ) from error
         assert not isinstance(model, Oracle)  # open_run() refuses toplines
-        return model, taken
+        return Adaptation(model, taken, before - started)
 
 
 def open_model(bundle: Bundle, where: str, problem: Problem, plugins: registry.Plugins) -> TrainedModel:

@@ -12,7 +12,7 @@ import torch
 from benchmark.data.recordings import LeftOut, Recording, sound_of, told
 from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
 from benchmark.mel import log_mel
-from benchmark.running.trained_model import TrainedModel
+from benchmark.running.trained_model import Adaptation, TrainedModel
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,15 @@ class Transcribed:
         texts: one for each recording, as recognition spells it.
         recordings: number of recordings adapted to.
         left_out: recordings of the voice that could not be used, and why.
-        steps: of adaptation.
-        seconds_to_adapt: wall time.
-        seconds_to_transcribe: wall time.
+        adapted: to the recordings.
+        seconds: of wall time that transcribing took.
     """
 
     texts: list[str]
     recordings: int
     left_out: LeftOut
-    steps: int
-    seconds_to_adapt: float
-    seconds_to_transcribe: float
+    adapted: Adaptation
+    seconds: float
 
 
 def transcribe(heard: Sequence[Recording], model: TrainedModel, voice: Sequence[Recording], steps: int | None) -> Transcribed:
@@ -55,16 +53,15 @@ def transcribe(heard: Sequence[Recording], model: TrainedModel, voice: Sequence[
         name = Path(voice[0].name).stem
         where = f"beside the recordings, as {name}.txt, or in a table, metadata.csv"
         raise UsageError(f"A recogniser adapts to transcripts ({told(left_out)}): put them {where}.")
-    started = time.perf_counter()
     # Without steps, all that learns by gradients takes any support set for nothing.
     asked, mel = model.steps(steps) if support else 0, model.frontend.mel
-    adapted, taken = model.adapt(sound_of(support or heard[:1], mel), asked)
-    ready = time.perf_counter()
+    adapted = model.adapt(sound_of(support or heard[:1], mel), asked)
+    started = time.perf_counter()
     texts = []
     for each in heard:
         try:
             with torch.no_grad():
-                texts.append(adapted.transcript(log_mel(torch.from_numpy(each.waveform), mel)))
+                texts.append(adapted.model.transcript(log_mel(torch.from_numpy(each.waveform), mel)))
         except PredictionFailed as error:
             raise BenchmarkError(f"{each.name} can't be transcribed: {error}.") from error
-    return Transcribed(texts, len(support), left_out, taken, ready - started, time.perf_counter() - ready)
+    return Transcribed(texts, len(support), left_out, adapted, time.perf_counter() - started)
