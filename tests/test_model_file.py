@@ -352,3 +352,17 @@ def test_every_vocoder_decodes_from_what_a_file_keeps() -> None:
         mel = torch.randn(20, one.mel.n_mels) - 5
         with torch.no_grad():
             assert torch.equal(one.decode(mel), other.decode(mel)), name
+
+
+def test_a_long_text_is_written_as_it_is_spoken_and_only_its_start_is_kept(
+    files: Mapping[str, Path], voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, (heard, _) = opened(files["float16"]), recordings.read(voice)
+    adapted, text = say.adapt(trained, heard, 0), say.sentences(" ".join([TEXT] * 6), trained.frontend)
+    monkeypatch.setattr(say, "JUDGED_SECONDS", 0.01)
+    spoken = say.speak(adapted, text, tmp_path / "long.wav")
+    assert len(text) == 6 and [each for each, _ in spoken.judged] == text[:1]
+    wave, _ = soundfile.read(tmp_path / "long.wav")
+    one = len(spoken.judged[0][1])
+    assert len(wave) == spoken.samples == 6 * one + 5 * round(say.PAUSE_SECONDS * 16_000)
+    np.testing.assert_allclose(wave[-one:], spoken.judged[0][1], atol=2**-15)

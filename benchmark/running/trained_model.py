@@ -93,8 +93,8 @@ class TrainedModel:
         """
         # One thread, as in evaluation: times are then comparable with a leaderboard's, and a busy machine would stall several threads.
         torch.set_num_threads(1)
-        if steps:
-            # An optimiser's first step would load it, which takes a second that is none of adaptation.
+        if self.algorithm.max_steps != 0:
+            # The first optimiser would load it, which takes a second that is none of adaptation.
             import_module("torch._dynamo")
         torch.manual_seed(self.settings.seed)
         started = before = time.perf_counter()
