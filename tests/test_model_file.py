@@ -107,7 +107,7 @@ def test_a_file_speaks_as_its_run_does_and_needs_no_cache(
         assert main(command(voice, said[name], "--model", str(files[name]), "--cache", str(tmp_path / "none"))) == 0
         printed = capsys.readouterr().out
         assert "Adapted finetune to 3 recordings" in printed and re.search(r"between its recordings: .*, strangers': 0\.\d{3}\)\.", printed)
-        assert re.search(r"^per \d\S* fraction: share of phonemes that .* \(lower is better; .*on recordings: ", printed, re.M)
+        assert re.search(r"^per \d\S* \(fraction, lower is better; .*on recordings: \S+\): share of phonemes that", printed, re.M)
     assert said["run"].read_bytes() == said["float32"].read_bytes()
     assert said["run"].read_bytes() != said["float16"].read_bytes() and not (tmp_path / "none").exists()
 
@@ -165,7 +165,7 @@ def test_metrics_that_need_only_speech_score_it_and_others_say_why_not(
     plugin.write_text(CLEAR)
     output = tmp_path / "out.wav"
     assert main([*command(voice, output, "--model", str(files["float16"]), "--steps", "0"), "--plugin", str(plugin)]) == 0
-    loudness = float(re.search(r"^clear (\S+): how loud it is \(higher is better\)\.", capsys.readouterr().out, re.M)[1])  # type: ignore[index]
+    loudness = float(re.search(r"^clear (\S+) \(higher is better\): how loud it is\.", capsys.readouterr().out, re.M)[1])  # type: ignore[index]
     assert loudness == pytest.approx(np.sqrt(np.mean(np.square(soundfile.read(output)[0]))), rel=0.02)
     plugin.write_text(CLEAR + '\n\ndef require(self):\n    raise BenchmarkError("clear needs clearlib: pip install clearlib.")\n\n\n'
                       "from benchmark.errors import BenchmarkError\nClear.require = require\n")  # fmt: skip

@@ -58,12 +58,12 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running import say
 
     texts = _texts(args)
-    _check_outputs(args.output, list(texts))
+    _check_outputs(list(texts))
+    language = say.reader(args.language, "--language")
+    reads = say.reader(args.voice_language, "--voice-language") or language
     heard, left_out = recordings.read(args.voice)
     model = trained_model(args, "synthesis")
-    language = say.reader(args.language, "--language")
     to_say = {path: _sentences(text, where, model, language) for path, (text, where) in texts.items()}
-    reads = say.reader(args.voice_language, "--voice-language") or language
     voice = say.adapt(model, heard, args.steps, args.budget, reads)
     if left_out := [*left_out, *voice.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
@@ -111,7 +111,7 @@ def _texts(args: argparse.Namespace) -> dict[Path, tuple[str, str]]:
     return {args.output / f"{number:0{width}}.wav": (line, f"line {number} of {args.texts}") for number, line in numbered.items()}
 
 
-def _check_outputs(named: Path, paths: Sequence[Path]) -> None:
+def _check_outputs(paths: Sequence[Path]) -> None:
     """Refuse to overwrite what this command did not write."""
     from benchmark.data import synthesised
     from benchmark.errors import UsageError
@@ -161,7 +161,9 @@ def _judge(judged: list[tuple[Sentence, Audio]], voice: Voice, heard: list[Recor
             print(f"{score.name}: not measured, {score.reason}.")
             continue
         better = "higher is better" if score.column.higher_is_better else "lower is better"
-        beside = "; ".join([better, *(f"{meaning}: {value:.3g}" for meaning, value in score.constants.items())])
-        print(f"{score.name} {score.value:.3g}{f' {unit}' if (unit := score.column.unit) else ''}: {score.column.meaning} ({beside}).")
+        about = [", ".join(filter(None, [score.column.unit, better]))]
+        about += [f"{meaning}: {value:.3g}" for meaning, value in score.constants.items()]
+        about += [f"not of every sentence: {score.reason}"] if score.reason else []
+        print(f"{score.name} {score.value:.3g} ({'; '.join(about)}): {score.column.meaning}.")
     for name, reason in voice.trained.unscored.items():
         print(f"{name}: not measured, {reason}.")
