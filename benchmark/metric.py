@@ -136,6 +136,17 @@ class Metric(ABC):
     def prepare(self, context: MetricContext) -> None:  # noqa: B027 - most metrics need nothing
         """Do once what every score needs; called in the main process, then in each worker, which finds it in the cache."""
 
+    def state(self) -> dict[str, Any]:
+        """What ``prepare`` made and ``score`` needs, by name: tensors, and values that JSON holds.
+
+        Model files keep it (``export``), so that ``say`` can score where there is no corpus. Override it, and :meth:`restore`, in a metric
+        that needs nothing but "speech" and "transcript" and learns something in ``prepare``; by default it scores without.
+        """
+        return {}
+
+    def restore(self, state: Mapping[str, Any]) -> None:  # noqa: B027 - most metrics keep nothing
+        """Get ready to score with what :meth:`state` returned, in place of ``prepare``; tensors may have been rounded to 16 bits."""
+
     @abstractmethod
     def score(self, sample: Sample) -> dict[str, float]:
         """One value for each of ``columns``.

@@ -16,14 +16,17 @@ import pandas as pd
 import soundfile
 import torch
 
+from benchmark import problems
 from benchmark.audio import SAMPLE_RATE
 from benchmark.data import recordings
 from benchmark.data.corpus import Corpus
 from benchmark.results import comparison, leaderboard
 from benchmark.running import say
 from benchmark.running.checks import with_metrics
+from benchmark.running.finished import bundle_of, open_run
 from benchmark.running.preparation import open_corpus
 from benchmark.running.run import Places, fast_dev_run, run
+from benchmark.running.trained_model import open_model
 from benchmark.settings import tuned_values
 
 # %% A corpus: prepared once, then read from the cache.
@@ -87,11 +90,14 @@ def record(found: Corpus, folder: Path) -> None:
         (folder / f"{name}.txt").write_text(found[name].text, encoding="utf-8")
 
 
-def speak(text: str, folder: Path, voice: Path, cache: Path) -> say.Spoken:
-    """The text, spoken in that voice."""
-    speaker = say.open_speaker(folder, cache, ())
+def speak(text: str, folder: Path, voice: Path, cache: Path, path: Path) -> None:
+    """The text, spoken in that voice by a finished run; ``model_file.read(FILE)`` takes the place of the bundle if a run was exported."""
+    bundle = bundle_of(open_run(folder, cache, ()), cache, ())
+    trained = open_model(bundle, folder.name, problems.get("synthesis"), ())
     heard, _ = recordings.read(voice)
-    return say.say(say.tokens(text, speaker.run.corpus), speaker, heard, None, cache)
+    adapted = say.adapt(trained, heard)
+    spoken = say.speak(adapted, say.sentences(text, trained.frontend), path)
+    print(f"{path}: {spoken.samples / SAMPLE_RATE:.1f} s, after {adapted.adapted.steps} steps on {adapted.recordings} recordings")
 
 
 def main(folder: Path, fast: bool) -> None:
@@ -103,9 +109,7 @@ def main(folder: Path, fast: bool) -> None:
     compared(folders)
     table(folders, folder / "runs" / "espeak.csv")
     record(found, folder / "voice")
-    spoken = speak("Good morning to all of you.", folders[0], folder / "voice", places.cache)
-    soundfile.write(folder / "said.wav", spoken.audio.clip(-1, 1), SAMPLE_RATE)
-    print(f"{folder / 'said.wav'}: {len(spoken.audio) / SAMPLE_RATE:.1f} s, after {spoken.steps} steps on {spoken.recordings} recordings")
+    speak("Good morning to all of you.", folders[0], folder / "voice", places.cache, folder / "said.wav")
 
 
 if __name__ == "__main__":

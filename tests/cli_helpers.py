@@ -15,7 +15,7 @@ from benchmark.cli import main
 if TYPE_CHECKING:
     from benchmark.running.evaluation import Evaluator, Job, Scores
 
-_PROGRESS = re.compile(r": done in | left$|^Waiting for another ")
+_PROGRESS = re.compile(r": done in | left$|^Waiting for another |^Loading ")
 
 
 def refused(arguments: Sequence[object], status: int, capsys: pytest.CaptureFixture[str]) -> str:
@@ -47,7 +47,7 @@ def full_disk(space: int) -> Iterator[None]:
 @contextmanager
 def scoring_here() -> Iterator[None]:
     """Scoring in this process: starting another takes longer than all of a tiny run. ``test_run.py`` holds that it gives the same."""
-    from benchmark.running.run import threads
+    from benchmark.running.building import threads
 
     def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Scores]:
         with threads(1):  # as worker processes do

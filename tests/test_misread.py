@@ -108,7 +108,7 @@ def test_recordings_beside_the_folders_of_speakers_are_told(tmp_path: Path) -> N
 
 def test_what_say_wrote_is_no_recording(tmp_path: Path) -> None:
     voices(tmp_path, "anna", "bob")
-    synthesised.write(tmp_path / "anna" / "said.wav", np.zeros(16_000, np.float32))
+    synthesised.write(tmp_path / "anna" / "said.wav", [np.zeros(16_000, np.float32)])
     (tmp_path / "anna" / "said.txt").write_text("Hello.")
     assert lost(Folder(tmp_path))["said"] == "speech that 'say' wrote"
 

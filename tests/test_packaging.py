@@ -94,10 +94,11 @@ def test_the_wheel_holds_the_harness_the_plugins_and_their_data_and_nothing_else
     tracked = {
         file.relative_to(repository).as_posix()
         for folder in FOLDERS
-        for pattern in ("*.py", "*.yaml", "*.json", "*.csv", "*.md", "*.txt", "*.html", "*.css", "*.js")
+        for pattern in ("*.py", "*.yaml", "*.json", "*.csv", "*.md", "*.txt", "*.html", "*.css", "*.js", "*.safetensors")
         for file in (repository / folder).rglob(pattern)
         if not {"runs", "tuning"} & set(file.relative_to(repository).parts)  # what leaderboards are computed from stays in the repository
     }
+    assert "benchmark/models/card.md" in tracked
     expected = {name if name.startswith("benchmark/") else f"benchmark/{name}" for name in tracked}
     assert {name for name in names if name.startswith("benchmark/")} == expected
     assert {"benchmark/settings/presets/smoke.yaml", "benchmark/algorithms/reptile.py", "benchmark/datasets/sentences/de.txt"} <= expected

@@ -10,7 +10,7 @@ import soundfile
 
 from benchmark.cli import main
 from benchmark.data.joined import JoinedCorpus
-from benchmark.running import say
+from benchmark.running.finished import open_run
 from benchmark.running.preparation import Sources, open_corpora
 from benchmark.settings.config import Plugin
 from tests.cli_helpers import refused
@@ -43,13 +43,13 @@ def test_a_single_speaker_is_adapted_to_from_other_voices(
     assert main(["leaderboard", "show", str(tmp_path / "folder_nadia_s_voice.csv")]) == 0 and "finetune" in capsys.readouterr().out
 
     # The finished run speaks: it finds the corpora that it was made with, and knows the phonemes of both.
-    speaker = say.open_speaker(folder, cache, ())
-    assert isinstance(speaker.run.corpus, JoinedCorpus) and speaker.run.corpus.version == result["data_version"]
+    corpus = open_run(folder, cache, ()).corpus
+    assert isinstance(corpus, JoinedCorpus) and corpus.version == result["data_version"]
     heard = tmp_path / "voice"
     heard.mkdir()
     for number in range(3):
         (heard / f"{number}.wav").write_bytes((voice / f"nadia-{number}.wav").read_bytes())
-        (heard / f"{number}.txt").write_text(speaker.run.corpus.text(f"nadia-{number}"), encoding="utf-8")
+        (heard / f"{number}.txt").write_text(corpus.text(f"nadia-{number}"), encoding="utf-8")
     said = tmp_path / "said.wav"
     assert main(["say", "Peter and Monday", "--run", str(folder), "--voice", str(heard), "-o", str(said), "--cache", str(cache)]) == 0
     assert "Adapted finetune to 3 recordings" in capsys.readouterr().out and len(soundfile.read(said)[0]) > 0

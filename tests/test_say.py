@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,13 @@ import torch
 from benchmark.cli import main
 from benchmark.data import recordings
 from benchmark.data.corpus_aligner import corpus_aligner
+from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone
 from benchmark.results.result import read_result
 from benchmark.running import say
+from benchmark.running.building import frontend_of
 from benchmark.running.preparation import metrics_folder, open_corpus
 from tests.cli_helpers import full_disk, refused, scoring_here
 from tests.dataset_helpers import SENTENCES, speech
@@ -124,7 +127,7 @@ def test_the_support_set_is_what_preparation_makes_of_the_same_recordings(folder
     soundfile.write(tmp_path / "a.wav", original.audio, 16_000)
     (tmp_path / "a.txt").write_text(original.text)
     found, left_out = recordings.read(tmp_path)
-    batch, skipped = recordings.transcribed(found, corpus, corpus_aligner(corpus, metrics_folder(cache, corpus)))
+    batch, skipped = recordings.transcribed(found, frontend_of(corpus), corpus_aligner(corpus, metrics_folder(cache, corpus)))
     assert batch is not None and not left_out and not skipped
     # The dataset's phones are the synthesiser's, ours phonemizer's: nearly the same.
     assert abs(batch.tokens.shape[1] - len(original.tokens)) <= 3
@@ -219,8 +222,9 @@ def test_the_language_reads_text_and_transcripts(
     found, _ = recordings.read(voice)
     corpus = open_corpus("espeak", None, None, cache, 1, ())
     aligner = corpus_aligner(corpus, metrics_folder(cache, corpus))
-    assert "espeak-ng's voice en-us can't read" in recordings.told(recordings.transcribed(found, corpus, aligner)[1])
-    assert "script" not in recordings.told(recordings.transcribed(found, corpus, aligner, "ru")[1])
+    frontend = frontend_of(corpus)
+    assert "espeak-ng's voice en-us can't read" in recordings.told(recordings.transcribed(found, frontend, aligner)[1])
+    assert "script" not in recordings.told(recordings.transcribed(found, frontend, aligner, "ru")[1])
 
 
 def test_transcripts_may_be_in_another_language_than_the_text(
@@ -362,8 +366,54 @@ def test_say_speaks_with_the_vocoder_that_the_run_trained_and_trains_none(
 
 
 def test_phones_that_the_corpus_lacks_are_named(cache: Path, folders: Mapping[str, Path]) -> None:
+    frontend = frontend_of(open_corpus("espeak", None, None, cache, 1, ()))
+    assert frontend.unknown((("ɬ", frontend.symbols[-1]),)) == ["ɬ"]
+    with pytest.raises(UsageError, match="never heard"):
+        say.sentences(TEXT, replace(frontend, symbols=frontend.symbols[:-30]))
+
+
+def test_a_table_beside_recordings_is_read(voice: Path) -> None:
+    said = [f"{text}." for text in SENTENCES[:3]]
+    for path in voice.glob("*.txt"):
+        path.unlink()
+
+    def texts(place: Path = voice) -> list[tuple[str, str]]:
+        return [(each.name, each.text) for each in recordings.read(place)[0]]
+
+    assert texts() == [("0.wav", ""), ("1.wav", ""), ("2.wav", "")]
+    table = voice / "metadata.csv"
+    table.write_text(f"0|{said[0]}\n1|{said[1]}\n2|{said[2]}\n")  # LJSpeech's
+    assert texts() == [(f"{number}.wav", text) for number, text in enumerate(said)]
+    assert texts(voice / "1.wav") == [("1.wav", said[1])]
+    table.write_text(f'audio,text,language\n0.wav,"{said[0]}",en\n1.wav,"{said[1]}",de\n')
+    (voice / "2.txt").write_text("From a text beside it.")
+    found, _ = recordings.read(voice)
+    assert [(each.text, each.language) for each in found] == [(said[0], "en"), (said[1], "de"), ("From a text beside it.", "")]
+    (voice / "wavs").mkdir()
+    (voice / "2.wav").rename(voice / "wavs" / "2.wav")
+    table.write_text(f'audio,text\n0.wav,"{said[0]}"\n2.wav,"{said[2]}"\n')  # one below, in LJSpeech's folder, that the table names
+    assert texts() == [("0.wav", said[0]), ("1.wav", ""), ("2.wav", said[2])]
+    table.unlink()
+    (voice / "wav.scp").write_text("a 0.wav\nb 1.wav\n")
+    (voice / "text").write_text(f"a {said[0]}\nb {said[1]}\n")
+    (voice / "utt2spk").write_text("a anna\nb anna\n")
+    assert texts() == [("0.wav", said[0]), ("1.wav", said[1])]
+    (voice / "utt2spk").write_text("a anna\nb bert\n")
+    with pytest.raises(UsageError, match=r"names 2 speakers, anna and bert; give a folder with recordings of one\."):
+        recordings.read(voice)
+    assert texts(voice / "0.wav") == [("0.wav", said[0])], "one recording has one speaker"
+
+
+def test_a_language_in_the_table_reads_its_transcript(cache: Path, voice: Path) -> None:
     corpus = open_corpus("espeak", None, None, cache, 1, ())
-    assert recordings.unknown((("ɬ", corpus.symbols[-1]),), corpus) == ["ɬ"]
-    corpus.symbols = corpus.symbols[:-30]
-    with pytest.raises(say.UsageError, match="never heard"):
-        say.tokens(TEXT, corpus)
+    frontend, aligner = frontend_of(corpus), corpus_aligner(corpus, metrics_folder(cache, corpus))
+    for path in voice.glob("*.txt"):
+        path.unlink()
+    rows = [f'{number}.wav,"{SENTENCES[number]}.",{language}' for number, language in enumerate(("en", "ru", "xx"))]
+    (voice / "metadata.csv").write_text("\n".join(["audio,text,language", *rows]))
+    batch, left_out = recordings.transcribed(recordings.read(voice)[0], frontend, aligner)
+    assert batch is not None and len(batch) == 1
+    told = recordings.told(left_out)
+    assert "espeak-ng's voice ru can't read (1.wav)" in told and "espeak-ng has no voice 'xx'" in told
+    every, _ = recordings.transcribed(recordings.read(voice)[0], frontend, aligner, "en-us")
+    assert every is not None and len(every) == 3, "a language that is asked for reads all"

@@ -13,7 +13,7 @@ from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_spec
 from benchmark.plumbing import checkpoint
-from benchmark.running.pretraining import build
+from benchmark.running.building import build, spec_of
 from benchmark.utterance import PreparedUtterance
 from tools import attention
 from tools.attention import Followed, main, monotonic, report
@@ -74,7 +74,7 @@ def test_a_pretrained_backbone_is_measured_and_drawn(
     pytest.importorskip("matplotlib")
     monkeypatch.setattr(attention, "_newest", lambda *_: Made())
     plugin = registry.load("backbone", "tacotron2")
-    model = build(plugin, plugin.Config(encoder=16, decoder=16, attention=8, prenet=8), Made(), 0)  # type: ignore[arg-type]
+    model = build(plugin, plugin.Config(encoder=16, decoder=16, attention=8, prenet=8), spec_of(Made()), 0)  # type: ignore[arg-type]
     words = ["--pretrained", str(tmp_path / "model.pt"), "--dataset", "espeak", "--backbone", "tacotron2"]
     for bias, found in ((-99.0, "; 2 never stopped"), (99.0, "; 0 never stopped")):
         torch.nn.init.constant_(model.stop.bias, bias)  # type: ignore[arg-type, union-attr]

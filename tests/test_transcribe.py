@@ -50,7 +50,7 @@ def test_a_voice_is_adapted_to_and_errors_are_counted(
     command = ["transcribe", str(voice), "--run", str(listener), "--cache", str(cache)]
     assert main(command) == 0
     plain = capsys.readouterr()
-    assert "Transcribed 3 recordings in" in plain.out and "Adapted" not in plain.out and not plain.err
+    assert "Transcribed 3 recordings in" in plain.out and "Adapted" not in plain.out and plain.err == "Loading …\n"
     first, _, third, *_ = plain.out.splitlines()
     heard, error = re.fullmatch(r"0\.wav: (.*) \((\d+)% of the characters wrong\)", first).groups()  # type: ignore[union-attr]
     assert int(error) == round(100 * jiwer.cer(SENTENCES[0].casefold().replace(",", ""), heard))
@@ -66,6 +66,22 @@ def test_a_voice_is_adapted_to_and_errors_are_counted(
     assert main(one) == 0 and capsys.readouterr().out.startswith("2.wav: ")
 
 
+def test_an_exported_recogniser_reads_as_its_run_does(
+    listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, card = tmp_path / "model.safetensors", tmp_path / "card.md"
+    assert main(["export", str(listener), "-o", str(model), "--precision", "float32", "--card", str(card), "--cache", str(cache)]) == 0
+    assert "| algorithm |" in capsys.readouterr().out and "transcribe FILE --model model.safetensors" in card.read_text()
+
+    def read(*words: str) -> list[str]:
+        assert main(["transcribe", str(voice), *words, "--voice", str(voice), "--steps", "20"]) == 0
+        return capsys.readouterr().out.splitlines()[:3]
+
+    assert read("--model", str(model)) == read("--run", str(listener), "--cache", str(cache))
+    said = refused(["say", "Hello.", "--model", model, "--voice", voice, "-o", tmp_path / "o.wav"], 2, capsys)
+    assert f"{model} is a recognition model; choose a synthesis model." in said
+
+
 def test_what_cant_be_transcribed_is_one_sentence(
     listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -77,7 +93,7 @@ def test_what_cant_be_transcribed_is_one_sentence(
     for text in voice.glob("*.txt"):
         text.unlink()
     said = refused([*base, "--run", listener, "--voice", voice], 2, capsys)
-    assert "A recogniser adapts to transcripts (no transcript (0.wav, 1.wav, 2.wav)): put them beside the recordings, as 0.txt." in said
+    assert "A recogniser adapts to transcripts (no transcript (0.wav, 1.wav, 2.wav)): put them beside the recordings, as 0.txt" in said
 
 
 def test_a_run_that_speaks_does_not_transcribe_and_the_other_way_round(
@@ -85,6 +101,6 @@ def test_a_run_that_speaks_does_not_transcribe_and_the_other_way_round(
 ) -> None:
     speaker = finished(cache, tmp_path / "runs", "--algo", "finetune", "--metrics", "stoi")
     said = refused(["transcribe", voice, "--run", speaker, "--cache", cache], 2, capsys)
-    assert f"{speaker.name} is a synthesis run; choose a recognition run." in said
+    assert f"{speaker.name} is a synthesis model; choose a recognition model." in said
     said = refused(["say", "Hello.", "--run", listener, "--voice", voice, "-o", tmp_path / "o.wav", "--cache", cache], 2, capsys)
-    assert f"{listener.name} is a recognition run; choose a synthesis run." in said
+    assert f"{listener.name} is a recognition model; choose a synthesis model." in said

@@ -22,7 +22,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark import problems
 from benchmark.algorithm import pinned
 from benchmark.batch import collate
 from benchmark.cli import INTERRUPTED, INTERRUPTION, Parser
@@ -31,9 +30,10 @@ from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import write_atomic
+from benchmark.running.building import build, spec_of
 from benchmark.running.finished import open_run
 from benchmark.running.preparation import cache_folder
-from benchmark.running.pretraining import build, speaker_index
+from benchmark.running.pretraining import speaker_index
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 
@@ -133,12 +133,12 @@ def load(args: argparse.Namespace, words: Sequence[str]) -> tuple[Any, Corpus]:
     if args.run is not None:
         if words:
             raise UsageError(f"A run has its own settings; leave out {words[0]}.")
-        run = open_run(args.run, cache_folder(args.cache), args.plugin, problems.get("synthesis"))
+        run = open_run(args.run, cache_folder(args.cache), args.plugin)
         name, backbone, corpus = run.settings.backbone.name, run.algorithm.backbone, run.corpus
     else:
         settings = config.parse(RunSettings, ["--algo", "no_adaptation", *words], args.plugin)
         name, corpus = settings.backbone.name, _newest(cache_folder(args.cache), settings.dataset.name)
-        backbone = build(registry.load("backbone", name, args.plugin), settings.backbone.config, corpus, settings.seed)
+        backbone = build(registry.load("backbone", name, args.plugin), settings.backbone.config, spec_of(corpus), settings.seed)
         if checkpoint.load(args.pretrained, checkpoint.into(backbone), quiet=True) is None:
             raise BenchmarkError(
                 f"{args.pretrained} is missing or damaged, or is not of {name} with these settings and corpus; a run makes it, in the "

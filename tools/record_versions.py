@@ -24,8 +24,9 @@ COMMAND = "python -m tools.record_versions"
 VERSIONED = {
     "training": (
         "algorithm.py", "audio.py", "backbone.py", "batch.py", "mel.py", "parameters.py", "task.py", "utterance.py", "vocoder.py",
-        "learning/inner_loop.py", "running/checks.py", "running/episodes.py", "running/flops.py", "running/hardware.py", "running/joint.py",
-        "running/leaks.py", "running/pretraining.py", "running/ranks.py", "running/run.py", "running/training.py", "running/vocoding.py",
+        "learning/inner_loop.py", "running/building.py", "running/checks.py", "running/episodes.py", "running/flops.py",
+        "running/hardware.py", "running/joint.py", "running/leaks.py", "running/pretraining.py", "running/ranks.py", "running/run.py",
+        "running/training.py", "running/vocoding.py",
     ),
     "evaluation": (
         "metric.py", "problem.py", "problems/*.py", "running/embedding_space.py", "running/episodes.py", "running/evaluation.py",
@@ -36,8 +37,9 @@ VERSIONED = {
 """The files in benchmark/ behind each version; plugins and the shared code that they import count by digests instead."""
 NUMBERLESS = (
     "__init__.py", "__main__.py", "cli.py", "errors.py", "inner_loop.py",
-    "running/__init__.py", "running/finished.py", "running/identity.py", "running/loggers.py", "running/resume.py", "running/say.py",
-    "running/transcribe.py", "running/engines.py", "running/relay.py", "running/sweeps.py", "running/trials.py", "running/tuning.py",
+    "running/__init__.py", "running/engines.py", "running/finished.py", "running/identity.py", "running/judging.py", "running/loggers.py",
+    "running/model_card.py", "running/model_file.py", "running/relay.py", "running/resume.py", "running/say.py", "running/sweeps.py",
+    "running/trained_model.py", "running/transcribe.py", "running/trials.py", "running/tuning.py",
 )  # fmt: skip
 """Other files, which can't change a run's numbers."""
 

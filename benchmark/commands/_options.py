@@ -11,6 +11,7 @@ from benchmark.plugins.registry import normalise
 if TYPE_CHECKING:
     from benchmark.data.enough import Need, Sizes
     from benchmark.running.hardware import Hardware
+    from benchmark.running.trained_model import TrainedModel
     from benchmark.settings.schema import RunSettings
 
 
@@ -28,6 +29,46 @@ def positive(text: str) -> int:
 def add_adaptation_steps(parser: argparse.ArgumentParser) -> None:
     """Declare ``--steps`` of a command that uses a finished run; :func:`check_adaptation_steps` checks it."""
     parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
+
+
+def add_trained(parser: argparse.ArgumentParser, otherwise: str) -> None:
+    """Declare ``--model``, ``--run`` and ``--cache``; :func:`trained_model` opens what they name.
+
+    Args:
+        parser: of the command.
+        otherwise: what happens without ``--model`` and ``--run``.
+    """
+    parser.add_argument("--model", type=place, metavar="FILE", help=f"trained model, a file that 'export' wrote ({otherwise})")
+    parser.add_argument("--run", type=place, metavar="RUN", dest="folder", help="folder of a finished run, to use instead of a file")
+    parser.add_argument("--cache", type=place, metavar="DIR", help="of --run, the cache that it was made with (default: as for 'run')")
+
+
+def trained_model(args: argparse.Namespace, problem: str) -> TrainedModel:
+    """The model that ``add_trained``'s options name, or the one that is shipped with this package.
+
+    Raises:
+        UsageError: both are named, or none and none is shipped; or it solves another problem.
+        BenchmarkError: it is damaged, or does not fit the plugins here.
+    """
+    from benchmark import problems
+    from benchmark.errors import UsageError
+    from benchmark.running import model_file
+    from benchmark.running.trained_model import DEFAULT, open_model
+
+    if args.folder is not None and args.model is not None:
+        raise UsageError("--run and --model name a model each; give one of them.")
+    if args.folder is not None:
+        from benchmark.running.finished import bundle_of, open_run
+        from benchmark.running.preparation import cache_folder
+
+        cache = cache_folder(args.cache)
+        bundle, where = bundle_of(open_run(args.folder, cache, args.plugin), cache, args.plugin), args.folder.name
+    elif args.model is None and (problem != "synthesis" or not DEFAULT.is_file()):
+        raise UsageError(f"No {problem} model is shipped with this version: name a file that 'export' wrote (--model) or a run (--run).")
+    else:
+        where = str(args.model or DEFAULT)
+        bundle = model_file.read(args.model or DEFAULT)
+    return open_model(bundle, where, problems.get(problem), args.plugin)
 
 
 def check_adaptation_steps(steps: int | None) -> None:

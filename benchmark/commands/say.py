@@ -1,62 +1,169 @@
-"""Speak a text in a voice: a finished run's algorithm adapts to a few recordings of it.
+"""Speak a text in a voice: a trained model adapts to a few recordings of it.
 
-The voice is a recording or a folder of them (wav, flac, mp3), 1 to 20 sentences, with a transcript beside each: hello.wav, hello.txt.
-Algorithms that use only the sound need no transcripts. The cache that the run was made with must be there. The output is marked, so that
+The voice is a recording or a folder of them (wav, flac, mp3), 1 to 20 sentences. Their transcripts are texts beside them (hello.wav,
+hello.txt) or a table (metadata.csv); algorithms that use only the sound need none. The model is a file that 'export' wrote (--model), a
+finished run with the cache that it was made with (--run), or else the one that is shipped with this package. The output is marked, so that
 it is never taken for a recording.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_adaptation_steps, add_cache, check_adaptation_steps, place
+from benchmark.commands._options import add_adaptation_steps, add_trained, check_adaptation_steps, place, trained_model
+
+if TYPE_CHECKING:
+    from benchmark.audio import Audio
+    from benchmark.data.recordings import Recording
+    from benchmark.running.say import Sentence, Voice
+    from benchmark.running.trained_model import TrainedModel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("text", metavar="TEXT", help="what to say: at most 20,000 characters")
-    parser.add_argument("--run", type=place, required=True, metavar="RUN", dest="folder", help="folder of a finished run")
-    parser.add_argument("--voice", type=place, required=True, metavar="DIR", help="recordings (or one), with .txt transcripts beside them")
-    parser.add_argument("-o", "--output", type=place, required=True, metavar="FILE", help="wav file to write")
-    parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads text and transcripts (default: the corpus's)")
+    parser.add_argument("text", metavar="TEXT", nargs="?", help="what to say: at most 20,000 characters")
+    parser.add_argument("--texts", type=place, metavar="FILE", help="say each line of this file instead, into a folder of numbered files")
+    add_trained(parser, "default: the shipped one")
+    parser.add_argument("--voice", type=place, required=True, metavar="DIR", help="recordings (or one), transcripts beside them")
+    parser.add_argument("-o", "--output", type=place, required=True, metavar="FILE", help="wav file to write; with --texts, a folder")
+    parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads text and transcripts (default: the model's)")
     parser.add_argument("--voice-language", metavar="VOICE", help="the one that reads transcripts, if they are in another language")
     add_adaptation_steps(parser)
-    add_cache(parser)
+    parser.add_argument("--budget", type=float, metavar="SECONDS", help="adapt for at most so long, by as many of the steps as fit")
+    parser.add_argument("--play", action="store_true", help="play what was said")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Adapt, synthesise, write the file, and print times and similarity."""
+    """Adapt, synthesise, write the files, and print times and what can be measured."""
+    import math
     import sys
 
+    from benchmark.errors import UsageError
+    from benchmark.plumbing import player
+
+    if (args.text is None) == (args.texts is None):
+        raise UsageError('Give either a text to say, "Good morning.", or a file of them, --texts FILE.')
+    check_adaptation_steps(args.steps)
+    if args.budget is not None and not (args.budget > 0 and math.isfinite(args.budget)):
+        raise UsageError(f"--budget must be a number of seconds above 0, not {args.budget:g}.")
+    playing = player.player() if args.play else []
+    print("Loading …", file=sys.stderr, flush=True)
+
     from benchmark.audio import SAMPLE_RATE
-    from benchmark.data import recordings, synthesised
-    from benchmark.errors import CannotScore, UsageError
+    from benchmark.data import recordings
     from benchmark.plumbing.words import counted
     from benchmark.running import say
-    from benchmark.running.preparation import cache_folder
 
-    check_adaptation_steps(args.steps)
-    if args.output.suffix.lower() != ".wav" or args.output.is_dir():
-        raise UsageError(f"-o must name a wav file to write, not {args.output}.")
-    if args.output.exists() and not synthesised.is_marked(args.output):
-        raise UsageError(f"-o names {args.output}, which is there and was not written by 'say'; choose another name.")
-    cache = cache_folder(args.cache)
-    voice, left_out = recordings.read(args.voice)
-    speaker = say.open_speaker(args.folder, cache, args.plugin)
-    language = say.reader(args.language, speaker.run.corpus, "--language")
-    heard = say.reader(args.voice_language, speaker.run.corpus, "--voice-language") if args.voice_language else language
-    spoken = say.say(say.tokens(args.text, speaker.run.corpus, language), speaker, voice, args.steps, cache, heard)
-    synthesised.write(args.output, spoken.audio)
-    if left_out := [*left_out, *spoken.left_out]:
+    texts = _texts(args)
+    _check_outputs(list(texts))
+    language = say.reader(args.language, "--language")
+    reads = say.reader(args.voice_language, "--voice-language") or language
+    heard, left_out = recordings.read(args.voice)
+    model = trained_model(args, "synthesis")
+    to_say = {path: _sentences(text, where, model, language) for path, (text, where) in texts.items()}
+    voice = say.adapt(model, heard, args.steps, args.budget, reads)
+    if left_out := [*left_out, *voice.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
-    name, used = speaker.run.settings.algo.name, counted(spoken.recordings, "recording")
-    print(f"Adapted {name} to {used} in {spoken.seconds_to_adapt:.2f} s ({spoken.steps} steps).")
-    print(f"Spoke {len(spoken.audio) / SAMPLE_RATE:.2f} s in {spoken.seconds_to_speak:.2f} s.")
-    try:
-        like, own = say.similarity(spoken.audio, voice)
-        beside = "" if own is None else f" (between its recordings: {own:.3f})"
-        print(f"Similarity to the given voice, GE2E cosine: {like:.3f}{beside}.")
-    except CannotScore as reason:
-        print(f"Similarity to the given voice: not measured, {reason}.")
-    print(args.output)
+    name, used = model.settings.algo.name, counted(voice.recordings, "recording")
+    print(f"Adapted {name} to {used} in {voice.adapted.seconds:.2f} s ({_steps(voice, args.budget)}).")
+    judged: list[tuple[Sentence, Audio]] = []
+    for path, some in to_say.items():
+        spoken = say.speak(voice, some, path)
+        if sum(len(each) for _, each in judged) < say.JUDGED_SECONDS * SAMPLE_RATE:
+            judged += spoken.judged
+        print(f"Spoke {spoken.samples / SAMPLE_RATE:.2f} s in {spoken.seconds:.2f} s: {path}")
+    _judge(judged, voice, heard)
+    for path in to_say if playing else ():
+        player.play(playing, path)
     return 0
+
+
+def _texts(args: argparse.Namespace) -> dict[Path, tuple[str, str]]:
+    """What to say and where it stands ("line 3 of texts.txt", ""), by the file to write.
+
+    Raises:
+        UsageError: the file of texts can't be read, or is empty.
+    """
+    from benchmark.errors import UsageError
+
+    if args.texts is None:
+        if args.output.suffix.lower() != ".wav" or args.output.is_dir():
+            raise UsageError(f"-o must name a wav file to write, not {args.output}.")
+        return {args.output: (args.text, "")}
+    if args.output.suffix.lower() == ".wav" or args.output.is_file():
+        raise UsageError(f"With --texts, -o must name a folder, not {args.output}.")
+    try:
+        content = args.texts.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{args.texts} is not UTF-8 text; save it as UTF-8.") from error
+    except OSError as error:
+        raise UsageError(f"{args.texts} can't be read ({error.strerror}); give a file with a text in each line.") from error
+    if "\0" in content:
+        raise UsageError(f"{args.texts} is no text: it holds a NUL; save it as UTF-8.")
+    lines = content.splitlines()
+    width = max(3, len(str(len(lines))))
+    numbered = {number: line for number, line in enumerate(lines, 1) if line.strip()}
+    if not numbered:
+        raise UsageError(f"{args.texts} is empty; write a text in each line.")
+    return {args.output / f"{number:0{width}}.wav": (line, f"line {number} of {args.texts}") for number, line in numbered.items()}
+
+
+def _check_outputs(paths: Sequence[Path]) -> None:
+    """Refuse to overwrite what this command did not write."""
+    from benchmark.data import synthesised
+    from benchmark.errors import UsageError
+
+    for path in paths:
+        if path.exists() and not synthesised.is_marked(path):
+            raise UsageError(f"-o names {path}, which is there and was not written by 'say'; choose another name.")
+
+
+def _sentences(text: str, where: str, model: TrainedModel, language: str) -> list[Sentence]:
+    """The sentences of a text; errors say where it stands."""
+    from benchmark.errors import UsageError
+    from benchmark.running.say import sentences
+
+    try:
+        return sentences(text, model.frontend, language)
+    except UsageError as error:
+        raise UsageError(f"{where[:1].upper()}{where[1:]}: {error}" if where else str(error)) from error
+
+
+def _steps(voice: Voice, budget: float | None) -> str:
+    """The steps that were taken, in words."""
+    from benchmark.plumbing.words import counted
+
+    taken = counted(voice.adapted.steps, "step")
+    if budget is None:
+        return taken
+    return f"{taken}, all within {budget:g} s" if voice.adapted.steps == voice.asked else f"{taken} of {voice.asked} fit into {budget:g} s"
+
+
+def _judge(judged: list[tuple[Sentence, Audio]], voice: Voice, heard: list[Recording]) -> None:
+    """Print what can be measured of the speech."""
+    import numpy as np
+
+    from benchmark.errors import CannotScore
+    from benchmark.running import judging
+
+    try:
+        like = judging.likeness(np.concatenate([audio for _, audio in judged]), heard, voice.trained.strangers)
+        others = {"between its recordings": like.own, "strangers'": like.strangers}
+        beside = ", ".join(f"{who}: {value:.3f}" for who, value in others.items() if value is not None)
+        print(f"Similarity to the given voice, GE2E cosine: {like.spoken:.3f}{f' ({beside})' if beside else ''}.")
+    except CannotScore as error:
+        print(f"Similarity to the given voice: not measured, {error}.")
+    for score in judging.scores(judged, voice.trained):
+        if score.value is None:
+            print(f"{score.name}: not measured, {score.reason}.")
+            continue
+        better = "higher is better" if score.column.higher_is_better else "lower is better"
+        about = [", ".join(filter(None, [score.column.unit, better]))]
+        about += [f"{meaning}: {value:.3g}" for meaning, value in score.constants.items()]
+        about += [f"not of every sentence: {score.reason}"] if score.reason else []
+        print(f"{score.name} {score.value:.3g} ({'; '.join(about)}): {score.column.meaning}.")
+    for name, reason in voice.trained.unscored.items():
+        print(f"{name}: not measured, {reason}.")

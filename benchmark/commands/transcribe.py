@@ -1,44 +1,44 @@
-"""Transcribe recordings: a finished recognition run adapts to a few recordings of the voice, if there are any, and reads them.
+"""Transcribe recordings: a trained recogniser adapts to a few recordings of the voice, if there are any, and reads them.
 
-A transcript beside a recording (hello.txt beside hello.wav) is not read but compared: its character error rate is printed.
-The voice's recordings need transcripts. The cache that the run was made with must be there.
+A transcript beside a recording (hello.txt beside hello.wav, or in a table, metadata.csv) is not read but compared: its character error
+rate is printed. The voice's recordings need transcripts. The model is a file that 'export' wrote (--model), or a finished run with the
+cache that it was made with (--run).
 """
 
 from __future__ import annotations
 
 import argparse
 
-from benchmark.commands._options import add_adaptation_steps, add_cache, check_adaptation_steps, place
+from benchmark.commands._options import add_adaptation_steps, add_trained, check_adaptation_steps, place, trained_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("file", type=place, metavar="FILE", help="a recording, or a folder of recordings, to transcribe")
-    parser.add_argument("--run", type=place, required=True, metavar="RUN", dest="folder", help="folder of a finished recognition run")
+    add_trained(parser, "this or --run is needed")
     parser.add_argument("--voice", type=place, metavar="DIR", help="recordings (or one) of the voice, .txt transcripts (default: none)")
     add_adaptation_steps(parser)
-    add_cache(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Adapt, transcribe, and print transcripts, error rates and times."""
     import sys
 
-    from benchmark import problems
-    from benchmark.data import recordings
     from benchmark.errors import UsageError
-    from benchmark.plumbing.words import counted
-    from benchmark.running.finished import open_run
-    from benchmark.running.preparation import cache_folder
-    from benchmark.running.transcribe import transcribe
-    from benchmark.utterance import spelled
 
     check_adaptation_steps(args.steps)
     if args.steps and args.voice is None:
         raise UsageError("--steps needs --voice DIR, the recordings to adapt to.")
+    print("Loading …", file=sys.stderr, flush=True)
+
+    from benchmark.data import recordings
+    from benchmark.plumbing.words import counted
+    from benchmark.running.transcribe import transcribe
+    from benchmark.utterance import spelled
+
     heard, left_out = recordings.read(args.file)
     voice, unused = recordings.read(args.voice) if args.voice is not None else ([], [])
-    opened = open_run(args.folder, cache_folder(args.cache), args.plugin, problems.get("recognition"))
+    opened = trained_model(args, "recognition")
     done = transcribe(heard, opened, voice, args.steps)
     if left_out := [*left_out, *unused, *done.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
@@ -47,8 +47,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{each.name}: {text}{f' ({_error(real, text):.0%} of the characters wrong)' if real else ''}")
     if done.recordings:
         used = counted(done.recordings, "recording")
-        print(f"Adapted {opened.settings.algo.name} to {used} in {done.seconds_to_adapt:.2f} s ({done.steps} steps).")
-    print(f"Transcribed {counted(len(heard), 'recording')} in {done.seconds_to_transcribe:.2f} s.")
+        print(f"Adapted {opened.settings.algo.name} to {used} in {done.adapted.seconds:.2f} s ({counted(done.adapted.steps, 'step')}).")
+    print(f"Transcribed {counted(len(heard), 'recording')} in {done.seconds:.2f} s.")
     return 0
 
 

@@ -19,15 +19,20 @@ from benchmark.batch import Batch, collate, sound_only
 from benchmark.data import shards
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.data.audio import Unusable
-from benchmark.data.corpus import Corpus
 from benchmark.data.drafts import Draft, decode
-from benchmark.data.phonemes import phonemise
+from benchmark.data.frontend import Frontend
+from benchmark.data.layouts import TABLES
+from benchmark.data.layouts.found import METADATA, WAV_SCP
+from benchmark.data.phonemes import phonemise, voice
 from benchmark.data.places import Transcripts
 from benchmark.data.places import recordings as recordings_in
 from benchmark.data.scripts import is_foreign
+from benchmark.dataset import Utterance
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec, log_mel
+from benchmark.plumbing.files import is_file
 from benchmark.plumbing.sound_files import read as read_sound
+from benchmark.plumbing.words import listed
 from benchmark.utterance import PreparedUtterance, Words
 
 MOST = 20
@@ -44,14 +49,16 @@ class Recording:
     Attributes:
         name: file name.
         audio: shape (samples,), int16 at 16 kHz.
-        text: transcript; empty if none lies beside the file, or none that can be read.
+        text: transcript; empty if neither a table nor a text beside the file has it, or none that can be read.
         unreadable: why the transcript can't be read; empty if it can.
+        language: of the transcript, as people write it ("de"); empty if no table says it.
     """
 
     name: str
     audio: npt.NDArray[np.int16]
     text: str
     unreadable: str = ""
+    language: str = ""
 
     @property
     def waveform(self) -> npt.NDArray[np.float32]:
@@ -60,24 +67,32 @@ class Recording:
 
 
 def read(folder: Path) -> tuple[list[Recording], LeftOut]:
-    """At most ``MOST`` recordings in a folder (not in folders below it), by name, and those that can't be used.
+    """At most ``MOST`` recordings in a folder (not in folders below it, unless a table names them), and those that can't be used.
 
-    Speech that ``say`` wrote is left out.
+    Speech that ``say`` wrote is left out. Transcripts come from a table beside the recordings, in any layout that the dataset of one's own
+    recordings reads, else from texts beside them.
 
     Args:
         folder: of recordings, or one recording.
 
     Raises:
-        UsageError: there is no such folder or file, or it holds no usable recording.
+        UsageError: there is no such folder or file, it holds no usable recording, or its table names several speakers.
+        BenchmarkError: the table can't be read.
     """
+    table: dict[Path, Utterance] = {}
     if folder.is_file():
         paths = [folder]
+        table = _table(folder.parent)
     elif folder.is_dir():
-        paths = recordings_in(folder, below=False)
+        table = _table(folder)
+        paths = list(dict.fromkeys([*recordings_in(folder, below=False), *(path for path in table if is_file(path))]))
     else:
         raise UsageError(f"There is no folder of recordings and no recording at {folder}.")
     if not paths:
         raise UsageError(f"{folder} holds no recordings: put a few wav files of the voice there, transcripts beside them as .txt.")
+    if len(speakers := sorted({table[path].speaker for path in paths if path in table})) > 1:
+        named = listed([*speakers[:3], *(["others"] if len(speakers) > 3 else [])])
+        raise UsageError(f"The table in {folder} names {len(speakers)} speakers, {named}; give a folder with recordings of one.")
     recordings: list[Recording] = []
     left_out: LeftOut = []
     texts = Transcripts()
@@ -85,7 +100,7 @@ def read(folder: Path) -> tuple[list[Recording], LeftOut]:
         try:
             if len(recordings) == MOST:
                 raise Unusable(f"{MOST} recordings are enough")
-            recordings.append(_recording(path, texts))
+            recordings.append(_recording(path, table.get(path), texts))
         except Unusable as reason:
             left_out.append((path.name, str(reason)))
     if not recordings:
@@ -101,13 +116,22 @@ def told(left_out: LeftOut) -> str:
     return "; ".join(f"{reason} ({', '.join(some[:3])}{', …' if len(some) > 3 else ''})" for reason, some in names.items())
 
 
-def _recording(path: Path, texts: Transcripts) -> Recording:
+def _table(folder: Path) -> dict[Path, Utterance]:
+    """What a table in a folder says of recordings, by file; nothing if there is none."""
+    if not any(is_file(folder / name) for name in METADATA + WAV_SCP):
+        return {}
+    found = next((found for read in TABLES.values() if (found := read(folder)) is not None), None)
+    return {each.audio: each for each in found.utterances if each.audio is not None} if found else {}
+
+
+def _recording(path: Path, said: Utterance | None, texts: Transcripts) -> Recording:
     kind = {".opus": "OGG", ".aif": "AIFF"}.get(path.suffix.lower(), path.suffix[1:].upper())
     if kind not in soundfile.available_formats():
         raise Unusable(f"{path.suffix.lower()} can't be decoded here, convert it to wav")
     audio = decode(path, partial(read_sound, path)).audio
-    text, unreadable = texts.of(path)
-    return Recording(path.name, audio, text, unreadable)
+    if said is not None and (said.text or said.unusable):
+        return Recording(path.name, audio, "" if said.unusable else said.text, said.unusable, said.language)
+    return Recording(path.name, audio, *texts.of(path))
 
 
 def sound_of(recordings: Sequence[Recording], mel: MelSpec) -> Batch:
@@ -117,49 +141,54 @@ def sound_of(recordings: Sequence[Recording], mel: MelSpec) -> Batch:
     return sound_only(pad_sequence(mels, batch_first=True), lengths, [each.text for each in recordings])
 
 
-def transcribed(recordings: Sequence[Recording], corpus: Corpus, aligner: Aligner, language: str = "") -> tuple[Batch | None, LeftOut]:
+def transcribed(
+    recordings: Sequence[Recording], frontend: Frontend, aligner: Aligner, language: str = ""
+) -> tuple[Batch | None, LeftOut]:
     """The support set of the recordings with transcripts (None if there are none), and those that can't be used.
 
     Args:
         recordings: as read.
-        corpus: the model's training corpus, for its language, symbols, mel definition and statistics.
-        aligner: that corpus's aligner.
-        language: espeak-ng voice that reads the transcripts; "" for the corpus's own.
+        frontend: of the model.
+        aligner: of the model's training corpus.
+        language: espeak-ng voice that reads the transcripts; "" for what a table says, else the model's own.
     """
     ready: list[PreparedUtterance] = []
     left_out: LeftOut = []
-    language = language or corpus.meta["card"]["language"]
-    words = phonemise([each.text for each in recordings], language)
-    for each, some in zip(recordings, words, strict=True):
+    for each in recordings:
         try:
-            if each.unreadable:
-                raise Unusable(f"transcript is {each.unreadable}")
-            if is_foreign(each.text, language):
-                raise Unusable(f"transcript in a script that espeak-ng's voice {language} can't read")
-            ready.append(_prepared(each, some, corpus, aligner))
+            ready.append(_prepared(each, _words(each, language or each.language, frontend), frontend, aligner))
         except Unusable as reason:
             left_out.append((each.name, str(reason)))
-    return collate(ready, corpus.statistics, {}) if ready else None, left_out
+    return collate(ready, frontend.spec.statistics, {}) if ready else None, left_out
 
 
-def _prepared(recording: Recording, words: Words, corpus: Corpus, aligner: Aligner) -> PreparedUtterance:
+def _words(recording: Recording, language: str, frontend: Frontend) -> Words:
+    """The phones of a transcript, read by an espeak-ng voice; "" for the model's own."""
+    if recording.unreadable:
+        raise Unusable(f"transcript is {recording.unreadable}")
+    try:
+        reads = voice(language) if language else frontend.language
+    except ValueError as reason:
+        raise Unusable(f"transcript in another language: {str(reason).rstrip('.')}") from reason
+    if is_foreign(recording.text, reads):
+        raise Unusable(f"transcript in a script that espeak-ng's voice {reads} can't read")
     if not recording.text:
         raise Unusable("no transcript")
+    (words,) = phonemise([recording.text], reads)
     if not words:
         raise Unusable("text without phonemes")
-    if strange := unknown(words, corpus):
-        raise Unusable(f"sounds that {corpus.name} has no example of: {' '.join(strange)}")
+    if strange := frontend.unknown(words):
+        raise Unusable(f"sounds that {frontend.corpus} has no example of: {' '.join(strange)}")
+    return words
+
+
+def _prepared(recording: Recording, words: Words, frontend: Frontend, aligner: Aligner) -> PreparedUtterance:
     draft = Draft(recording.name, recording.text, recording.audio, words)
     try:
-        draft.segments = aligner.align(AlignmentItem(draft.id, mfcc(recording.waveform, corpus.mel.sample_rate), words))
+        draft.segments = aligner.align(AlignmentItem(draft.id, mfcc(recording.waveform, frontend.mel.sample_rate), words))
     except CannotAlign as reason:
         raise Unusable(f"alignment failed: {reason}") from reason
-    done, skipped = shards.finish([draft], corpus.mel, corpus.symbol_ids)
+    done, skipped = shards.finish([draft], frontend.mel, frontend.symbol_ids)
     if skipped:
         raise Unusable(skipped[0][1])
     return PreparedUtterance(draft.id, "", draft.text, words, **cast(Any, done[0][1]))
-
-
-def unknown(words: Words, corpus: Corpus) -> list[str]:
-    """The phones that the corpus has no symbol for."""
-    return sorted({phone for word in words for phone in word} - set(corpus.symbols))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import soundfile
@@ -14,17 +15,17 @@ MARK = "Synthesised speech, no recording: written by 'benchmark say'"
 """The comment in the file (the ``ICMT`` chunk)."""
 
 
-def write(path: Path, audio: Audio) -> None:
-    """Write speech with the mark, atomically.
+def write(path: Path, pieces: Iterable[Audio]) -> None:
+    """Write speech with the mark, atomically and piece by piece.
 
     Args:
         path: of the wav file.
-        audio: shape (samples,), in [-1, 1], at 16 kHz.
+        pieces: each of shape (samples,), in [-1, 1], at 16 kHz. If one can't be made, nothing is written.
 
     Raises:
         BenchmarkError: the folder can't be written to, or the disk is full.
     """
-    write_atomic(path, lambda temporary: _write(temporary, audio))
+    write_atomic(path, lambda temporary: _write(temporary, pieces))
 
 
 def is_marked(path: Path) -> bool:
@@ -36,7 +37,8 @@ def is_marked(path: Path) -> bool:
         return False
 
 
-def _write(path: Path, audio: Audio) -> None:
+def _write(path: Path, pieces: Iterable[Audio]) -> None:
     with soundfile.SoundFile(path, "w", SAMPLE_RATE, 1, "PCM_16") as sound:
         sound.comment = MARK
-        sound.write(audio)
+        for piece in pieces:
+            sound.write(piece)

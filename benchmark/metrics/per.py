@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -89,6 +89,24 @@ class PER(Metric):
         self._model = self._recogniser(corpus, context.cache / f"recogniser-{key}.pt", context.seed)
         self._facts = {"per_real": self._error_on_real_speech(context, key)}
 
+    def state(self) -> dict[str, Any]:
+        """See :meth:`Metric.state`: the recogniser."""
+        if self._model is None:
+            raise RuntimeError("prepare() comes before state()")
+        return {"phones": list(self._phones), "facts": self._facts, **self._model.state_dict()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See :meth:`Metric.restore`."""
+        from benchmark.plumbing.checkpoint import into
+        from benchmark.scoring.recogniser import Recogniser
+
+        weights = {name: value for name, value in state.items() if name not in ("phones", "facts")}
+        self._phones = {str(phone): index for index, phone in enumerate(state["phones"])}
+        self._facts = {str(name): float(value) for name, value in state["facts"].items()}
+        model = Recogniser(**self._sizes())
+        into(model)(weights)
+        self._model = model.eval()
+
     def score(self, sample: Sample) -> dict[str, float]:
         """The phoneme error rate of one sentence.
 
@@ -123,13 +141,18 @@ class PER(Metric):
         heard = self.transcribe(require_speech(audio, "synthesised audio", seconds=0.1))
         return float(edit_distance(heard, list(phones))) / len(phones)
 
+    def _sizes(self) -> dict[str, int]:
+        """Arguments of the recogniser."""
+        from benchmark.scoring.recogniser import MEL
+
+        sizes = {"channels": self.config.channels, "blocks": self.config.blocks, "hidden": self.config.hidden}
+        return {**sizes, "n_mels": MEL.n_mels, "phones": len(self._phones)}
+
     def _recogniser(self, corpus: PreparedCorpus, path: Path, seed: int) -> Recogniser:
         from benchmark.plumbing.checkpoint import into, load, save
-        from benchmark.scoring.recogniser import MEL, Recogniser, TrainingPlan, train
+        from benchmark.scoring.recogniser import Recogniser, TrainingPlan, train
 
-        config = self.config
-        sizes = {"channels": config.channels, "blocks": config.blocks, "hidden": config.hidden}
-        sizes |= {"n_mels": MEL.n_mels, "phones": len(self._phones)}
+        config, sizes = self.config, self._sizes()
 
         def restored(weights: Any) -> Recogniser:
             model = Recogniser(**sizes)

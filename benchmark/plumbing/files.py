@@ -113,14 +113,30 @@ def read_json(path: Path, what: str) -> Any:
         BenchmarkError: it is missing, truncated, not JSON (NaN is none), or nested more than ``MOST_NESTED`` deep.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
-        _refuse_deep(value)
+        value = parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BenchmarkError(f"There is no {what} at {path}.") from error
     except (OSError, ValueError, RecursionError) as error:  # a ValueError also tells of integers of thousands of digits
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
         raise BenchmarkError(f"The {what} at {path} can't be read ({reason}); delete it and create it again.") from error
     return value
+
+
+def parsed(text: str) -> Any:
+    """The value of a JSON text.
+
+    Raises:
+        ValueError, RecursionError: it is not JSON (NaN is none), or nested more than ``MOST_NESTED`` deep.
+    """
+    value = json.loads(text, parse_constant=_no_constant)
+    _refuse_deep(value)
+    return value
+
+
+def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
+    """A mapping as JSON will give it back, with a digest of itself; :func:`unsealed` finds any change of it."""
+    content = json.loads(json.dumps(value, allow_nan=False))  # as it will be read: tuples are lists, keys are text
+    return {**content, SEAL: digest_of(content)}
 
 
 def _no_constant(name: str) -> None:
@@ -139,8 +155,7 @@ def _refuse_deep(value: Any) -> None:
 
 def write_sealed(path: Path, value: Mapping[str, Any]) -> None:
     """Write a mapping as JSON that carries a digest of itself, atomically; :func:`read_sealed` finds any change of it."""
-    content = json.loads(json.dumps(value, allow_nan=False))  # as it will be read: tuples are lists, keys are text
-    write_json(path, {**content, SEAL: digest_of(content)})
+    write_json(path, sealed(value))
 
 
 def read_sealed(path: Path, what: str) -> dict[str, Any]:

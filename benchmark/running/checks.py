@@ -11,10 +11,10 @@ from benchmark.data.enough import NAMED
 from benchmark.errors import UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import fit, registry
+from benchmark.running.building import fresh_model, spec_of
 from benchmark.running.episodes import Manifest, episode_targets, sizes_of, task_targets
 from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
-from benchmark.running.joint import fresh_model
 from benchmark.settings.schema import RunSettings
 from benchmark.vocoder import Vocoder, checkpoint_of
 
@@ -115,7 +115,7 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
         metric: Metric = registry.load("metric", chosen.name, plugins)(chosen.config)
         metric.require()
         ranked[chosen.name] = metric.ranks_with
-    backbone = fresh_model(settings, corpus, plugins)
+    backbone = fresh_model(settings, spec_of(corpus), plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     algorithm = plugin(backbone, settings.algo.config)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):

@@ -12,11 +12,7 @@ from torch import Tensor
 from benchmark.audio import from_int16
 from benchmark.backbone import Backbone, SynthesisBackbone
 from benchmark.batch import Batch
-from benchmark.data.corpus import Corpus
 from benchmark.mel import log_mel
-from benchmark.plugins import registry
-from benchmark.running.pretraining import build
-from benchmark.settings.schema import RunSettings
 from benchmark.vocoder import Segments, Vocoder
 
 
@@ -108,12 +104,3 @@ def with_vocoder(backbone: Backbone, vocoder: Vocoder, frames: int) -> Backbone:
     model.vocoder, model.frames = vocoder, frames
     model.freeze()
     return model
-
-
-def fresh_model(settings: RunSettings, corpus: Corpus, plugins: registry.Plugins) -> Backbone:
-    """The model that a run's algorithm gets, with fresh weights."""
-    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
-    if not settings.adapt_vocoder:
-        return backbone
-    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
-    return with_vocoder(backbone, vocoder, settings.vocoder_training.frames)

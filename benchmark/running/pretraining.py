@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from pytorch_lightning.loggers import Logger
 
-from benchmark.backbone import Backbone, BackboneSpec
+from benchmark.backbone import Backbone
 from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
 from benchmark.learning.inner_loop import joint_step
@@ -21,6 +21,7 @@ from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.running import ranks
+from benchmark.running.building import build, spec_of
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
 from benchmark.settings.schema import PretrainSettings
@@ -68,13 +69,6 @@ def speaker_index(corpus: Corpus) -> dict[str, int]:
     return {speaker: row for row, speaker in enumerate(corpus.speakers("train"))}
 
 
-def build(backbone: type[Backbone], config: Any, corpus: Corpus, seed: int) -> Backbone:
-    """A fresh backbone for a corpus, its weights drawn from ``seed``."""
-    torch.manual_seed(seed)
-    spec = BackboneSpec(len(corpus.symbols), len(corpus.speakers("train")), corpus.mel, corpus.statistics, corpus.characters)
-    return backbone(spec, config)
-
-
 def pretrained(
     backbone: type[Backbone], config: Any, source: str, corpus: Corpus, settings: PretrainSettings, seed: int, cache: Path,
     loggers: Sequence[Logger] = (), hardware: Hardware = Hardware(),
@@ -92,7 +86,7 @@ def pretrained(
         loggers: for its curves, if it trains now.
         hardware: to train on.
     """
-    model = build(backbone, config, corpus, seed)
+    model = build(backbone, config, spec_of(corpus), seed)
     # The corpus's version stands for the datasets.
     length = {name: value for name, value in asdict(settings).items() if name != "dataset"}
     shape = asdict(config) | {name: getattr(type(config)(), name) for name in backbone.decoding_only}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -29,6 +28,7 @@ from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
+from benchmark.running.building import ALGORITHM_FILE, METRIC_THREADS, VOCODER_FILE, fresh_vocoder, threads
 from benchmark.running.checks import check_fit, check_options, check_shares
 from benchmark.running.embedding_space import embedding_space
 from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
@@ -45,11 +45,6 @@ from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import tuned_values
 from benchmark.vocoder import Vocoder
-
-ALGORITHM_FILE, VOCODER_FILE = "checkpoints/algorithm.pt", "checkpoints/vocoder.pt"
-"""In a run's folder, the weights that ``say`` loads; the latter only if the vocoder trains."""
-METRIC_THREADS = 1
-"""Threads for preparing metrics; runs share what they train, whatever their ``threads``."""
 
 
 @dataclass(frozen=True)
@@ -183,17 +178,6 @@ def _learned(
         return *trained(settings, corpus, places, vocoder, folder, training, loggers), vocoder, cost
 
 
-@contextmanager
-def threads(count: int) -> Iterator[None]:
-    """Let torch use ``count`` threads inside the context."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(count)
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def trained(
     settings: RunSettings, corpus: Corpus, places: Places, vocoder: Vocoder, folder: Path, training: Path | None = None,
     loggers: Sequence[Logger] = (),
@@ -250,16 +234,6 @@ def prepared_vocoder(
         fresh_vocoder(settings, plugins), chosen.name, source, corpus, settings.vocoder_training, settings.seed, places.cache,
         places.hardware, loggers,
     )  # fmt: skip
-
-
-def fresh_vocoder(settings: RunSettings, plugins: registry.Plugins) -> Vocoder:
-    """The vocoder, its weights drawn from the seed."""
-    chosen = settings.vocoder
-    torch.manual_seed(settings.seed)
-    # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
-    with threads(METRIC_THREADS):
-        vocoder: Vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
-    return vocoder
 
 
 def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, places: Places) -> tuple[Metric, ...]:

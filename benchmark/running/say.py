@@ -1,196 +1,196 @@
-"""A finished run speaks: its algorithm adapts to somebody's recordings and says a text."""
+"""A trained model speaks: its algorithm adapts to somebody's recordings and says texts, sentence by sentence."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from benchmark import problems
 from benchmark.audio import SAMPLE_RATE, Audio
-from benchmark.batch import Batch
-from benchmark.data.corpus import Corpus
-from benchmark.data.corpus_aligner import corpus_aligner
+from benchmark.data import synthesised
+from benchmark.data.frontend import Frontend
+from benchmark.data.languages import is_other_language
 from benchmark.data.phonemes import phonemise, voice
-from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transcribed, unknown
+from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transcribed
 from benchmark.data.scripts import is_foreign
 from benchmark.data.sentences import sentences_of
-from benchmark.errors import BenchmarkError, CannotScore, PredictionFailed, UsageError
-from benchmark.plugins import registry
-from benchmark.running.finished import FinishedRun, open_run, restore
-from benchmark.running.preparation import metrics_folder
-from benchmark.running.run import VOCODER_FILE, Places, fresh_vocoder, prepared_vocoder
-from benchmark.running.vocoding import restored
-from benchmark.utterance import token_symbols
-from benchmark.vocoder import Vocoder
+from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
+from benchmark.running.trained_model import Adaptation, TrainedModel
+from benchmark.utterance import Words, token_symbols
 
 MOST_CHARACTERS = 20_000
-"""Of a text to say. It is spoken sentence by sentence; all of its speech, about half an hour, takes little memory."""
+"""Of a text to say: about half an hour of speech."""
 PAUSE_SECONDS = 0.25
 """Between sentences."""
+JUDGED_SECONDS = 60.0
+"""Speech that is kept to judge it by; a text is spoken and written sentence by sentence, so that memory does not grow with its length."""
 
 
 @dataclass(frozen=True)
-class Speaker:
-    """A finished synthesis run, and the vocoder that it speaks with."""
-
-    run: FinishedRun
-    vocoder: Vocoder
-
-
-@dataclass(frozen=True)
-class Spoken:
-    """The synthesised speech, and how it was made.
+class Sentence:
+    """A sentence to say.
 
     Attributes:
-        audio: shape (samples,), float32 in [-1, 1], at 16 kHz.
-        recordings: number of recordings adapted to.
-        left_out: recordings that could not be used, and why.
-        steps: of adaptation.
-        seconds_to_adapt: wall time.
-        seconds_to_speak: wall time.
+        text: as written.
+        words: its phones, word by word.
+        tokens: its symbols, shape (T,), int64.
     """
 
-    audio: Audio
+    text: str
+    words: Words
+    tokens: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A model that speaks in a voice.
+
+    Attributes:
+        trained: the model.
+        adapted: to the voice.
+        recordings: number of recordings adapted to.
+        left_out: recordings that could not be used, and why.
+        asked: the most adaptation steps that were to be taken.
+    """
+
+    trained: TrainedModel
+    adapted: Adaptation
     recordings: int
     left_out: LeftOut
-    steps: int
-    seconds_to_adapt: float
-    seconds_to_speak: float
+    asked: int
 
 
-def open_speaker(folder: Path, cache: Path, plugins: registry.Plugins) -> Speaker:
-    """Open a synthesis run; arguments and errors as for :func:`benchmark.running.finished.open_run`."""
-    run = open_run(folder, cache, plugins, problems.get("synthesis"))
-    return Speaker(run, _vocoder(run, cache, plugins))
+@dataclass
+class Spoken:
+    """Speech that was written to a file.
+
+    Attributes:
+        samples: its length at 16 kHz, pauses included.
+        seconds: of wall time that speaking took.
+        judged: the first sentences and their speech, about ``JUDGED_SECONDS`` of it.
+    """
+
+    samples: int = 0
+    seconds: float = 0.0
+    judged: list[tuple[Sentence, Audio]] = field(default_factory=list)
 
 
-def _vocoder(run: FinishedRun, cache: Path, plugins: registry.Plugins) -> Vocoder:
-    """The vocoder that the run spoke with; one that trains has the run's weights."""
-    settings, folder, name = run.settings, run.folder, run.settings.vocoder.name
-    if not registry.load("vocoder", name, plugins).trains:
-        return prepared_vocoder(settings, run.corpus, Places(folder.parent, cache, None, 1, tuple(map(Path, plugins))))[0]
-    return restore(folder / VOCODER_FILE, partial(restored, fresh_vocoder(settings, plugins)))
-
-
-def reader(language: str | None, corpus: Corpus, option: str) -> str:
-    """The espeak-ng voice that reads texts in a language as people write it ("de", "en_US"); None for the corpus's own.
+def reader(language: str | None, option: str) -> str:
+    """The espeak-ng voice that reads texts in a language as people write it ("de", "en_US"); "" if none is given.
 
     Args:
         language: given.
-        corpus: the one that the model learned from.
         option: of the command line, that gives it.
 
     Raises:
         UsageError: there is none.
     """
     try:
-        return voice(language) if language else str(corpus.meta["card"]["language"])
+        return voice(language) if language else ""
     except ValueError as error:
         raise UsageError(f"Argument {option}: {error}") from error
 
 
-def tokens(text: str, corpus: Corpus, language: str = "") -> list[torch.Tensor]:
-    """The symbols of each sentence, shape (T,), int64.
+def sentences(text: str, frontend: Frontend, language: str = "") -> list[Sentence]:
+    """The sentences of a text.
 
     Args:
         text: one sentence or many.
-        corpus: the one that the model learned from.
-        language: espeak-ng voice that reads the text; "" for the corpus's own.
+        frontend: of the model.
+        language: espeak-ng voice that reads the text; "" for the model's own, if the text is not in another language.
 
     Raises:
-        UsageError: the text is empty or too long, is in a script that the voice does not read, has no phonemes, or has phonemes
-            without a symbol in the corpus.
+        UsageError: the text is empty or too long, is in a script that the voice does not read or in another language, has no phonemes, or
+            has phonemes without a symbol.
     """
-    plain, language = " ".join(text.split()), language or corpus.meta["card"]["language"]
+    plain, given, language = " ".join(text.split()), bool(language), language or frontend.language
     if not plain:
         raise UsageError("The text to say is empty.")
     if len(plain) > MOST_CHARACTERS:
         raise UsageError(f"The text to say has {len(plain)} characters; say at most {MOST_CHARACTERS} at a time.")
     if is_foreign(plain, language):
         raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
-    every = [words for words in phonemise(sentences_of(plain), language) if words]
+    if not given and is_other_language(plain, language):
+        raise UsageError(f"{plain[:60]!r} is not in the model's language, {language}; if it is, give --language {language}.")
+    parts = sentences_of(plain)
+    every = [(part, words) for part, words in zip(parts, phonemise(parts, language), strict=True) if words]
     if not every:
         raise UsageError(f"There is nothing to pronounce in {plain[:60]!r}; write words.")
-    if strange := unknown(tuple(word for words in every for word in words), corpus):
+    if strange := frontend.unknown(tuple(word for _, words in every for word in words)):
         raise UsageError(f"The model never heard {' '.join(strange)}, which {plain[:60]!r} needs; use other words.")
-    return [torch.tensor([corpus.symbol_ids[symbol] for symbol in token_symbols(words)]) for words in every]
+    ids = frontend.symbol_ids
+    return [Sentence(part, words, torch.tensor([ids[symbol] for symbol in token_symbols(words)])) for part, words in every]
 
 
-def say(
-    sentences: Sequence[torch.Tensor], speaker: Speaker, recordings: list[Recording], steps: int | None, cache: Path, language: str = ""
-) -> Spoken:
-    """Adapt to recordings and speak, with a pause between sentences.
+def adapt(
+    trained: TrainedModel, recordings: Sequence[Recording], steps: int | None = None, budget: float | None = None, language: str = ""
+) -> Voice:
+    """Adapt to recordings.
 
     Args:
-        sentences: from :func:`tokens`.
-        speaker: from :func:`open_speaker`.
+        trained: a model that speaks.
         recordings: of one voice, at least one.
         steps: of adaptation; None for the largest number that the run was scored at.
-        cache: where the aligner is kept.
-        language: espeak-ng voice that reads the transcripts; "" for the corpus's own.
+        budget: seconds of wall time for them, in which fewer may fit; None for no limit.
+        language: espeak-ng voice that reads the transcripts; "" for what a table says, else the model's own.
 
     Raises:
         UsageError: the algorithm needs transcripts, and none can be used.
         BenchmarkError: adaptation failed.
     """
-    run = speaker.run
-    steps, name = run.steps(steps), run.settings.algo.name
-    if "transcripts" not in run.algorithm.needs:
+    asked, name = trained.steps(steps), trained.settings.algo.name
+    left_out: LeftOut = []
+    if "transcripts" not in trained.algorithm.needs:
         # All recordings can be used, and none has to be aligned.
-        return _spoken(sentences, speaker, sound_of(recordings, run.corpus.mel), steps, [])
-    if not any(each.text or each.unreadable for each in recordings):
-        raise UsageError(f"{name} needs transcripts: put them beside the recordings, as {Path(recordings[0].name).stem}.txt.")
-    support, left_out = transcribed(recordings, run.corpus, corpus_aligner(run.corpus, metrics_folder(cache, run.corpus)), language)
-    if support is None:
-        raise UsageError(f"{name} needs transcripts, and none can be used: {told(left_out)}.")
-    return _spoken(sentences, speaker, support, steps, left_out)
+        support = sound_of(recordings, trained.frontend.mel)
+    else:
+        if not any(each.text or each.unreadable for each in recordings):
+            first = Path(recordings[0].name).stem
+            raise UsageError(f"{name} needs transcripts: put them beside the recordings, as {first}.txt, or in a table, metadata.csv.")
+        assert trained.aligner is not None  # bundle_of() adds one for algorithms that need transcripts
+        found, left_out = transcribed(recordings, trained.frontend, trained.aligner, language)
+        if found is None:
+            raise UsageError(f"{name} needs transcripts, and none can be used: {told(left_out)}.")
+        support = found
+    return Voice(trained, trained.adapt(support, asked, budget), len(support), left_out, asked)
 
 
-def _spoken(sentences: Sequence[torch.Tensor], speaker: Speaker, support: Batch, steps: int, left_out: LeftOut) -> Spoken:
-    name = speaker.run.settings.algo.name
-    started = time.perf_counter()
-    model = speaker.run.adapt(support, steps)
-    adapted = time.perf_counter()
-    try:
-        pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
-        parts: list[Audio] = []
-        for sentence in sentences:
-            parts += [pause, model.wave(speaker.vocoder, sentence).cpu().float().numpy()]
-        audio = np.clip(np.concatenate(parts[1:]), -1, 1)
-    except PredictionFailed as error:
-        raise BenchmarkError(f"{name} could not speak: {error}; try fewer --steps or other recordings.") from error
-    if not len(audio) or not np.isfinite(audio).all():
-        raise BenchmarkError(f"{name} could not speak: its audio is empty or not finite; try fewer --steps or other recordings.")
-    return Spoken(audio, len(support), left_out, steps, adapted - started, time.perf_counter() - adapted)
+def speak(voice: Voice, text: Sequence[Sentence], path: Path) -> Spoken:
+    """Write the speech of a text to a wav file, with a pause between sentences.
 
-
-def similarity(audio: Audio, recordings: list[Recording]) -> tuple[float, float | None]:
-    """GE2E cosine of speech to the recordings' centroid, and mean cosine of each recording to the others' (None for only one).
+    Args:
+        voice: from :func:`adapt`.
+        text: from :func:`sentences`.
+        path: of the file.
 
     Raises:
-        CannotScore: there is too little voice in the speech, or in every recording.
+        BenchmarkError: a sentence can't be spoken, or the file can't be written.
     """
-    from benchmark.scoring.ge2e import embed
-    from benchmark.scoring.verification import normalised
+    spoken = Spoken()
+    started = time.perf_counter()
+    synthesised.write(path, _pieces(voice, text, spoken))
+    spoken.seconds = time.perf_counter() - started
+    return spoken
 
-    known: list[Any] = []
-    reason = ""
-    for each in recordings:
+
+def _pieces(voice: Voice, text: Sequence[Sentence], spoken: Spoken) -> Iterator[Audio]:
+    """The speech of the sentences and the pauses between them, in turn; ``spoken`` is filled in."""
+    name, vocoder = voice.trained.settings.algo.name, voice.trained.vocoder
+    assert vocoder is not None  # models that speak have one
+    pause = np.zeros(round(PAUSE_SECONDS * SAMPLE_RATE), np.float32)
+    for number, sentence in enumerate(text):
         try:
-            known.append(embed(each.waveform))
-        except CannotScore as error:
-            reason = str(error)
-    if not known:
-        raise CannotScore(f"no recording has enough voice: {reason}")
-    real = np.stack(known)
-    own = None
-    if len(real) > 1:
-        own = float(np.mean([one @ normalised(real.sum(0) - one) for one in real]))
-    return float(embed(audio) @ normalised(real.mean(0))), own
+            audio: Audio = np.clip(voice.adapted.model.wave(vocoder, sentence.tokens).cpu().float().numpy(), -1, 1)
+        except PredictionFailed as error:
+            raise BenchmarkError(f"{name} could not speak: {error}; try fewer --steps or other recordings.") from error
+        if not len(audio):
+            raise BenchmarkError(f"{name} could not speak: its audio is empty; try fewer --steps or other recordings.")
+        if sum(len(each) for _, each in spoken.judged) < JUDGED_SECONDS * SAMPLE_RATE:
+            spoken.judged.append((sentence, audio))
+        for piece in (pause, audio) if number else (audio,):
+            spoken.samples += len(piece)
+            yield piece

@@ -1,4 +1,4 @@
-"""A finished recognition run transcribes: its algorithm adapts to somebody's recordings, if there are any, and reads others."""
+"""A trained recogniser transcribes: its algorithm adapts to somebody's recordings, if there are any, and reads others."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from benchmark.data.recordings import LeftOut, Recording, sound_of, told
 from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
 from benchmark.mel import log_mel
-from benchmark.running.finished import FinishedRun
+from benchmark.running.trained_model import Adaptation, TrainedModel
 
 
 @dataclass(frozen=True)
@@ -23,25 +23,23 @@ class Transcribed:
         texts: one for each recording, as recognition spells it.
         recordings: number of recordings adapted to.
         left_out: recordings of the voice that could not be used, and why.
-        steps: of adaptation.
-        seconds_to_adapt: wall time.
-        seconds_to_transcribe: wall time.
+        adapted: to the recordings.
+        seconds: of wall time that transcribing took.
     """
 
     texts: list[str]
     recordings: int
     left_out: LeftOut
-    steps: int
-    seconds_to_adapt: float
-    seconds_to_transcribe: float
+    adapted: Adaptation
+    seconds: float
 
 
-def transcribe(heard: Sequence[Recording], run: FinishedRun, voice: Sequence[Recording], steps: int | None) -> Transcribed:
+def transcribe(heard: Sequence[Recording], model: TrainedModel, voice: Sequence[Recording], steps: int | None) -> Transcribed:
     """Adapt to a voice and transcribe recordings of it.
 
     Args:
         heard: what to transcribe, at least one.
-        run: from :func:`benchmark.running.finished.open_run`.
+        model: one that transcribes.
         voice: recordings with transcripts to adapt to; none for the model as it was trained.
         steps: of adaptation; None for the largest number that the run was scored at.
 
@@ -53,17 +51,17 @@ def transcribe(heard: Sequence[Recording], run: FinishedRun, voice: Sequence[Rec
     left_out = [(each.name, f"transcript is {each.unreadable}" if each.unreadable else "no transcript") for each in voice if not each.text]
     if voice and not support:
         name = Path(voice[0].name).stem
-        raise UsageError(f"A recogniser adapts to transcripts ({told(left_out)}): put them beside the recordings, as {name}.txt.")
-    started = time.perf_counter()
+        where = f"beside the recordings, as {name}.txt, or in a table, metadata.csv"
+        raise UsageError(f"A recogniser adapts to transcripts ({told(left_out)}): put them {where}.")
     # Without steps, all that learns by gradients takes any support set for nothing.
-    taken = run.steps(steps) if support else 0
-    model = run.adapt(sound_of(support or heard[:1], run.corpus.mel), taken)
-    adapted = time.perf_counter()
+    asked, mel = model.steps(steps) if support else 0, model.frontend.mel
+    adapted = model.adapt(sound_of(support or heard[:1], mel), asked)
+    started = time.perf_counter()
     texts = []
     for each in heard:
         try:
             with torch.no_grad():
-                texts.append(model.transcript(log_mel(torch.from_numpy(each.waveform), run.corpus.mel)))
+                texts.append(adapted.model.transcript(log_mel(torch.from_numpy(each.waveform), mel)))
         except PredictionFailed as error:
             raise BenchmarkError(f"{each.name} can't be transcribed: {error}.") from error
-    return Transcribed(texts, len(support), left_out, taken, adapted - started, time.perf_counter() - adapted)
+    return Transcribed(texts, len(support), left_out, adapted, time.perf_counter() - started)

@@ -28,11 +28,11 @@ from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plumbing.files import digest_of, write_text
 from benchmark.results.episode_tables import EPISODES_FILE, read_episodes
+from benchmark.running.building import build, spec_of
 from benchmark.running.checks import check_fit
 from benchmark.running.episodes import sizes_of
 from benchmark.running.identity import identify
 from benchmark.running.preparation import open_manifest
-from benchmark.running.pretraining import build
 from benchmark.running.run import Places, corpus_of, run
 from benchmark.running.trials import Proposal, Trial, Trials, Values, ordered
 from benchmark.settings import config
@@ -156,7 +156,7 @@ class Search:
     def _accepted(self, corpus: Corpus) -> dict[str, list[Any]]:
         """The choices without values that the algorithm refuses on this backbone, such as groups that it does not have."""
         chosen, given = self.settings.backbone, self.settings.algo.config
-        backbone = build(registry.load("backbone", chosen.name, self.plugins), chosen.config, corpus, self.settings.seed)
+        backbone = build(registry.load("backbone", chosen.name, self.plugins), chosen.config, spec_of(corpus), self.settings.seed)
         self.plugin(backbone, given)  # what is given is no choice
 
         def accepts(name: str, value: Any) -> bool:

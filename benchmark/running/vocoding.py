@@ -149,17 +149,6 @@ def prepared(
     return vocoder.eval(), VocoderCost(parameters, spent)
 
 
-def restored(vocoder: Vocoder, weights: Mapping[str, Any]) -> Vocoder:
-    """The vocoder, ready to decode with the weights that a run kept; it does not train.
-
-    Raises:
-        ValueError: they don't fit.
-    """
-    vocoder.prepare(VocoderContext(lambda _: None))
-    checkpoint.into(vocoder)(weights["state"])
-    return vocoder.eval()
-
-
 def _train(
     vocoder: Vocoder, name: str, unfinished: Path, corpus: Corpus, settings: VocoderSettings, seed: int, hardware: Hardware,
     loggers: Sequence[Logger],

@@ -128,6 +128,31 @@ class CheckSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModelSettings(Checked):
+    """Those of a run's settings that its trained model needs to speak or to transcribe; see :class:`RunSettings`.
+
+    Attributes:
+        algo: algorithm plugin.
+        backbone: backbone plugin.
+        vocoder: vocoder plugin.
+        metrics: metric plugins that the run was scored with.
+        steps: adaptation steps that it was scored after.
+        seed: of all randomness.
+        vocoder_training: of which only the frames of a piece matter.
+        adapt_vocoder: whether the vocoder adapts too.
+    """
+
+    algo: Plugin = plugin("algorithm")
+    backbone: Plugin = plugin("backbone")
+    vocoder: Plugin = plugin("vocoder")
+    metrics: tuple[Plugin, ...] = plugins("metric", ())
+    steps: tuple[NonNegativeInt, ...]
+    seed: Seed
+    vocoder_training: VocoderSettings = field(default_factory=VocoderSettings)
+    adapt_vocoder: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings(Checked):
     """A run's settings.
 

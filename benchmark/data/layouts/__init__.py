@@ -11,10 +11,13 @@ from benchmark.data.layouts.kaldi import kaldi
 from benchmark.data.layouts.ljspeech import ljspeech
 from benchmark.data.layouts.plain import plain
 
-LAYOUTS: Mapping[str, Callable[[Path], Found | None]] = {
+Reader = Callable[[Path], Found | None]
+
+TABLES: Mapping[str, Reader] = {
     "a table with a header, metadata.csv": header_table,
     "LJSpeech's layout": ljspeech,
     "Kaldi's tables": kaldi,
-    "a folder a speaker": plain,
 }
+"""The layouts with a table."""
+LAYOUTS: Mapping[str, Reader] = {**TABLES, "a folder a speaker": plain}
 """In the order in which they are tried; a layout that is not there gives None."""

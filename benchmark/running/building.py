@@ -1,0 +1,83 @@
+"""A run's model and vocoder, built from its settings and what is known of its corpus.
+
+Light to import: what speaks with a trained model needs this too, and nothing of training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from benchmark.backbone import Backbone, BackboneSpec
+from benchmark.data.corpus import Corpus
+from benchmark.data.frontend import Frontend
+from benchmark.plugins import registry
+from benchmark.plumbing import checkpoint
+from benchmark.running.joint import with_vocoder
+from benchmark.settings.schema import ModelSettings, RunSettings
+from benchmark.vocoder import Vocoder, VocoderContext
+
+ALGORITHM_FILE, VOCODER_FILE = "checkpoints/algorithm.pt", "checkpoints/vocoder.pt"
+"""In a run's folder, the weights that it keeps; the latter only if the vocoder trains."""
+METRIC_THREADS = 1
+"""Threads for preparing metrics and vocoders; runs share what they train, whatever their ``threads``."""
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let torch use ``count`` threads inside the context."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def spec_of(corpus: Corpus) -> BackboneSpec:
+    """What a backbone needs to know of a corpus."""
+    return BackboneSpec(len(corpus.symbols), len(corpus.speakers("train")), corpus.mel, corpus.statistics, corpus.characters)
+
+
+def frontend_of(corpus: Corpus) -> Frontend:
+    """How text and recordings reach a model of a corpus."""
+    return Frontend(corpus.name, str(corpus.meta["card"]["language"]), corpus.symbols, spec_of(corpus))
+
+
+def build(backbone: type[Backbone], config: Any, spec: BackboneSpec, seed: int) -> Backbone:
+    """A fresh backbone for a corpus, its weights drawn from ``seed``."""
+    torch.manual_seed(seed)
+    return backbone(spec, config)
+
+
+def fresh_model(settings: RunSettings | ModelSettings, spec: BackboneSpec, plugins: registry.Plugins) -> Backbone:
+    """The model that a run's algorithm gets, with fresh weights."""
+    backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, spec, settings.seed)
+    if not settings.adapt_vocoder:
+        return backbone
+    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
+    return with_vocoder(backbone, vocoder, settings.vocoder_training.frames)
+
+
+def fresh_vocoder(settings: RunSettings | ModelSettings, plugins: registry.Plugins) -> Vocoder:
+    """The vocoder, its weights drawn from the seed."""
+    chosen = settings.vocoder
+    torch.manual_seed(settings.seed)
+    # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
+    with threads(METRIC_THREADS):
+        vocoder: Vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
+    return vocoder
+
+
+def restored(vocoder: Vocoder, state: Mapping[str, Any]) -> Vocoder:
+    """The vocoder, ready to decode with the weights that a run kept; it does not train.
+
+    Raises:
+        ValueError: they don't fit.
+    """
+    vocoder.prepare(VocoderContext(lambda _: None))
+    checkpoint.into(vocoder)(state)
+    return vocoder.eval()
