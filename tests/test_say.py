@@ -300,8 +300,9 @@ def test_bad_texts_runs_and_outputs_are_one_sentence(
     output, run = tmp_path / "out.wav", folders["finetune"]
     assert "text to say is empty" in refused(command(run, voice, output, cache, text=" "), 2, capsys)
     assert "has 20001 characters; say at most 20000" in refused(command(run, voice, output, cache, text="One. " * 4000 + "x"), 2, capsys)
+    assert r"holds '\udce9', which is no letter" in refused(command(run, voice, output, cache, text="Hi \udce9"), 2, capsys)
     assert "nothing to pronounce" in refused(command(run, voice, output, cache, text="... !?"), 2, capsys)
-    assert "--steps must be at least 0" in refused(command(run, voice, output, cache, "--steps", "-1"), 2, capsys)
+    assert "--steps: must be a whole number, at least 0, not -1" in refused(command(run, voice, output, cache, "--steps", "-1"), 2, capsys)
     assert "does not adapt to recordings" in refused(command(folders["mean_speaker"], voice, output, cache), 2, capsys)
     assert "no run folder" in refused(command(tmp_path / "nowhere", voice, output, cache), 2, capsys)
     assert "no run result" in refused(command(voice, voice, output, cache), 1, capsys)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmark.commands._options import add_adaptation_steps, add_cache, check_adaptation_steps, place
+from benchmark.commands._options import add_adaptation_steps, add_cache, place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,6 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running import say
     from benchmark.running.preparation import cache_folder
 
-    check_adaptation_steps(args.steps)
     if args.output.suffix.lower() != ".wav" or args.output.is_dir():
         raise UsageError(f"-o must name a wav file to write, not {args.output}.")
     if args.output.exists() and not synthesised.is_marked(args.output):
@@ -44,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     voice, left_out = recordings.read(args.voice)
     speaker = say.open_speaker(args.folder, cache, args.plugin)
     language = say.reader(args.language, speaker.run.corpus, "--language")
-    heard = say.reader(args.voice_language, speaker.run.corpus, "--voice-language") if args.voice_language else language
+    heard = say.reader(args.voice_language, speaker.run.corpus, "--voice-language") if args.voice_language is not None else language
     spoken = say.say(say.tokens(args.text, speaker.run.corpus, language), speaker, voice, args.steps, cache, heard)
     synthesised.write(args.output, spoken.audio)
     if left_out := [*left_out, *spoken.left_out]:

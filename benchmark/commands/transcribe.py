@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmark.commands._options import add_adaptation_steps, add_cache, check_adaptation_steps, place
+from benchmark.commands._options import add_adaptation_steps, add_cache, place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,6 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running.transcribe import transcribe
     from benchmark.utterance import spelled
 
-    check_adaptation_steps(args.steps)
     if args.steps and args.voice is None:
         raise UsageError("--steps needs --voice DIR, the recordings to adapt to.")
     heard, left_out = recordings.read(args.file)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from benchmark.commands import run as single
 from benchmark.commands import sweep
+from benchmark.commands._options import place
 from benchmark.errors import UsageError
 
 ALGORITHM = "copy_synthesis"
@@ -27,7 +28,7 @@ def settings() -> type:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the vocoders and the options of `run`."""
     parser.add_argument("--vocoders", metavar="A,B", help="vocoders to compare (default: all built-in ones)")
-    parser.add_argument("-o", "--table", type=Path, metavar="FILE", help="CSV file to write (default: DATASET-vocoders.csv in --output)")
+    parser.add_argument("-o", "--table", type=place, metavar="FILE", help="CSV file to write (default: DATASET-vocoders.csv in --output)")
     single.add_arguments(parser)
 
 

@@ -15,6 +15,7 @@ from benchmark.batch import Batch
 from benchmark.data.corpus import Corpus
 from benchmark.mel import log_mel
 from benchmark.plugins import registry
+from benchmark.running import vocoding
 from benchmark.running.pretraining import build
 from benchmark.settings.schema import RunSettings
 from benchmark.vocoder import Segments, Vocoder
@@ -115,5 +116,5 @@ def fresh_model(settings: RunSettings, corpus: Corpus, plugins: registry.Plugins
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, corpus, settings.seed)
     if not settings.adapt_vocoder:
         return backbone
-    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
+    vocoder = vocoding.build(settings.vocoder.name, settings.vocoder.config, plugins)
     return with_vocoder(backbone, vocoder, settings.vocoder_training.frames)

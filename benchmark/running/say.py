@@ -23,6 +23,7 @@ from benchmark.data.scripts import is_foreign
 from benchmark.data.sentences import sentences_of
 from benchmark.errors import BenchmarkError, CannotScore, PredictionFailed, UsageError
 from benchmark.plugins import registry
+from benchmark.plumbing.names import control_in
 from benchmark.running.finished import FinishedRun, open_run, restore
 from benchmark.running.preparation import metrics_folder
 from benchmark.running.run import VOCODER_FILE, Places, fresh_vocoder, prepared_vocoder
@@ -113,6 +114,8 @@ def tokens(text: str, corpus: Corpus, language: str = "") -> list[torch.Tensor]:
         raise UsageError("The text to say is empty.")
     if len(plain) > MOST_CHARACTERS:
         raise UsageError(f"The text to say has {len(plain)} characters; say at most {MOST_CHARACTERS} at a time.")
+    if control_in(plain):
+        raise UsageError(f"The text to say holds {control_in(plain)!r}, which is no letter; leave it out.")
     if is_foreign(plain, language):
         raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
     every = [words for words in phonemise(sentences_of(plain), language) if words]

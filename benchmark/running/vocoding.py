@@ -16,9 +16,11 @@ from benchmark.data.corpus import Corpus
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec
 from benchmark.parameters import ParameterGroup
+from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
+from benchmark.plumbing.room import require_room
 from benchmark.running import ranks
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
@@ -85,6 +87,17 @@ class SegmentSampler:
             wave = torch.from_numpy(utterance.waveform[start * hop : (start + self.frames - 1) * hop])
             audio.append(torch.nn.functional.pad(wave, (0, (self.frames - 1) * hop - len(wave))))
         return Segments(torch.stack(mels), torch.stack(audio), step / self.steps)
+
+
+def build(name: str, config: Any, plugins: registry.Plugins) -> Vocoder:
+    """A vocoder with fresh weights.
+
+    Raises:
+        BenchmarkError: the memory does not suffice for it.
+    """
+    kind: type[Vocoder] = registry.load("vocoder", name, plugins)
+    require_room(lambda: kind(config), f"the vocoder {name}")
+    return kind(config)
 
 
 def check_mel(vocoder: Vocoder, mel: MelSpec, what: str) -> None:
