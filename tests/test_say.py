@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -313,6 +314,14 @@ def test_bad_texts_runs_and_outputs_are_one_sentence(
     assert "writable" in refused(command(run, voice, tmp_path / "file" / "out.wav", cache), 1, capsys)
     with full_disk(5000):
         assert "out.wav: File too large; choose a folder" in refused(command(run, voice, output, cache), 1, capsys)
+
+    for folder in (cache / "corpora").glob("espeak-*"):  # as it is, but for one number
+        shutil.copytree(folder, tmp_path / "corpora" / folder.name, copy_function=os.symlink)
+        shard = tmp_path / "corpora" / folder.name / "shards" / "00000.energy.npy"
+        content = shard.read_bytes()
+        shard.unlink()
+        shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "00000.energy.npy is missing or damaged; delete" in refused(command(run, voice, output, tmp_path), 1, capsys)
 
     damaged = tmp_path / run.name
     shutil.copytree(run, damaged)

@@ -40,8 +40,8 @@ SCORED = [
 ]  # fmt: skip
 VARYING = ("seconds", "seconds_last_invocation", "cost", "files", "digest", *COSTS)
 """Parts of a result and columns of tables that no two runs share, or that follow from those."""
-PASSING = re.compile(r"\.(lock|holder|damaged|journal)$|(^|/)costs\.csv$|/\.tmp-")
-"""Files that hold no result: locks, seconds, copies of what was damaged, and Optuna's journal with its times, whose trials a table has."""
+PASSING = re.compile(r"\.(lock|holder|damaged|journal|old)$|(^|/)costs\.csv$|/\.tmp-")
+"""Files that hold no result: locks, seconds, copies of what was damaged or replaced, and Optuna's journal, whose trials a table has."""
 
 
 class Scene:
