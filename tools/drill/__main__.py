@@ -5,7 +5,7 @@
     python -m tools.drill inputs       # bad input is refused with one sentence, in bounded time and memory
     python -m tools.drill all --seed 1 -o drill.txt
 
-Exits with 1 if a case went wrong, and prints each that did. The same seed draws the same cases.
+Exits with 1 if a case went wrong, and prints each that did. The same seed draws the same cases. Ctrl-C ends it with what it has so far.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from benchmark.commands._options import place, positive
@@ -21,9 +22,12 @@ from benchmark.plumbing.files import write_text
 from benchmark.plumbing.progress import progress
 from tools.drill import damage, inputs, kills
 from tools.drill.outcome import Outcome, failed, table
+from tools.drill.scene import built
 
 DRILLS: Mapping[str, tuple[Callable[[Path, int, int], Iterator[Outcome]], int, int]] = {
-    "kills": (kills.drill, 50, 8), "damage": (damage.drill, 200, 40), "inputs": (inputs.drill, 300, 150),
+    "kills": (kills.drill, 50, 8),
+    "damage": (lambda root, seed, count: damage.drill(built(root), seed, count), 200, 40),
+    "inputs": (lambda root, seed, count: inputs.drill(built(root), seed, count), 300, 150),
 }  # fmt: skip
 """Each drill, and the number of its cases, usually and with ``--short``."""
 
@@ -40,13 +44,14 @@ def main() -> int:
     parser.add_argument("-o", "--output", type=place, metavar="FILE", help="write the table to a file too")
     args = parser.parse_args()
     outcomes: list[Outcome] = []
-    for name in DRILLS if args.drill == "all" else (args.drill,):
-        drill, usual, short = DRILLS[name]
-        count = args.count or (short if args.short else usual)
-        with tempfile.TemporaryDirectory(prefix="drill-") as folder, progress(f"Drill: {name}", count) as show:
-            for done, outcome in enumerate(drill(Path(folder), args.seed, count), 1):
-                outcomes.append(outcome)
-                show(done)
+    with tempfile.TemporaryDirectory(prefix="drill-") as folder, suppress(KeyboardInterrupt):
+        for name in DRILLS if args.drill == "all" else (args.drill,):
+            drill, usual, short = DRILLS[name]
+            count = args.count or (short if args.short else usual)
+            with progress(f"Drill: {name}", count) as show:
+                for done, outcome in enumerate(drill(Path(folder), args.seed, count), 1):
+                    outcomes.append(outcome)
+                    show(min(done, count))
     text = table(outcomes)
     print(text)
     if args.output:

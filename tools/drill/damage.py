@@ -60,16 +60,15 @@ class Drill:
     """A place where damage is done.
 
     Args:
-        root: a folder; empty.
+        scene: built; damaged and restored again and again. What restores it lies beside it, in ``kept``.
         stops: stages, of ``STOPS``, at which a run was cut off, beside the finished one.
     """
 
-    def __init__(self, root: Path, stops: Sequence[str] = tuple(STOPS)) -> None:
-        self.work, self.kept = Scene(root / "work"), root / "kept"
-        self.work.build()
+    def __init__(self, scene: Scene, stops: Sequence[str]) -> None:
+        self.work, self.kept = scene, scene.root.with_name("kept")
         self._keep("finished")
         for stop in stops:
-            self._restore("finished")
+            self.restore()
             for left in ("boards", "tuning", "runs", "cache"):
                 shutil.rmtree(self.work.root / left)
             with _cut_off(STOPS[stop]), self.work.here():
@@ -107,7 +106,7 @@ class Drill:
         if content is None or content == (self.kept / state / name).read_bytes():
             return None
         expected, printed = self._undamaged(state, reader)
-        self._restore(state)
+        self.restore(state)
         target = self.work.root / name
         target.write_bytes(content)
         answer = self._read(reader)
@@ -138,7 +137,7 @@ class Drill:
     def _undamaged(self, state: str, reader: str) -> tuple[dict[str, str], str]:
         """What comes out, and is printed, if nothing is damaged."""
         if (state, reader) not in self._expected:
-            self._restore(state)
+            self.restore(state)
             answer = self._read(reader)
             if answer.status:
                 raise RuntimeError(f"{reader} fails on undamaged files: {answer.err}")
@@ -167,26 +166,28 @@ class Drill:
     def _keep(self, state: str) -> None:
         shutil.copytree(self.work.root, self.kept / state)
 
-    def _restore(self, state: str) -> None:
+    def restore(self, state: str = "finished") -> None:
+        """Let everything be as it was left."""
         shutil.rmtree(self.work.root, ignore_errors=True)
         shutil.copytree(self.kept / state, self.work.root)
 
 
-def drill(root: Path, seed: int, count: int, stops: Sequence[str] = tuple(STOPS)) -> Iterator[Outcome]:
+def drill(scene: Scene, seed: int, count: int, stops: Sequence[str] = tuple(STOPS)) -> Iterator[Outcome]:
     """Damage so many files.
 
     Args:
-        root: a folder to work in; empty.
+        scene: built; afterwards it is as before.
         seed: of the draws.
         count: of cases.
         stops: see :class:`Drill`.
     """
-    draw, place = random.Random(seed), Drill(root, stops)
+    draw, place = random.Random(seed), Drill(scene, stops)
     done = 0
     for case in place.sample(10 * count, draw):
         if done < count and (outcome := place.outcome(*case, random.Random(f"{seed} {case}"))):
             done += 1
             yield outcome
+    place.restore()
 
 
 def kind_of(name: str) -> str:

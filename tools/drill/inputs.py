@@ -66,16 +66,15 @@ class Case:
     sensible: bool
 
 
-def drill(root: Path, seed: int, count: int) -> Iterator[Outcome]:
+def drill(scene: Scene, seed: int, count: int) -> Iterator[Outcome]:
     """Give so many bad inputs.
 
     Args:
-        root: a folder to work in; empty.
+        scene: built. Bad files lie beside it, in ``inputs``.
         seed: of the choice.
         count: of cases.
     """
-    scene = Scene(root / "scene")
-    scene.build()
+    root = scene.root.with_name("inputs")
     cases = [*_arguments(scene, root), *_settings(scene, root), *_files(scene, root), *_corpora(scene, root)]
     for case in _spread(cases, count, random.Random(seed)):
         with scene.here(), _bounded(), _stopped_at_training() as reached:
@@ -89,7 +88,7 @@ def drill(root: Path, seed: int, count: int) -> Iterator[Outcome]:
         elif answer.megabytes > MEGABYTES:
             why = f"it took {answer.megabytes:.0f} MB to refuse"
         else:
-            why = answer.fault((root, *root.parents))
+            why = answer.fault((root, scene.root, *root.parents))
         shown = " ".join(word if len(word) < 80 else f"{word[:40]}…({len(word)})" for word in case.words)
         yield Outcome(DRILL, case.command, FAILED if why else verdict, f"{case.what}: {shown!r}", why)
 

@@ -12,7 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -57,13 +58,20 @@ class Run:
             shutil.copytree(cache, self.cache)
         self.command = ["run", "--algo", algorithm, *TINY, *RUNS[algorithm], "--cache", str(self.cache), "--output", str(self.output)]
 
-    def start(self) -> subprocess.Popen[str]:
-        """The run in a process group of its own."""
+    @contextmanager
+    def started(self) -> Iterator[subprocess.Popen[str]]:
+        """The run in a process group of its own, which ends with the context."""
         words = [sys.executable, "-m", "benchmark", *self.command]
         environment = {**os.environ, "TMPDIR": str(self.temporary)}
-        return subprocess.Popen(
+        process = subprocess.Popen(
             words, cwd=REPOSITORY, env=environment, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
         )
+        try:
+            yield process
+        finally:
+            if _lives(process.pid):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
     def files(self) -> dict[str, tuple[int, int]]:
         """Size and time of every file."""
@@ -119,13 +127,13 @@ class Pace:
     def __init__(self, run: Run) -> None:
         self.seconds: dict[str, float] = {}
         before, last = run.files(), time.monotonic()
-        process = run.start()
-        while process.poll() is None:
-            time.sleep(0.02)
-            now, stage = time.monotonic(), run.stage(before)
-            self.seconds[stage] = self.seconds.get(stage, 0.0) + now - last
-            last = now
-        _, error = process.communicate()
+        with run.started() as process:
+            while process.poll() is None:
+                time.sleep(0.02)
+                now, stage = time.monotonic(), run.stage(before)
+                self.seconds[stage] = self.seconds.get(stage, 0.0) + now - last
+                last = now
+            _, error = process.communicate()
         if process.returncode:
             raise RuntimeError(f"an undisturbed run of {run.algorithm} ends with {process.returncode}: {error}")
         self.kept = run.kept()
@@ -135,7 +143,7 @@ def drill(root: Path, seed: int, count: int, algorithms: Sequence[str] = tuple(R
     """Kill so many times.
 
     Args:
-        root: a folder to work in; empty.
+        root: a folder to work in.
         seed: of the moments.
         count: of kills.
         algorithms: of ``RUNS``, in turn.
@@ -174,12 +182,11 @@ def _killed(run: Run, pace: Pace, draw: random.Random, most: int, where: str) ->
         why = why or wrong
     for path in (*run.output.rglob(f"{TEMPORARY}*"), *run.cache.rglob(f"{TEMPORARY}*"), *run.temporary.glob("*/*")):
         os.utime(path, (1, 1))  # what is brand-new may be in use
-    process = run.start()
-    try:
-        _, error = process.communicate(timeout=LONGEST)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        error = "it hangs"
+    with run.started() as process:
+        try:
+            _, error = process.communicate(timeout=LONGEST)
+        except subprocess.TimeoutExpired:
+            error = "it hangs"
     if not why and process.returncode:
         why = f"the last run ends with {process.returncode}: {error.strip()[-300:]}"
     kept = run.kept()
@@ -192,29 +199,25 @@ def _killed(run: Run, pace: Pace, draw: random.Random, most: int, where: str) ->
 
 def _kill(run: Run, moment: str, delay: float, alone: bool) -> tuple[str, str]:
     """Start, wait for the stage and then a little, and kill, with all its workers or alone; the stage that was hit, and what is wrong."""
-    before = run.files()
-    process, started = run.start(), time.monotonic()
-    reached: Callable[[], bool] = lambda: STAGES.index(run.stage(before)) >= STAGES.index(moment)  # noqa: E731
-    while process.poll() is None and not reached() and time.monotonic() - started < LONGEST:
-        time.sleep(0.01)
-    until = time.monotonic() + delay
-    while process.poll() is None and time.monotonic() < until:
-        time.sleep(0.005)
-    if process.poll() is not None:
-        _, error = process.communicate()
-        return "", f"it ended by itself with {process.returncode}: {error.strip()[-300:]}" if process.returncode else ""
-    if alone:
-        process.kill()
-    else:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    deadline = time.monotonic() + ORPHANS
-    while _lives(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    if _lives(process.pid):
-        os.killpg(process.pid, signal.SIGKILL)
-        return run.stage(before), "worker processes outlived the run"
-    return run.stage(before), ""
+    before, began = run.files(), time.monotonic()
+    with run.started() as process:
+        while process.poll() is None and STAGES.index(run.stage(before)) < STAGES.index(moment) and time.monotonic() - began < LONGEST:
+            time.sleep(0.01)
+        until = time.monotonic() + delay
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.005)
+        if process.poll() is not None:
+            _, error = process.communicate()
+            return "", f"it ended by itself with {process.returncode}: {error.strip()[-300:]}" if process.returncode else ""
+        if alone:
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        deadline = time.monotonic() + ORPHANS
+        while _lives(process.pid) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return run.stage(before), "worker processes outlived the run" if _lives(process.pid) else ""
 
 
 def _lives(group: int) -> bool:

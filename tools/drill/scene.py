@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -112,6 +113,14 @@ def tree(root: Path) -> dict[str, str]:
     """A digest of every file, by place: of its content, without what no two runs share."""
     found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     return {name: _digest(path) for name, path in sorted(found.items()) if not PASSING.search(name)}
+
+
+@cache
+def built(root: Path) -> Scene:
+    """The scene in a folder, built when it is first asked for."""
+    scene = Scene(root / "scene")
+    scene.build()
+    return scene
 
 
 def record(root: Path) -> None:
