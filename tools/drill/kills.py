@@ -71,7 +71,9 @@ class Run:
         finally:
             if _lives(process.pid):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.communicate()
+            process.wait()
+            if process.stderr:
+                process.stderr.close()
 
     def files(self) -> dict[str, tuple[int, int]]:
         """Size and time of every file."""
@@ -139,7 +141,7 @@ class Pace:
         self.kept = run.kept()
 
 
-def drill(root: Path, seed: int, count: int, algorithms: Sequence[str] = tuple(RUNS), warm: Path | None = None) -> Iterator[Outcome]:
+def drill(root: Path, seed: int, count: int, algorithms: Sequence[str] = tuple(RUNS)) -> Iterator[Outcome]:
     """Kill so many times.
 
     Args:
@@ -147,20 +149,21 @@ def drill(root: Path, seed: int, count: int, algorithms: Sequence[str] = tuple(R
         seed: of the moments.
         count: of kills.
         algorithms: of ``RUNS``, in turn.
-        warm: a cache that holds the prepared corpus; made if None, by runs that nobody disturbs.
     """
-    draw, paces, killed, number = random.Random(seed), {}, 0, 0
-    if warm is None:
-        first = Run(root / "first", algorithms[0], None)
-        paces[algorithms[0]] = Pace(first)
-        warm = _only_corpora(first.cache, root / "warm")
+    draw, killed, number = random.Random(seed), 0, 0
+    first = Run(root / "undisturbed", algorithms[0], None)
+    paces = {algorithms[0]: Pace(first)}
+    preparation = paces[algorithms[0]].seconds.get("preparation", 0.0)
+    warm = root / "warm"
+    shutil.copytree(first.cache / "corpora", warm / "corpora")
     hit: set[str] = set()
     while killed < count:
-        algorithm, empty = algorithms[number % len(algorithms)], number % 6 == 5
+        algorithm, empty = algorithms[number % len(algorithms)], number % 5 == 4
         if algorithm not in paces:
             paces[algorithm] = Pace(Run(root / f"undisturbed-{algorithm}", algorithm, warm))
         run = Run(root / f"killed-{number}", algorithm, None if empty else warm)
-        outcomes = list(_killed(run, paces[algorithm], draw, count - killed, "empty cache" if empty else "warm cache"))
+        seconds = paces[algorithm].seconds | {"preparation": preparation if empty else 0.0}
+        outcomes = list(_killed(run, paces[algorithm].kept, seconds, draw, count - killed, "empty cache" if empty else "warm cache"))
         yield from outcomes
         killed, number = killed + len(outcomes), number + 1
         hit |= {outcome.verdict.removeprefix("in ") for outcome in outcomes}
@@ -171,13 +174,15 @@ def drill(root: Path, seed: int, count: int, algorithms: Sequence[str] = tuple(R
             yield Outcome(DRILL, f"stage {stage}", FAILED, "all kills", "none hit this stage")
 
 
-def _killed(run: Run, pace: Pace, draw: random.Random, most: int, where: str) -> Iterator[Outcome]:
+def _killed(
+    run: Run, undisturbed: Mapping[str, str], seconds: Mapping[str, float], draw: random.Random, most: int, where: str
+) -> Iterator[Outcome]:
     """Kill a run a few times, let it end, and compare; an outcome for each kill."""
-    stages = [stage for stage in STAGES if stage in pace.seconds and (stage != "preparation" or where == "empty cache")]
+    stages = [stage for stage in STAGES if seconds.get(stage)]
     moments = sorted(draw.sample(range(len(stages)), min(draw.randint(3, 6), len(stages), most)))
     hits, why = [], ""
     for moment in (stages[place] for place in moments):
-        hit, wrong = _kill(run, moment, draw.random() * pace.seconds[moment], draw.random() < 0.5)
+        hit, wrong = _kill(run, moment, draw.random() * seconds[moment], draw.random() < 0.5)
         hits += [hit] if hit else []
         why = why or wrong
     for path in (*run.output.rglob(f"{TEMPORARY}*"), *run.cache.rglob(f"{TEMPORARY}*"), *run.temporary.glob("*/*")):
@@ -190,7 +195,7 @@ def _killed(run: Run, pace: Pace, draw: random.Random, most: int, where: str) ->
     if not why and process.returncode:
         why = f"the last run ends with {process.returncode}: {error.strip()[-300:]}"
     kept = run.kept()
-    if not why and (wrong_files := [name for name in sorted({*kept, *pace.kept}) if kept.get(name) != pace.kept.get(name)]):
+    if not why and (wrong_files := [name for name in sorted({*kept, *undisturbed}) if kept.get(name) != undisturbed.get(name)]):
         why = f"other bytes in {', '.join(wrong_files[:4])}"
     why = why or run.left_over()
     for hit in hits:
@@ -226,8 +231,3 @@ def _lives(group: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _only_corpora(cache: Path, to: Path) -> Path:
-    shutil.copytree(cache / "corpora", to / "corpora")
-    return to
