@@ -7,6 +7,7 @@ import ast
 import errno
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+from benchmark.commands._options import name_or_place
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 
@@ -25,6 +27,7 @@ INTERRUPTED = 130
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LONGEST = 2000
 """Most characters of a sentence; values that a user gave may be longer."""
+LONG_WORD = re.compile(r"\S{300,}")
 INTERRUPTION = "Interrupted; run the same command again to resume."
 
 
@@ -52,6 +55,8 @@ def main(arguments: Sequence[str]) -> int:
     _add_common(common)
     debug = "--debug" in arguments
     try:
+        if empty := next((word for word in arguments if word.startswith("--") and word.endswith("=--")), ""):
+            raise UsageError(f"{empty[:-3]} has no value: '--' is none.")  # argparse would take the default
         known, rest = common.parse_known_args(arguments)
         status = _dispatch(rest, known)
         sys.stdout.flush()
@@ -150,7 +155,7 @@ def _run(module: ModuleType, name: str, arguments: list[str], known: argparse.Na
 def _add_common(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     parser.add_argument(
-        "--plugin", action="append", default=[], metavar="FILE", help="use the plugin in this file; may be repeated"
+        "--plugin", action="append", default=[], type=name_or_place, metavar="FILE", help="use the plugin in this file; may be repeated"
     )
 
 
@@ -162,11 +167,19 @@ def _overview() -> str:
     return "\n".join([*lines, "", f"{PROGRAM} COMMAND --help describes one."])
 
 
+def _shortened(word: re.Match[str]) -> str:
+    return f"{word[0][:80]}…{word[0][-40:]}"
+
+
 def _say(message: str, status: int, debug: bool) -> int:
-    """Print the sentence, after the traceback if ``debug``; returns ``status``."""
+    """Print the sentence, after the traceback if ``debug``; returns ``status``.
+
+    It may quote what a user gave: control characters, which a terminal would obey, are escaped, and very long words are shortened.
+    """
     with suppress(OSError):  # stdout may be a file on the full disk
         sys.stdout.flush()
     if debug:
         traceback.print_exc()
+    message = "".join(each if each.isprintable() else ascii(each)[1:-1] for each in LONG_WORD.sub(_shortened, message))
     print(message if len(message) <= LONGEST else f"{message[: LONGEST - 200]} … {message[-200:]}", file=sys.stderr)
     return status

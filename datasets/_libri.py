@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-from benchmark.data.unpacking import Archive, fetch
+from benchmark.data.unpacking import Archive, fetch, require_whole
 from benchmark.dataset import SPLITS, Dataset, Utterance
 from benchmark.errors import BenchmarkError
 
@@ -51,6 +51,8 @@ class Libri(Dataset):
             raise self.wrong_root()
         if lacking := [name for name in self.config.subsets if name not in there]:
             raise BenchmarkError(f"{base} has no subset {lacking[0]}; it has {', '.join(there)}.")
+        for name in self.config.subsets or there:
+            require_whole(root, self._archive(name))
         self.base = base
         self._folders: dict[str, list[Path]] = {}
         self._splits: dict[str, set[str]] = {split: set() for split in SPLITS}
@@ -79,8 +81,10 @@ class Libri(Dataset):
             BenchmarkError: the download fails, or there is no such subset.
         """
         for subset in self.config.subsets or FETCHED:
-            archive = Archive(f"{subset}.tar.gz", f"{self.folders[0]}/{subset}")
-            fetch(root, archive, partial(_make, make, subset))
+            fetch(root, self._archive(subset), partial(_make, make, subset))
+
+    def _archive(self, subset: str) -> Archive:
+        return Archive(f"{subset}.tar.gz", f"{self.folders[0]}/{subset}")
 
 
 def _make(make: Any, subset: str, place: Path) -> None:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmark.data.layouts.ljspeech import ljspeech
-from benchmark.data.unpacking import Archive, fetch
+from benchmark.data.unpacking import Archive, fetch, require_whole
 from benchmark.dataset import Dataset, DatasetCard, Utterance
 
 SPEAKER = "linda_johnson"
+ARCHIVE = Archive("LJSpeech-1.1.tar.bz2", "LJSpeech-1.1")
 
 
 class LJSpeech(Dataset):
@@ -36,6 +37,7 @@ class LJSpeech(Dataset):
     def __init__(self, root: Path | None, config: Any = None) -> None:
         super().__init__(root, config)
         assert root is not None
+        require_whole(root, ARCHIVE)
         nested = root / "LJSpeech-1.1"
         found = ljspeech(nested if nested.is_dir() else root) if root.is_dir() else None
         if found is None:
@@ -54,7 +56,7 @@ class LJSpeech(Dataset):
         """Through torchaudio."""
         from torchaudio.datasets import LJSPEECH
 
-        fetch(root, Archive("LJSpeech-1.1.tar.bz2", "LJSpeech-1.1"), lambda place: LJSPEECH(str(place), download=True))
+        fetch(root, ARCHIVE, lambda place: LJSPEECH(str(place), download=True))
 
 
 PLUGIN = LJSpeech

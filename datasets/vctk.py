@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark.data.unpacking import Archive, fetch
+from benchmark.data.unpacking import Archive, fetch, require_whole
 from benchmark.dataset import Dataset, DatasetCard, Utterance, read_lines, read_transcript
 
+ARCHIVE = Archive("VCTK-Corpus-0.92.zip", "VCTK-Corpus-0.92")
 TEST = ("p225", "p234", "p238", "p245", "p248", "p261", "p294", "p302", "p326", "p335", "p347")
 """The held-out speakers of YourTTS (Casanova et al., ICML 2022), so that rows can stand beside its numbers."""
 LEFT_OUT = ("p280", "p315")
@@ -42,6 +43,7 @@ class VCTK(Dataset):
     def __init__(self, root: Path | None, config: Any = None) -> None:
         super().__init__(root, config)
         assert root is not None
+        require_whole(root, ARCHIVE)
         nested = root / "VCTK-Corpus-0.92"
         self._root = nested if nested.is_dir() else root
         audio, info = self._root / "wav48_silence_trimmed", self._root / "speaker-info.txt"
@@ -77,7 +79,7 @@ class VCTK(Dataset):
         """Through torchaudio, 11 GB; a whole corpus is left alone."""
         from torchaudio.datasets import VCTK_092
 
-        fetch(root, Archive("VCTK-Corpus-0.92.zip", "VCTK-Corpus-0.92"), lambda place: VCTK_092(str(place), download=True))
+        fetch(root, ARCHIVE, lambda place: VCTK_092(str(place), download=True))
 
 
 PLUGIN = VCTK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 import time
 from dataclasses import dataclass, field
@@ -197,6 +198,9 @@ def test_every_shipped_preset_fills_the_run_settings() -> None:
         (["--vocoder=tiny", "--zzz=1"], "no setting '--zzz'. There are: vocoder, metrics, shots"),
         (["--vocoder=tiny", "--vocoder.rounds=1.5"], "--vocoder.rounds must be a whole number, not '1.5'"),
         (["--vocoder=tiny", "--vocoder.rounds=0"], "vocoder.rounds must be at least 1, not 0"),
+        (["--vocoder=tiny", "--vocoder.rounds=1_0"], "must be a whole number, not '1_0': write 1_0 as a plain number"),
+        (["--vocoder=tiny", "--shots=5,1:30"], "--shots must be a list, .*: write 1:30 as a plain number"),  # 90 in YAML
+        (["--vocoder=tiny", "--training.rate=٠"], "--training.rate must be a number, not '٠'"),
         (["--vocoder=tiny", "--training.rate=-1"], "training.rate must be above 0, not -1"),
         (["--vocoder=tiny", "--training.rate=.nan"], "training.rate must be a (finite )?number, not"),
         (["--vocoder=tiny", "--training.rate=.inf"], "training.rate must be a finite number, not inf"),
@@ -295,6 +299,12 @@ def test_bombs_and_garbage_in_a_file_are_refused_at_once(tmp_path: Path, text: s
     with pytest.raises(UsageError, match=re.escape(sentence)):
         parse(RunSettings, ["--config", str(file)])
     assert time.monotonic() - started < 5
+
+
+def test_a_config_file_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match=r"Config file .*pipe can't be read: it is no file\."):
+        config.read_yaml(tmp_path / "pipe")
 
 
 def test_what_seems_to_be_left_out_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,6 +17,7 @@ from benchmark.settings.config import Plugin
 
 LibriTTS = importlib.import_module("benchmark.datasets.libritts").LibriTTS
 LibriSpeech = importlib.import_module("benchmark.datasets.librispeech").LibriSpeech
+VCTK = importlib.import_module("benchmark.datasets.vctk").VCTK
 LJSpeech = importlib.import_module("benchmark.datasets.ljspeech").LJSpeech
 SUBSETS = {"train-clean-100": ("19", "26"), "train-other-500": ("20",), "dev-clean": ("84",), "test-clean": ("1089",)}
 
@@ -127,6 +128,20 @@ def test_lj_speech_is_one_speaker_and_says_so(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"ljspeech has 0 training speakers, .* its 1 held-out speaker with --pretrain.dataset"):
         open_corpora(sources, "test", tmp_path / "cache", 1, ())
     assert not (tmp_path / "cache").exists()
+
+
+def test_half_a_corpus_beside_its_archive_is_not_used(libritts: Path, tmp_path: Path) -> None:
+    (tmp_path / "test-other.tar.gz").touch()
+    assert LibriTTS(libritts).speakers("test") == ["1089"], "another subset's archive"
+    (tmp_path / "test-clean.tar.gz").touch()
+    with pytest.raises(BenchmarkError, match=r"test-clean may be half unpacked, because test-clean\.tar\.gz .* 'prepare --download'"):
+        LibriTTS(libritts)
+    LibriTTS(libritts, LibriTTS.Config(subsets=("train-clean-100", "dev-clean")))
+    for plugin, name, folder in ((LJSpeech, "LJSpeech-1.1.tar.bz2", "LJSpeech-1.1"), (VCTK, "VCTK-Corpus-0.92.zip", "VCTK-Corpus-0.92")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / name).touch()
+        with pytest.raises(BenchmarkError, match=rf"{folder} may be half unpacked"):
+            plugin(tmp_path)
 
 
 @pytest.mark.parametrize("plugin", [LibriTTS, LibriSpeech, LJSpeech])

@@ -522,6 +522,17 @@ def test_a_local_table_of_another_version_is_set_aside(tmp_path: Path, capsys: p
     assert "kept as" in capsys.readouterr().err
 
 
+def test_a_table_that_lost_its_rows_is_not_taken_for_a_new_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, folder = tmp_path / "d.csv", make_run(tmp_path)
+    add([folder], table, local=True)
+    header = table.read_text().partition("\n")[0]
+    table.write_text(header[: len(header) // 2])
+    with pytest.raises(BenchmarkError, match=r"d\.csv has lost its rows; restore the file\."):
+        add([folder], table, preliminary=True)
+    add([folder], table, local=True)
+    assert "has lost its rows" in capsys.readouterr().err and (tmp_path / "d.csv.old").is_file() and len(read(table)) == 2
+
+
 def test_runs_that_were_deleted_leave_the_local_table(tmp_path: Path) -> None:
     table = tmp_path / "d.csv"
     gone = make_run(tmp_path)

@@ -11,12 +11,9 @@ from pathlib import Path
 
 from benchmark.cli import main
 from tests.cli_helpers import scoring_here
+from tools.drill.kills import TINY
 
-COMMAND = [
-    "run", "--algo", "reptile", "--dataset", "espeak", "--preset", "smoke", "--metrics", "stoi", "--workers", "1", "--shots", "2",
-    "--steps", "0,2", "--pretrain.steps", "12", "--pretrain.batch_size", "4", "--meta.tflops", "0.03", "--evaluation.queries", "1",
-    "--evaluation.speakers", "3",
-]  # fmt: skip
+COMMAND = ["run", "--algo", "reptile", *TINY]
 
 
 def kill_when(reached: Callable[[], bool], command: list[str], repository: Path) -> None:

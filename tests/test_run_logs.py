@@ -68,6 +68,7 @@ def test_logs_hold_curves_results_and_speech_and_change_no_number(
     monkeypatch.delenv("WANDB_MODE", raising=False)  # offline without being told, and no account asked for
     plain = run(tmp_path / "plain", own_cache)
     assert {path.name for path in plain.iterdir()} & {"wandb", "tensorboard", "csv"} == set()
+    monkeypatch.setattr(runs, "started_from", lambda: ("a commit", True))
     folder = run(tmp_path / "logged", own_cache, "--wandb", "--tensorboard", "--csv")
     assert folder.name == plain.name and (folder / "episodes.csv").read_bytes() == (plain / "episodes.csv").read_bytes()
     assert (folder / "checkpoints" / "algorithm.pt").read_bytes() == (plain / "checkpoints" / "algorithm.pt").read_bytes()
@@ -78,7 +79,7 @@ def test_logs_hold_curves_results_and_speech_and_change_no_number(
     found = list(records(written))
     (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
     assert (start.run_id, start.run_group, start.job_type) == (folder.name, "espeak reptile", "smoke")
-    assert {"protocol 1", "smoke", "synthetic", "limited"} <= set(start.tags)
+    assert {"protocol 1", "smoke", "synthetic", "limited", "uncommitted"} <= set(start.tags)
     assert items(start.config.update)["data_version"] == result["data_version"]
     history = [items(record.history.item) for record in found if record.WhichOneof("record_type") == "history"]
     for stage, steps in (("pretraining", 4), ("training", int(result["training"]["steps"]))):
@@ -119,6 +120,7 @@ def test_a_failed_run_closes_its_logs_and_the_next_one_has_its_own(
         raise OSError("disk on fire")
 
     monkeypatch.setattr(runs, "trained", fails)
+    monkeypatch.setattr(runs, "started_from", lambda: ("a commit", False))
     assert main(["run", *COMMON, "--cache", str(cache), "--output", str(tmp_path), "--wandb", "--seeds", "2"]) == 1
     assert "disk on fire" in capsys.readouterr().err and wandb.run is None
     (written,) = tmp_path.glob("*/wandb/offline-run-*/*.wandb")
@@ -131,6 +133,8 @@ def test_a_failed_run_closes_its_logs_and_the_next_one_has_its_own(
     while not exits() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert exits() == [1]
+    (start,) = (record.run for record in records(written) if record.WhichOneof("record_type") == "run")
+    assert "limited" in start.tags and "uncommitted" not in start.tags
 
 
 @pytest.mark.parametrize("kind", ["wandb", "tensorboard"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -304,8 +305,9 @@ def test_bad_texts_runs_and_outputs_are_one_sentence(
     output, run = tmp_path / "out.wav", folders["finetune"]
     assert "text to say is empty" in refused(command(run, voice, output, cache, text=" "), 2, capsys)
     assert "has 20001 characters; say at most 20000" in refused(command(run, voice, output, cache, text="One. " * 4000 + "x"), 2, capsys)
+    assert r"holds '\udce9', which is no letter" in refused(command(run, voice, output, cache, text="Hi \udce9"), 2, capsys)
     assert "nothing to pronounce" in refused(command(run, voice, output, cache, text="... !?"), 2, capsys)
-    assert "--steps must be at least 0" in refused(command(run, voice, output, cache, "--steps", "-1"), 2, capsys)
+    assert "--steps: must be a whole number, at least 0, not -1" in refused(command(run, voice, output, cache, "--steps", "-1"), 2, capsys)
     assert "does not adapt to recordings" in refused(command(folders["mean_speaker"], voice, output, cache), 2, capsys)
     assert "no run folder" in refused(command(tmp_path / "nowhere", voice, output, cache), 2, capsys)
     assert "no run result" in refused(command(voice, voice, output, cache), 1, capsys)
@@ -316,6 +318,14 @@ def test_bad_texts_runs_and_outputs_are_one_sentence(
     assert "writable" in refused(command(run, voice, tmp_path / "file" / "out.wav", cache), 1, capsys)
     with full_disk(5000):
         assert "out.wav: File too large; choose a folder" in refused(command(run, voice, output, cache), 1, capsys)
+
+    for folder in (cache / "corpora").glob("espeak-*"):  # as it is, but for one number
+        shutil.copytree(folder, tmp_path / "corpora" / folder.name, copy_function=os.symlink)
+        shard = tmp_path / "corpora" / folder.name / "shards" / "00000.energy.npy"
+        content = shard.read_bytes()
+        shard.unlink()
+        shard.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert "00000.energy.npy is missing or damaged; delete" in refused(command(run, voice, output, tmp_path), 1, capsys)
 
     damaged = tmp_path / run.name
     shutil.copytree(run, damaged)

@@ -87,7 +87,7 @@ def test_what_cant_be_transcribed_is_one_sentence(
 ) -> None:
     base = ["transcribe", voice, "--cache", cache]
     assert "--steps needs --voice DIR" in refused([*base, "--run", listener, "--steps", "5"], 2, capsys)
-    assert "--steps must be at least 0, not -1" in refused([*base, "--run", listener, "--steps", "-1"], 2, capsys)
+    assert "--steps: must be a whole number, at least 0, not -1" in refused([*base, "--run", listener, "--steps", "-1"], 2, capsys)
     assert "There is no run folder" in refused([*base, "--run", tmp_path / "none"], 2, capsys)
     assert "no folder of recordings and no recording at" in refused(["transcribe", tmp_path / "x.wav", "--run", listener], 2, capsys)
     for text in voice.glob("*.txt"):

@@ -125,6 +125,19 @@ def test_tuned_values_lie_between_preset_and_config(places: list[str], tmp_path:
         tuning.parse(arguments)
 
 
+@pytest.mark.parametrize("harm", ["edited", "cut short", "emptied"])
+def test_tuned_values_that_were_changed_are_refused(harm: str, places: list[str], tmp_path: Path) -> None:
+    arguments = ["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke"]
+    tuning.write_tuned(tuning.parse(arguments), {"values": {"learning_rate": 0.01}, "trials": 4})
+    tuning.write_tuned(tuning.parse([*arguments, "--algo", "reptile"]), {"values": {"inner_lr": 0.1}, "trials": 4})
+    file = tmp_path / "tuned" / "espeak-smoke.yaml"
+    assert tuning.parse(arguments).algo.config.learning_rate == 0.01
+    text = file.read_text()
+    file.write_text({"edited": text.replace("0.01", "0.02"), "cut short": text[: text.index("reptile")], "emptied": ""}[harm])
+    with pytest.raises(UsageError, match=r"espeak-smoke\.yaml was changed or damaged: .* restore it, or remove its line 'digest'"):
+        tuning.parse(arguments)
+
+
 def test_tuned_values_of_another_search_space_are_refused(places: list[str], tmp_path: Path) -> None:
     """The algorithm changed since: what was chosen then says nothing of it now."""
     (tmp_path / "tuned").mkdir()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,20 +16,30 @@ if TYPE_CHECKING:
     from benchmark.settings.schema import RunSettings
 
 
+MOST = 10**9
+"""No number of processes, seeds, trials or steps is larger."""
+
+
 def positive(text: str) -> int:
-    """A whole number from 1 on.
+    """A whole number from 1 to ``MOST``; see :func:`whole`."""
+    return whole(text, 1)
+
+
+def whole(text: str, least: int = 0) -> int:
+    """A whole number from ``least`` to ``MOST``, in plain digits.
 
     Raises:
         argparse.ArgumentTypeError: it is something else.
     """
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number, at least 1, not {text}")
-    return int(text)
+    if re.fullmatch("-?[0-9]{1,10}", text) and least <= int(text) <= MOST:
+        return int(text)
+    bound = f"at most {MOST}" if re.fullmatch("[0-9]{10,}", text) else f"at least {least}"
+    raise argparse.ArgumentTypeError(f"must be a whole number, {bound}, not {text}")
 
 
 def add_adaptation_steps(parser: argparse.ArgumentParser) -> None:
-    """Declare ``--steps`` of a command that uses a finished run; :func:`check_adaptation_steps` checks it."""
-    parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")
+    """Declare ``--steps`` of a command that uses a trained model."""
+    parser.add_argument("--steps", type=whole, metavar="N", help="adaptation steps (default: the most that the run was scored at)")
 
 
 def add_trained(parser: argparse.ArgumentParser, otherwise: str) -> None:
@@ -71,27 +82,39 @@ def trained_model(args: argparse.Namespace, problem: str) -> TrainedModel:
     return open_model(bundle, where, problems.get(problem), args.plugin)
 
 
-def check_adaptation_steps(steps: int | None) -> None:
-    """Refuse a negative number.
-
-    Raises:
-        UsageError: it is negative.
-    """
-    from benchmark.errors import UsageError
-
-    if steps is not None and steps < 0:
-        raise UsageError(f"--steps must be at least 0, not {steps}.")
-
-
 def place(text: str) -> Path:
-    """A path that names something.
+    """A path that names something, which may be there or not.
 
     Raises:
-        argparse.ArgumentTypeError: it is empty, or no path.
+        argparse.ArgumentTypeError: it is empty, or nothing can ever be there (its name is too long, say, or links lead in a circle).
     """
-    if not text.strip() or "\0" in text:
-        raise argparse.ArgumentTypeError("must be a path, not empty" if not text.strip() else "must be a path, without NUL")
+    if not text.strip():
+        raise argparse.ArgumentTypeError("must be a path, not empty")
+    try:
+        Path(text).stat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        pass
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"must be a path, not {text} ({getattr(error, 'strerror', None) or error})") from error
     return Path(text)
+
+
+def name_or_place(text: str) -> str:
+    """A name, or a path as :func:`place` takes it, still as text."""
+    place(text)
+    return text
+
+
+def directory(text: str) -> Path:
+    """A path of a folder, which may be there or not.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no path, or something else is there.
+    """
+    path = place(text)
+    if path.exists() and not path.is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder, and {text} is none")
+    return path
 
 
 def add_places(parser: argparse.ArgumentParser) -> None:
@@ -119,13 +142,13 @@ def _roots(text: str) -> dict[str, Path]:
         name, path = (normalise(name), path) if named and "/" not in name else ("", part)
         if name in roots or (roots and "" in (name, *roots)):
             raise argparse.ArgumentTypeError(f"of several must be NAME=DIR,NAME=DIR, each name once, not {text}")
-        roots[name] = Path(path)
+        roots[name] = directory(path)
     return roots
 
 
 def add_cache(parser: argparse.ArgumentParser) -> None:
     """Declare ``--cache``."""
-    parser.add_argument("--cache", type=place, metavar="DIR", help="folder that runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--cache", type=directory, metavar="DIR", help="folder that runs share (default: $BENCHMARK_CACHE or ~/.cache/…)")
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:

@@ -11,7 +11,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmark.commands._options import place
+from benchmark.commands._options import name_or_place, place
 
 if TYPE_CHECKING:
     from benchmark.plugins.registry import PluginInfo
@@ -26,7 +26,7 @@ def settings() -> type:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("target", metavar="NAME|FILE", help="a plugin's name, KIND/NAME, or path/to/plugin.py")
+    parser.add_argument("target", type=name_or_place, metavar="NAME|FILE", help="a plugin's name, KIND/NAME, or path/to/plugin.py")
     parser.add_argument("--data-root", type=place, metavar="DIR", help="read a dataset's data too, from here")
 
 

@@ -8,12 +8,13 @@ Tests are between speakers (sign-flip permutation), corrected for the number of 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import place, run_folder
+from benchmark.commands._options import directory, name_or_place, run_folder, whole
 
 if TYPE_CHECKING:
     from benchmark.results.comparison import Contender, Line
@@ -29,13 +30,14 @@ Rows = list[dict[str, str]]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("runs", nargs="+", metavar="RUN|ALGORITHM", help="run folders, or algorithms that have rows in a leaderboard")
+    parser.add_argument("runs", nargs="+", type=name_or_place, metavar="RUN|ALGORITHM",
+                        help="run folders, or algorithms that have rows in a leaderboard")  # fmt: skip
     parser.add_argument("--metrics", default="", metavar="A,B", help="columns to compare (default: gap_closed; for recognition, cer)")
-    parser.add_argument("--shots", type=int, metavar="N", help="only at N support utterances")
+    parser.add_argument("--shots", type=whole, metavar="N", help="only at N support utterances")
     parser.add_argument("--steps", metavar="N|curve", help="only at N adaptation steps, or over the whole curve")
-    parser.add_argument("--table", metavar="TABLE", help="leaderboard with the algorithms, by dataset or path "
+    parser.add_argument("--table", type=name_or_place, metavar="TABLE", help="leaderboard with the algorithms, by dataset or path "
                         "(default: the one that has all of them; committed ones before those in --output)")  # fmt: skip
-    parser.add_argument("--output", type=place, default=Path("runs"), metavar="DIR", help="another folder with runs (default: runs)")
+    parser.add_argument("--output", type=directory, default=Path("runs"), metavar="DIR", help="another folder with runs (default: runs)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.errors import UsageError
     from benchmark.results import comparison, verdicts
 
-    if args.steps not in (None, "curve") and not args.steps.isdecimal():
+    if args.steps not in (None, "curve") and not re.fullmatch("[0-9]{1,10}", args.steps):
         raise UsageError(f"--steps must be a number or 'curve', not '{args.steps}'.")
     steps = None if args.steps is None else comparison.CURVE if args.steps == "curve" else int(args.steps)
     columns = named(args.metrics)

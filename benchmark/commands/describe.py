@@ -13,6 +13,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+from benchmark.commands._options import name_or_place
 from benchmark.plugins import registry
 
 OPTION_PREFIX = {"algorithm": "algo", "metric": "metrics.{name}"}
@@ -21,7 +22,7 @@ OPTION_PREFIX = {"algorithm": "algo", "metric": "metrics.{name}"}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("name", metavar="NAME", help="a plugin's name, KIND/NAME, or the path of a .py file")
+    parser.add_argument("name", type=name_or_place, metavar="NAME", help="a plugin's name, KIND/NAME, or the path of a .py file")
     parser.add_argument("--json", action="store_true", help="print a JSON object")
 
 

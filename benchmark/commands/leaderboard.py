@@ -14,32 +14,33 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.commands._options import place
+from benchmark.commands._options import directory, name_or_place, place, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
     actions = parser.add_subparsers(dest="action", metavar="show|cite|add|verify|columns", required=True)
     show = actions.add_parser("show", help="print leaderboards")
-    show.add_argument("table", nargs="?", metavar="TABLE", help="a table, espeak or espeak-recognition, or a CSV file (default: all)")
-    show.add_argument("--shots", type=int, metavar="N", help="only rows with N support utterances")
-    show.add_argument("--steps", type=int, metavar="N", help="only rows with N adaptation steps")
+    show.add_argument("table", nargs="?", type=name_or_place, metavar="TABLE",
+                      help="a table, espeak or espeak-recognition, or a CSV file (default: all)")  # fmt: skip
+    show.add_argument("--shots", type=whole, metavar="N", help="only rows with N support utterances")
+    show.add_argument("--steps", type=whole, metavar="N", help="only rows with N adaptation steps")
     show.add_argument("--metrics", metavar="A,B", default="", help="columns, or all (default: those that fit a terminal)")
     show.add_argument("--format", choices=("table", "md", "csv", "latex"), default="table", help="(default: table)")
     show.add_argument("--sort", metavar="COLUMN", default="", help="ascending; descending with = and a minus: --sort=-gap_closed")
     cite = actions.add_parser("cite", help="print BibTeX for rows")
-    cite.add_argument("table", metavar="TABLE", help="a table's name or a CSV file")
+    cite.add_argument("table", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file")
     cite.add_argument("algorithm", metavar="ALGORITHM[:OPTIONS]", help="algorithm of the rows, and its configuration if there are several")
-    cite.add_argument("--shots", type=int, metavar="N", help="only rows with N support utterances")
-    cite.add_argument("--steps", type=int, metavar="N", help="only rows with N adaptation steps")
+    cite.add_argument("--shots", type=whole, metavar="N", help="only rows with N support utterances")
+    cite.add_argument("--steps", type=whole, metavar="N", help="only rows with N adaptation steps")
     add = actions.add_parser("add", help="add runs")
     add.add_argument("runs", nargs="+", type=place, metavar="RUN", help="folders that 'run' wrote, one for each seed")
-    add.add_argument("--table", metavar="TABLE", help="a CSV file (default: the runs' own, in leaderboards/)")
+    add.add_argument("--table", type=name_or_place, metavar="TABLE", help="a CSV file (default: the runs' own, in leaderboards/)")
     add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows preliminary")
     verify = actions.add_parser("verify", help="recompute rows")
-    verify.add_argument("table", nargs="?", metavar="TABLE", help="a table's name or a CSV file (default: all)")
+    verify.add_argument("table", nargs="?", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file (default: all)")
     actions.add_parser("columns", help="print what metrics' columns mean")
-    verify.add_argument("--output", type=place, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
+    verify.add_argument("--output", type=directory, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
 
 
 def run(args: argparse.Namespace) -> int:

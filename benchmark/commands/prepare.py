@@ -36,13 +36,14 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.data.enough import role, told
     from benchmark.data.prepare import describe
     from benchmark.dataset import SPLITS
-    from benchmark.plugins import fit, registry
+    from benchmark.plugins import fit
     from benchmark.plumbing.workers import default_workers
+    from benchmark.running.building import build_vocoder
     from benchmark.running.episodes import FULL, episode_targets, make_manifest, texts_of
     from benchmark.running.preparation import cache_folder, open_corpus
 
     fit.check_task(args.task, parsed.dataset.name, args.plugin)
-    name, mel = parsed.dataset.name, registry.load("vocoder", parsed.vocoder.name, args.plugin)(parsed.vocoder.config).mel
+    name, mel = parsed.dataset.name, build_vocoder(parsed.vocoder.name, parsed.vocoder.config, args.plugin).mel
     workers = args.workers or default_workers()
     corpus = open_corpus(
         name, parsed.dataset.config, args.data_root, cache_folder(args.cache), workers, args.plugin, args.download, mel, args.task

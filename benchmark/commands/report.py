@@ -9,16 +9,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.commands._options import add_workers, place, run_folder
+from benchmark.commands._options import add_workers, directory, place, run_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("runs", nargs="*", type=place, metavar="RUN",
                         help="run folders, or their names in --output (default: all complete ones there)")  # fmt: skip
-    parser.add_argument("--output", type=place, default=Path("runs"), metavar="DIR", help="folder of runs (default: runs)")
+    parser.add_argument("--output", type=directory, default=Path("runs"), metavar="DIR", help="folder of runs (default: runs)")
     parser.add_argument("--html", type=place, metavar="FILE", help="file to write (default: report.html beside the runs)")
-    parser.add_argument("--cache", type=place, metavar="DIR", help="folder with transcripts (default: $BENCHMARK_CACHE or ~/.cache/…)")
+    parser.add_argument("--cache", type=directory, metavar="DIR", help="folder with transcripts (default: $BENCHMARK_CACHE or ~/.cache/…)")
     add_workers(parser)
 
 

@@ -12,7 +12,16 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, consecutive, hardware_of, place, positive
+from benchmark.commands._options import (
+    add_engine,
+    add_hardware,
+    add_places,
+    add_pretrain_root,
+    consecutive,
+    directory,
+    hardware_of,
+    positive,
+)
 
 if TYPE_CHECKING:
     from benchmark.running.hardware import Hardware
@@ -32,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_places(parser)
     add_pretrain_root(parser)
     add_hardware(parser)
-    parser.add_argument("--output", type=place, default=Path("runs"), metavar="DIR", help="where to put each run's folder (default: runs)")
+    parser.add_argument("--output", type=directory, default=Path("runs"), metavar="DIR",
+                        help="where to put each run's folder (default: runs)")  # fmt: skip
     parser.add_argument("--seeds", type=positive, default=1, metavar="N", help="number of runs, with consecutive seeds (default: 1)")
     add_engine(parser)
     parser.add_argument("--overwrite", choices=("never", "missing", "always"), default="missing",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_adaptation_steps, add_trained, check_adaptation_steps, place, trained_model
+from benchmark.commands._options import add_adaptation_steps, add_trained, place, trained_model
 
 if TYPE_CHECKING:
     from benchmark.audio import Audio
@@ -46,7 +46,6 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.text is None) == (args.texts is None):
         raise UsageError('Give either a text to say, "Good morning.", or a file of them, --texts FILE.')
-    check_adaptation_steps(args.steps)
     if args.budget is not None and not (args.budget > 0 and math.isfinite(args.budget)):
         raise UsageError(f"--budget must be a number of seconds above 0, not {args.budget:g}.")
     playing = player.player() if args.play else []

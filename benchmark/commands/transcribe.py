@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmark.commands._options import add_adaptation_steps, add_trained, check_adaptation_steps, place, trained_model
+from benchmark.commands._options import add_adaptation_steps, add_trained, place, trained_model
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +26,6 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.errors import UsageError
 
-    check_adaptation_steps(args.steps)
     if args.steps and args.voice is None:
         raise UsageError("--steps needs --voice DIR, the recordings to adapt to.")
     print("Loading …", file=sys.stderr, flush=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, hardware_of, place, positive
+from benchmark.commands._options import add_engine, add_hardware, add_places, add_pretrain_root, directory, hardware_of, positive
 
 
 def settings() -> type:
@@ -23,7 +23,7 @@ def settings() -> type:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options that can't change a trial's result."""
     parser.add_argument("--trials", type=positive, default=8, metavar="N", help="combinations to try, the defaults among them (default: 8)")
-    parser.add_argument("--output", type=place, default=Path("leaderboards/tuning"), metavar="DIR",
+    parser.add_argument("--output", type=directory, default=Path("leaderboards/tuning"), metavar="DIR",
                         help="folder for the tables of trials (default: leaderboards/tuning)")  # fmt: skip
     add_places(parser)
     add_pretrain_root(parser)

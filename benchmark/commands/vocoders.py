@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmark.commands import run as single
 from benchmark.commands import sweep
-from benchmark.commands._options import run_folder
+from benchmark.commands._options import place, run_folder
 from benchmark.errors import UsageError
 
 ALGORITHM = "copy_synthesis"
@@ -29,8 +29,8 @@ def settings() -> type:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the vocoders and the options of `run`."""
     parser.add_argument("--vocoders", metavar="A,B", help="vocoders to compare (default: all built-in ones)")
-    parser.add_argument("--runs", nargs="+", type=Path, metavar="RUN", help=f"make the table of these runs of {ALGORITHM}")
-    parser.add_argument("-o", "--table", type=Path, metavar="FILE", help="CSV file to write (default: DATASET-vocoders.csv in --output)")
+    parser.add_argument("--runs", nargs="+", type=place, metavar="RUN", help=f"make the table of these runs of {ALGORITHM}")
+    parser.add_argument("-o", "--table", type=place, metavar="FILE", help="CSV file to write (default: DATASET-vocoders.csv in --output)")
     single.add_arguments(parser)
 
 

@@ -63,6 +63,20 @@ def fetch(root: Path, archive: Archive, download: Callable[[Path], object]) -> N
         raise BenchmarkError(f"{what}; {then} the same command again.") from error
 
 
+def require_whole(root: Path, archive: Archive) -> None:
+    """Refuse a corpus whose archive still lies beside its folder: the folder may be half of it.
+
+    Raises:
+        BenchmarkError: says how to finish it.
+    """
+    given, target = root / archive.name, root / archive.folder
+    if given.is_file() and target.is_dir():
+        raise BenchmarkError(
+            f"{target} may be half unpacked, because {archive.name} still lies in {root}: 'prepare --download' unpacks it again, without "
+            "a download; or delete the archive if the folder is whole."
+        )
+
+
 def _clear(aside: Path, archive: Archive) -> None:
     """Leave nothing of an unpacking that was cut off but the archive."""
     aside.mkdir(exist_ok=True)

@@ -165,7 +165,8 @@ def resolve(target: str, plugins: Plugins = ()) -> PluginInfo:
         choice = " or ".join(f"{each}/{target}" for each in kinds)
         raise UsageError(f"Plugins of {len(kinds)} kinds are called '{target}'; use {choice}.")
     if not kinds:
-        raise UsageError(f"There is no plugin called '{target}'{suggest(target, sorted(set().union(*found.values())))}")
+        near = suggest(target, sorted(set().union(*found.values()))).partition(" There are: ")[0]
+        raise UsageError(f"There is no plugin called '{target}'{near} 'list' shows all.")
     return found[kinds[0]][normalise(target)]
 
 

@@ -29,8 +29,10 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     """Let ``write`` fill a temporary file beside ``path``, then move it into place.
 
     Raises:
-        BenchmarkError: the folder can't be written to, or the disk is full.
+        BenchmarkError: the folder can't be written to, the disk is full, or the path is a device, a pipe or a folder.
     """
+    if is_there(path) and not is_file(path):
+        raise BenchmarkError(f"Could not write {path}: it is there and is no file; choose another name.")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # The suffix is kept because some writers, such as numpy's, append a missing one.
@@ -88,6 +90,14 @@ def is_file(path: Path) -> bool:
     """Whether there is such a file; no name, however long or strange, is an error."""
     try:
         return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Whether there is anything at a path; no name, however long or strange, is an error."""
+    try:
+        return path.exists()
     except (OSError, ValueError):
         return False
 

@@ -131,9 +131,11 @@ def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str
 
 
 def _read_or_set_aside(path: Path, local: bool) -> list[dict[str, str]]:
-    """The rows; a ``local`` table that another version wrote is set aside, so that it can't block a finished run."""
+    """The rows; a ``local`` table that is damaged or that another version wrote is set aside, so that it can't block a finished run."""
     try:
-        return read(path)
+        if rows := read(path):
+            return rows
+        raise BenchmarkError(f"{path} has lost its rows; restore the file.")
     except BenchmarkError as error:
         if not local:
             raise

@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError, UsageError
@@ -273,7 +274,9 @@ def _own_choice(row: dict[str, str]) -> list[str]:
 def _sorted(path: Path, rows: list[dict[str, str]], sort: str) -> list[dict[str, str]]:
     column, falling = sort.removeprefix("-"), sort.startswith("-")
     if rows and column not in rows[0]:
-        raise UsageError(f"{path} has no column {column!r} to sort by; it has {', '.join(rows[0])}.")
+        near = get_close_matches(column, list(rows[0]), n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "'--metrics all --format csv' shows all columns."
+        raise UsageError(f"{path} has no column {column!r} to sort by; {hint}")
 
     # Numbers sort as numbers; rows without a value come last either way.
     filled = [row for row in rows if row[column]]

@@ -16,6 +16,7 @@ from benchmark.data.corpus import Corpus
 from benchmark.data.frontend import Frontend
 from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
+from benchmark.plumbing.room import require_room
 from benchmark.running.joint import with_vocoder
 from benchmark.settings.schema import ModelSettings, RunSettings
 from benchmark.vocoder import Vocoder, VocoderContext
@@ -48,9 +49,25 @@ def frontend_of(corpus: Corpus) -> Frontend:
 
 
 def build(backbone: type[Backbone], config: Any, spec: BackboneSpec, seed: int) -> Backbone:
-    """A fresh backbone for a corpus, its weights drawn from ``seed``."""
+    """A fresh backbone for a corpus, its weights drawn from ``seed``.
+
+    Raises:
+        BenchmarkError: the memory does not suffice for it.
+    """
+    require_room(lambda: backbone(spec, config), "the backbone")
     torch.manual_seed(seed)
     return backbone(spec, config)
+
+
+def build_vocoder(name: str, config: Any, plugins: registry.Plugins) -> Vocoder:
+    """A vocoder with fresh weights.
+
+    Raises:
+        BenchmarkError: the memory does not suffice for it.
+    """
+    kind: type[Vocoder] = registry.load("vocoder", name, plugins)
+    require_room(lambda: kind(config), f"the vocoder {name}")
+    return kind(config)
 
 
 def fresh_model(settings: RunSettings | ModelSettings, spec: BackboneSpec, plugins: registry.Plugins) -> Backbone:
@@ -58,7 +75,7 @@ def fresh_model(settings: RunSettings | ModelSettings, spec: BackboneSpec, plugi
     backbone = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, spec, settings.seed)
     if not settings.adapt_vocoder:
         return backbone
-    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
+    vocoder = build_vocoder(settings.vocoder.name, settings.vocoder.config, plugins)
     return with_vocoder(backbone, vocoder, settings.vocoder_training.frames)
 
 
@@ -68,8 +85,7 @@ def fresh_vocoder(settings: RunSettings | ModelSettings, plugins: registry.Plugi
     torch.manual_seed(settings.seed)
     # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
     with threads(METRIC_THREADS):
-        vocoder: Vocoder = registry.load("vocoder", chosen.name, plugins)(chosen.config)
-    return vocoder
+        return build_vocoder(chosen.name, chosen.config, plugins)
 
 
 def restored(vocoder: Vocoder, state: Mapping[str, Any]) -> Vocoder:

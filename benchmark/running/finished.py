@@ -77,7 +77,7 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> FinishedRu
 
     Raises:
         UsageError: there is no such folder, or the algorithm does not adapt to recordings.
-        BenchmarkError: the run is not complete, its checkpoint is missing or does not fit, or the cache lacks its corpus.
+        BenchmarkError: the run is not complete, its checkpoint is missing or does not fit, or its corpus is not in the cache or damaged.
     """
     if not folder.is_dir():
         raise UsageError(f"There is no run folder {folder}; give one that 'run' wrote, runs/RUN.")
@@ -205,6 +205,7 @@ def _corpus(name: str, version: str, preparation: str, cache: Path, run: Path, t
         except BenchmarkError:
             continue
         if corpus.version == version and (corpus.preparation == preparation or not known):
+            corpus.check()
             return corpus
     raise BenchmarkError(
         f"The cache {cache} does not hold the prepared corpus of {run.name} ({name}, version {version}): give the cache that the run was "

@@ -49,15 +49,16 @@ def check(kinds: Sequence[str]) -> None:
 
 
 @contextmanager
-def opened(kinds: Sequence[str], identity: RunIdentity, folder: Path) -> Iterator[list[Logger]]:
+def opened(kinds: Sequence[str], identity: RunIdentity, folder: Path, uncommitted: bool) -> Iterator[list[Logger]]:
     """Loggers for a run, closed when the context ends.
 
     Args:
         kinds: names from ``KINDS``.
         identity: of the run.
         folder: of the run; must exist.
+        uncommitted: no commit holds all the code that runs.
     """
-    loggers = [_logger(kind, identity, folder) for kind in kinds]
+    loggers = [_logger(kind, identity, folder, uncommitted) for kind in kinds]
     status = "failed"
     try:
         yield loggers
@@ -69,22 +70,22 @@ def opened(kinds: Sequence[str], identity: RunIdentity, folder: Path) -> Iterato
                 _finish(logger.experiment, status)
 
 
-def _logger(kind: str, identity: RunIdentity, folder: Path) -> Logger:
+def _logger(kind: str, identity: RunIdentity, folder: Path, uncommitted: bool) -> Logger:
     if kind == "wandb":
-        return WandbLogger(experiment=_wandb_run(identity, folder))
+        return WandbLogger(experiment=_wandb_run(identity, folder, uncommitted))
     logger = CSVLogger(folder, "csv") if kind == "csv" else TensorBoardLogger(folder, "tensorboard")
     logger.log_hyperparams(asdict(identity))
     return logger
 
 
-def _wandb_run(identity: RunIdentity, folder: Path) -> Any:
+def _wandb_run(identity: RunIdentity, folder: Path, uncommitted: bool) -> Any:
     """A run grouped by dataset and algorithm; its tags say which runs it may be compared with."""
     if _mode() != "online":
         # Otherwise the library reports errors and usage to its makers, in every mode; it reads this when it is imported.
         os.environ["WANDB_ERROR_REPORTING"] = "false"
     import wandb
 
-    marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)]
+    marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)] + ["uncommitted"] * uncommitted
     try:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), mode=_mode(),  # type: ignore[arg-type]

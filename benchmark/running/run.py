@@ -24,11 +24,13 @@ from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import TEMPORARY, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
+from benchmark.plumbing.room import require_room
 from benchmark.results.episode_log import EpisodeLog
+from benchmark.results.leaderboard_rules import is_uncommitted
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
-from benchmark.running.building import ALGORITHM_FILE, METRIC_THREADS, VOCODER_FILE, fresh_vocoder, threads
+from benchmark.running.building import ALGORITHM_FILE, METRIC_THREADS, VOCODER_FILE, build_vocoder, fresh_vocoder, threads
 from benchmark.running.checks import check_fit, check_options, check_shares
 from benchmark.running.embedding_space import embedding_space
 from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
@@ -123,7 +125,8 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         before = started_from()
         outside = outside_plugins(settings, plugins)
         write_text(folder / "config.yaml", config.to_yaml(settings))
-        with run_logs.opened(places.logs, identity, folder) as loggers:
+        uncommitted = is_uncommitted({"git_dirty": before[1], "outside_plugins": outside})
+        with run_logs.opened(places.logs, identity, folder, uncommitted) as loggers:
             facts, spent, cost = _stages(settings, places, corpus, manifest, folder, training, loggers)
             out = sorted({*corpus.targets(settings.evaluation.split)}.difference(manifest.adapted_to(settings.evaluation.split)))
             seconds = time.monotonic() - started
@@ -193,6 +196,7 @@ def trained(
     )  # fmt: skip
     if settings.adapt_vocoder:
         backbone = with_vocoder(backbone, copy.deepcopy(vocoder), settings.vocoder_training.frames)
+    require_room(lambda: plugin(backbone, settings.algo.config), f"{settings.algo.name} with its backbone")
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
     kept = folder / ALGORITHM_FILE
@@ -217,7 +221,7 @@ def trained(
 def corpus_of(settings: RunSettings, places: Places) -> Corpus:
     """The prepared corpus of a run, with the vocoder's mel definition."""
     plugins = tuple(str(path) for path in places.plugins)
-    vocoder = registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config)
+    vocoder = build_vocoder(settings.vocoder.name, settings.vocoder.config, plugins)
     if vocoder.mel.sample_rate != SAMPLE_RATE:
         raise UsageError(f"The vocoder {settings.vocoder.name} is for {vocoder.mel.sample_rate} Hz; speech here is at {SAMPLE_RATE} Hz.")
     sources = Sources(settings.dataset, settings.pretrain.dataset, places.data_root, places.pretrain_roots)

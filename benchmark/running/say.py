@@ -19,6 +19,7 @@ from benchmark.data.recordings import LeftOut, Recording, sound_of, told, transc
 from benchmark.data.scripts import is_foreign
 from benchmark.data.sentences import sentences_of
 from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
+from benchmark.plumbing.names import control_in
 from benchmark.running.trained_model import Adaptation, TrainedModel
 from benchmark.utterance import Words, token_symbols
 
@@ -112,6 +113,8 @@ def sentences(text: str, frontend: Frontend, language: str = "") -> list[Sentenc
         raise UsageError("The text to say is empty.")
     if len(plain) > MOST_CHARACTERS:
         raise UsageError(f"The text to say has {len(plain)} characters; say at most {MOST_CHARACTERS} at a time.")
+    if control_in(plain):
+        raise UsageError(f"The text to say holds {control_in(plain)!r}, which is no letter; leave it out.")
     if is_foreign(plain, language):
         raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
     if not given and is_other_language(plain, language):

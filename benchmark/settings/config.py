@@ -35,6 +35,7 @@ from typing import Any, TypeVar, cast
 
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
+from benchmark.plumbing.files import is_file, is_there
 from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
 __all__ = [
@@ -154,6 +155,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """
     import yaml
 
+    if is_there(path) and not (is_file(path) or path.is_dir()):  # reading from a pipe or a device might never end
+        raise UsageError(f"Config file {path} can't be read: it is no file.")
     try:
         with path.open("rb") as stream:
             content = stream.read(MOST_BYTES + 1)

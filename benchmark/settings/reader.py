@@ -32,6 +32,10 @@ class Plugin:
     config: Any = None
 
 
+PLAIN_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+"""A number as everybody reads it."""
+
+
 class Choice:
     """The choice of one plugin field so far, as layers are read."""
 
@@ -118,6 +122,8 @@ class Reader:
         given = {key: value for key, value in pairs if key not in self.choices}
         for key in given:
             self._require_known(key, "")
+            if wrong := _no_plain_number(self.leaves[key], given[key]):
+                raise UsageError(f"--{key} must be {in_words(self.leaves[key])}, not {given[key]!r}: write {wrong} as a plain number.")
         words = [f"--{key}={_as_list(value) if is_list(self.leaves[key]) else value}" for key, value in given.items()]
         values = self._checked(partial(parser.parse_args, words, values), given, "")
         return self._build(values.as_dict())
@@ -291,6 +297,14 @@ def _leaves(kind: Any, prefix: str, skip: Iterable[str] = ()) -> Iterator[tuple[
             yield from _leaves(hints[each.name], f"{prefix}{each.name}.", skip)
         else:
             yield f"{prefix}{each.name}", hints[each.name]
+
+
+def _no_plain_number(kind: Any, text: str) -> str:
+    """A number that YAML would read and nobody would mean: 1_0 (10), 010 (8), 1:30 (90), digits of other scripts; "" if there is none."""
+    parts = text.strip().removeprefix("[").removesuffix("]").split(",") if is_list(kind) else [text]
+    if in_words(kind).rpartition("each item ")[2] not in ("a whole number", "a number"):
+        return ""
+    return next((part for part in map(str.strip, parts) if any(map(str.isnumeric, part)) and not PLAIN_NUMBER.fullmatch(part)), "")
 
 
 def _nest(flat: Mapping[str, Any]) -> dict[str, Any]:

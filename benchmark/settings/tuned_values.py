@@ -11,7 +11,7 @@ from filelock import FileLock
 
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import fit, registry
-from benchmark.plumbing.files import write_text
+from benchmark.plumbing.files import SEAL, digest_of, write_text
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 
@@ -79,7 +79,7 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
         # Several algorithms may be tuned at once.
         with FileLock(path.with_name(f".{path.name}.lock")):
             sections = {**_read(path), settings.algo.name: {**section, "backbone": settings.backbone.name}}
-            write_text(path, HEADER + yaml.safe_dump(dict(sorted(sections.items())), sort_keys=False, allow_unicode=True))
+            write_text(path, _sealed(sections))
     except OSError as error:
         raise BenchmarkError(f"Could not write {path}: {error.strerror or error}; make its folder writable and run tune again.") from error
     every = {**_read(FOLDER / path.name), **sections}
@@ -92,10 +92,30 @@ def _section(settings: RunSettings, plugins: registry.Plugins) -> dict[str, Any]
     return section if section.get("backbone", RunSettings.backbone.name) == settings.backbone.name else {}
 
 
+def _sealed(sections: Mapping[str, Any]) -> str:
+    """The text of a file with these sections; the digest comes first, so that no end can be lost unseen."""
+    text = yaml.safe_dump(dict(sorted(sections.items())), sort_keys=False, allow_unicode=True)
+    return f"{HEADER}{SEAL}: {_digest(yaml.safe_load(text))}\n{text}"
+
+
+def _digest(sections: Mapping[str, Any]) -> str:
+    """Of all sections; "" if they hold what no section has, such as a date."""
+    try:
+        return digest_of(sections)
+    except (TypeError, ValueError):
+        return ""
+
+
 def _read(path: Path) -> dict[str, dict[str, Any]]:
+    """The sections of a file, its digest checked; files that carry none were written by hand, or before there were digests."""
     if not path.is_file():
         return {}
     sections = config.read_yaml(path)
+    digest = sections.pop(SEAL, None)
+    if not sections or (digest is not None and digest != _digest(sections)):
+        raise UsageError(
+            f"{path} was changed or damaged: its digest does not match; restore it, or remove its line '{SEAL}' if the change is meant."
+        )
     for name, section in sections.items():
         if not isinstance(section, dict) or not isinstance(section.get("values"), dict) or not isinstance(section.get("trials"), int):
             raise UsageError(f"{path} holds no 'values' and 'trials' for {name}; restore the file or tune {name} again.")
