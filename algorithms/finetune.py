@@ -16,7 +16,7 @@ from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning import lora
 from benchmark.learning.augmentation import Augmentation, augment
-from benchmark.learning.inner_loop import Parameters, both_halves, half_seeds, joint_step, select, sizes
+from benchmark.learning.inner_loop import Parameters, both_halves, half_seeds, joint_step, select, sizes, speaker_vector
 from benchmark.learning.lora import LoRAModel
 from benchmark.settings.ranges import BelowOne, Checked, Names, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from benchmark.task import Task
@@ -42,12 +42,12 @@ class FineTune(Algorithm):
     """
 
     search_space: ClassVar = {
-        "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "groups": (("all",), ("decoder", "output"), ("embedding",)),
-        "augmentation": ((), ("speed", "gain", "noise", "mask")),
+        "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "speaker_lr": (0.0, 0.03, 0.1, 0.3),
+        "groups": (("all",), ("decoder", "output"), ("embedding",)), "augmentation": ((), ("speed", "gain", "noise", "mask")),
     }  # fmt: skip
     adaptation_only: ClassVar = (
-        "groups", "optimizer", "learning_rate", "momentum", "weight_decay", "unfreeze_every", "lora_rank", "lora_alpha",
-        "augmentation", "early_stopping", "normalisation",
+        "groups", "optimizer", "learning_rate", "speaker_lr", "momentum", "weight_decay", "unfreeze_every", "lora_rank",
+        "lora_alpha", "augmentation", "early_stopping", "normalisation",
     )  # fmt: skip
 
     @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class FineTune(Algorithm):
             groups: parameter groups of the backbone to adapt.
             optimizer: "adam", "adamw" (with ``weight_decay``) or "sgd" (with ``momentum``).
             learning_rate: learning rate of the optimiser, above 0.
+            speaker_lr: learning rate of the new speaker's vector instead, whose numbers are few and must move far; 0: as all.
             momentum: momentum of sgd, 0 to below 1.
             weight_decay: weight decay of adamw, at least 0.
             unfreeze_every: steps between unfreezing one group and the next, output side first; 0: all at once.
@@ -73,6 +74,7 @@ class FineTune(Algorithm):
         groups: Names = ("all",)
         optimizer: Literal["adam", "adamw", "sgd"] = "adam"
         learning_rate: PositiveFloat = 1e-3
+        speaker_lr: NonNegativeFloat = 0.0
         momentum: BelowOne = 0.9
         weight_decay: NonNegativeFloat = 0.01
         unfreeze_every: NonNegativeInt = 0
@@ -104,7 +106,7 @@ class FineTune(Algorithm):
         if c.early_stopping and len(support) >= LEAST_SHOTS:
             support, held = support.rows(slice(None, -1)), support.rows(slice(-1, None))
         values = self._initial()
-        optimizer = self._optimizer(list(values.values()))
+        optimizer = self._optimizer(values)
         best, least = _copied(values), math.inf
         last = max(steps, default=-1)
         for step in range(last + 1):
@@ -135,8 +137,12 @@ class FineTune(Algorithm):
             start = {name: self.backbone.get_parameter(name).detach().clone() for name in self.names}
         return {name: value.requires_grad_() for name, value in start.items()}
 
-    def _optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+    def _optimizer(self, values: Parameters) -> torch.optim.Optimizer:
         c: FineTune.Config = self.config
+        own = speaker_vector(self.backbone)
+        parameters = [
+            {"params": [value], "lr": c.speaker_lr if name in own and c.speaker_lr else c.learning_rate} for name, value in values.items()
+        ]
         if c.optimizer == "sgd":
             return torch.optim.SGD(parameters, lr=c.learning_rate, momentum=c.momentum)
         if c.optimizer == "adamw":

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from benchmark.backbone import call
-from benchmark.batch import Batch
 from benchmark.learning.inner_loop import OptimizerFactory, descend, gradients
 from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
 from benchmark.settings.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
+from benchmark.task import Task
 
 
 class IMAML(InnerLoopAlgorithm):
@@ -65,8 +65,9 @@ class IMAML(InnerLoopAlgorithm):
         """The inner problem's solver."""
         return partial(_Proximal, self.config)
 
-    def meta_gradient(self, support: Batch, query: Batch, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+    def meta_gradient(self, task: Task, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         """See :meth:`InnerLoopAlgorithm.meta_gradient`."""
+        support, query = task.support.as_new_speaker(), task.query.as_new_speaker()
         strength = self.config.proximal_weight + self.config.damping
         _, phi = next(descend(self.backbone, self.names, support, self.stepper(), [self.config.inner_steps]))
         adapted = {name: parameter.requires_grad_() for name, parameter in phi.items()}

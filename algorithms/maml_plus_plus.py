@@ -6,21 +6,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmark.backbone import Backbone
-from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
+from benchmark.learning.outer_loop import InnerLoopConfig, StepRates
 from benchmark.settings.ranges import NonNegativeInt, PositiveFloat
 from benchmark.task import Task
 
 
-class MAMLPlusPlus(InnerLoopAlgorithm):
+class MAMLPlusPlus(StepRates):
     """Antoniou, Edwards & Storkey, "How to Train Your MAML" (ICLR 2019), section 4, but for its per-step batch norm.
 
     * Multi-step loss (equation 3): the query loss after each of the K inner steps has weight 1/K at first. All weights but
       the last fall linearly to 0 over ``annealing_steps`` outer steps; the last takes up the rest.
-    * Per-layer per-step rates: each parameter tensor has a rate for each step, inner_lr * exp(s), s = 0 at first.
-      Steps beyond the K-th, at test time, repeat the K-th's rates. All speakers share the rates: none are stored per speaker.
+    * Per-layer per-step rates (:class:`benchmark.learning.outer_loop.StepRates`).
     * Batch norm, if a backbone has any, keeps its statistics frozen, as for all algorithms (:class:`benchmark.backbone.Backbone`).
     * Derivative-order annealing: first-order gradients in the first ``first_order_steps`` outer steps, second-order after.
 
@@ -45,25 +44,13 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
 
     def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)
-        self.log_rates = nn.Parameter(torch.zeros(self.config.inner_steps, len(self.names)))
         self.register_buffer("outer_steps", torch.zeros((), dtype=torch.long))
-        self.columns = {name: column for column, name in enumerate(self.names)}
 
-    def learned_rates(self) -> list[nn.Parameter]:
-        """See :meth:`InnerLoopAlgorithm.learned_rates`."""
-        return [self.log_rates]
-
-    def rate(self, step: int, name: str) -> Tensor:
-        """See :meth:`InnerLoopAlgorithm.rate`."""
-        row = min(step, self.config.inner_steps - 1)
-        rate: Tensor = self.config.inner_lr * torch.exp(self.log_rates[row, self.columns[name]])
-        return rate
-
-    def step_weights(self) -> Sequence[float]:
+    def step_weights(self, depth: int) -> Sequence[float]:
         """See :meth:`InnerLoopAlgorithm.step_weights`."""
-        steps, over = self.config.inner_steps, self.config.annealing_steps
+        over = self.config.annealing_steps
         left = max(0.0, 1 - int(self.outer_steps) / over) if over else 0.0
-        return [left / steps] * (steps - 1) + [1 - left * (steps - 1) / steps]
+        return [left / depth] * (depth - 1) + [1 - left * (depth - 1) / depth]
 
     @property
     def second_order(self) -> bool:
@@ -73,7 +60,7 @@ class MAMLPlusPlus(InnerLoopAlgorithm):
     @property
     def phase(self) -> int:
         """See :attr:`Algorithm.phase`: intermediate losses and second derivatives both change a step's cost."""
-        return 2 * (self.step_weights()[0] > 0) + self.second_order
+        return 2 * (self.step_weights(self.config.inner_steps)[0] > 0) + self.second_order
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """See :meth:`InnerLoopAlgorithm.meta_step`."""

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:  # tables read columns without importing torch
+    import numpy as np
+    import numpy.typing as npt
+
     from benchmark.audio import Audio
     from benchmark.utterance import PreparedCorpus, Words
 
@@ -47,6 +50,8 @@ class Sample:
             make the target's centroid.
         transcript: the sentence, as the dataset writes it.
         text: the recogniser's output.
+        mel: the log-mel that the speech was made from, shape (F, n_mels); None if text was predicted.
+        reference_mel: that of the real recording.
     """
 
     audio: Audio
@@ -56,6 +61,8 @@ class Sample:
     enrolment: tuple[str, ...]
     transcript: str = ""
     text: str = ""
+    mel: npt.NDArray[np.float32] | None = None
+    reference_mel: npt.NDArray[np.float32] | None = None
 
     @property
     def phones(self) -> tuple[str, ...]:

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from benchmark.algorithm import Adapted
     from benchmark.audio import Audio
     from benchmark.utterance import PreparedUtterance
@@ -26,18 +29,20 @@ class Prediction:
         audio: its speech, at 16 kHz; empty if it transcribes.
         text: its transcript; "" if it speaks.
         seconds: of speech spoken or transcribed, the base of its real-time factor.
+        mel: the log-mel that its speech was made from, shape (F, n_mels); None if it transcribes.
     """
 
     audio: Audio
     text: str
     seconds: float
+    mel: npt.NDArray[np.float32] | None = None
 
     @classmethod
-    def speech(cls, audio: Audio) -> Prediction:
+    def speech(cls, audio: Audio, mel: npt.NDArray[np.float32]) -> Prediction:
         """The prediction of a model that speaks."""
         from benchmark.audio import SAMPLE_RATE
 
-        return cls(audio, "", len(audio) / SAMPLE_RATE)
+        return cls(audio, "", len(audio) / SAMPLE_RATE, mel)
 
     @classmethod
     def transcript(cls, text: str, seconds: float) -> Prediction:

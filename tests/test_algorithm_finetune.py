@@ -73,6 +73,18 @@ def test_the_default_is_adam_on_everything() -> None:
         assert all(torch.equal(value, parameters[name]) for name, value in found[step].stored.items())
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_the_speaker_vector_can_have_a_rate_of_its_own(optimizer: str) -> None:
+    support, rate = tiny_batch(-1, 4), 0.02
+    own, all_, plain = (
+        voices(make(optimizer=optimizer, **options), [1], support)[1].stored
+        for options in ({"speaker_lr": rate}, {"learning_rate": rate}, {"speaker_lr": 0.0})
+    )
+    for name, value in own.items():
+        assert torch.equal(value, (all_ if name == "new_speaker" else plain)[name]), name
+    assert not torch.equal(own["new_speaker"], plain["new_speaker"])
+
+
 def test_sgd_with_momentum_equals_algebra() -> None:
     algorithm = make(optimizer="sgd", learning_rate=0.1, momentum=0.5, groups=("embedding",))
     support, model = tiny_batch(-1, 4), algorithm.backbone.eval()

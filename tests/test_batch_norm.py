@@ -18,7 +18,8 @@ from tests.toy_backbones import Layered, points
 
 WIDTH = 4
 ALGORITHMS = {
-    "maml": {}, "maml_plus_plus": {}, "meta_sgd": {}, "imaml": {}, "anil": {"groups": ("all",)}, "reptile": {}, "finetune": {},
+    "maml": {}, "maml_plus_plus": {}, "maml_adam": {}, "meta_sgd": {}, "imaml": {}, "anil": {"groups": ("all",)}, "reptile": {},
+    "finetune": {},
 }  # fmt: skip
 
 

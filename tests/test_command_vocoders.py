@@ -117,6 +117,24 @@ def test_the_same_command_again_finds_everything_done(compared: Comparison, tmp_
     assert file.read_bytes() == (compared.output / "espeak-vocoders.csv").read_bytes()
 
 
+def test_a_table_of_runs_that_are_there_needs_no_settings(
+    compared: Comparison, results: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "mine.csv"
+    chosen = [str(results[name]) for name in ("griffin_lim", "silent")]
+    assert main(["vocoders", "--runs", *chosen, "--output", str(tmp_path), "-o", str(file)]) == 0
+    every = table(compared.output / "espeak-vocoders.csv")
+    assert table(file) == {name: every[name] for name in ("griffin_lim", "silent")} and "griffin_lim" in capsys.readouterr().out
+    words = ["vocoders", "--runs", *chosen]
+    assert "--runs tabulates runs as they are, so it takes no settings." in refused([*words, "--dataset", "espeak"], 2, capsys)
+    copied = tmp_path / results["silent"].name
+    shutil.copytree(results["silent"], copied)
+    result = json.loads((copied / "result.json").read_text())
+    del result["digest"]
+    write_sealed(copied / "result.json", {**result, "facts": {**result["facts"], "same": 0.123}})
+    assert "they differ in" in refused([*words[:-1], copied, "-o", file], 1, capsys)
+
+
 def test_what_training_cost_is_kept_with_the_weights_and_not_guessed(cache: Path, tmp_path: Path) -> None:
     corpus = open_corpus("espeak", None, None, cache, 1, ())
     kind = registry.load("vocoder", "trained_vocoder", [EXAMPLE])

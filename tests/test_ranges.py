@@ -34,8 +34,9 @@ CRITICS = {"adversarial_part": PART, "adversarial_weight": ZERO, "critic_width":
 ATTENTIVE = {"frames_per_step": ONE, "speaker_dim": ONE, "guidance": ZERO}
 CHOICE, CHOICES = {"other": "be one of "}, {"other": "be a list, each item one of "}
 FINE_TUNING = {
-    "groups": SOME, "optimizer": CHOICE, "learning_rate": ABOVE, "momentum": BELOW_ONE, "weight_decay": ZERO, "unfreeze_every": ZERO,
-    "lora_rank": ZERO, "lora_alpha": ABOVE, "augmentation": CHOICES, "early_stopping": ZERO, "normalisation": CHOICE,
+    "groups": SOME, "optimizer": CHOICE, "learning_rate": ABOVE, "speaker_lr": ZERO, "momentum": BELOW_ONE, "weight_decay": ZERO,
+    "unfreeze_every": ZERO, "lora_rank": ZERO, "lora_alpha": ABOVE, "augmentation": CHOICES, "early_stopping": ZERO,
+    "normalisation": CHOICE,
 }  # fmt: skip
 
 REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
@@ -43,6 +44,7 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("algorithm", "anil"): INNER,
     ("algorithm", "meta_sgd"): INNER | RATE,
     ("algorithm", "maml_plus_plus"): INNER | RATE | {"annealing_steps": ZERO, "first_order_steps": ZERO},
+    ("algorithm", "maml_adam"): INNER | RATE | {"speaker_lr": ABOVE},
     ("algorithm", "imaml"): INNER | RATE | {"optimizer": CHOICE, "proximal_weight": ABOVE, "damping": ZERO, "cg_steps": ONE},
     ("algorithm", "reptile"): {"groups": SOME, "inner_steps": TWO, "inner_lr": ABOVE, "optimizer": CHOICE},
     ("algorithm", "finetune"): FINE_TUNING,

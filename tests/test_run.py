@@ -144,10 +144,11 @@ def test_a_refused_setting_leaves_nothing(cache: Path, tmp_path: Path) -> None:
 
 @here
 def test_topline_scores_itself_as_perfect(cache: Path, tmp_path: Path) -> None:
-    folder = run("ground_truth", cache, tmp_path, "--metrics", "mcd,stoi")
+    folder = run("ground_truth", cache, tmp_path, "--metrics", "mcd,stoi,mel_error")
     (point,) = json.loads((folder / "result.json").read_text())["curve"]
     assert (point["shots"], point["steps"]) == (0, 0)
     assert point["metrics"]["mcd"]["mean"] == pytest.approx(0, abs=1e-6)
+    assert point["metrics"]["mel_error"]["mean"] == 0
     assert point["metrics"]["stoi"]["mean"] == pytest.approx(1, abs=1e-6)
 
 

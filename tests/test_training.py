@@ -108,6 +108,18 @@ def test_flops_of_steps_that_become_dearer_are_counted_right(tmp_path: Path) -> 
     assert spent(13, annealing_steps=0, first_order_steps=7) == pytest.approx(7 * first + 6 * second)
 
 
+def test_flops_of_steps_that_become_dearer_without_a_word_are_right_in_the_end(tmp_path: Path) -> None:
+    """Discriminators that join a vocoder's training, say."""
+
+    def spent(steps: int, sizes: tuple[int, int], path: str) -> float:
+        size = [tiny_batch(0, count) for count in sizes]
+        return fit(Pretraining(tiny_backbone()), lambda step: size[step >= 20], 1e-4, Budget(steps=steps), 0, tmp_path / path)["flops"]
+
+    one, two = spent(1, (2, 2), "one"), spent(1, (4, 4), "two")
+    assert spent(40, (2, 4), "both") == pytest.approx(20 * one + 20 * two)
+    assert two > 1.5 * one
+
+
 def test_ctrl_c_in_training_stays_one_and_the_next_is_heard_too(tmp_path: Path) -> None:
     def interrupted(step: int) -> Batch:
         if step == 3:

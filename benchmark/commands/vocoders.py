@@ -2,16 +2,18 @@
 
 Each vocoder inverts the mels of the test speakers' recordings (the topline copy_synthesis), with the data, metrics and settings of
 `run`. Complete runs are not repeated, and trained vocoders come from the cache. The table holds scores, real-time factor, size, and
-what the vocoder's training cost.
+what the vocoder's training cost. With --runs it is made of runs that are there, whose vocoders may have been trained differently.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.commands import run as single
 from benchmark.commands import sweep
+from benchmark.commands._options import run_folder
 from benchmark.errors import UsageError
 
 ALGORITHM = "copy_synthesis"
@@ -27,12 +29,17 @@ def settings() -> type:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the vocoders and the options of `run`."""
     parser.add_argument("--vocoders", metavar="A,B", help="vocoders to compare (default: all built-in ones)")
+    parser.add_argument("--runs", nargs="+", type=Path, metavar="RUN", help=f"make the table of these runs of {ALGORITHM}")
     parser.add_argument("-o", "--table", type=Path, metavar="FILE", help="CSV file to write (default: DATASET-vocoders.csv in --output)")
     single.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Do the runs that are not complete, print the table and write it, then print the failures."""
+    if args.runs and args.settings:
+        raise UsageError("--runs tabulates runs as they are, so it takes no settings.")
+    if args.runs:
+        return _tabulate(args, [run_folder(run, args.output) for run in args.runs])
     from dataclasses import replace
 
     from benchmark.plugins import fit, registry
@@ -52,19 +59,28 @@ def run(args: argparse.Namespace) -> int:
             parsed = tuning.parse([*words, "--metrics", ",".join([*usual, BESIDE])], plugins=args.plugin, also=args.options)
         grid += [replace(parsed, seed=parsed.seed + number) for number in range(args.seeds)]
 
+    outcomes = sweep.done_for(args, grid)
+    folders = [outcome.folder for outcome in outcomes if outcome.folder]
+    if folders:
+        _tabulate(args, folders)
+    return sweep.say_failures(outcomes)
+
+
+def _tabulate(args: argparse.Namespace, folders: Sequence[Path]) -> int:
+    """Pool the runs that differ only in the seed, print the table and write it."""
     from benchmark.plumbing.files import write_text
+    from benchmark.results.leaderboard_rules import options
     from benchmark.results.result import read_result, table_name
     from benchmark.results.vocoder_table import rows_of, to_csv, to_text
 
-    outcomes = sweep.done_for(args, grid)
-    groups: dict[str, list[Path]] = {}
-    for outcome in outcomes:
-        if outcome.folder:
-            groups.setdefault(outcome.settings.vocoder.name, []).append(outcome.folder)
-    if groups:
-        rows = rows_of(list(groups.values()))
-        first = read_result(next(iter(groups.values()))[0])
-        table = args.table or args.output / f"{table_name(first)}-vocoders.csv"
-        write_text(table, to_csv(rows))
-        print(f"\n{to_text(rows, args.plugin)}\nTable: {table}")
-    return sweep.say_failures(outcomes)
+    groups: dict[tuple[str, str], list[Path]] = {}
+    for folder in folders:
+        result = read_result(folder)
+        if result["algorithm"] != ALGORITHM:
+            raise UsageError(f"{folder} is a run of {result['algorithm']}, not of {ALGORITHM}.")
+        groups.setdefault((result["vocoder"], options(result)), []).append(folder)
+    rows = rows_of(list(groups.values()))
+    table = args.table or args.output / f"{table_name(result)}-vocoders.csv"
+    write_text(table, to_csv(rows))
+    print(f"\n{to_text(rows, args.plugin)}\nTable: {table}")
+    return 0

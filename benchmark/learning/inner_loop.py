@@ -67,6 +67,12 @@ def sizes(backbone: Backbone, names: Sequence[str]) -> dict[str, int]:
     return {name: parameters[name].numel() for name in names}
 
 
+def speaker_vector(backbone: Backbone) -> tuple[str, ...]:
+    """The name of the new speaker's vector among the backbone's parameters; nothing if it has none."""
+    vector = getattr(backbone, "new_speaker", None)
+    return tuple(name for name, parameter in backbone.named_parameters() if parameter is vector)
+
+
 def gradients(
     backbone: Backbone, parameters: Mapping[str, Tensor], batch: Batch, create_graph: bool = False
 ) -> tuple[Tensor, list[Tensor]]:

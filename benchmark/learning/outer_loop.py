@@ -42,7 +42,8 @@ class InnerLoopAlgorithm(Algorithm):
     """Finn et al. (2017): gradient descent on the support set inside, gradients of the query loss through it outside.
 
     This base class is MAML. Subclasses override what they change: :meth:`rate` or :meth:`update` (how a parameter
-    moves), :meth:`step_weights` and :attr:`second_order` (what the outer loop differentiates), or :meth:`meta_gradient`.
+    moves), :meth:`depth`, :meth:`step_weights` and :attr:`second_order` (what the outer loop differentiates), or
+    :meth:`meta_gradient`.
     The outer loop also learns any parameters that a subclass adds, such as rates. Dropout is off in both loops.
     """
 
@@ -68,13 +69,17 @@ class InnerLoopAlgorithm(Algorithm):
         """The rate of the named parameter in a step, counted from 0: a number, or a tensor that broadcasts to its shape."""
         return float(self.config.inner_lr)
 
-    def update(self, step: int, name: str, parameter: Tensor, gradient: Tensor) -> Tensor:
-        """The named parameter after a step, counted from 0."""
+    def update(self, step: int, name: str, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
+        """The named parameter after a step, counted from 0; ``state`` is what earlier steps left for it, empty at first."""
         return parameter - self.rate(step, name) * gradient
 
-    def step_weights(self) -> Sequence[float]:
-        """Weights of the query losses after inner steps 1, 2, ... ``inner_steps``, the last one above 0."""
-        return [0.0] * (self.config.inner_steps - 1) + [1.0]
+    def depth(self, task: Task) -> int:
+        """The inner steps of a training task."""
+        return int(self.config.inner_steps)
+
+    def step_weights(self, depth: int) -> Sequence[float]:
+        """Weights of the query losses after inner steps 1, 2, ... ``depth``, the last one above 0."""
+        return [0.0] * (depth - 1) + [1.0]
 
     @property
     def second_order(self) -> bool:
@@ -98,23 +103,24 @@ class InnerLoopAlgorithm(Algorithm):
         total = 0.0
         with pinned(self.backbone, training=False):
             for task in tasks:
-                loss, grads = self.meta_gradient(task.support.as_new_speaker(), task.query.as_new_speaker(), learned)
+                loss, grads = self.meta_gradient(task, learned)
                 add_gradients(self, {name: grad / len(tasks) for name, grad in zip(learned, grads, strict=True)})
                 total += float(loss.detach()) / len(tasks)
         return {"loss": total}
 
-    def meta_gradient(self, support: Batch, query: Batch, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
+    def meta_gradient(self, task: Task, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         """One task's query loss after the inner loop, and the gradients for ``learned``, in its order.
 
         ``learned`` holds this module's parameters, so names of the backbone's begin with "backbone.".
         """
-        weights = self.step_weights()
+        support, query = task.support.as_new_speaker(), task.query.as_new_speaker()
         adapted = {name: learned[f"backbone.{name}"] for name in self.names}
+        states: dict[str, dict[str, Tensor]] = {name: {} for name in self.names}
         losses = []
-        for step, weight in enumerate(weights):
+        for step, weight in enumerate(self.step_weights(self.depth(task))):
             _, grads = gradients(self.backbone, adapted, support, create_graph=self.second_order)
             adapted = {
-                name: self.update(step, name, parameter, grad)
+                name: self.update(step, name, parameter, grad, states[name])
                 for (name, parameter), grad in zip(adapted.items(), grads, strict=True)
             }
             if weight > 0:
@@ -136,13 +142,42 @@ class InnerLoopAlgorithm(Algorithm):
         return partial(_Stepper, self)
 
 
+class StepRates(InnerLoopAlgorithm):
+    """An inner loop that learns a rate for each parameter tensor and step, shared by all elements and all tasks.
+
+    As in MAML++ (Antoniou, Edwards & Storkey, ICLR 2019, section 4, "per-layer per-step learning rates"). Rates are
+    :meth:`initial_rate` * exp(s), with s = 0 at first, so they stay positive. Steps beyond ``inner_steps``, at test time,
+    repeat the last one's rates.
+    """
+
+    def __init__(self, backbone: Backbone, config: InnerLoopConfig | None = None) -> None:
+        super().__init__(backbone, config)
+        self.log_rates = nn.Parameter(torch.zeros(self.config.inner_steps, len(self.names)))
+        self.columns = {name: column for column, name in enumerate(self.names)}
+
+    def initial_rate(self, name: str) -> float:
+        """The named parameter's rate before any training."""
+        return float(self.config.inner_lr)
+
+    def learned_rates(self) -> list[nn.Parameter]:
+        """See :meth:`InnerLoopAlgorithm.learned_rates`."""
+        return [self.log_rates]
+
+    def rate(self, step: int, name: str) -> Tensor:
+        """See :meth:`InnerLoopAlgorithm.rate`."""
+        row = min(step, self.config.inner_steps - 1)
+        rate: Tensor = self.initial_rate(name) * torch.exp(self.log_rates[row, self.columns[name]])
+        return rate
+
+
 class _Stepper:
     def __init__(self, algorithm: InnerLoopAlgorithm, parameters: Sequence[Tensor]) -> None:
         self.algorithm, self.parameters, self.done = algorithm, parameters, 0
+        self.states: dict[str, dict[str, Tensor]] = {name: {} for name in algorithm.names}
 
     @torch.no_grad()
     def step(self) -> None:
         for name, parameter in zip(self.algorithm.names, self.parameters, strict=True):
             assert parameter.grad is not None
-            parameter.copy_(self.algorithm.update(self.done, name, parameter, parameter.grad))
+            parameter.copy_(self.algorithm.update(self.done, name, parameter, parameter.grad, self.states[name]))
         self.done += 1

@@ -8,6 +8,10 @@ from typing import TYPE_CHECKING, ClassVar
 from benchmark.problem import Prediction, Problem
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    from torch import Tensor
+
     from benchmark.algorithm import Adapted
     from benchmark.utterance import PreparedUtterance
     from benchmark.vocoder import Vocoder
@@ -40,7 +44,11 @@ class Synthesis(Problem):
         from benchmark.algorithm import Oracle
 
         if isinstance(model, Oracle):
-            wave = model.heard(query, vocoder)
-        else:
-            wave = model.wave(vocoder, torch.tensor(query.tokens), torch.tensor(query.durations) if aligned else None)
-        return Prediction.speech(wave.detach().cpu().float().numpy())
+            return Prediction.speech(_array(model.heard(query, vocoder)), query.mel)
+        mel = model.mel(torch.tensor(query.tokens), torch.tensor(query.durations) if aligned else None)
+        return Prediction.speech(_array(model.run("vocode", mel, vocoder)), _array(mel))
+
+
+def _array(values: Tensor) -> npt.NDArray[np.float32]:
+    array: npt.NDArray[np.float32] = values.detach().cpu().float().numpy()
+    return array

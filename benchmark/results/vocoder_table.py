@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmark.errors import BenchmarkError
 from benchmark.plugins.registry import Plugins
 from benchmark.results.columns import ARROWS, known, shown
 from benchmark.results.leaderboard import compute_rows
 from benchmark.results.leaderboard_file import metrics_in
-from benchmark.results.leaderboard_rules import refuse
+from benchmark.results.leaderboard_rules import conflict, refuse
 from benchmark.results.leaderboard_table import UNFIT, failed_in, interval
 from benchmark.results.result import read_result
 from benchmark.settings.config import said
@@ -29,17 +30,26 @@ def rows_of(groups: Sequence[Sequence[Path]]) -> list[dict[str, str]]:
     """One row for each group of run folders, which differ only in the seed.
 
     Raises:
-        BenchmarkError: the runs of a group can't be pooled; says which, and why.
+        BenchmarkError: the runs of a group can't be pooled, or those of two groups can't be compared; says which, and why.
     """
-    rows = [_row(folders, [read_result(folder) for folder in folders]) for folders in groups]
+    read = [[read_result(folder) for folder in folders] for folders in groups]
+    pooled = [_pooled(folders, results) for folders, results in zip(groups, read, strict=True)]
+    for row in pooled[1:]:
+        if why := conflict(row, pooled[0]):
+            raise BenchmarkError(f"{row['run_ids']} can't be compared with {pooled[0]['run_ids']}: they differ in {why}.")
+    rows = [_row(row, results) for row, results in zip(pooled, read, strict=True)]
     # Where nothing at all could be verified, there is no eer.
     every = dict.fromkeys((name for row in rows for name in row), "")
     return [every | row for row in rows]
 
 
-def _row(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> dict[str, str]:
+def _pooled(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> dict[str, str]:
     refuse(folders, results, preliminary=True, local=True)
     (row,) = compute_rows(folders, results)
+    return row
+
+
+def _row(row: dict[str, str], results: Sequence[dict[str, Any]]) -> dict[str, str]:
     costs = [result.get("vocoder_cost") or {"parameters": None, "training": None} for result in results]
     training = [cost["training"] for cost in costs]
     options = {name: value for name, value in results[0]["config"]["vocoder"].items() if name != "name"}

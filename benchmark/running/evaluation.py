@@ -198,7 +198,8 @@ class Evaluator:
             if (prediction := found.get("aligned" in metric.needs)) is None:
                 continue
             sample = Sample(
-                prediction.audio, query.waveform, query.words, episode.target, enrolment, query.text, prediction.text
+                prediction.audio, query.waveform, query.words, episode.target, enrolment, query.text, prediction.text,
+                prediction.mel, query.mel,
             )  # fmt: skip
             try:
                 values.update(metric.score(sample))

@@ -99,6 +99,7 @@ class Training(pl.LightningModule):
         self.path, self.threads = path, torch.get_num_threads()
         self.report, self.fail = report, _ignored
         self.step, self.flops, self.seconds, self.counted, self.phase = 0, 0.0, 0.0, [0.0, 0.0], 0
+        self.since = [0, 0.0]
 
     def setup(self, stage: str) -> None:
         """Use as many threads as the process that made this; Lightning sets another number in the processes it starts."""
@@ -159,6 +160,16 @@ class Training(pl.LightningModule):
         kept = f"the last good checkpoint is kept in {self.path}" if self.step else "nothing was trained yet"
         return TrainingDiverged(f"Training diverged at step {self.step}: {why}; lower the learning rate, or the inner loop's; {kept}.")
 
+    @property
+    def cost(self) -> float:
+        """FLOPs of all steps, if each of the current phase costs the mean of those counted.
+
+        ``flops`` adds up what was known at each step, to end a training within its budget. It lags behind if steps become dearer
+        within a phase (when discriminators join, say).
+        """
+        start, before = self.since
+        return before + (self.step - start) * self.counted[0] / self.counted[1] if self.counted[1] else before
+
     def _learn(self, item: Any) -> dict[str, float]:
         """Leave this process's gradients, count the FLOPs of all processes, and return the mean logs.
 
@@ -168,6 +179,7 @@ class Training(pl.LightningModule):
         phase = getattr(self.learner, "phase", 0)
         if phase != self.phase:
             # The cost of earlier steps says nothing about the new phase.
+            self.since = [self.step, self.cost]
             self.phase, self.counted = phase, [0.0, 0.0]
         counts = not (self.step % COUNT_EVERY and self.counted[1])
         shares = ranks.gathered(self._own_share(item, counts))
@@ -195,7 +207,7 @@ class Training(pl.LightningModule):
     def on_save_checkpoint(self, state: dict[str, Any]) -> None:
         """Save the progress beside the weights."""
         state["progress"] = {"step": self.step, "flops": self.flops, "seconds": self.seconds}
-        state["progress"] |= {"counted": self.counted, "phase": self.phase}
+        state["progress"] |= {"counted": self.counted, "phase": self.phase, "since": self.since}
 
     def on_load_checkpoint(self, state: dict[str, Any]) -> None:
         """Restore the progress."""
@@ -305,7 +317,7 @@ def fit(
         module.load_state_dict(state["state_dict"])
         module.on_load_checkpoint(state)
     learner.to("cpu")
-    return {"steps": module.step, "flops": module.flops, "seconds": module.seconds}
+    return {"steps": module.step, "flops": module.flops if budget.flops else module.cost, "seconds": module.seconds}
 
 
 def _whole(module: Training, state: Any) -> dict[str, Any]:
