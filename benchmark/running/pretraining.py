@@ -20,7 +20,7 @@ from benchmark.parameters import ParameterGroup
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
-from benchmark.plumbing.room import require_room
+from benchmark.plumbing.room import within_memory
 from benchmark.running import ranks
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
@@ -72,9 +72,9 @@ def speaker_index(corpus: Corpus) -> dict[str, int]:
 def build(backbone: type[Backbone], config: Any, corpus: Corpus, seed: int) -> Backbone:
     """A fresh backbone for a corpus, its weights drawn from ``seed``."""
     spec = BackboneSpec(len(corpus.symbols), len(corpus.speakers("train")), corpus.mel, corpus.statistics, corpus.characters)
-    require_room(lambda: backbone(spec, config), "the backbone")
     torch.manual_seed(seed)
-    return backbone(spec, config)
+    with within_memory("the backbone"):
+        return backbone(spec, config)
 
 
 def pretrained(

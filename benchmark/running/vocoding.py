@@ -20,7 +20,7 @@ from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
-from benchmark.plumbing.room import require_room
+from benchmark.plumbing.room import within_memory
 from benchmark.running import ranks
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
@@ -96,8 +96,8 @@ def build(name: str, config: Any, plugins: registry.Plugins) -> Vocoder:
         BenchmarkError: the memory does not suffice for it.
     """
     kind: type[Vocoder] = registry.load("vocoder", name, plugins)
-    require_room(lambda: kind(config), f"the vocoder {name}")
-    return kind(config)
+    with within_memory(f"the vocoder {name}"):
+        return kind(config)
 
 
 def check_mel(vocoder: Vocoder, mel: MelSpec, what: str) -> None:
