@@ -1,51 +1,51 @@
-"""Is there memory for a model? Asked before it is built: Linux promises more memory than there is, and then kills who uses it."""
+"""Is there memory for a model? Asked while it is built: Linux promises more memory than there is, and kills who then uses it."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-import torch
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from benchmark.errors import BenchmarkError
 
 COPIES = 4
 """Of each weight while a model trains: itself, its gradient, and AdamW's two moments."""
-OVERFLOW = "Storage size calculation overflowed"
-"""In torch's error about a tensor that no number of bytes can hold."""
 LIMIT = Path("/sys/fs/cgroup/memory.max")
 """A container's limit, where Linux runs in one."""
 
 
-def require_room(build: Callable[[], torch.nn.Module], what: str) -> None:
-    """Refuse a model that this machine's memory can't train, by its size, before any of it is allocated.
+@contextmanager
+def within_memory(what: str) -> Iterator[None]:
+    """Inside, a model is built; refused as soon as its weights are more than this machine's memory can train.
 
-    The model is built once on torch's device "meta", which holds shapes alone. A model that can't be built there is not checked.
+    Layers register weights before they fill them, so a weight that is too large is refused before any of its memory is used.
 
     Args:
-        build: builds it. What it draws from torch's generator is drawn again later.
         what: what the model is, "the backbone".
 
     Raises:
         BenchmarkError: it is too large.
     """
+    need, there = 0, memory()
+
+    def count(module: nn.Module, name: str, weight: nn.Parameter | None) -> None:
+        nonlocal need
+        need += 0 if weight is None else COPIES * weight.numel() * weight.element_size()
+        if need > there:
+            raise BenchmarkError(
+                f"The memory does not suffice for {what}: to train it takes at least {need / 1e9:,.0f} GB, and this machine has "
+                f"{there / 1e9:,.0f} GB; choose smaller sizes."
+            )
+
+    counting = register_module_parameter_registration_hook(count)  # type: ignore[no-untyped-call]
     try:
-        with torch.device("meta"), torch.random.fork_rng(devices=[]):
-            model = build()
-    except Exception as error:
-        if OVERFLOW in str(error):
-            raise BenchmarkError(f"The memory does not suffice for {what}, which no machine can address; choose smaller sizes.") from error
-        return  # a plugin's code computes with its weights; building it tells what else is wrong
-    every = [*model.parameters(), *model.buffers()]
-    weights = sum(each.numel() for each in every)
-    need, there = COPIES * sum(each.numel() * each.element_size() for each in every), memory()
-    if need > there:
-        raise BenchmarkError(
-            f"The memory does not suffice for {what}: {weights:,} weights take {need / 1e9:,.0f} GB to train, and this machine has "
-            f"{there / 1e9:,.0f} GB; choose smaller sizes."
-        )
+        yield
+    finally:
+        counting.remove()
 
 
 def memory() -> int:

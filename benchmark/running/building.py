@@ -16,7 +16,7 @@ from benchmark.data.corpus import Corpus
 from benchmark.data.frontend import Frontend
 from benchmark.plugins import registry
 from benchmark.plumbing import checkpoint
-from benchmark.plumbing.room import require_room
+from benchmark.plumbing.room import within_memory
 from benchmark.running.joint import with_vocoder
 from benchmark.settings.schema import ModelSettings, RunSettings
 from benchmark.vocoder import Vocoder, VocoderContext
@@ -54,9 +54,9 @@ def build(backbone: type[Backbone], config: Any, spec: BackboneSpec, seed: int) 
     Raises:
         BenchmarkError: the memory does not suffice for it.
     """
-    require_room(lambda: backbone(spec, config), "the backbone")
     torch.manual_seed(seed)
-    return backbone(spec, config)
+    with within_memory("the backbone"):
+        return backbone(spec, config)
 
 
 def build_vocoder(name: str, config: Any, plugins: registry.Plugins) -> Vocoder:
@@ -66,8 +66,8 @@ def build_vocoder(name: str, config: Any, plugins: registry.Plugins) -> Vocoder:
         BenchmarkError: the memory does not suffice for it.
     """
     kind: type[Vocoder] = registry.load("vocoder", name, plugins)
-    require_room(lambda: kind(config), f"the vocoder {name}")
-    return kind(config)
+    with within_memory(f"the vocoder {name}"):
+        return kind(config)
 
 
 def fresh_model(settings: RunSettings | ModelSettings, spec: BackboneSpec, plugins: registry.Plugins) -> Backbone:

@@ -11,7 +11,7 @@ from benchmark.data.enough import NAMED
 from benchmark.errors import UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import fit, registry
-from benchmark.running.building import fresh_model, spec_of
+from benchmark.running.building import build_vocoder, fresh_model, spec_of
 from benchmark.running.episodes import Manifest, episode_targets, sizes_of, task_targets
 from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
@@ -40,7 +40,7 @@ def check_fit(settings: RunSettings, plugins: registry.Plugins) -> None:
         BenchmarkError: the checkpoint is damaged.
     """
     if path := checkpoint_of(settings.vocoder.config):
-        registry.load("vocoder", settings.vocoder.name, plugins)(settings.vocoder.config).load_weights(path)
+        build_vocoder(settings.vocoder.name, settings.vocoder.config, plugins).load_weights(path)
     fit.check_task(settings.task, settings.dataset.name, plugins)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins):
         raise UsageError(reason)

@@ -24,7 +24,7 @@ from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import TEMPORARY, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
-from benchmark.plumbing.room import require_room
+from benchmark.plumbing.room import within_memory
 from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.leaderboard_rules import is_uncommitted
 from benchmark.results.result import run_id, write_result
@@ -196,9 +196,9 @@ def trained(
     )  # fmt: skip
     if settings.adapt_vocoder:
         backbone = with_vocoder(backbone, copy.deepcopy(vocoder), settings.vocoder_training.frames)
-    require_room(lambda: plugin(backbone, settings.algo.config), f"{settings.algo.name} with its backbone")
     torch.manual_seed(settings.seed)
-    algorithm = plugin(backbone, settings.algo.config)
+    with within_memory(settings.algo.name):
+        algorithm = plugin(backbone, settings.algo.config)
     kept = folder / ALGORITHM_FILE
     if not plugin.trains:
         if plugin.uses_support and not places.hardware.rank:

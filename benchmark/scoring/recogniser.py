@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from benchmark.mel import MelSpec
 from benchmark.plumbing.checkpoint import load, require_fit, save
-from benchmark.plumbing.room import require_room
+from benchmark.plumbing.room import within_memory
 
 BLANK = 0
 """CTC's blank; phone p of the phone table is class p + 1."""
@@ -239,9 +239,9 @@ def train(
     steps = training.steps(len(examples))
     lengths = np.array([len(example.mel) for example in examples])
     with torch.random.fork_rng(devices=[]):
-        require_room(lambda: Recogniser(**model_args), "the phoneme recogniser")
         torch.manual_seed(training.seed)
-        model = Recogniser(**model_args)
+        with within_memory("the phoneme recogniser"):
+            model = Recogniser(**model_args)
         optimizer = torch.optim.AdamW(model.parameters(), lr=training.learning_rate, weight_decay=1e-2)
         step, epoch = _resume(checkpoint, model, optimizer)
         saved = time.monotonic()
