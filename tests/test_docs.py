@@ -11,7 +11,8 @@ from benchmark.cli import commands
 from benchmark.commands import compare
 from benchmark.plugins import registry
 from benchmark.results.columns import markdown
-from benchmark.results.leaderboard_file import COSTS, IDENTITY, PROVENANCE
+from benchmark.results.costs import COSTS
+from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE
 from benchmark.results.statistics import RESAMPLES
 from benchmark.running.episodes import PROTOCOL_VERSION
 

@@ -25,6 +25,17 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """A whole number from 0 on.
+
+    Raises:
+        argparse.ArgumentTypeError: it is something else.
+    """
+    if not (text.isascii() and text.isdecimal()) or len(text) > 18:
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, not {text}")
+    return int(text)
+
+
 def add_adaptation_steps(parser: argparse.ArgumentParser) -> None:
     """Declare ``--steps`` of a command that uses a finished run; :func:`check_adaptation_steps` checks it."""
     parser.add_argument("--steps", type=int, metavar="N", help="adaptation steps (default: the largest number that the run was scored at)")

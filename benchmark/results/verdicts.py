@@ -5,13 +5,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
 from benchmark.plumbing.words import counted
 from benchmark.results.comparison import CURVE, Contender, Line, common_seeds, on_common_seeds, rows_at, seeds_in_words, seeds_of
-
-if TYPE_CHECKING:
-    pass
 
 UNLIKE = 1.1
 """Ratio from which training budgets count as different."""
@@ -47,22 +43,13 @@ def _places(lines: Sequence[Line], everywhere: int) -> str:
     return "at " + ", ".join(place(line) for line in lines)
 
 
-def least_p(lines: Sequence[Line]) -> float:
-    """The smallest corrected p that so many speakers, tested in so many places, could give, with all differences of one sign."""
-    from benchmark.results.statistics import PERMUTATIONS
-
-    tests = sum(not math.isnan(line.p) for line in lines)
-    most = max(line.found.speakers for line in lines)
-    return max(2.0 ** (1 - most), 2 / (PERMUTATIONS + 1)) * max(tests, 1)
-
-
 def power_note(lines: Sequence[Line]) -> str:
     """A note if too few speakers, tested in too many places, could show no difference whatever their scores; "" otherwise."""
-    from benchmark.results.statistics import SIGNIFICANT
+    from benchmark.results.statistics import SIGNIFICANT, least_p
 
     tests = sum(not math.isnan(line.p) for line in lines)
     most = max(line.found.speakers for line in lines)
-    least = least_p(lines)
+    least = least_p(most, tests)
     if least <= SIGNIFICANT or all(line.found.difference.mean == 0 for line in lines):
         return ""
     more = "choose fewer places by --shots and --steps, before looking, or take" if tests > 1 else "take"

@@ -1,0 +1,212 @@
+"""Which method is best with so many sentences and seconds, as text to read on a terminal of 80 columns."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmark.errors import UsageError
+from benchmark.plugins.registry import Plugins, suggest
+from benchmark.plumbing.words import counted, listed
+from benchmark.results.best import Answer, Choice, Methods, in_words
+from benchmark.results.columns import KnownColumns, known
+from benchmark.results.costs import brief
+from benchmark.results.leaderboard_file import metrics_in, read
+from benchmark.results.leaderboard_names import differences, labels
+from benchmark.results.leaderboard_rules import SETTING, conflict, problem_of, role_of
+from benchmark.results.leaderboard_table import UNFIT, interval
+from benchmark.results.row_episodes import RowEpisodes
+from benchmark.results.ties import POWERLESS, TIE, UNTESTED, WORSE, Row, Ties
+
+WIDTH = 80
+
+
+def show_best(
+    path: Path, shots: int | None = None, budget: float | None = None, metric: str = "", places: Sequence[Path] = (), plugins: Plugins = ()
+) -> str:
+    """The answer for a table: of a place, all its methods; without ``shots`` or ``budget``, the best one at each of them.
+
+    Args:
+        path: the CSV file.
+        shots: support utterances.
+        budget: seconds of adaptation to one speaker; 0 allows no steps.
+        metric: column by which to choose; empty: the one that ranks.
+        places: more folders that hold the runs behind the rows.
+        plugins: ``--plugin`` files.
+
+    Raises:
+        BenchmarkError: there is no readable table, or a run is damaged.
+        UsageError: the table has no such metric, no methods, none at so many shots, or none so quick.
+    """
+    rows = read(path)
+    if not rows:
+        raise UsageError(f"{path} has no rows; add runs with 'leaderboard add', or name another table.")
+    metric, found = metric or problem_of(rows[0]).objective, known(plugins)
+    higher = _direction(path, rows, metric, found)
+    episodes, texts, named = RowEpisodes(path, places), [], dict(zip(map(id, rows), labels(rows), strict=True))
+    for heading, group in comparable(rows).items():
+        own: dict[str, list[Row]] = {}
+        for row in group:
+            if not role_of(row, plugins):
+                own.setdefault(named[id(row)], []).append(row)
+        methods = Methods(own, Ties(metric, higher, episodes))
+        if methods.rows:
+            about = f"{path.stem}{heading}, by {metric} ({'higher' if higher else 'lower'} is better)"
+            texts.append(_text(path, about, methods, shots, budget, group, found))
+    if not texts:
+        raise UsageError(f"{path} has no method that was scored with {metric}, so none is best; add runs, or name another --metric.")
+    return "\n\n\n".join(texts)
+
+
+def _direction(path: Path, rows: Sequence[Row], metric: str, found: KnownColumns) -> bool:
+    """Whether higher is better.
+
+    Raises:
+        UsageError: there is no such metric in the table, or nobody knows what it means, or it is a rate.
+    """
+    if metric not in metrics_in(rows):
+        raise UsageError(f"{path} has no metric {metric!r}{suggest(metric, metrics_in(rows))}")
+    if metric in found.rates:
+        pairable = [name for name in found.of({found.metrics[metric]}).columns if name not in found.rates]
+        raise UsageError(f"{metric} is a rate over all trials, so methods can't be paired by it; choose {' or '.join(pairable)}.")
+    if (higher := found.higher_is_better(metric)) is None:
+        raise UsageError(f"Nothing says whether more {metric} is better; give its metric's file with --plugin.")
+    return higher
+
+
+def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows in groups that may be compared, by what tells a group from the first, ", preset paper"; "" for the first."""
+    groups: dict[str, list[Row]] = {}
+    for row in rows:
+        for group in groups.values():
+            if all(row[name] == group[0][name] for name in SETTING) and not conflict(row, group[0]):
+                group.append(row)
+                break
+        else:
+            unlike = ", ".join(f"{name} {row[name]}" for name in SETTING if row[name] != rows[0][name])
+            what = unlike or (conflict(row, rows[0]) and f"other {conflict(row, rows[0])}")
+            groups.setdefault(f", {what}" if what else "", []).append(row)
+    return groups
+
+
+def _text(
+    path: Path, about: str, methods: Methods, shots: int | None, budget: float | None, rows: Sequence[Row], found: KnownColumns
+) -> str:
+    if shots is not None and shots not in methods.shots:
+        raise UsageError(f"{path} has no method at {counted(shots, 'shot')}; it has {','.join(map(str, methods.shots))} shots.")
+    if shots is not None and budget is not None:
+        answer = methods.answer(shots, budget)
+        if not answer.choices:
+            name, least = methods.quickest(shots)
+            hint = f"the quickest, {name}, takes {brief(least)} s; --budget 0 asks for what takes no steps"
+            raise UsageError(f"No method in {path} adapts to {counted(shots, 'shot')} in {in_words(budget)}: {hint}.")
+        return "\n".join([f"{about}", "", *_one(answer, methods), "", *_notes([answer], methods, rows)])
+    sizes = methods.shots if shots is None else [shots]
+    answers = [methods.answer(size, each) for size in sizes for each in (methods.budgets(sizes) if budget is None else [budget])]
+    answers = [answer for answer in answers if answer.choices]
+    if not answers:
+        assert budget is not None
+        name, least = min((methods.quickest(size) for size in sizes), key=lambda each: each[1])
+        raise UsageError(f"No method in {path} adapts in {in_words(budget)}: the quickest, {name}, takes {brief(least)} s.")
+    return "\n".join([about, "", _grid(answers, methods), "", *_notes(answers, methods, rows)])
+
+
+def _one(answer: Answer, methods: Methods) -> list[str]:
+    from tabulate import tabulate
+
+    best = answer.choices[0]
+    place = f"{counted(answer.shots, 'sentence')} and {_allowed(answer.budget)}"
+    told = [f"Best with {place}: {_named(best)} at {counted(best.steps, 'step')}, {interval(best.row, methods.ties.metric)}."]
+    for word, sentence in (
+        (TIE, "Tied with it, because a test could have shown a difference and did not: {}."),
+        (POWERLESS, "Not separable from it with this many speakers: {}."),
+        (UNTESTED, "Not tested, because the runs behind the rows are not at hand or share no sentence: {}."),
+        (WORSE, "Worse: {}."),
+    ):
+        if those := answer.with_verdict(word):
+            told.append(sentence.format(listed([choice.name for choice in those])))
+    table = {
+        "method": [_named(choice) for choice in answer.choices],
+        "steps": [str(choice.steps) for choice in answer.choices],
+        methods.ties.metric: [interval(choice.row, methods.ties.metric) for choice in answer.choices],
+        "failed": [str(int(choice.row[f"{methods.ties.metric}_failed"] or 0) or "") for choice in answer.choices],
+        "seconds": [_cost(choice, "seconds_to_adapt") for choice in answer.choices],
+        "stored": [_cost(choice, "stored_parameters") for choice in answer.choices],
+        "verdict": [choice.verdict.word for choice in answer.choices],
+        "p": [f"{choice.verdict.p:.3f}" if choice.verdict.word in (TIE, WORSE) else "" for choice in answer.choices],
+    }
+    for name in ("failed", "p"):
+        if not any(table[name]):
+            del table[name]
+    sides = ["left" if name in ("method", "verdict") else "right" for name in table]
+    return [*_wrapped(told), "", tabulate(table, "keys", tablefmt="simple", disable_numparse=True, colalign=sides)]
+
+
+def _grid(answers: Sequence[Answer], methods: Methods) -> str:
+    from tabulate import tabulate
+
+    lines, before = [], None
+    for answer in answers:
+        best = answer.choices[0]
+        tied = ", ".join(choice.name for choice in answer.with_verdict(TIE)) or "-"
+        tied = "unknown" if answer.with_verdict(POWERLESS) or answer.with_verdict(UNTESTED) else tied
+        if (same := (answer.shots, best.name, best.steps, tied)) == before:
+            continue
+        before = same
+        lines.append([
+            str(answer.shots), in_words(answer.budget), _named(best), str(best.steps), f"{best.value:.3f}",
+            _cost(best, "seconds_to_adapt"), _cost(best, "stored_parameters"), tied,
+        ])  # fmt: skip
+    header = ["shots", "budget", "best", "steps", methods.ties.metric, "seconds", "stored", "ties"]
+    sides = ("right", "right", "left", "right", "right", "right", "right", "left")
+    widths = [None] * 7 + [max(12, WIDTH - 2 * 7 - sum(max(len(line[place]) for line in [header, *lines]) for place in range(7)))]
+    return tabulate(lines, header, tablefmt="simple", disable_numparse=True, colalign=sides, maxcolwidths=widths)
+
+
+def _allowed(budget: float) -> str:
+    return "no adaptation steps" if budget == 0 else "any time" if math.isinf(budget) else f"{in_words(budget)} of adaptation"
+
+
+def _named(choice: Choice) -> str:
+    return choice.name + f" ({choice.row['status']})" * (choice.row["status"] != "ok")
+
+
+def _cost(choice: Choice, column: str) -> str:
+    if math.isnan(value := choice.cost(column)):
+        return "-"
+    return brief(value) + ("*" if choice.cheapest[column] else " ")
+
+
+def _notes(answers: Sequence[Answer], methods: Methods, rows: Sequence[Row]) -> list[str]:
+    """What a reader must know."""
+    several = len(answers) > 1
+    metric, choices = methods.ties.metric, [choice for answer in answers for choice in answer.choices]
+    lines = [
+        f"Each method is taken at that number of steps within the budget at which it has the best {metric}; choosing by the score flatters "
+        "those with many steps to choose from. seconds: column seconds_to_adapt, on the machine that made the rows.",
+        "*: on the Pareto front: no method at any steps within the budget scores as well in fewer seconds, or with fewer stored numbers.",
+        f"Tests: paired between speakers, Holm-corrected over the methods tested against the best one{' at that place' * several}.",
+    ]
+    if several:
+        lines.insert(0, "A budget that changes nothing is left out.")
+        if any(answer.with_verdict(POWERLESS) for answer in answers):
+            lines.insert(1, "unknown: the best one is not separable from others with this many speakers, whatever their scores.")
+        if any(answer.with_verdict(UNTESTED) for answer in answers):
+            lines.insert(1, "unknown: not tested, because runs behind the rows are not at hand (--output DIR), or share no sentence.")
+    others = {choice.name: choice for answer in answers for choice in answer.others}
+    if others:
+        those = ", ".join(f"{_named(choice)} {choice.value:.3f}" for choice in others.values()) if not several else ", ".join(others)
+        lines.append(f"Not ranked, because other seeds are other models: {those}.")
+    marks = {mark for choice in [*choices, *others.values()] for mark in choice.row["status"].split("+")}
+    lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if status in marks]
+    if any(row["synthetic"] == "true" for row in rows):
+        lines.append("synthetic voices: not to be cited as speech.")
+    used, unlike = {choice.row["options"] for choice in [*choices, *others.values()]}, differences(rows)
+    lines += [f"{one[0]}:{one[1]}: {what}." for one, what in unlike.items() if one[1] in used]
+    return _wrapped(lines)
+
+
+def _wrapped(lines: Sequence[str]) -> list[str]:
+    return [textwrap.fill(line, WIDTH, break_long_words=False, break_on_hyphens=False) for line in lines]
