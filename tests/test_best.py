@@ -48,7 +48,7 @@ def test_the_best_and_the_pareto_fronts_are_those_that_pandas_finds(table: str, 
     asked = 0
     for shots, budget in itertools.product(methods.shots, BUDGETS):
         here = frame[(frame["shots"] == shots) & ((frame["steps"] == 0) if budget == 0 else frame["seconds_to_adapt"] <= budget)]
-        ordered = here.sort_values(metric, ascending=not higher).drop_duplicates("name")
+        ordered = here.sort_values([metric, "seconds_to_adapt"], ascending=[not higher, True]).drop_duplicates("name")
         answer = methods.answer(shots, budget)
         assert [(each.name, each.steps, each.value) for each in answer.choices] == list(
             zip(ordered["name"], ordered["steps"], ordered[metric], strict=True)

@@ -54,5 +54,5 @@ def test_comparisons_in_documents_find_their_rows() -> None:
     assert len(lines) > 5
     for line in lines:
         args = parser.parse_args(shlex.split(line))
-        folders = compare._folders(args.runs, args.table, args.output, compare.named(args.metrics))
+        folders, _ = compare._folders(args.runs, args.table, args.output, compare.named(args.metrics))
         assert len(folders) > 1 and all((folder / "result.json").is_file() for folder in folders), line

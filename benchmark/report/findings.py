@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from benchmark.errors import UsageError
 from benchmark.report.boards import Board
 from benchmark.report.words import digits, interval
-from benchmark.results.comparison import compare_all, ranking, seeds_in_words, seeds_of
+from benchmark.results.comparison import compare_all, seeds_in_words, seeds_of
+from benchmark.results.ranking import ranking
 from benchmark.results.statistics import SIGNIFICANT, least_p
 from benchmark.results.ties import ranked_seeds
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmark.errors import UsageError
 from benchmark.results.leaderboard_rules import seeds_behind
-from benchmark.results.ties import BEST, Row, Ties, Verdict, ranked_seeds
+from benchmark.results.ties import BEST, Row, Standing, Ties, ranked_seeds
 
 BUDGETS = (0.0, 1.0, 5.0, 20.0, 60.0, 300.0, math.inf)
 """Seconds of adaptation that a table of answers asks about; those that allow nothing more than the one before are left out."""
@@ -40,7 +40,7 @@ def in_words(budget: float) -> str:
 
 
 @dataclass(frozen=True)
-class Choice:
+class Pick:
     """A method at its best number of steps within a budget.
 
     Attributes:
@@ -55,7 +55,7 @@ class Choice:
     name: str
     row: Row
     value: float
-    verdict: Verdict
+    verdict: Standing
     cheapest: Mapping[str, bool]
 
     @property
@@ -85,10 +85,10 @@ class Answer:
 
     shots: int
     budget: float
-    choices: list[Choice]
-    others: list[Choice]
+    choices: list[Pick]
+    others: list[Pick]
 
-    def with_verdict(self, word: str) -> list[Choice]:
+    def with_verdict(self, word: str) -> list[Pick]:
         """The ranked methods with this verdict."""
         return [choice for choice in self.choices if choice.verdict.word == word]
 
@@ -141,16 +141,16 @@ class Methods:
         seeds = ranked_seeds([seeds_behind(row) for row in chosen.values()]) if chosen else frozenset()
         ranked = [name for name in order if seeds_behind(chosen[name]) == seeds]
         every = [row for name in ranked for row in within[name]]
-        verdicts = [Verdict(BEST), *self.ties.verdicts(chosen[ranked[0]], [chosen[name] for name in ranked[1:]])] if ranked else []
+        verdicts = [Standing(BEST), *self.ties.verdicts(chosen[ranked[0]], [chosen[name] for name in ranked[1:]])] if ranked else []
 
-        def choice(name: str, verdict: Verdict, cheapest: Mapping[str, bool]) -> Choice:
-            return Choice(name, chosen[name], float(chosen[name][self.ties.metric]), verdict, cheapest)
+        def choice(name: str, verdict: Standing, cheapest: Mapping[str, bool]) -> Pick:
+            return Pick(name, chosen[name], float(chosen[name][self.ties.metric]), verdict, cheapest)
 
         choices = [
             choice(name, verdict, {cost: self.on_front(chosen[name], every, cost) for cost in FRONTS})
             for name, verdict in zip(ranked, verdicts, strict=True)
         ]
-        return Answer(shots, budget, choices, [choice(name, Verdict(""), {}) for name in order if name not in ranked])
+        return Answer(shots, budget, choices, [choice(name, Standing(""), {}) for name in order if name not in ranked])
 
     def front(self, shots: int, cost: str) -> list[tuple[str, Row]]:
         """The ranked methods' rows at so many shots that are on the Pareto front of quality against a cost, cheapest first."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.errors import UsageError
 from benchmark.plugins.registry import Plugins, suggest
 from benchmark.plumbing.words import counted, listed
-from benchmark.results.best import Answer, Choice, Methods, in_words
+from benchmark.results.best import Answer, Methods, Pick, in_words
 from benchmark.results.columns import KnownColumns, known
 from benchmark.results.costs import brief
 from benchmark.results.leaderboard_file import metrics_in, read
@@ -169,11 +169,11 @@ def _allowed(budget: float) -> str:
     return "no adaptation steps" if budget == 0 else "any time" if math.isinf(budget) else f"{in_words(budget)} of adaptation"
 
 
-def _named(choice: Choice) -> str:
+def _named(choice: Pick) -> str:
     return choice.name + f" ({choice.row['status']})" * (choice.row["status"] != "ok")
 
 
-def _cost(choice: Choice, column: str) -> str:
+def _cost(choice: Pick, column: str) -> str:
     if math.isnan(value := choice.cost(column)):
         return "-"
     return brief(value) + ("*" if choice.cheapest[column] else " ")

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from benchmark.metric import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COSTS: Mapping[str, Column] = {
     "seconds_to_adapt": Column(
@@ -23,6 +27,30 @@ COSTS: Mapping[str, Column] = {
     ),
 }  # fmt: skip
 """Cost columns in a leaderboard's order; of all, less is better."""
+
+
+WALL_TIME = ("seconds_to_adapt", "real_time_factor")
+"""Costs that depend on the machine, and on what else it does."""
+PER_RUN = ("training_tflops",)
+"""Costs of which a run has one number, not one for each speaker."""
+
+
+def with_costs(episodes: pd.DataFrame, costs: pd.DataFrame) -> pd.DataFrame:
+    """Scores with what adaptation cost in their episode, in the columns of ``COSTS`` that are ``not PER_RUN``.
+
+    Failed adaptations have no costs. Where runs of one seed measured an episode twice, their mean counts.
+
+    Args:
+        episodes: rows of ``episodes.csv`` with "seed".
+        costs: rows of ``costs.csv`` with "seed", of the same runs.
+    """
+    from benchmark.results.episode_tables import COST_COLUMNS, adapted
+
+    keys = ["seed", "speaker", "episode", "shots", "steps"]
+    measured = costs.groupby(keys, as_index=False)[list(COST_COLUMNS)].mean()
+    measured = measured.assign(peak_memory_mb=measured.pop("peak_memory_bytes") / 1e6)
+    counted = adapted(episodes)[["flops", "stored_parameters"]].astype(float).rename(columns={"flops": "flops_to_adapt"})
+    return episodes.drop(columns="stored_parameters").join(counted).merge(measured, on=keys, how="left", validate="many_to_one")
 
 
 def brief(value: float) -> str:

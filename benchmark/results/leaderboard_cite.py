@@ -39,7 +39,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         raise UsageError(f"{path} has no rows of {algorithm}{suggest(algorithm, sorted({row['algorithm'] for row in rows}))}")
     mine = [row for row in every if row["options"].startswith(digest)]
     if not mine:
-        raise UsageError(f"{path} has no configuration {digest!r} of {algorithm}; it has {listed(dict.fromkeys(labels(every)))}.")
+        raise UsageError(f"{path} has no configuration {digest!r} of {algorithm}; it has {', '.join(dict.fromkeys(labels(every)))}.")
     mine = [row for row in mine if (shots is None or int(row["shots"]) == shots) and (steps is None or int(row["steps"]) == steps)]
     if not mine:
         raise UsageError(f"{path} has no row of {algorithm} with these shots and steps; leave out --shots and --steps to cite all.")

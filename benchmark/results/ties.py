@@ -21,7 +21,7 @@ BEST, TIE, WORSE, POWERLESS, UNTESTED = "best", "tie", "worse", "not separable",
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Standing:
     """How a row stands to the best one.
 
     Attributes:
@@ -52,7 +52,7 @@ class Ties:
         self.metric, self.higher_is_better, self.episodes = metric, higher_is_better, episodes
         self._done: dict[tuple[object, object], Comparison | None] = {}
 
-    def verdicts(self, best: Row, others: Sequence[Row]) -> list[Verdict]:
+    def verdicts(self, best: Row, others: Sequence[Row]) -> list[Standing]:
         """How each of the others stands to the best one."""
         from benchmark.results.statistics import SIGNIFICANT, holm, least_p
 
@@ -61,15 +61,15 @@ class Ties:
         tests, verdicts = sum(not math.isnan(p) for p in adjusted), []
         for one, p in zip(found, adjusted, strict=True):
             if one is None or not one.difference.n:
-                verdicts.append(Verdict(UNTESTED))
+                verdicts.append(Standing(UNTESTED))
             elif p <= SIGNIFICANT and (one.difference.mean > 0) == self.higher_is_better:
-                verdicts.append(Verdict(WORSE, p))
+                verdicts.append(Standing(WORSE, p))
             elif math.isnan(p) and one.difference.mean == 0:  # the same to the digit
-                verdicts.append(Verdict(TIE))
+                verdicts.append(Standing(TIE))
             elif least_p(one.speakers, tests) > SIGNIFICANT:
-                verdicts.append(Verdict(POWERLESS, p))
+                verdicts.append(Standing(POWERLESS, p))
             else:
-                verdicts.append(Verdict(TIE, p))
+                verdicts.append(Standing(TIE, p))
         return verdicts
 
     def _compared(self, best: Row, other: Row) -> Comparison | None:
