@@ -6,6 +6,7 @@
 ``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of their table. A table is named after its
 dataset, and also its problem and task if these are not synthesis and speaker (``espeak-recognition``, ``vctk-style``).
 ``leaderboard verify [TABLE]`` checks every table's form and recomputes its rows from the runs kept beside it.
+``leaderboard card TABLE`` prints the table's card, ``leaderboards/TABLE.md``, for a hub of data sets.
 ``leaderboard columns`` prints what metrics' columns mean, in Markdown, as in ``leaderboards/README.md``.
 """
 
@@ -20,7 +21,7 @@ from benchmark.commands._options import place, positive, whole
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="show|best|cite|add|verify|columns", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="show|best|cite|add|verify|card|columns", required=True)
     show = actions.add_parser("show", help="print leaderboards")
     show.add_argument("table", nargs="?", metavar="TABLE", help="a table, espeak or espeak-recognition, or a CSV file (default: all)")
     show.add_argument("--shots", type=whole, metavar="N", help="only rows with N support utterances")
@@ -52,6 +53,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify = actions.add_parser("verify", help="recompute rows")
     verify.add_argument("table", nargs="?", metavar="TABLE", help="a table's name or a CSV file (default: all)")
     verify.add_argument("--output", type=place, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
+    card = actions.add_parser("card", help="print a table's card for a hub of data sets")
+    card.add_argument("table", metavar="TABLE", help="a table's name or a CSV file")
     actions.add_parser("columns", help="print what metrics' columns mean")
 
 
@@ -71,6 +74,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.action == "verify":
         return _verify(table_files(args.table), args.output)
+    if args.action == "card":
+        from benchmark.results.dataset_card import card
+
+        print(card(table_files(args.table)[0], args.plugin), end="")
+        return 0
     if args.action == "columns":
         from benchmark.results.columns import markdown
 
