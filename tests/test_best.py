@@ -20,6 +20,7 @@ from benchmark.results.leaderboard import add
 from benchmark.results.leaderboard_file import read
 from benchmark.results.leaderboard_rules import role_of
 from benchmark.results.row_episodes import RowEpisodes
+from benchmark.results.statistics import Comparison, Estimate
 from benchmark.results.ties import BEST, POWERLESS, TIE, UNTESTED, WORSE, Row, Ties
 from tests.report_helpers import make_run
 
@@ -116,6 +117,28 @@ def test_a_test_without_power_makes_no_tie(tmp_path: Path) -> None:
     few = verdicts(board(tmp_path / "few", gains, speakers=6))
     assert list(few.values()) == [BEST, POWERLESS, POWERLESS], "six speakers give a p of 1/32 at least, times two tests"
     assert list(verdicts(board(tmp_path / "two", {"maml": 0.9, "anil": 0.0}, speakers=6)).values()) == [BEST, WORSE]
+
+
+def test_the_really_best_method_is_seldom_called_worse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though the scores choose which method the others are tested against. Twelve speakers; differences tested by Student's t."""
+    generator, left_out, draws = np.random.default_rng(0), 0, 1500
+    for means in (np.zeros(6), np.array([0, 0, 0, -5, -5, -5]), np.zeros(12)):
+        for _ in range(draws // 3):
+            scores = generator.normal(size=(12, len(means))) + means
+            order = np.argsort(-scores.mean(0))
+            differences = scores[:, order[:1]] - scores[:, order[1:]]
+            tests = iter(zip(differences.mean(0), stats.ttest_1samp(differences, 0).pvalue, strict=True))
+            ties = Ties("m", True, lambda row: None)
+            monkeypatch.setattr(ties, "_compared", lambda best, other, tests=tests: comparison(*next(tests)))
+            words = [BEST, *(standing.word for standing in ties.verdicts({}, [{}] * (len(means) - 1)))]
+            left_out += words[list(order).index(0)] == WORSE
+    assert left_out / draws < 0.05
+
+
+def comparison(difference: float, p: float) -> Comparison:
+    """What a test of twelve speakers found."""
+    nothing = Estimate(math.nan, math.nan, math.nan, 12, 0)
+    return Comparison(Estimate(difference, math.nan, math.nan, 12, 0), nothing, difference, math.nan, p, 12, 1)
 
 
 def test_without_the_runs_nothing_is_tested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

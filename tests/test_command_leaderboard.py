@@ -90,6 +90,7 @@ def test_mistakes(tables: Path, capsys: pytest.CaptureFixture[str], arguments: l
 def test_of_several_tables_one_without_such_rows_says_so(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tables / "other.csv").write_text((tables / "toy_corpus.csv").read_text().replace("reptile,1,1,1,ok,5", "reptile,1,1,1,ok,7"))
     printed = shown(capsys, "--shots", "7")
+    assert "--format csv takes one table; name " in refused(["leaderboard", "show", "--format", "csv"], 2, capsys)
     assert "toy_corpus.csv has no row of 7 shots" in printed and printed.count("reptile") == 2
     assert cli.main(["leaderboard", "show", "toy_corpus", "--shots", "7"]) == 2
 

@@ -107,6 +107,8 @@ def _print_tables(args: argparse.Namespace) -> None:
         tables = _of(table_files(args.table), args.dataset, args.task)
     else:
         tables = table_files(args.table)
+    if args.action == "show" and args.format == "csv" and len(tables) > 1:
+        raise UsageError(f"--format csv takes one table; name {' or '.join(path.stem for path in tables)}.")
     for number, path in enumerate(tables):
         if len(tables) > 1 and number:
             print()
@@ -114,7 +116,7 @@ def _print_tables(args: argparse.Namespace) -> None:
             if args.action == "best":
                 print(best_table.show_best(path, args.shots, budget, args.metric, args.output, args.plugin))
                 continue
-            if len(tables) > 1:
+            if len(tables) > 1 and args.format in ("table", "md"):
                 print(path.stem)
             chosen = [name.strip() for name in args.metrics.split(",") if name.strip()]
             print(leaderboard_table.show(

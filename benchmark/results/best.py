@@ -90,7 +90,7 @@ class Answer:
 
     def with_verdict(self, word: str) -> list[Pick]:
         """The ranked methods with this verdict."""
-        return [choice for choice in self.choices if choice.verdict.word == word]
+        return [pick for pick in self.choices if pick.verdict.word == word]
 
 
 class Methods:
@@ -112,10 +112,12 @@ class Methods:
         return sorted({int(row["shots"]) for own in self.rows.values() for row in own})
 
     def budgets(self, shots: Sequence[int]) -> list[float]:
-        """Those of ``BUDGETS`` that allow anything more than the one before, at any of these numbers of shots."""
+        """Those of ``BUDGETS`` that allow a method of the commonest seeds more than the one before, at any of these numbers of shots."""
+        every = [row for own in self.rows.values() for row in own if int(row["shots"]) in shots]
+        seeds = ranked_seeds([seeds_behind(row) for row in every])
         kept, most = [], 0
         for budget in BUDGETS:
-            allowed = sum(len(own) for size in shots for own in self._within(size, budget).values())
+            allowed = sum(_allows(budget, row) for row in every if seeds_behind(row) == seeds)
             if allowed > most:
                 kept.append(budget)
                 most = allowed
@@ -143,18 +145,18 @@ class Methods:
         every = [row for name in ranked for row in within[name]]
         verdicts = [Standing(BEST), *self.ties.verdicts(chosen[ranked[0]], [chosen[name] for name in ranked[1:]])] if ranked else []
 
-        def choice(name: str, verdict: Standing, cheapest: Mapping[str, bool]) -> Pick:
+        def pick(name: str, verdict: Standing, cheapest: Mapping[str, bool]) -> Pick:
             return Pick(name, chosen[name], float(chosen[name][self.ties.metric]), verdict, cheapest)
 
         choices = [
-            choice(name, verdict, {cost: self.on_front(chosen[name], every, cost) for cost in FRONTS})
+            pick(name, verdict, {cost: self.on_front(chosen[name], every, cost) for cost in FRONTS})
             for name, verdict in zip(ranked, verdicts, strict=True)
         ]
-        return Answer(shots, budget, choices, [choice(name, Standing(""), {}) for name in order if name not in ranked])
+        return Answer(shots, budget, choices, [pick(name, Standing(""), {}) for name in order if name not in ranked])
 
     def front(self, shots: int, cost: str) -> list[tuple[str, Row]]:
         """The ranked methods' rows at so many shots that are on the Pareto front of quality against a cost, cheapest first."""
-        ranked = [choice.name for choice in self.answer(shots, math.inf).choices]
+        ranked = [pick.name for pick in self.answer(shots, math.inf).choices]
         within = self._within(shots, math.inf)
         every = [row for name in ranked for row in within[name]]
         kept = [(name, row) for name in ranked for row in within[name] if self.on_front(row, every, cost)]

@@ -45,7 +45,9 @@ def show_best(
         raise UsageError(f"{path} has no rows; add runs with 'leaderboard add', or name another table.")
     metric, found = metric or problem_of(rows[0]).objective, known(plugins)
     higher = _direction(path, rows, metric, found)
-    episodes, texts, named = RowEpisodes(path, places), [], dict(zip(map(id, rows), labels(rows), strict=True))
+    episodes, named = RowEpisodes(path, places), dict(zip(map(id, rows), labels(rows), strict=True))
+    texts: list[str] = []
+    lacking: list[UsageError] = []
     for heading, group in comparable(rows).items():
         own: dict[str, list[Row]] = {}
         for row in group:
@@ -54,9 +56,13 @@ def show_best(
         methods = Methods(own, Ties(metric, higher, episodes))
         if methods.rows:
             about = f"{path.stem}{heading}, by {metric} ({'higher' if higher else 'lower'} is better)"
-            texts.append(_text(path, about, methods, shots, budget, group, found))
+            try:
+                texts.append(f"{about}\n\n{_text(path, methods, shots, budget, group)}")
+            except UsageError as error:
+                lacking.append(error)
     if not texts:
-        raise UsageError(f"{path} has no method that was scored with {metric}, so none is best; add runs, or name another --metric.")
+        nobody = UsageError(f"{path} has no method that was scored with {metric}, so none is best; add runs, or name another --metric.")
+        raise [*lacking, nobody][0]
     return "\n\n\n".join(texts)
 
 
@@ -91,26 +97,27 @@ def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-def _text(
-    path: Path, about: str, methods: Methods, shots: int | None, budget: float | None, rows: Sequence[Row], found: KnownColumns
-) -> str:
+def _text(path: Path, methods: Methods, shots: int | None, budget: float | None, rows: Sequence[Row]) -> str:
     if shots is not None and shots not in methods.shots:
         raise UsageError(f"{path} has no method at {counted(shots, 'shot')}; it has {','.join(map(str, methods.shots))} shots.")
     if shots is not None and budget is not None:
         answer = methods.answer(shots, budget)
         if not answer.choices:
-            name, least = methods.quickest(shots)
-            hint = f"the quickest, {name}, takes {brief(least)} s; --budget 0 asks for what takes no steps"
-            raise UsageError(f"No method in {path} adapts to {counted(shots, 'shot')} in {in_words(budget)}: {hint}.")
-        return "\n".join([f"{about}", "", *_one(answer, methods), "", *_notes([answer], methods, rows)])
+            raise UsageError(f"No method in {path} adapts to {counted(shots, 'shot')} in {in_words(budget)}: {_quickest(methods, [shots])}")
+        return "\n".join([*_one(answer, methods), "", *_notes([answer], methods, rows)])
     sizes = methods.shots if shots is None else [shots]
     answers = [methods.answer(size, each) for size in sizes for each in (methods.budgets(sizes) if budget is None else [budget])]
     answers = [answer for answer in answers if answer.choices]
     if not answers:
-        assert budget is not None
-        name, least = min((methods.quickest(size) for size in sizes), key=lambda each: each[1])
-        raise UsageError(f"No method in {path} adapts in {in_words(budget)}: the quickest, {name}, takes {brief(least)} s.")
-    return "\n".join([about, "", _grid(answers, methods), "", *_notes(answers, methods, rows)])
+        raise UsageError(f"No method in {path} adapts in {in_words(budget or 0)}: {_quickest(methods, sizes)}")
+    return "\n".join([_grid(answers, methods), "", *_notes(answers, methods, rows)])
+
+
+def _quickest(methods: Methods, sizes: Sequence[int]) -> str:
+    name, least = min((methods.quickest(size) for size in sizes), key=lambda each: each[1])
+    if math.isinf(least):
+        return "the rows have no seconds_to_adapt; --budget 0 asks for what takes no steps."
+    return f"the quickest, {name}, takes {brief(least)} s; --budget 0 asks for what takes no steps."
 
 
 def _one(answer: Answer, methods: Methods) -> list[str]:
@@ -126,16 +133,16 @@ def _one(answer: Answer, methods: Methods) -> list[str]:
         (WORSE, "Worse: {}."),
     ):
         if those := answer.with_verdict(word):
-            told.append(sentence.format(listed([choice.name for choice in those])))
+            told.append(sentence.format(listed([pick.name for pick in those])))
     table = {
-        "method": [_named(choice) for choice in answer.choices],
-        "steps": [str(choice.steps) for choice in answer.choices],
-        methods.ties.metric: [interval(choice.row, methods.ties.metric) for choice in answer.choices],
-        "failed": [str(int(choice.row[f"{methods.ties.metric}_failed"] or 0) or "") for choice in answer.choices],
-        "seconds": [_cost(choice, "seconds_to_adapt") for choice in answer.choices],
-        "stored": [_cost(choice, "stored_parameters") for choice in answer.choices],
-        "verdict": [choice.verdict.word for choice in answer.choices],
-        "p": [f"{choice.verdict.p:.3f}" if choice.verdict.word in (TIE, WORSE) else "" for choice in answer.choices],
+        "method": [_named(pick) for pick in answer.choices],
+        "steps": [str(pick.steps) for pick in answer.choices],
+        methods.ties.metric: [interval(pick.row, methods.ties.metric) for pick in answer.choices],
+        "failed": [str(int(pick.row[f"{methods.ties.metric}_failed"] or 0) or "") for pick in answer.choices],
+        "seconds": [_cost(pick, "seconds_to_adapt") for pick in answer.choices],
+        "stored": [_cost(pick, "stored_parameters") for pick in answer.choices],
+        "verdict": [pick.verdict.word for pick in answer.choices],
+        "p": [f"{pick.verdict.p:.3f}" if pick.verdict.word in (TIE, WORSE) else "" for pick in answer.choices],
     }
     for name in ("failed", "p"):
         if not any(table[name]):
@@ -150,7 +157,7 @@ def _grid(answers: Sequence[Answer], methods: Methods) -> str:
     lines, before = [], None
     for answer in answers:
         best = answer.choices[0]
-        tied = ", ".join(choice.name for choice in answer.with_verdict(TIE)) or "-"
+        tied = ", ".join(pick.name for pick in answer.with_verdict(TIE)) or "-"
         tied = "unknown" if answer.with_verdict(POWERLESS) or answer.with_verdict(UNTESTED) else tied
         if (same := (answer.shots, best.name, best.steps, tied)) == before:
             continue
@@ -169,20 +176,20 @@ def _allowed(budget: float) -> str:
     return "no adaptation steps" if budget == 0 else "any time" if math.isinf(budget) else f"{in_words(budget)} of adaptation"
 
 
-def _named(choice: Pick) -> str:
-    return choice.name + f" ({choice.row['status']})" * (choice.row["status"] != "ok")
+def _named(pick: Pick) -> str:
+    return pick.name + f" ({pick.row['status']})" * (pick.row["status"] != "ok")
 
 
-def _cost(choice: Pick, column: str) -> str:
-    if math.isnan(value := choice.cost(column)):
+def _cost(pick: Pick, column: str) -> str:
+    if math.isnan(value := pick.cost(column)):
         return "-"
-    return brief(value) + ("*" if choice.cheapest[column] else " ")
+    return brief(value) + ("*" if pick.cheapest[column] else " ")
 
 
 def _notes(answers: Sequence[Answer], methods: Methods, rows: Sequence[Row]) -> list[str]:
     """What a reader must know."""
     several = len(answers) > 1
-    metric, choices = methods.ties.metric, [choice for answer in answers for choice in answer.choices]
+    metric, choices = methods.ties.metric, [pick for answer in answers for pick in answer.choices]
     lines = [
         f"Each method is taken at that number of steps within the budget at which it has the best {metric}; choosing by the score flatters "
         "those with many steps to choose from. seconds: column seconds_to_adapt, on the machine that made the rows.",
@@ -195,15 +202,18 @@ def _notes(answers: Sequence[Answer], methods: Methods, rows: Sequence[Row]) -> 
             lines.insert(1, "unknown: the best one is not separable from others with this many speakers, whatever their scores.")
         if any(answer.with_verdict(UNTESTED) for answer in answers):
             lines.insert(1, "unknown: not tested, because runs behind the rows are not at hand (--output DIR), or share no sentence.")
-    others = {choice.name: choice for answer in answers for choice in answer.others}
+    scale = {row["algorithm"]: float(row[metric]) for row in rows if role_of(row) and row["shots"] == "0" and row[metric]}
+    if scale:
+        lines.append(f"For scale: {', '.join(f'{name} {value:.3f}' for name, value in scale.items())}.")
+    others = {pick.name: pick for answer in answers for pick in answer.others}
     if others:
-        those = ", ".join(f"{_named(choice)} {choice.value:.3f}" for choice in others.values()) if not several else ", ".join(others)
+        those = ", ".join(f"{_named(pick)} {pick.value:.3f}" for pick in others.values()) if not several else ", ".join(others)
         lines.append(f"Not ranked, because other seeds are other models: {those}.")
-    marks = {mark for choice in [*choices, *others.values()] for mark in choice.row["status"].split("+")}
+    marks = {mark for pick in [*choices, *others.values()] for mark in pick.row["status"].split("+")}
     lines += [f"{status}: {reason}; not to be cited." for status, reason in UNFIT.items() if status in marks]
     if any(row["synthetic"] == "true" for row in rows):
         lines.append("synthetic voices: not to be cited as speech.")
-    used, unlike = {choice.row["options"] for choice in [*choices, *others.values()]}, differences(rows)
+    used, unlike = {pick.row["options"] for pick in [*choices, *others.values()]}, differences(rows)
     lines += [f"{one[0]}:{one[1]}: {what}." for one, what in unlike.items() if one[1] in used]
     return _wrapped(lines)
 
