@@ -177,10 +177,15 @@ def test_the_answers_fit_a_terminal_and_say_the_same_as_the_table(capsys: pytest
     text = capsys.readouterr().out
     assert "Best with 5 sentences and 5 s of adaptation: finetune at 5 steps, 0.523 ± 0.137." in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
-    assert main(["leaderboard", "best", "speechocean762", "--task", "speaker", "--budget", "5s"]) == 0
-    lines = [line.split()[:5] for line in capsys.readouterr().out.splitlines()]
+    assert main(["leaderboard", "best", "speechocean762", "--task", "speaker"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80 and " metric:58c806ba\n" in text
+    lines = [line.split()[:5] for line in text.splitlines()]
     told = [line for line in lines if line[1:3] == ["5", "s"]]
     assert told == [[shots, "5", "s", "finetune", steps] for shots, steps in (("1", "50"), ("5", "5"), ("10", "5"))]
+    assert main(["leaderboard", "best", "espeak", "--budget", "5s"]) == 0
+    text = capsys.readouterr().out
+    assert max(map(len, text.splitlines())) <= 80 and text.count(" unknown\n") == 3
     assert main(["leaderboard", "best", "espeak", "--shots", "5", "--budget", "0"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Not separable from it with this many speakers: memory" in text and "Tied" not in text and "synthetic voices" in text

@@ -110,7 +110,7 @@ def _text(path: Path, methods: Methods, shots: int | None, budget: float | None,
     answers = [answer for answer in answers if answer.choices]
     if not answers:
         raise UsageError(f"No method in {path} adapts in {in_words(budget or 0)}: {_quickest(methods, sizes)}")
-    return "\n".join([_grid(answers, methods), "", *_notes(answers, methods, rows)])
+    return "\n".join([_grid(answers), "", *_notes(answers, methods, rows)])
 
 
 def _quickest(methods: Methods, sizes: Sequence[int]) -> str:
@@ -151,10 +151,11 @@ def _one(answer: Answer, methods: Methods) -> list[str]:
     return [*_wrapped(told), "", tabulate(table, "keys", tablefmt="simple", disable_numparse=True, colalign=sides)]
 
 
-def _grid(answers: Sequence[Answer], methods: Methods) -> str:
+def _grid(answers: Sequence[Answer]) -> str:
     from tabulate import tabulate
 
-    lines, before = [], None
+    lines: list[list[str]] = []
+    before = None
     for answer in answers:
         best = answer.choices[0]
         tied = ", ".join(pick.name for pick in answer.with_verdict(TIE)) or "-"
@@ -166,10 +167,13 @@ def _grid(answers: Sequence[Answer], methods: Methods) -> str:
             str(answer.shots), in_words(answer.budget), _named(best), str(best.steps), f"{best.value:.3f}",
             _cost(best, "seconds_to_adapt"), _cost(best, "stored_parameters"), tied,
         ])  # fmt: skip
-    header = ["shots", "budget", "best", "steps", methods.ties.metric, "seconds", "stored", "ties"]
+    header = ["shots", "time", "best", "steps", "value", "sec", "stored", "ties"]
     sides = ("right", "right", "left", "right", "right", "right", "right", "left")
-    widths = [None] * 7 + [max(12, WIDTH - 2 * 7 - sum(max(len(line[place]) for line in [header, *lines]) for place in range(7)))]
-    return tabulate(lines, header, tablefmt="simple", disable_numparse=True, colalign=sides, maxcolwidths=widths)
+    # Tabulate gives a heading two more characters than it has.
+    taken = [max(len(name) + 2, *(len(line[place]) for line in lines)) for place, name in enumerate(header[:7])]
+    left = max(12, WIDTH - 2 * 7 - sum(taken))
+    table = [[*cells, textwrap.fill(tied, left, break_long_words=False)] for *cells, tied in lines]
+    return tabulate(table, header, tablefmt="simple", disable_numparse=True, colalign=sides)
 
 
 def _allowed(budget: float) -> str:
@@ -192,12 +196,12 @@ def _notes(answers: Sequence[Answer], methods: Methods, rows: Sequence[Row]) -> 
     metric, choices = methods.ties.metric, [pick for answer in answers for pick in answer.choices]
     lines = [
         f"Each method is taken at that number of steps within the budget at which it has the best {metric}; choosing by the score flatters "
-        "those with many steps to choose from. seconds: column seconds_to_adapt, on the machine that made the rows.",
+        "those with many steps to choose from. Seconds are those of the column seconds_to_adapt, on the machine that made the rows.",
         "*: on the Pareto front: no method at any steps within the budget scores as well in fewer seconds, or with fewer stored numbers.",
         f"Tests: paired between speakers, Holm-corrected over the methods tested against the best one{' at that place' * several}.",
     ]
     if several:
-        lines.insert(0, "A budget that changes nothing is left out.")
+        lines.insert(0, "time: most time of adaptation; one that changes nothing is left out.")
         if any(answer.with_verdict(POWERLESS) for answer in answers):
             lines.insert(1, "unknown: the best one is not separable from others with this many speakers, whatever their scores.")
         if any(answer.with_verdict(UNTESTED) for answer in answers):
