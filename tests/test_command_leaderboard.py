@@ -49,6 +49,9 @@ def test_a_table_is_found_by_dataset_or_by_path(tables: Path, capsys: pytest.Cap
 def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "toy_corpus", "--steps", "5", "--format", "md")
     assert text.startswith("| algorithm") and "7.500" in text and "7.000" not in text
+    assert shown(capsys, "toy_corpus", "--metrics", "mcd,mcd", "--format", "latex").count(" & mcd & ") == 1
+    assert shown(capsys, "toy_corpus", "--metrics", "mcd,seconds_to_adapt").split()[4:7] == ["mcd", "seconds_to_adapt", "↓"]
+    assert shown(capsys, "toy_corpus", "--where", "mcd<=7.0", "--where", "algorithm=reptile").count("reptile") == 1
     assert shown(capsys, "toy_corpus", "--metrics", "all") == shown(capsys, "toy_corpus", "--metrics", "mcd")
 
 

@@ -35,7 +35,7 @@ def test_the_grid_is_what_pandas_finds_in_the_committed_table() -> None:
     assert found is not None and not found.powerless and "anil" in found.others
     assert [entry.head.value for entry in found.grid.entries] == [1, 5, 10]
     heads = [heading.text for heading in found.grid.columns[1:]]
-    assert heads == ["no steps", "up to 1 s", "up to 5 s", "up to 20 s", "up to 1 min"]
+    assert heads == ["no steps", "up to 1 s", "up to 5 s", "up to 20 s", "up to 1 min", "up to 5 min"]
     for entry in found.grid.entries:
         for budget, cell in zip(BUDGETS, entry.cells, strict=False):
             within = frame["steps"] == 0 if budget == 0 else frame["seconds_to_adapt"] <= budget
@@ -48,6 +48,8 @@ def test_the_grid_is_what_pandas_finds_in_the_committed_table() -> None:
             lambda row, cost=cost: ((here[cost] <= row[cost]) & (here["gap_closed"] >= row["gap_closed"])).sum() > 1, axis=1
         )
         assert sorted(float(row["gap_closed"]) for row in points) == sorted(here.loc[~dominated, "gap_closed"])
+        if cost not in found.fronts:
+            continue
         assert [entry.head.text.partition(":")[0] for entry in found.fronts[cost].entries] == [row["algorithm"] for row in points]
     (five,) = (entry for entry in found.grid.entries if entry.head.value == 5)
     assert five.cells[2].note.endswith("; tied with meta_sgd, reptile and maml")
@@ -66,7 +68,7 @@ def test_few_speakers_make_no_ties_but_a_note(tmp_path: Path) -> None:
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
     text = html.unescape((tmp_path / "report.html").read_text())
     assert text.index("Which method?") < text.index("In short") and "Not separable: so few speakers" in text
-    assert text.count("<title>Pareto front</title>") == 1, "all store as many numbers, so only seconds have a front to draw"
+    assert text.count("<title>Pareto front</title>") == 2, "all store as many numbers, which leaves one point and no line"
     assert "Pareto front of gap_closed against seconds of adaptation" in text
 
 

@@ -118,7 +118,7 @@ def _print_tables(args: argparse.Namespace) -> None:
                 continue
             if len(tables) > 1 and args.format in ("table", "md"):
                 print(path.stem)
-            chosen = [name.strip() for name in args.metrics.split(",") if name.strip()]
+            chosen = list(dict.fromkeys(name.strip() for name in args.metrics.split(",") if name.strip()))
             print(leaderboard_table.show(
                 path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin, where=args.where
             ))  # fmt: skip

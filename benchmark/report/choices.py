@@ -24,7 +24,7 @@ class Choices:
         metric: by which methods are chosen.
         grid: for each number of sentences and each budget, the best method, and what ties with it.
         fronts: for each cost, the methods and steps on the Pareto front at the most sentences, cheapest first.
-        points: the same as rows, for charts.
+        points: the rows on the front of each cost that charts draw, cheapest first.
         shots: the most sentences.
         powerless: somewhere the speakers are too few for tests to tell the best method from others.
         others: methods of other seeds, which are not ranked.
@@ -55,10 +55,10 @@ def choices(board: Board) -> Choices | None:
     heads = [Heading("sentences"), *(Heading(_within(budget), words=True) for budget in budgets)]
     entries = [Entry(TableCell(str(shots), shots), [_cell(answer, metric, places) for answer in own]) for shots, own in answers.items()]
     most = methods.shots[-1]
-    fronts = {cost: methods.front(most, cost) for cost in FRONTS}
+    fronts = {cost: methods.front(most, cost) for cost in (*FRONTS, "flops_to_adapt")}
     every = [answer for own in answers.values() for answer in own]
     return Choices(
-        metric, Table(heads, entries), {cost: _front(cost, found, metric, places) for cost, found in fronts.items()},
+        metric, Table(heads, entries), {cost: _front(cost, fronts[cost], metric, places) for cost in FRONTS},
         {cost: [row for _, row in found] for cost, found in fronts.items()}, most,
         any(answer.with_verdict(POWERLESS) for answer in every),
         sorted({pick.name for answer in every for pick in answer.others}),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 COSTS: Mapping[str, Column] = {
     "seconds_to_adapt": Column(
-        unit="s", meaning="wall time to adapt to one speaker, on the row's device (of a CPU: one core)", higher_is_better=False, low=0
+        unit="s", meaning="wall time to adapt to one speaker, on the row's device (of a CPU: on one core)", higher_is_better=False, low=0
     ),
     "peak_memory_mb": Column(unit="MB", meaning="peak memory of adaptation beyond the loaded model", higher_is_better=False, low=0),
     "real_time_factor": Column(

@@ -39,8 +39,9 @@ class Ties:
     """Paired tests of one column between rows, each done once.
 
     The tests are those of ``compare`` (:func:`benchmark.results.statistics.compare`). Holm's method corrects for the rows that the best
-    one is tested against. So a method that is really the best is called worse in at most 5 % of answers, although the scores chose which
-    one to test against (Gupta, "On Some Multiple Decision (Selection and Ranking) Rules", Technometrics 1965).
+    one is tested against. A method that is really the best is called worse in less than 5 % of answers, although the scores chose which
+    one to test against: those not worse are a subset that holds the best one (Gupta, "On Some Multiple Decision (Selection and Ranking)
+    Rules", Technometrics 1965). A test simulates it.
 
     Args:
         metric: column.
