@@ -201,6 +201,7 @@ def provenance(board: Board, contender: Contender) -> dict[str, str]:
         "real speech, by the same metrics": _pairs(_facts(board, first)) or "not measured",
         "hardware": _pairs(first.get("hardware")),
         "harness": ", ".join(f"{part} {first[f'{part}_version']}" for part in ("preparation", "training", "evaluation")),
+        "benchmark's version": row["benchmark_version"],
         "source digests": _pairs(first.get("sources")), "configuration": row["options"],
     }  # fmt: skip
 
