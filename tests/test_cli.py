@@ -40,6 +40,20 @@ def test_quick_commands_import_nothing_heavy(repository: Path, arguments: list[s
     assert done.stdout.splitlines()[-1] == "HEAVY []", done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["leaderboard", "show", "speechocean762", "--metrics", "gap_closed,seconds_to_adapt"],
+        ["leaderboard", "best", "speechocean762", "--shots", "5", "--budget", "0"],
+        ["compare", "reptile", "finetune", "--table", "speechocean762", "--shots", "5", "--steps", "20"],
+    ],
+)
+def test_reading_results_imports_no_torch(repository: Path, arguments: list[str]) -> None:
+    code = f"import sys; from benchmark.cli import main\nassert main({arguments!r}) == 0\nprint('TORCH', 'torch' in sys.modules)"
+    done = python(repository, code)
+    assert done.stdout.splitlines()[-1] == "TORCH False", done.stderr
+
+
 def test_help_lists_every_command_with_its_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["--help"]) == 0
     text = capsys.readouterr().out

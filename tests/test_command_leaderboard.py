@@ -12,6 +12,7 @@ from benchmark import cli
 from benchmark.commands import leaderboard as command
 from benchmark.results import leaderboard, leaderboard_file
 from benchmark.results import result as results
+from benchmark.results.costs import COSTS
 from tests.cli_helpers import refused
 
 
@@ -21,7 +22,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "leaderboards"
     folder.mkdir()
     monkeypatch.setattr(command, "folder", lambda: folder)
-    names = [*leaderboard_file.IDENTITY, "mcd", "mcd_lo", "mcd_hi", "mcd_failed", *leaderboard_file.COSTS, *leaderboard_file.PROVENANCE]
+    names = [*leaderboard_file.IDENTITY, "mcd", "mcd_lo", "mcd_hi", "mcd_failed", *COSTS, *leaderboard_file.PROVENANCE]
     rows = []
     for steps in ("0", "5"):
         row = dict.fromkeys(names, "1") | {"algorithm": "reptile", "status": "ok", "shots": "5", "steps": steps}
@@ -48,6 +49,9 @@ def test_a_table_is_found_by_dataset_or_by_path(tables: Path, capsys: pytest.Cap
 def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = shown(capsys, "toy_corpus", "--steps", "5", "--format", "md")
     assert text.startswith("| algorithm") and "7.500" in text and "7.000" not in text
+    assert shown(capsys, "toy_corpus", "--metrics", "mcd,mcd", "--format", "latex").count(" & mcd & ") == 1
+    assert shown(capsys, "toy_corpus", "--metrics", "mcd,seconds_to_adapt").split()[4:7] == ["mcd", "seconds_to_adapt", "↓"]
+    assert shown(capsys, "toy_corpus", "--where", "mcd<=7.0", "--where", "algorithm=reptile").count("reptile") == 1
     assert shown(capsys, "toy_corpus", "--metrics", "all") == shown(capsys, "toy_corpus", "--metrics", "mcd")
 
 
@@ -56,27 +60,47 @@ def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[
     [
         (["show", "toy_corps"], "There is no leaderboard of 'toy_corps'; did you mean 'toy_corpus'?"),
         (["show", "none.csv"], "There is no readable leaderboard at none.csv"),
-                (["show", "--format", "pdf"], "Argument --format: invalid choice: 'pdf'"),
+        (["show", "--format", "pdf"], "Argument --format: invalid choice: 'pdf'"),
+        (["show", "--shots", "five"], "Argument --shots: must be a whole number, at least 0, not five"),
+        (["show", "toy_corpus", "--steps", "-1"], "Argument --steps: must be a whole number, at least 0, not -1"),
+        (["show", "toy_corpus", "--where", "mcd"], "--where must be a column, one of <= >= != < > =, and a value"),
+        (["show", "toy_corpus", "--where", "mcb<1"], "{table} has no column 'mcb' for --where; did you mean 'mcd'?"),
+        (["show", "toy_corpus", "--where", "mcd<few"], "--where mcd<few needs a number, not 'few'."),
+        (["show", "toy_corpus", "--where", "status>1"], "--where status holds text, such as 'ok'; compare it with = or !="),
+        (["show", "toy_corpus", "--where", "mcd<1"], "{table} has no row with mcd<1; loosen --where."),
+        (["best", "toy_corpus", "--budget", "5"], "--budget must be a time, such as 500ms, 5s or 2min, or 0, not '5'."),
+        (["best", "toy_corpus", "--budget", "5 hours"], "--budget must be a time"),
+        (["best", "toy_corpus", "--shots", "0"], "Argument --shots: must be a whole number, at least 1, not 0"),
+        (["best", "toy_corpus", "--metric", "mcd", "--shots", "3"], "{table} has no method at 3 shots; it has 5 shots."),
+        (["best", "toy_corpus", "--metric", "mcb"], "{table} has no metric 'mcb'; did you mean 'mcd'?"),
+        (["best", "toy_corpus"], "{table} has no metric 'gap_closed'. There are: mcd."),
+        (["best", "--dataset", "toy"], "There is no leaderboard of dataset toy. There are: "),
+        (["best", "--task", "singing"], "There is no task 'singing'"),
+        (["best", "--task", "style"], "There is no leaderboard of task style"),
+        (["best", "toy_corpus", "--metric", "mcd", "--shots", "5", "--budget", "1ms"],
+         "No method in {table} adapts to 5 shots in 1 ms: the quickest, reptile, takes 1 s; --budget 0 asks for what takes no steps."),
         (["add"], "The following arguments are required: RUN"),
         (["add", "no_such_run"], "There is no run result at no_such_run"),
-        ([], "The following arguments are required: show|cite|add|verify"),
+        ([], "The following arguments are required: show|best|cite|add|verify"),
     ],
 )
 def test_mistakes(tables: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str) -> None:
     status = 1 if {"none.csv", "no_such_run"} & set(arguments) else 2
+    sentence = sentence.format(table=tables / "toy_corpus.csv")
     assert refused(["leaderboard", *arguments], status, capsys).startswith(f"error: {sentence}")
 
 
 def test_of_several_tables_one_without_such_rows_says_so(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tables / "other.csv").write_text((tables / "toy_corpus.csv").read_text().replace("reptile,1,1,1,ok,5", "reptile,1,1,1,ok,7"))
     printed = shown(capsys, "--shots", "7")
+    assert "--format csv takes one table; name " in refused(["leaderboard", "show", "--format", "csv"], 2, capsys)
     assert "toy_corpus.csv has no row of 7 shots" in printed and printed.count("reptile") == 2
     assert cli.main(["leaderboard", "show", "toy_corpus", "--shots", "7"]) == 2
 
 
 def test_an_unknown_metric_is_one_sentence(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["leaderboard", "show", "toy_corpus", "--metrics", "mos"]) == 2
-    assert capsys.readouterr().err.strip().endswith("has no metric 'mos'; it has mcd, or say all.")
+    assert capsys.readouterr().err.strip().endswith(f"has no metric 'mos'; it has mcd, or say all; costs are {', '.join(COSTS)}.")
 
 
 def test_runs_go_to_their_datasets_table_unless_told_otherwise(

@@ -13,11 +13,12 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.results.comparison import CURVE, apart, compare_all, contenders, ranking
+from benchmark.results.comparison import CURVE, apart, compare_all, contenders
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, compute_rows
 from benchmark.results.leaderboard_rules import options
 from benchmark.results.leaderboard_table import show
+from benchmark.results.ranking import ranking
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 from benchmark.results.verdicts import power_note, seeds_note, verdicts
 from tests.cli_helpers import refused

@@ -11,7 +11,8 @@ from benchmark.cli import commands
 from benchmark.commands import compare
 from benchmark.plugins import registry
 from benchmark.results.columns import markdown
-from benchmark.results.leaderboard_file import COSTS, IDENTITY, PROVENANCE
+from benchmark.results.costs import COSTS
+from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE
 from benchmark.results.statistics import RESAMPLES
 from benchmark.running.episodes import PROTOCOL_VERSION
 
@@ -53,5 +54,5 @@ def test_comparisons_in_documents_find_their_rows() -> None:
     assert len(lines) > 5
     for line in lines:
         args = parser.parse_args(shlex.split(line))
-        folders = compare._folders(args.runs, args.table, args.output, compare.named(args.metrics))
+        folders, _ = compare._folders(args.runs, args.table, args.output, compare.named(args.metrics))
         assert len(folders) > 1 and all((folder / "result.json").is_file() for folder in folders), line

@@ -12,7 +12,8 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.names import fault
 from benchmark.results import cells
-from benchmark.results.leaderboard_file import COSTS, IDENTITY, PROVENANCE, read
+from benchmark.results.costs import COSTS
+from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE, read
 from tests.cli_helpers import refused
 
 GOOD = ("p225", "Anna Maria", "j.smith", "joão", "王小明", "O'Brien", "a..b", ".hidden", "x-1", "1", "a:b", "caf\\xe9", "anna+sad")

@@ -34,7 +34,8 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.mel import log_mel
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of_file
-from benchmark.results.leaderboard_file import COSTS, IDENTITY, PROVENANCE
+from benchmark.results.costs import COSTS
+from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE
 from benchmark.running.preparation import Sources, open_corpora, open_corpus, open_dataset
 from benchmark.settings.config import Plugin
 from benchmark.utterance import BOUNDARY, SILENCE, token_symbols

@@ -72,7 +72,7 @@ def test_what_failed_and_what_is_not_ranked_is_said(tmp_path: Path) -> None:
     assert {score.name: score.failed for group in found.groups for score in group} == {"maml": 1, "finetune": 0}
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
     text = (tmp_path / "report.html").read_text()
-    assert found.powerless and "So few speakers can't tell so many methods apart" in text
+    assert found.powerless and "Not separable with this many speakers, who can't tell so many methods apart" in text
     assert "20 steps, without 1 utterance that failed" in text and "on the others' sentences: anil, reptile." in text
 
 

@@ -9,21 +9,12 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmark.commands._options import directory, name_or_place, run_folder, whole
-
-if TYPE_CHECKING:
-    from benchmark.results.comparison import Contender, Line
-
-LEGEND = """\
-first - second: mean difference [95 % interval]; speakers, seeds: those that both have; IQM: interquartile mean over
-speakers; P: probability that the first is better on a sentence; d: effect size between speakers; p: test between
-speakers, Holm-corrected over the lines with a p (none: fewer than six speakers, or identical values). Intervals are
-not corrected."""
 
 Rows = list[dict[str, str]]
 
@@ -32,11 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("runs", nargs="+", type=name_or_place, metavar="RUN|ALGORITHM",
                         help="run folders, or algorithms that have rows in a leaderboard")  # fmt: skip
-    parser.add_argument("--metrics", default="", metavar="A,B", help="columns to compare (default: gap_closed; for recognition, cer)")
+    parser.add_argument("--metrics", default="", metavar="A,B",
+                        help="columns of metrics or costs to compare (default: gap_closed; for recognition, cer)")  # fmt: skip
     parser.add_argument("--shots", type=whole, metavar="N", help="only at N support utterances")
     parser.add_argument("--steps", metavar="N|curve", help="only at N adaptation steps, or over the whole curve")
     parser.add_argument("--table", type=name_or_place, metavar="TABLE", help="leaderboard with the algorithms, by dataset or path "
                         "(default: the one that has all of them; committed ones before those in --output)")  # fmt: skip
+    parser.add_argument("--format", choices=("table", "csv", "json", "latex"), default="table",
+                        help="(default: table); of csv, notes go to standard error")  # fmt: skip
     parser.add_argument("--output", type=directory, default=Path("runs"), metavar="DIR", help="another folder with runs (default: runs)")
 
 
@@ -45,7 +39,10 @@ def run(args: argparse.Namespace) -> int:
     from itertools import combinations
 
     from benchmark.errors import UsageError
-    from benchmark.results import comparison, verdicts
+    from benchmark.plumbing.words import listed
+    from benchmark.results import comparison, comparison_table, verdicts
+    from benchmark.results.costs import COSTS
+    from benchmark.results.ranking import rankings
 
     if args.steps not in (None, "curve") and not re.fullmatch("[0-9]{1,10}", args.steps):
         raise UsageError(f"--steps must be a number or 'curve', not '{args.steps}'.")
@@ -53,25 +50,34 @@ def run(args: argparse.Namespace) -> int:
     columns = named(args.metrics)
     if args.metrics and not columns:
         raise UsageError("--metrics names no column; try gap_closed, or mcd,per.")
-    folders = _folders(args.runs, args.table, args.output, columns)
+    if steps == comparison.CURVE and (costs := [name for name in columns if name in COSTS]):
+        raise UsageError(f"{listed(costs)} can't be compared over a curve, because more steps cost more; name a number for --steps.")
+    folders, tables = _folders(args.runs, args.table, args.output, columns)
     metrics, scorers = _senses(folders, columns, args.plugin)
     chosen = comparison.contenders(folders, scorers, args.plugin)
+    if any(metric in COSTS for metric in metrics):
+        chosen = comparison.and_costs(chosen)
     lines = comparison.compare_all(chosen, metrics, args.shots, steps)
-    _print_table(chosen[0].results[0]["dataset"], lines, metrics)
-    for sentence in verdicts.verdicts(lines):
-        print(sentence)
+    scores = [metric for metric in metrics if metric not in COSTS]
     notes = (
-        verdicts.failures_note(chosen, metrics, args.shots, steps), verdicts.seeds_note(chosen, lines), verdicts.power_note(lines),
-        verdicts.budget_note(chosen), verdicts.limited_note(chosen),
+        verdicts.disagreement_note(lines), verdicts.failures_note(chosen, scores, args.shots, steps),
+        verdicts.seeds_note(chosen, lines), verdicts.power_note(lines), verdicts.curve_note(chosen, metrics, args.shots, steps),
+        verdicts.budget_note(chosen), verdicts.limited_note(chosen), verdicts.wall_time_note(metrics),
     )  # fmt: skip
-    for note in filter(None, notes):
-        print(note)
     compared = {(line.first, line.second, line.metric) for line in lines}
-    for one, other in combinations(chosen, 2):
-        if missing := [metric for metric in metrics if (one.name, other.name, metric) not in compared]:
-            print(comparison.apart([one, other], missing, args.shots, steps))
-    if len(chosen) > 2:
-        _print_rankings(chosen, lines, metrics)
+    apart = [
+        comparison.apart([one, other], missing, args.shots, steps) for one, other in combinations(chosen, 2)
+        if (missing := [metric for metric in metrics if (one.name, other.name, metric) not in compared])
+    ]  # fmt: skip
+    told = comparison_table.Compared(
+        chosen[0].results[0]["dataset"], metrics, lines, [*verdicts.verdicts(lines), *filter(None, notes), *apart],
+        list(rankings(chosen, lines, metrics)) if len(chosen) > 2 else [],
+    )  # fmt: skip
+    if tables:
+        print(f"Algorithms from their rows in {', '.join(map(str, tables))}.", file=sys.stdout if args.format == "table" else sys.stderr)
+    print(told.text(args.format))
+    if args.format == "csv":
+        print("\n".join([*told.sentences, *told.rankings]), file=sys.stderr)
     return 0
 
 
@@ -80,59 +86,8 @@ def named(metrics: str) -> list[str]:
     return [name.strip() for name in metrics.split(",") if name.strip()]
 
 
-def _print_table(dataset: str, lines: Sequence[Line], metrics: Mapping[str, bool]) -> None:
-    """Print all lines as a table; columns with one value throughout go above it."""
-    from math import isnan
-
-    from tabulate import tabulate
-
-    from benchmark.results import comparison
-
-    columns: dict[str, list[str]] = {
-        "first": [line.first for line in lines], "second": [line.second for line in lines],
-        "metric": [f"{line.metric} ({'higher' if metrics[line.metric] else 'lower'} is better)" for line in lines],
-        "shots": [str(line.shots) for line in lines], "speakers": [str(line.found.speakers) for line in lines],
-        "seeds": [str(line.found.seeds) for line in lines],
-    }  # fmt: skip
-    constant = {name: cells[0] for name, cells in columns.items() if len(set(cells)) == 1}
-    print("\n".join(f"{name}: {cell}" for name, cell in {"dataset": dataset, **constant}.items()))
-    table = {name: cells for name, cells in columns.items() if name not in constant}
-    if "metric" in table:
-        table["metric"] = [f"{line.metric} {'↑' if metrics[line.metric] else '↓'}" for line in lines]
-    table["steps"] = ["curve" if line.steps == comparison.CURVE else str(line.steps) for line in lines]
-    differences = [line.found.difference for line in lines]
-    table["first - second"] = [f"{d.mean:+.3f}" + ("" if isnan(d.low) else f" [{d.low:+.3f}, {d.high:+.3f}]") for d in differences]
-    table["IQM"] = [f"{line.found.middle:+.3f}" for line in lines]
-    table["P"] = [f"{line.found.better.mean:.2f}" for line in lines]
-    table["d"] = ["-" if isnan(line.found.effect) else f"{line.found.effect:+.2f}" for line in lines]
-    table["p"] = ["-" if isnan(line.p) else f"{line.p:.4f}" for line in lines]
-    table["better"] = [line.better or "-" for line in lines]
-    sides = ["left" if name in ("first", "second", "metric", "better") else "right" for name in table]
-    print("\n" + tabulate(table, "keys", tablefmt="simple", disable_numparse=True, colalign=sides))
-    print(f"\n{LEGEND}\n")
-
-
-def _print_rankings(chosen: Sequence[Contender], lines: Sequence[Line], metrics: Mapping[str, bool]) -> None:
-    from itertools import groupby
-
-    from benchmark.results import comparison, verdicts
-
-    places = sorted(lines, key=lambda line: (line.metric, line.shots, line.steps == comparison.CURVE, line.steps))
-    pairs, shown = len(chosen) * (len(chosen) - 1) // 2, False
-    for (metric, shots, _), group in groupby(places, key=lambda line: (line.metric, line.shots, line.steps)):
-        # Two algorithms without a support set differ by the same at any number of shots.
-        here = [*group, *(line for line in lines if shots and not line.shots and line.metric == metric)]
-        if len(here) == pairs:
-            groups = comparison.ranking(chosen, here, metrics[metric])
-            print(f"{metric}, {verdicts.place(here[0])}: {' > '.join(' ~ '.join(names) for names in groups)}")
-            shown = True
-    if shown:
-        print("~: no difference is shown from the first of its group, though there may be one. >: a difference is shown from the first")
-        print("of the group before. For other pairs see the lines above.")
-
-
-def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> list[Path]:
-    """The run folders with these paths, and those behind the rows of these algorithms."""
+def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The run folders with these paths, and those behind the rows of these algorithms; and the tables that have the rows."""
     from benchmark.errors import UsageError
     from benchmark.results.leaderboard import run_folder as behind
     from benchmark.results.result import read_result, table_name
@@ -154,9 +109,7 @@ def _folders(wanted: Sequence[str], table: str | None, output: Path, columns: Se
             if folder is None:
                 raise UsageError(f"{run_id}, which a row of {name} in {path} was made from, is not in {output}; say where with --output.")
             folders.append(folder)
-    if found:
-        print(f"Algorithms from their rows in {', '.join(dict.fromkeys(str(path) for path, _ in found.values()))}.")
-    return folders
+    return folders, list(dict.fromkeys(path for path, _ in found.values()))
 
 
 def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
@@ -242,15 +195,20 @@ def _senses(folders: Sequence[Path], columns: Sequence[str], plugins: Sequence[s
     from benchmark.errors import UsageError
     from benchmark.plugins.registry import suggest
     from benchmark.results.columns import known
+    from benchmark.results.costs import COSTS, PER_RUN
     from benchmark.results.result import read_result
 
     results = [read_result(folder) for folder in folders]
     found = known(plugins).of({name for result in results for name in result["metric_versions"]})
     columns = columns or [problems.get(results[0]["problem"]).objective]
     for column in columns:
+        if column in PER_RUN:
+            raise UsageError(f"{column} is one number for each run, so it can't be paired; 'leaderboard show --metrics {column}' shows it.")
         if column in found.rates:
             pairable = [name for name in found.of({found.metrics[column]}).columns if name not in found.rates]
             raise UsageError(f"{column} is a rate over all trials, so it can't be paired; compare {' or '.join(pairable)}.")
-        if column not in found.columns:
-            raise UsageError(f"There is no metric {column!r} in these runs{suggest(column, sorted(found.columns.keys() - found.rates))}")
-    return {column: found.columns[column].higher_is_better for column in columns}, {found.metrics[column] for column in columns}
+        if column not in (*found.columns, *COSTS):
+            there = [*sorted(found.columns.keys() - found.rates), *(name for name in COSTS if name not in PER_RUN)]
+            raise UsageError(f"There is no metric {column!r} in these runs{suggest(column, there)}")
+    meanings = {**COSTS, **found.columns}
+    return {column: meanings[column].higher_is_better for column in columns}, {found.metrics[each] for each in columns if each not in COSTS}

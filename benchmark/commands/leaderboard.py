@@ -1,10 +1,12 @@
-"""Show a leaderboard, cite it, add runs to it, verify it, or explain its columns.
+"""Show a leaderboard, choose the best method, cite rows, add runs, verify them, or explain the columns.
 
 ``leaderboard show [TABLE]`` prints a table, named by its dataset or by the path of a CSV file; without TABLE, all tables.
+``leaderboard best [TABLE] --shots 5 --budget 5s`` names the best method with so many sentences and so much time for adaptation.
 ``leaderboard cite TABLE ALGORITHM`` prints BibTeX for rows that may be cited.
 ``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of their table. A table is named after its
 dataset, and also its problem and task if these are not synthesis and speaker (``espeak-recognition``, ``vctk-style``).
 ``leaderboard verify [TABLE]`` checks every table's form and recomputes its rows from the runs kept beside it.
+``leaderboard card TABLE`` prints the table's card, ``leaderboards/TABLE.md``, for a hub of data sets.
 ``leaderboard columns`` prints what metrics' columns mean, in Markdown, as in ``leaderboards/README.md``.
 """
 
@@ -14,20 +16,32 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.commands._options import directory, name_or_place, place, whole
+from benchmark.commands._options import directory, name_or_place, place, positive, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="show|cite|add|verify|columns", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="show|best|cite|add|verify|card|columns", required=True)
     show = actions.add_parser("show", help="print leaderboards")
     show.add_argument("table", nargs="?", type=name_or_place, metavar="TABLE",
                       help="a table, espeak or espeak-recognition, or a CSV file (default: all)")  # fmt: skip
     show.add_argument("--shots", type=whole, metavar="N", help="only rows with N support utterances")
     show.add_argument("--steps", type=whole, metavar="N", help="only rows with N adaptation steps")
-    show.add_argument("--metrics", metavar="A,B", default="", help="columns, or all (default: those that fit a terminal)")
+    show.add_argument("--metrics", metavar="A,B", default="",
+                      help="columns of metrics or costs, or all (default: those that fit a terminal)")  # fmt: skip
+    show.add_argument("--where", metavar="CONDITION", action="append", default=[],
+                      help="only rows that meet it, 'seconds_to_adapt<=5', on any column; may be repeated")  # fmt: skip
     show.add_argument("--format", choices=("table", "md", "csv", "latex"), default="table", help="(default: table)")
     show.add_argument("--sort", metavar="COLUMN", default="", help="ascending; descending with = and a minus: --sort=-gap_closed")
+    best = actions.add_parser("best", help="name the best method for so many sentences and seconds")
+    best.add_argument("table", nargs="?", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file (default: all)")
+    best.add_argument("--dataset", metavar="NAME", help="only tables of this dataset")
+    best.add_argument("--task", metavar="NAME", help="only tables of this task: speaker, language, style or cross_lingual")
+    best.add_argument("--shots", type=positive, metavar="N", help="sentences of the new speaker (default: each number in the table)")
+    best.add_argument("--budget", metavar="TIME",
+                      help="time to adapt to one speaker: 500ms, 5s, 2min; 0: no adaptation steps (default: several)")  # fmt: skip
+    best.add_argument("--metric", metavar="COLUMN", default="", help="by which to choose (default: the one that ranks)")
+    best.add_argument("--output", type=directory, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
     cite = actions.add_parser("cite", help="print BibTeX for rows")
     cite.add_argument("table", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file")
     cite.add_argument("algorithm", metavar="ALGORITHM[:OPTIONS]", help="algorithm of the rows, and its configuration if there are several")
@@ -39,39 +53,33 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows preliminary")
     verify = actions.add_parser("verify", help="recompute rows")
     verify.add_argument("table", nargs="?", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file (default: all)")
-    actions.add_parser("columns", help="print what metrics' columns mean")
     verify.add_argument("--output", type=directory, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
+    card = actions.add_parser("card", help="print a table's card for a hub of data sets")
+    card.add_argument("table", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file")
+    actions.add_parser("columns", help="print what metrics' columns mean")
 
 
 def run(args: argparse.Namespace) -> int:
     """Do what the action says."""
     from benchmark.errors import UsageError
     from benchmark.plugins.registry import normalise
-    from benchmark.results import leaderboard, leaderboard_table
+    from benchmark.results import leaderboard, leaderboard_cite
 
-    if args.action == "show":
-        tables = table_files(args.table)
-        for number, path in enumerate(tables):
-            if len(tables) > 1:
-                print(f"{chr(10) if number else ''}{path.stem}")
-            chosen = [name.strip() for name in args.metrics.split(",") if name.strip()]
-            try:
-                text = leaderboard_table.show(
-                    path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin
-                )
-                print(text)
-            except UsageError as error:
-                if len(tables) == 1:
-                    raise
-                print(error)
+    if args.action in ("show", "best"):
+        _print_tables(args)
         return 0
     if args.action == "cite":
         path = table_files(args.table)[0]
-        print(leaderboard_table.cite(path, normalise(args.algorithm), args.shots, args.steps, _is_committed(path)))
+        print(leaderboard_cite.cite(path, normalise(args.algorithm), args.shots, args.steps, _is_committed(path)))
         return 0
 
     if args.action == "verify":
         return _verify(table_files(args.table), args.output)
+    if args.action == "card":
+        from benchmark.results.dataset_card import card
+
+        print(card(table_files(args.table)[0], args.plugin), end="")
+        return 0
     if args.action == "columns":
         from benchmark.results.columns import markdown
 
@@ -88,6 +96,61 @@ def run(args: argparse.Namespace) -> int:
     rows = leaderboard.add(args.runs, path, args.preliminary)
     print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.")
     return 0
+
+
+def _print_tables(args: argparse.Namespace) -> None:
+    """Show tables, or what is best in them; what is wrong with one of several does not keep the others from being read."""
+    from benchmark.errors import UsageError
+    from benchmark.results import best, best_table, leaderboard_table
+
+    if args.action == "best":
+        budget = None if args.budget is None else best.seconds(args.budget)
+        tables = _of(table_files(args.table), args.dataset, args.task)
+    else:
+        tables = table_files(args.table)
+    if args.action == "show" and args.format == "csv" and len(tables) > 1:
+        raise UsageError(f"--format csv takes one table; name {' or '.join(path.stem for path in tables)}.")
+    for number, path in enumerate(tables):
+        if len(tables) > 1 and number:
+            print()
+        try:
+            if args.action == "best":
+                print(best_table.show_best(path, args.shots, budget, args.metric, args.output, args.plugin))
+                continue
+            if len(tables) > 1 and args.format in ("table", "md"):
+                print(path.stem)
+            chosen = list(dict.fromkeys(name.strip() for name in args.metrics.split(",") if name.strip()))
+            print(leaderboard_table.show(
+                path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin, where=args.where
+            ))  # fmt: skip
+        except UsageError as error:
+            if len(tables) == 1:
+                raise
+            print(error)
+
+
+def _of(tables: Sequence[Path], dataset: str | None, task: str | None) -> list[Path]:
+    """The tables of a dataset and a task, by their names.
+
+    Raises:
+        UsageError: there is none.
+    """
+    from benchmark.errors import UsageError
+    from benchmark.plugins.registry import normalise, suggest
+    from benchmark.task import TASK_KINDS
+
+    if task is not None and normalise(task) not in TASK_KINDS:
+        raise UsageError(f"There is no task '{task}'{suggest(task, TASK_KINDS)}")
+
+    def fits(path: Path) -> bool:
+        name, *words = path.stem.split("-")  # no dataset's name has a dash
+        own = next((word for word in words if word in TASK_KINDS), "speaker")
+        return (dataset is None or normalise(dataset) == normalise(name)) and (task is None or normalise(task) == own)
+
+    if found := [path for path in tables if fits(path)]:
+        return found
+    wish = " and ".join(filter(None, [f"dataset {dataset}" * bool(dataset), f"task {task}" * bool(task)]))
+    raise UsageError(f"There is no leaderboard of {wish}{suggest(str(dataset or task), [path.stem for path in tables])}")
 
 
 def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:

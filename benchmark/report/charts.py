@@ -77,7 +77,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Chart:
-    """A whole chart; ``beyond`` lists the levels that are off the scale, with their values."""
+    """A whole chart; ``beyond`` lists the levels that are off the scale, with their values, and ``front`` is the path of a Pareto front."""
 
     title: str
     x: Axis
@@ -85,6 +85,7 @@ class Chart:
     lines: list[ChartLine]
     levels: list[Level] = field(default_factory=list)
     beyond: list[str] = field(default_factory=list)
+    front: str = ""
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -128,6 +129,11 @@ def chart(title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequenc
     texts = spread([height for *_, height in placed], LABEL, TOP + LABEL / 2, HEIGHT - BOTTOM)
     heights = [Level(*level, text) for level, text in zip(placed, texts, strict=True)]
     return Chart(title, x, y, lines, heights, beyond)
+
+
+def joined(points: Sequence[tuple[float, float]], x: Axis, y: Axis) -> str:
+    """The path through points in data units, in their order; "" for fewer than two."""
+    return "M" + "L".join(f"{x.place(a):.1f},{y.place(b):.1f}" for a, b in points) if len(points) > 1 else ""
 
 
 def _shown(height: float) -> bool:

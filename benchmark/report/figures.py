@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
@@ -22,6 +22,7 @@ from benchmark.report.charts import (
     Curve,
     Value,
     chart,
+    joined,
     linear,
     log_axis,
     look,
@@ -117,8 +118,13 @@ def _value(x: float, name: str, row: Row, metric: str, places: int, more: str = 
     return Value(x, mean, low, high, text + more)
 
 
-def costs(board: Board) -> list[Chart]:
-    """The opening metric against each cost, at the most shots; one point for each number of steps."""
+def costs(board: Board, fronts: Mapping[str, Sequence[Row]]) -> list[Chart]:
+    """The opening metric against each cost, at the most shots; one point for each number of steps.
+
+    Args:
+        board: the methods.
+        fronts: by cost, the rows on its Pareto front, cheapest first; a line behind the others joins them.
+    """
     if not board.metrics or not board.shots:
         return []
     metric, shots = board.metrics[0], board.shots[-1]
@@ -135,7 +141,9 @@ def costs(board: Board) -> list[Chart]:
             values = [_value(number(row[cost]), name, row, metric, places, f", {number(row[cost]):.3g} {title}") for row in rows]
             series.append(Curve(index, values))
         x = log_axis((value.x for curve in series for value in curve.values), f"{title} (log scale)")
-        charts.append(chart(f"{metric} against {title}, {counted(shots, 'shot')}", series, x, y, levels))
+        drawn = chart(f"{metric} against {title}, {counted(shots, 'shot')}", series, x, y, levels)
+        front = joined([(number(row[cost]), number(row[metric])) for row in fronts.get(cost, ())], x, y)
+        charts.append(replace(drawn, front=front))
     return charts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -9,10 +10,10 @@ from dataclasses import dataclass, replace
 from benchmark.errors import UsageError
 from benchmark.report.boards import Board
 from benchmark.report.words import digits, interval
-from benchmark.results.comparison import compare_all, ranking, seeds_in_words, seeds_of
-from benchmark.results.leaderboard_rules import MIN_SEEDS
-from benchmark.results.statistics import SIGNIFICANT
-from benchmark.results.verdicts import least_p
+from benchmark.results.comparison import compare_all, seeds_in_words, seeds_of
+from benchmark.results.ranking import ranking
+from benchmark.results.statistics import SIGNIFICANT, least_p
+from benchmark.results.ties import ranked_seeds
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,8 @@ def findings(board: Board) -> Findings | None:
             chosen.append(replace(contender, episodes=frame[(frame["shots"] == shots) & (frame["steps"] == steps)].assign(steps=0)))
     if not chosen:
         return None
-    # Rank the methods of one set of seeds: prefer a set large enough for a row, then the set that most methods have.
     seeds = {one.name: seeds_of(one) for one in (*board.contenders, *chosen)}  # a method's seeds at this place only
-    sets = Counter(frozenset(seeds[one.name]) for one in chosen)
-    ranked = max(sets, key=lambda own: (min(len(own), MIN_SEEDS), sets[own], len(own), -min(own)))
+    ranked = ranked_seeds([frozenset(seeds[one.name]) for one in chosen])
     others = [one.name for one in chosen if seeds[one.name] != ranked]
     chosen = [one for one in chosen if one.name not in others]
     try:
@@ -96,7 +95,8 @@ def findings(board: Board) -> Findings | None:
     except UsageError:  # no query in common
         return None
     groups = ranking(chosen, lines, higher)
-    powerless = bool(lines) and least_p(lines) > SIGNIFICANT
+    tests = sum(not math.isnan(line.p) for line in lines)
+    powerless = bool(lines) and least_p(max(line.found.speakers for line in lines), tests) > SIGNIFICANT
 
     def by_value(names: Iterable[str]) -> list[Score]:
         return scores(sorted(names, key=lambda name: float(last[name][metric]), reverse=higher))

@@ -18,6 +18,7 @@ from benchmark.plumbing.progress import progress
 from benchmark.plumbing.words import listed
 from benchmark.report import charts, figures, sounds, tables
 from benchmark.report.boards import Board
+from benchmark.report.choices import Choices, choices
 from benchmark.report.findings import Findings, findings
 from benchmark.results.leaderboard_rules import marks_of
 from benchmark.results.verdicts import budget_note
@@ -34,6 +35,7 @@ class Part:
     """What the page says about one board."""
 
     board: Board
+    choices: Choices | None
     findings: Findings | None
     leaderboard: tables.Table
     meanings: dict[str, str]
@@ -108,10 +110,11 @@ def build(boards: Sequence[Board], cache: Path) -> str:
 def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
     with progress(f"Speech of {board.name}", 1.0) as show:
         sentences, speaking = sounds.sentences(board, text, limit, PICTURED, show)
+    best = choices(board)
     keys = figures.legend((index, _labelled(board, name)) for index, name in figures.adapting(board))
     return Part(
-        board, findings(board), tables.leaderboard(board), tables.meanings(board), tables.differences(board), keys,
-        figures.curves(board), figures.costs(board),
+        board, best, findings(board), tables.leaderboard(board), tables.meanings(board), tables.differences(board), keys,
+        figures.curves(board), figures.costs(board, best.points if best else {}),
         figures.spaces(board), sentences, speaking, tables.speakers(board), tables.failures(board), tables.shared(board),
         {contender.name: tables.provenance(board, contender) for contender in board.contenders},
     )  # fmt: skip

@@ -9,6 +9,7 @@ from typing import Any
 
 from benchmark.report.boards import Board, Row
 from benchmark.report.words import SECONDS, digits, facts, interval, number, ranged
+from benchmark.results import costs
 from benchmark.results.columns import ARROWS
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns, reasons
@@ -20,12 +21,6 @@ COSTS = {
     "stored_parameters": ("stored", "numbers"),
     "real_time_factor": ("synthesis", "× real time"),
     "training_tflops": ("training", "TFLOP"),
-}
-MEANS = {
-    "seconds_to_adapt": "wall time to adapt to one speaker, on one core of the machine under Provenance",
-    "stored_parameters": "numbers to keep for each speaker beside the shared model",
-    "real_time_factor": "computing time per second of speech, vocoder included",
-    "training_tflops": "compute of the algorithm's own training, without the shared pretraining",
 }
 BRIEF = ("seconds_to_adapt", "stored_parameters")
 
@@ -117,9 +112,9 @@ def meanings(board: Board) -> dict[str, str]:
     """What each column holds, in a sentence."""
     known = board.known.columns
     scores = {board.known.label(metric): known[metric].meaning if metric in known else "see its plugin" for metric in board.metrics}
-    costs = {f"{text} ({unit})": MEANS[cost] for cost, (text, unit) in COSTS.items()}
+    spent = {f"{text} ({unit})": costs.COSTS[cost].meaning for cost, (text, unit) in COSTS.items()}
     failed = {"failed": "the most utterances that any one metric could not score; its mean leaves them out"}
-    return scores | failed | costs
+    return scores | failed | spent
 
 
 def _score(row: Row, metric: str, places: int) -> TableCell:
@@ -206,6 +201,7 @@ def provenance(board: Board, contender: Contender) -> dict[str, str]:
         "real speech, by the same metrics": _pairs(_facts(board, first)) or "not measured",
         "hardware": _pairs(first.get("hardware")),
         "harness": ", ".join(f"{part} {first[f'{part}_version']}" for part in ("preparation", "training", "evaluation")),
+        "benchmark's version": row["benchmark_version"],
         "source digests": _pairs(first.get("sources")), "configuration": row["options"],
     }  # fmt: skip
 

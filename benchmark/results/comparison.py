@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plumbing.files import digest_of
+from benchmark.results.costs import COSTS, with_costs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +60,7 @@ class Line:
         shots: support utterances.
         steps: adaptation steps, or ``CURVE``.
         found: the comparison on the queries that both have.
-        p: ``found.p``, Holm-corrected over all tested lines of the comparison; NaN if not tested.
+        p: ``found.p``, Holm-corrected over all tested lines of the comparison, those of costs apart; NaN if not tested.
         better: name of the better one; None if no difference is shown.
     """
 
@@ -168,19 +170,41 @@ def compare_all(
                     continue
                 mine, theirs = _at(one, size), _at(other, size)
                 for step in _steps(mine, theirs):
+                    if step == CURVE and metric in COSTS:
+                        continue
                     if steps in (None, step) or not size:
                         found = compare(_frame(mine, metric, step), _frame(theirs, metric, step), metric, higher)
                         if found.difference.n:
                             lines.append((one.name, other.name, metric, size, step, found))
     if not lines:
         raise UsageError(apart(chosen, metrics, shots, steps))
-    adjusted = holm([found.p for *_, found in lines])
+    # Asking what methods cost does not weaken the tests of how well they do.
+    scores, costs = (
+        holm([found.p if (metric in COSTS) is kind else math.nan for _, _, metric, *_, found in lines]) for kind in (False, True)
+    )
+    adjusted = [cost if metric in COSTS else score for (_, _, metric, *_), score, cost in zip(lines, scores, costs, strict=True)]
     chosen_lines = []
     for line, p in zip(lines, adjusted, strict=True):
         first, second, metric, *_, found = line
         ahead = first if (found.difference.mean > 0) == metrics[metric] else second
         chosen_lines.append(Line(*line, p=p, better=ahead if p <= SIGNIFICANT else None))
     return chosen_lines
+
+
+def and_costs(chosen: Sequence[Contender]) -> list[Contender]:
+    """The contenders with the costs of their episodes beside the scores (:func:`benchmark.results.costs.with_costs`).
+
+    Raises:
+        BenchmarkError: a run's file of costs is damaged.
+    """
+    import pandas as pd
+
+    from benchmark.results.result import read_tables
+
+    def costs(one: Contender) -> pd.DataFrame:
+        return pd.concat([read_tables(folder, result)[1] for folder, result in zip(one.folders, one.results, strict=True)])
+
+    return [replace(one, episodes=with_costs(one.episodes, costs(one))) for one in chosen]
 
 
 def common_seeds(chosen: Sequence[Contender]) -> list[int]:
@@ -270,29 +294,3 @@ def _frame(by_steps: dict[int, pd.DataFrame], metric: str, step: int) -> pd.Data
 def seeds_in_words(seeds: Collection[int]) -> str:
     """Seeds in words, "seeds 0,1,2"."""
     return f"seed{'s' * (len(seeds) > 1)} {','.join(map(str, sorted(seeds)))}"
-
-
-def ranking(chosen: Sequence[Contender], lines: Sequence[Line], higher_is_better: bool) -> list[list[str]]:
-    """Groups of names from best to worst; those in a group tie with its best, because no test tells them apart from it.
-
-    Args:
-        chosen: what was compared.
-        lines: one for each pair, all at one metric, shots and steps.
-        higher_is_better: of the metric.
-    """
-    sign = 1 if higher_is_better else -1
-    wins = {contender.name: 0.0 for contender in chosen}
-    differ = set()
-    for line in lines:
-        # Mean differences on common queries add up, so their sums order the contenders by their means.
-        wins[line.first] += sign * line.found.difference.mean
-        wins[line.second] -= sign * line.found.difference.mean
-        if line.better is not None:
-            differ.add(frozenset((line.first, line.second)))
-    groups: list[list[str]] = []
-    for name in sorted(wins, key=lambda name: -wins[name]):
-        if groups and frozenset((groups[-1][0], name)) not in differ:
-            groups[-1].append(name)
-        else:
-            groups.append([name])
-    return groups

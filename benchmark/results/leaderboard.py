@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import math
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,11 +16,14 @@ from typing import Any
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import write_atomic, write_text
 from benchmark.plumbing.locks import locked
+from benchmark.results.costs import COSTS
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
-from benchmark.results.leaderboard_file import COSTS, PROVENANCE, read
+from benchmark.results.leaderboard_file import PROVENANCE, read
 from benchmark.results.leaderboard_rules import (
+    ASSUMED,
     FIRST_EDITION,
     MIN_SEEDS,
+    SEED,
     conflict,
     differing,
     facts_of,
@@ -75,7 +77,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
         if not local:
             _refuse_rows(folders[0], results, new[0], kept, replaced, path)
             _keep(folders, path.parent / RUNS)
-        names = [*dict.fromkeys(name for row in rows for name in row if name not in COSTS + PROVENANCE), *COSTS, *PROVENANCE]
+        names = [*dict.fromkeys(name for row in rows for name in row if name not in (*COSTS, *PROVENANCE)), *COSTS, *PROVENANCE]
         buffer = io.StringIO()
         writer = csv.DictWriter(buffer, names, restval="", lineterminator="\n")
         writer.writeheader()
@@ -102,7 +104,7 @@ def _refuse_rows(
         )
     seeds = {result["seed"] for result in results}
     for name in dict.fromkeys(name for row in replaced for name in row["run_ids"].split()):
-        had = re.search(r"-s(\d+)-[0-9a-f]+$", name)
+        had = SEED.search(name)
         if had and int(had[1]) not in seeds:
             raise BenchmarkError(f"{path} has {first['algorithm']} with seed {had[1]} too ({name}); name a run of that seed as well.")
 
@@ -208,6 +210,7 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
             "facts": " ".join(f"{name}={value:.6g}" for name, value in facts_of(first).items()),
             "run_ids": " ".join(folder.name for folder, own in zip(folders, places, strict=True) if (shots, steps) in own),
             **{name: first[name] for name in FIRST_EDITION},
+            "benchmark_version": " ".join(sorted({result.get("benchmark_version") or ASSUMED["benchmark_version"] for result in results})),
         }  # fmt: skip
         rows.append(row)
     return rows

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.progress import progress
+from benchmark.results.costs import COSTS
 from benchmark.results.leaderboard import KEY, RUNS, compute_rows, order, run_folder
-from benchmark.results.leaderboard_file import COSTS, IDENTITY, PROVENANCE, lacking_columns, metrics_in, read
+from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE, lacking_columns, metrics_in, read
 from benchmark.results.leaderboard_rules import MIN_SEEDS, SETTING, conflict, is_reference, lacking_references, marks_of, refuse
 
 TOLERANCE = 6e-4

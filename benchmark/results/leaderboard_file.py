@@ -8,13 +8,13 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.results import cells
-from benchmark.results.leaderboard_rules import FIRST_EDITION
+from benchmark.results.costs import COSTS
+from benchmark.results.leaderboard_rules import ASSUMED
 
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
-COSTS = ("seconds_to_adapt", "peak_memory_mb", "real_time_factor", "flops_to_adapt", "stored_parameters", "training_tflops")
 PROVENANCE = (
     "synthetic", "settings", "tuned", "options", "data_version", "manifest_hash", "protocol_version", "metric_versions", "facts", "run_ids",
-    *FIRST_EDITION,
+    *ASSUMED,
 )  # fmt: skip
 NEEDED = ("algorithm", "shots", "steps")
 """Without these a file is no leaderboard."""
@@ -28,7 +28,7 @@ CHECKS: Mapping[str, Callable[[str], object]] = {
 
 
 def read(path: Path) -> list[dict[str, str]]:
-    """A leaderboard's rows; columns that the file lacks are empty or as in the first edition, unknown columns are kept.
+    """A leaderboard's rows; columns that the file lacks are empty or as they were before there were such columns, unknown columns are kept.
 
     Raises:
         BenchmarkError: there is no such file, or it is not a leaderboard; the message names line and column.
@@ -58,8 +58,8 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     for metric in _metrics(header):
         checks |= {metric: cells.number, f"{metric}_lo": cells.number, f"{metric}_hi": cells.number, f"{metric}_failed": _whole_or_none}
     metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
-    lacking = [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in (*header, *FIRST_EDITION)]
-    later = {name: value for name, value in FIRST_EDITION.items() if name not in header}
+    lacking = [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in (*header, *ASSUMED)]
+    later = {name: value for name, value in ASSUMED.items() if name not in header}
     for number, row in enumerate([dict(zip(header, header, strict=True)), *rows], 1):
         if None in row or None in row.values():
             raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")

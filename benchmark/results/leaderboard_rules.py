@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from benchmark.results.columns import known
 MIN_SEEDS = 3
 FIRST_EDITION = {"device": "cpu", "precision": "32-true", "training_version": "1", "evaluation_version": "1"}
 """Columns that tables of the first edition lack, and what held for their rows."""
+ASSUMED = {**FIRST_EDITION, "benchmark_version": "0.1.0"}
+"""Columns that older tables lack, and what held for their rows."""
 SETTING = ("preset", "backbone", "vocoder", "device", "precision")
 """What a method must share with the references that give it its scale."""
+SEED = re.compile(r"-s(\d+)-[0-9a-f]+$")
+"""The seed in a run's name."""
 FACT_TOLERANCE = 1e-3
 """Relative, and a tenth of it absolute: other machines round the last digits differently; another recogniser differs by more."""
 
@@ -62,6 +67,11 @@ def is_uncommitted(result: Mapping[str, Any]) -> bool:
 def marks_of(row: Mapping[str, str]) -> set[str]:
     """Why a row must not be cited: the parts of its status, unless that is "ok"."""
     return set(row["status"].split("+")) - {"ok"}
+
+
+def seeds_behind(row: Mapping[str, str]) -> frozenset[int]:
+    """The seeds of a row's runs, from their names."""
+    return frozenset(int(found[1]) for name in row["run_ids"].split() if (found := SEED.search(name)))
 
 
 def differing(result: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -118,6 +128,16 @@ def problem_of(row: Mapping[str, str]) -> Problem:
 def is_reference(row: Mapping[str, str]) -> bool:
     """Whether a row is a topline or a floor, which needs no references."""
     return row["algorithm"] in problem_of(row).references
+
+
+def role_of(row: Mapping[str, str], plugins: Plugins = ()) -> str:
+    """The role of a row's algorithm, "topline" or "floor"; "" for a method, and for one whose plugin is not found."""
+    from benchmark.plugins import fit
+
+    try:
+        return fit.role(row["algorithm"], plugins)
+    except BenchmarkError:  # it comes from a plugin file that was not given
+        return ""
 
 
 def lacking_references(rows: Sequence[Mapping[str, str]], row: Mapping[str, str]) -> list[str]:

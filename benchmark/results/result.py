@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pandas as pd
 
+from benchmark import __version__
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import digest_of, read_json, unsealed, write_sealed
 from benchmark.results.episode_tables import (
@@ -157,7 +158,7 @@ def write_result(
         "schema": SCHEMA_VERSION, "status": "complete", "run_id": folder.name, **asdict(identity),
         "config_hash": digest_of(identity.config), "curve": curve, "facts": {k: _number(v) for k, v in facts.items()},
         "training": dict(training), "vocoder_cost": vocoder_cost, "tuned": dict(tuned) if tuned else None,
-        "git_commit": commit, "git_dirty": dirty,
+        "benchmark_version": __version__, "git_commit": commit, "git_dirty": dirty,
         "outside_plugins": list(outside), "left_out": list(left_out),
         "libraries": dict(_versions()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},

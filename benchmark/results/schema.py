@@ -134,6 +134,7 @@ class Result(_Strict):
     training: Spent
     vocoder_cost: CostOfVocoder | None = None
     tuned: Tuned | None = None
+    benchmark_version: Text | None = None
     git_commit: Text | None
     git_dirty: bool | None
     outside_plugins: list[Text] = []

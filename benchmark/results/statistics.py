@@ -276,6 +276,11 @@ def holm(p: Sequence[float]) -> list[float]:
     return adjusted
 
 
+def least_p(speakers: int, tests: int) -> float:
+    """The smallest corrected p that so many speakers can give in one of so many tests: that of differences which all have one sign."""
+    return max(2.0 ** (1 - speakers), 2 / (PERMUTATIONS + 1)) * max(tests, 1)
+
+
 def area(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Area under each query's adaptation curve, by the trapezoid rule over log(1 + steps), divided by the axis's length.
 

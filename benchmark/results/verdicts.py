@@ -5,13 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
 
-from benchmark.plumbing.words import counted
-from benchmark.results.comparison import CURVE, Contender, Line, common_seeds, on_common_seeds, rows_at, seeds_in_words, seeds_of
-
-if TYPE_CHECKING:
-    pass
+from benchmark.plumbing.words import counted, listed
+from benchmark.results.comparison import (
+    CURVE,
+    Contender,
+    Line,
+    common_seeds,
+    on_common_seeds,
+    rows_at,
+    seeds_in_words,
+    seeds_of,
+    shots_of,
+)
+from benchmark.results.costs import COSTS, WALL_TIME
 
 UNLIKE = 1.1
 """Ratio from which training budgets count as different."""
@@ -47,27 +54,64 @@ def _places(lines: Sequence[Line], everywhere: int) -> str:
     return "at " + ", ".join(place(line) for line in lines)
 
 
-def least_p(lines: Sequence[Line]) -> float:
-    """The smallest corrected p that so many speakers, tested in so many places, could give, with all differences of one sign."""
-    from benchmark.results.statistics import PERMUTATIONS
-
-    tests = sum(not math.isnan(line.p) for line in lines)
-    most = max(line.found.speakers for line in lines)
-    return max(2.0 ** (1 - most), 2 / (PERMUTATIONS + 1)) * max(tests, 1)
-
-
 def power_note(lines: Sequence[Line]) -> str:
     """A note if too few speakers, tested in too many places, could show no difference whatever their scores; "" otherwise."""
-    from benchmark.results.statistics import SIGNIFICANT
+    from benchmark.results.statistics import SIGNIFICANT, least_p
 
+    lines = [line for line in lines if line.metric not in COSTS] or lines
     tests = sum(not math.isnan(line.p) for line in lines)
     most = max(line.found.speakers for line in lines)
-    least = least_p(lines)
+    least = least_p(most, tests)
     if least <= SIGNIFICANT or all(line.found.difference.mean == 0 for line in lines):
         return ""
     more = "choose fewer places by --shots and --steps, before looking, or take" if tests > 1 else "take"
     where = f"{most} speaker(s) in {max(tests, 1)} place(s)"
     return f"{where} give a p of at least {least:.2g}, so no difference could be shown: {more} more speakers."
+
+
+def disagreement_note(lines: Sequence[Line]) -> str:
+    """A note where an interval and its test say different things; "" if there is no such place."""
+    tested = [line for line in lines if not (math.isnan(line.p) or math.isnan(line.found.difference.low))]
+    apart = [line for line in tested if line.found.difference.low > 0 or line.found.difference.high < 0]
+    notes = []
+    if doubtful := [line for line in apart if line.better is None]:
+        notes.append(
+            f"At {_some(doubtful)} the interval leaves out 0 although no difference is shown: "
+            "the test is corrected for the number of lines, the intervals are not. Rely on the test."
+        )
+    if odd := [line for line in tested if line.better is not None and line not in apart]:
+        notes.append(
+            f"At {_some(odd)} a difference is shown although the interval holds 0: the interval counts the choice of sentences too. "
+            "Call such a difference weak."
+        )
+    return " ".join(notes)
+
+
+def _some(lines: Sequence[Line]) -> str:
+    """The first places of lines, "5 shots and 20 steps"; of many, how many there are."""
+    return place(lines[0]) if len(lines) == 1 else f"{len(lines)} places"
+
+
+def curve_note(chosen: Sequence[Contender], metrics: Collection[str], shots: int | None, steps: int | None) -> str:
+    """A note on pairs that have no whole curve because they took different steps; "" if there is none. As of :func:`compare_all`."""
+    if steps is not None or all(metric in COSTS for metric in metrics):
+        return ""
+    notes = []
+    for one, other in itertools.combinations(chosen, 2):
+        for size in sorted(shots_of(one) & shots_of(other) if shots is None else {shots}):
+            mine, theirs = ({int(step) for step in rows_at(each, size, None)["steps"]} for each in (one, other))
+            if mine != theirs and {0} not in (mine, theirs) and len(mine & theirs) > 1:
+                grids = " and ".join(",".join(map(str, sorted(each))) for each in (mine, theirs))
+                notes.append(f"{one.name} and {other.name} at {counted(size, 'shot')} ({grids})")
+    return f"Not compared over the whole curve, because their steps differ: {'; '.join(notes)}." if notes else ""
+
+
+def wall_time_note(metrics: Collection[str]) -> str:
+    """A note on costs that are wall times; "" if none is compared."""
+    times = [metric for metric in metrics if metric in WALL_TIME]
+    if not times:
+        return ""
+    return f"{listed(times)}: wall time, as each run's machine took it; a test between speakers says nothing about other machines or loads."
 
 
 def budget_note(chosen: Sequence[Contender]) -> str:

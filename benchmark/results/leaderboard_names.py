@@ -1,0 +1,73 @@
+"""How a leaderboard's rows are named, and what tells an algorithm's configurations apart."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from contextlib import suppress
+
+from benchmark.errors import BenchmarkError
+from benchmark.results.leaderboard_rules import SETTING
+from benchmark.settings.config import said
+
+Who = tuple[str, ...]
+"""An algorithm's configuration: algorithm, digest of its options, preset, backbone, vocoder."""
+
+
+def who(row: dict[str, str]) -> Who:
+    """The configuration of a row."""
+    return row["algorithm"], row["options"], row["preset"], row["backbone"], row["vocoder"]
+
+
+def names(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Algorithms, with their options' digest if several configurations are shown, and their status unless it is ok."""
+    return [label + ("" if row["status"] == "ok" else f" ({row['status']})") for label, row in zip(labels(rows), rows, strict=True)]
+
+
+def labels(rows: Sequence[dict[str, str]]) -> list[str]:
+    """Algorithms, with their options' digest if there are several configurations: ``reptile``, ``metric:66174a18``."""
+    kinds: dict[str, set[Who]] = {}
+    for row in rows:
+        kinds.setdefault(row["algorithm"], set()).add(who(row))
+    return [row["algorithm"] + (f":{row['options']}" if len(kinds[row["algorithm"]]) > 1 else "") for row in rows]
+
+
+def differences(rows: Sequence[dict[str, str]]) -> dict[Who, str]:
+    """For each configuration of an algorithm that has several, what it differs in: "fine_tune_groups=all"."""
+    kinds: dict[str, dict[Who, set[str]]] = {}
+    for row in rows:
+        pairs = {*row["settings"].split(" "), *(f"{name}={row[name]}" for name in SETTING)} - {""}
+        kinds.setdefault(row["algorithm"], {})[who(row)] = pairs
+    found: dict[Who, str] = {}
+    for settings in kinds.values():
+        if len(settings) > 1:
+            shared = set.intersection(*settings.values())
+            found |= {one: " ".join(sorted(pairs - shared)) or "other budgets or metrics" for one, pairs in settings.items()}
+    return found
+
+
+def configurations(rows: Sequence[dict[str, str]]) -> list[str]:
+    """How an algorithm's configurations differ, one line each; for a single configuration, the settings that its user chose."""
+    lines, unlike = [], differences(rows)
+    for algorithm in dict.fromkeys(row["algorithm"] for row in rows):
+        several = [f"{one[0]}:{one[1]}: {what}." for one, what in unlike.items() if one[0] == algorithm]
+        lines += several
+        if not several and (own := _own_choice(next(row for row in rows if row["algorithm"] == algorithm))):
+            lines.append(f"{algorithm}: with {' '.join(own)}, neither its defaults nor tuned.")
+    return lines
+
+
+def _own_choice(row: dict[str, str]) -> list[str]:
+    """A row's settings that are neither the algorithm's defaults nor tuned; none if the algorithm is not found."""
+    from benchmark.plugins import registry
+
+    try:
+        fields = registry.describe(registry.get("algorithm", row["algorithm"])).fields
+    except BenchmarkError:
+        return []
+    tuned, defaults = set(row["tuned"].split(" ")), {}
+    for field in fields:
+        with suppress(ValueError, SyntaxError):  # a default that is not a literal can't be compared
+            defaults[field.name] = said({field.name: ast.literal_eval(field.default or "")})
+    own = [each for each in row["settings"].split(" ") if each not in tuned]
+    return [each for each in own if (name := each.partition("=")[0]) in defaults and each != defaults[name]]

@@ -1,0 +1,47 @@
+"""The scores behind a leaderboard's rows: those sentences of its runs that a row is the mean of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmark.results.leaderboard import run_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class RowEpisodes:
+    """Reads each run at most once.
+
+    Args:
+        path: the table.
+        places: more folders that hold run folders; the table's folder and ``runs/`` in it are always searched.
+    """
+
+    def __init__(self, path: Path, places: Sequence[Path] = ()) -> None:
+        self.path, self.places = path, places
+        self._runs: dict[str, pd.DataFrame | None] = {}
+
+    def __call__(self, row: dict[str, str]) -> pd.DataFrame | None:
+        """The row's sentences, as :func:`~benchmark.results.statistics.estimate` takes them; None if not all of its runs are at hand.
+
+        Raises:
+            BenchmarkError: a run is damaged.
+        """
+        import pandas as pd
+
+        runs = [self._run(name) for name in row["run_ids"].split()]
+        if not runs or any(run is None for run in runs):
+            return None
+        frame = pd.concat([run for run in runs if run is not None], ignore_index=True)
+        return frame[(frame["shots"] == int(row["shots"])) & (frame["steps"] == int(row["steps"]))].drop_duplicates()
+
+    def _run(self, name: str) -> pd.DataFrame | None:
+        from benchmark.results.result import read_result, read_tables
+
+        if name not in self._runs:
+            folder = run_folder(self.path, name, self.places)
+            self._runs[name] = None if folder is None else read_tables(folder, read_result(folder))[0]
+        return self._runs[name]
