@@ -37,12 +37,22 @@ def test_the_protocol_has_the_versions_and_numbers_of_the_code() -> None:
 
 
 def test_documents_name_only_commands_and_algorithms_that_exist() -> None:
-    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "docs" / "protocol.md", ROOT / "leaderboards" / "README.md"):
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md"), ROOT / "leaderboards" / "README.md"):
         text = path.read_text(encoding="utf-8")
         for command in re.findall(r"python -m benchmark ([a-z]+)", text):
             assert command in commands(), (path, command)
     for row in re.findall(r"^\| `([a-z_]+)` \|", PROTOCOL, flags=re.MULTILINE):
         assert row in registry.find("algorithm"), row
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
+            assert (path.parent / link).exists(), (path, link)
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
 
 
 def test_comparisons_in_documents_find_their_rows() -> None:
