@@ -29,7 +29,7 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 
 
 def test_damaged_files_are_found_mended_or_harmless(scene: Scene) -> None:
-    found = well(damage.drill(scene, 0, 12, stops=()))
+    found = well(damage.drill(scene, 0, 10, stops=()))
     assert {outcome.verdict for outcome in found} >= {damage.FOUND, damage.MENDED} and len({outcome.kind for outcome in found}) > 6
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.plugins.registry import normalise
+from benchmark.plumbing.files import is_there
 
 if TYPE_CHECKING:
     from benchmark.data.enough import Need, Sizes
@@ -112,7 +113,7 @@ def directory(text: str) -> Path:
         argparse.ArgumentTypeError: it is no path, or something else is there.
     """
     path = place(text)
-    if path.exists() and not path.is_dir():
+    if is_there(path) and not path.is_dir():
         raise argparse.ArgumentTypeError(f"must be a folder, and {text} is none")
     return path
 

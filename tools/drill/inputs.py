@@ -38,13 +38,14 @@ ROOM = 6 << 30
 NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)(e[-+]?\d+)?|\[\d+\]|null|true|\x1b", re.IGNORECASE | re.ASCII)
 """Numbers, lists and constants as YAML has them; the parser says which of them an option takes."""
 TEXTS = ("", " ", "...", "\x00", "\x01\x02", "你好", "\udce9", "a" * 5000, "word " * 20_000, "<b>&amp;</b>", "a\nb", "�")
+"""To be said."""
 PLACES_TO_READ = {"data_root", "folder", "voice", "file", "pretrain_root"}
 PLACES_TO_WRITE = {"cache", "output", "html", "write_manifest", "table"}
+"""Options and arguments that are paths, by their name in the parser."""
 FINE_TO_WRITE = {"a missing file", "a folder"}
-ADDED = {"help", "debug", "download", "wandb", "tensorboard", "csv", "json", "fast_dev_run", "preliminary", "engine"}
+"""Of the bad files, those that may be given as a place to write."""
+SKIPPED = {"help", "debug", "download", "wandb", "tensorboard", "csv", "json", "fast_dev_run", "preliminary", "engine"}
 """Flags, and what would start a cluster or a download."""
-
-
 UNUSED = {"compare": ("table",), "compare in a table": ("output",), "leaderboard verify": ("output",)}
 """Options that a command line has no use for."""
 
@@ -149,8 +150,8 @@ def _actions(base: Sequence[str]) -> list[argparse.Action]:
     importlib.import_module(f"benchmark.commands.{base[0]}").add_arguments(parser)
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
-            return [each for each in action.choices[base[1]]._actions if each.dest not in ADDED]
-    return [each for each in parser._actions if each.dest not in ADDED]
+            return [each for each in action.choices[base[1]]._actions if each.dest not in SKIPPED]
+    return [each for each in parser._actions if each.dest not in SKIPPED]
 
 
 def _values(action: argparse.Action, files: Mapping[str, Path]) -> Iterator[tuple[str, str, bool]]:
