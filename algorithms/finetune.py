@@ -42,8 +42,8 @@ class FineTune(Algorithm):
     """
 
     search_space: ClassVar = {
-        "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "speaker_lr": (0.0, 0.03, 0.1, 0.3),
-        "groups": (("all",), ("decoder", "output"), ("embedding",)), "augmentation": ((), ("speed", "gain", "noise", "mask")),
+        "learning_rate": (3e-4, 1e-3, 3e-3, 1e-2), "speaker_lr": (0.0, 0.03, 0.1, 0.3),
+        "groups": (("all",), ("decoder", "output"), ("embedding",)),
     }  # fmt: skip
     adaptation_only: ClassVar = (
         "groups", "optimizer", "learning_rate", "speaker_lr", "momentum", "weight_decay", "unfreeze_every", "lora_rank",
@@ -91,6 +91,8 @@ class FineTune(Algorithm):
         self.ranks = lora.ranks(backbone, names, c.lora_rank) if c.lora_rank else {}
         self.names = tuple(self.ranks) or names
         self.stages = _stages(backbone, self.names)
+        if c.speaker_lr and not speaker_vector(backbone):
+            raise UsageError("The backbone has no speaker vector, so speaker_lr has nothing to move.")
         if c.normalisation == "adapted" and not set(MEL_STATISTICS) <= {name for name, _ in backbone.named_buffers()}:
             raise UsageError("The backbone has no buffers mel_mean and mel_std, so its normalisation can't be adapted.")
 

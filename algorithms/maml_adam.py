@@ -31,8 +31,7 @@ class MAMLAdam(StepRates):
     """
 
     search_space: ClassVar = {
-        "inner_lr": (3e-4, 1e-3, 3e-3), "speaker_lr": (0.03, 0.1, 0.3), "inner_steps": (3, 5),
-        "groups": (("all",), ("decoder", "output"), ("embedding",)),
+        "inner_lr": (3e-4, 1e-3, 3e-3), "speaker_lr": (0.03, 0.1, 0.3), "groups": (("all",), ("decoder", "output"), ("embedding",)),
     }  # fmt: skip
 
     @dataclass(frozen=True)
