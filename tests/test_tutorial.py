@@ -42,7 +42,7 @@ def test_every_command_works_in_turn(
         assert main([*words, *(CUT if words[0] == "run" else [])]) == 0, (words, capsys.readouterr())
         printed[words[0]] = capsys.readouterr().out
     assert {"check", "run", "compare", "report", "say", "export"} == set(printed)
-    assert "reptile - finetune" in printed["compare"] and "gap_closed" in printed["compare"]
+    assert "first: reptile\nsecond: finetune" in printed["compare"] and "gap_closed" in printed["compare"]
     assert "reptile" in (tmp_path / "runs" / "report.html").read_text(encoding="utf-8")
     assert soundfile.info("morning.wav").duration > 0.2
     assert main(["say", "Good morning.", "--model", "studio.safetensors", "--voice", "studio/linda", "-o", "again.wav"]) == 0
