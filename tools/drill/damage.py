@@ -36,7 +36,8 @@ READERS = {
     "tuning/*": ("tune",),
 }
 """Commands that read a file, by its place; the first that fits counts."""
-KINDS = {r"folder\w*-": "", r"-[0-9a-f]{8,}(?=[-./])": "", r"-s0(?=[./])": "", r"\d{5}\.": "", r"(gina|hugo)_.*\.wav": "*.wav",
+KINDS = {r"folder\w*-": "", r"-[0-9a-f]{8,}(?=[-./])": "", r"-s0(?=[./])": "", r"\d{5}\.": "",
+         r"/[0-9a-f]{24}\.": "/", r"pass-\d+": "pass", r"(gina|hugo)_.*\.wav": "*.wav",
          r"runs/(data-)?(reptile|mean_speaker)[^/]*/": "runs/RUN/"}  # fmt: skip
 """What of a place is no kind of file, and what stands for it."""
 STDOUT = ("compare",)
