@@ -80,6 +80,13 @@ def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
         assert (folder / "episodes.csv").read_bytes() == whole
         run("mean_speaker", cache, tmp_path)
         assert "already complete" in capsys.readouterr().out
+    spoken = sorted((folder / "audio").glob("*.wav"))[0]
+    sound = spoken.read_bytes()
+    for damaged in (sound[:-8] + bytes(8), sound[:100]):
+        spoken.write_bytes(damaged)
+        assert "audio/" in refused(["report", folder], 1, capsys)
+        run("mean_speaker", cache, tmp_path)
+        assert spoken.read_bytes() == sound and (folder / "episodes.csv").read_bytes() == whole
     (folder / "result.json").write_bytes(result[:100])
     run("mean_speaker", cache, tmp_path)
     assert json.loads((folder / "result.json").read_text())["curve"] and (folder / "episodes.csv").read_bytes() == whole

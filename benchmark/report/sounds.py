@@ -21,7 +21,7 @@ from benchmark.mel import LOG_FLOOR, MelSpec, log_mel
 from benchmark.plumbing.words import counted
 from benchmark.report.boards import Board
 from benchmark.results.comparison import Contender, common_seeds
-from benchmark.results.kept_speech import speech_in
+from benchmark.results.kept_speech import FOLDER, check, speech_in
 
 COMPRESSION = 0.5
 """Compression level of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
@@ -124,13 +124,18 @@ _Files = dict[tuple[str, int, int], tuple[str, Path]]
 
 
 def _kept(contender: Contender, seed: int | None) -> _Files:
-    """The first query of each speaker's first episode, from the contender's run (of that seed, if any is given) that kept most speech."""
+    """The first query of each speaker's first episode, from the contender's run (of that seed, if any is given) that kept most speech.
+
+    Raises:
+        BenchmarkError: the speech was changed after the run.
+    """
     every: list[_Files] = [{}]
     for folder, result in zip(contender.folders, contender.results, strict=True):
         if seed not in (None, result["seed"]):
             continue
+        check(folder, result)
         # Listed, not built from speakers' names, so that a name can't lead out of the folder.
-        found = speech_in(folder / "audio")
+        found = speech_in(folder / FOLDER)
         frame = contender.episodes
         rows = frame[(frame["seed"] == result["seed"]) & (frame["episode"] == 0)].drop_duplicates(["speaker", "shots", "steps"])
         every.append({

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
+
+from benchmark.plumbing.files import digest_of_file
+from benchmark.results.episode_tables import Contradiction
+
+FOLDER = "audio"
+"""Of a run's speech, in its folder."""
 
 UNSAFE = re.compile(r'[%/\\:*?"<>|\x00-\x1f]|^\.')
 """Characters of a target that would lead to another folder, or that some file systems refuse."""
@@ -18,6 +26,24 @@ def safe(target: str) -> str:
 def speech_file(target: str, shots: int, steps: int) -> str:
     """The name of the file with a target's speech."""
     return f"{safe(target)}_{shots}shot_{steps:04d}steps.wav"
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of the speech that a run kept, by file name."""
+    return {path.name: digest_of_file(path) for path in sorted((folder / FOLDER).glob("*.wav"))}
+
+
+def check(folder: Path, result: Mapping[str, Any]) -> None:
+    """Check a run's speech against the digests in its result, if it has any; files that were deleted, to save room, are no fault.
+
+    Raises:
+        Contradiction: a file was changed, or is not the run's.
+    """
+    if (known := result.get("speech")) is None:
+        return
+    for name, digest in digests(folder).items():
+        if known.get(name) != digest:
+            raise Contradiction(folder, f"{FOLDER}/{name}")
 
 
 def speech_in(folder: Path) -> dict[tuple[str, int, int], Path]:

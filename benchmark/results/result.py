@@ -17,6 +17,7 @@ import pandas as pd
 from benchmark import __version__
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import digest_of, read_json, unsealed, write_sealed
+from benchmark.results import kept_speech
 from benchmark.results.episode_tables import (
     COSTS_FILE,
     EPISODES_FILE,
@@ -163,7 +164,7 @@ def write_result(
         "libraries": dict(_versions()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},
         "python": platform.python_version(),
-        "timings": {"seconds_last_invocation": seconds}, "files": digests(folder),
+        "timings": {"seconds_last_invocation": seconds}, "files": digests(folder), "speech": kept_speech.digests(folder),
     })  # fmt: skip
 
 

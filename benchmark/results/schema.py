@@ -144,6 +144,7 @@ class Result(_Strict):
     python: Text
     timings: Timings
     files: dict[Literal["episodes.csv", "costs.csv"], Text] | None = None
+    speech: dict[Text, Text] | None = None
     digest: Text | None = None
 
 

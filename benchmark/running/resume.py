@@ -7,8 +7,9 @@ from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
+from benchmark.results import kept_speech
 from benchmark.results.episode_log import set_aside
-from benchmark.results.episode_tables import Contradiction
+from benchmark.results.episode_tables import EPISODES_FILE, Contradiction
 from benchmark.results.result import read_result, read_tables
 
 
@@ -26,11 +27,15 @@ def is_sound(folder: Path) -> bool:
 
 def _agrees(folder: Path) -> bool:
     try:
-        read_tables(folder, read_result(folder))
+        result = read_result(folder)
+        read_tables(folder, result)
+        kept_speech.check(folder, result)
     except Contradiction as error:
         # There is no way to tell which of the two is right.
         set_aside(error.file, "it disagrees with the result.json beside it")
         error.file.unlink()
+        if error.file.parent != folder:  # speech is made again with its scores
+            (folder / EPISODES_FILE).unlink()
         return False
     except BenchmarkError as error:
         print(f"Resuming a run that was complete: {str(error).partition(';')[0]}.", file=sys.stderr)
