@@ -320,7 +320,7 @@ def _cut(path: Path, size: int = 40) -> None:
         (lambda run: (run / "costs.csv").unlink(), "There is no .*costs.csv"),
         (lambda run: _keep_lines(run / "costs.csv", 1), "and the costs.csv beside it disagree"),
         (lambda run: (run / "episodes.csv").write_text(""), "episodes.csv"),
-        (lambda run: _cut(next((run / "audio").iterdir()), 19_240), "wav can't be read|is empty"),
+        (lambda run: _cut(next((run / "audio").iterdir()), 19_240), "and the audio/.*wav beside it disagree"),
         (lambda run: (run / "embedding.csv").write_text("speaker,utterance,x,y\na,b,1,inf\n"), "embedding.csv can't be read"),
     ],
 )  # fmt: skip
@@ -334,7 +334,7 @@ def test_damaged_runs_are_one_sentence(
     html, table = tmp_path / "page.html", tmp_path / "table.csv"
     assert re.search(reason, refused(["report", run, "--cache", tmp_path, "--workers", "1", "--html", html], 1, capsys))
     assert not html.exists()
-    if re.search("costs|audio|embedding|is empty", reason):
+    if re.search("costs|audio|embedding", reason):
         return
     # Whoever else reads runs finds it out too.
     assert re.search(reason, refused(["compare", run, other, "--metrics", "mcd"], 1, capsys))
