@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmark.cli import main
+from benchmark.results.leaderboard import add
 from benchmark.results.power import ALPHA, POWER, Components, Design, components, pooled
+from tests.cli_helpers import refused
+from tests.report_helpers import make_run
 
 TRUE = Components(speaker=0.106**2, seed=0.05**2, interaction=0.034**2, sentence=0.064**2, residual=0.119**2)
 
@@ -68,3 +74,22 @@ def test_what_is_missing_is_left_out() -> None:
     assert found == components(frame(values[:, :, :3]))[0]
     with pytest.raises(ValueError, match="two sentences"):
         components(whole[whole["speaker"] == 0])
+
+
+def test_a_table_tells_what_it_can_detect(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Noise of .05 on each score, and nothing else: a difference's variance is twice as large, less where scores share it."""
+    table, names = tmp_path / "made_up.csv", [f"s{number}" for number in range(12)]
+    for algorithm in ("reptile", "maml"):
+        runs = [make_run(tmp_path, algorithm, seed=seed, speakers=names, queries=3, shots=(5,), audio=False) for seed in range(3)]
+        add(runs, table, local=True)
+    assert main(["leaderboard", "power", str(table), "--output", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert "From 3 pairs of rows with 12 speakers, 3 seeds and 3 sentences a speaker:" in printed
+    found = {line.split()[0]: float(line.split()[-1]) for line in printed.splitlines() if line.startswith(("speaker ", "seed ", "rest "))}
+    assert found["rest"] == pytest.approx(0.05 * np.sqrt(2), rel=0.2)
+    own = next(line.split() for line in printed.splitlines() if line.split()[:3] == ["12", "3", "3"])
+    assert float(own[3]) < 0.05
+
+    assert "has no metric 'mos'; it has" in refused(["leaderboard", "power", table, "--metric", "mos"], 2, capsys)
+    add(runs[:1], lonely := tmp_path / "lonely.csv", preliminary=True, local=True)
+    assert "has no two methods whose gap_closed can be paired" in refused(["leaderboard", "power", lonely], 2, capsys)

@@ -21,7 +21,7 @@ from benchmark.commands._options import directory, name_or_place, place, positiv
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="show|best|cite|add|verify|card|columns", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="show|best|power|cite|add|verify|card|columns", required=True)
     show = actions.add_parser("show", help="print leaderboards")
     show.add_argument("table", nargs="?", type=name_or_place, metavar="TABLE",
                       help="a table, espeak or espeak-recognition, or a CSV file (default: all)")  # fmt: skip
@@ -42,6 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="time to adapt to one speaker: 500ms, 5s, 2min; 0: no adaptation steps (default: several)")  # fmt: skip
     best.add_argument("--metric", metavar="COLUMN", default="", help="by which to choose (default: the one that ranks)")
     best.add_argument("--output", type=directory, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
+    power = actions.add_parser("power", help="print which differences a table's speakers, seeds and sentences can show")
+    power.add_argument("table", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file")
+    power.add_argument("--metric", metavar="COLUMN", default="", help="(default: the one that ranks)")
+    power.add_argument("--output", type=directory, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
     cite = actions.add_parser("cite", help="print BibTeX for rows")
     cite.add_argument("table", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file")
     cite.add_argument("algorithm", metavar="ALGORITHM[:OPTIONS]", help="algorithm of the rows, and its configuration if there are several")
@@ -67,6 +71,11 @@ def run(args: argparse.Namespace) -> int:
 
     if args.action in ("show", "best"):
         _print_tables(args)
+        return 0
+    if args.action == "power":
+        from benchmark.results.power_table import show_power
+
+        print(show_power(table_files(args.table)[0], args.metric, args.output, args.plugin))
         return 0
     if args.action == "cite":
         path = table_files(args.table)[0]
