@@ -30,7 +30,7 @@ from benchmark.results.leaderboard_rules import is_uncommitted
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
-from benchmark.running.building import ALGORITHM_FILE, METRIC_THREADS, VOCODER_FILE, build_vocoder, fresh_vocoder, threads
+from benchmark.running.building import ALGORITHM_FILE, METRIC_THREADS, VOCODER_FILE, build, build_vocoder, fresh_vocoder, spec_of, threads
 from benchmark.running.checks import check_fit, check_options, check_shares
 from benchmark.running.embedding_space import embedding_space
 from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
@@ -190,10 +190,13 @@ def trained(
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     backbone_type = registry.load("backbone", settings.backbone.name, plugins)
     source = learned_source("backbone", settings.backbone.name, plugins)
-    backbone, _ = pretrained(
-        backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers,
-        places.hardware,
-    )  # fmt: skip
+    if plugin.oracle:  # it plays recordings, so no model speaks
+        backbone = build(backbone_type, settings.backbone.config, spec_of(corpus), settings.seed)
+    else:
+        backbone, _ = pretrained(
+            backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers,
+            places.hardware,
+        )  # fmt: skip
     if settings.adapt_vocoder:
         backbone = with_vocoder(backbone, copy.deepcopy(vocoder), settings.vocoder_training.frames)
     torch.manual_seed(settings.seed)
