@@ -25,7 +25,7 @@ from tests.cli_helpers import refused, scoring_here
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
 here = pytest.mark.usefixtures("in_this_process")
-PLUGINS = sorted(path for path in EXAMPLES.glob("*.py") if path.stem != "python_api")
+PLUGINS = sorted(path for path in EXAMPLES.glob("*.py") if path.stem not in ("python_api", "make_recordings"))
 TINY = ["--preset", "smoke", "--fast-dev-run", "--workers", "1"]
 READS = ["--backbone", "autoregressive_backbone", "--backbone.hidden", "64", "--plugin", str(EXAMPLES / "autoregressive_backbone.py")]
 LISTENS = [

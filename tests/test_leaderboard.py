@@ -595,4 +595,4 @@ def test_a_metric_that_was_asked_for_is_shown_beside_the_headline(tmp_path: Path
     assert header(["mcd", "f0_rmse", "gap_closed"], ["mcd", "f0", "speaker_similarity"])[4:6] == ["mcd", "gap_closed"]
     assert header(["f0_rmse", "vuv_error"], ["f0"])[4:6] == ["f0_rmse", "vuv_error"]
     headline = {name for name, column in known().columns.items() if column.headline}
-    assert headline == {"gap_closed", "style_gap_closed", "mcd", "pesq", "stoi", "per"}
+    assert headline == {"gap_closed", "style_gap_closed", "mcd", "pesq", "stoi", "per", "naturalness"}

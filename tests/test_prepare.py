@@ -574,7 +574,7 @@ def test_data_that_cannot_serve_is_one_sentence(
         path.write_bytes(b"")
     assert "6 utterances were skipped (empty audio file). Check the data root." in said(silent)
     (tmp_path / "file").touch()
-    assert "choose another with --cache" in said(data, "--cache", tmp_path / "file")
+    assert "Argument --cache: must be a folder" in said(data, "--cache", tmp_path / "file", status=2)
     with full_disk(5000):
         assert "choose a folder that is writable and has space" in said(data)
     # Enough to be prepared, too little to draw episodes from.

@@ -202,7 +202,7 @@ def test_a_wrong_name_gets_a_suggestion_and_the_list() -> None:
         registry.get("algorithm", "Reptil")
     with pytest.raises(UsageError, match="did you mean 'metric'"):
         registry.find("metrik")
-    with pytest.raises(UsageError, match=r"no plugin called 'zzz'\. There are"):
+    with pytest.raises(UsageError, match=r"no plugin called 'zzz'\. 'list' shows all\."):
         registry.resolve("zzz")
 
 
