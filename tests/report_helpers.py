@@ -14,6 +14,7 @@ import soundfile
 from benchmark.cli import main
 from benchmark.data.corpus import CORPUS_FORMAT
 from benchmark.plumbing.files import digest_of_file, read_sealed, write_sealed
+from benchmark.results import kept_speech
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.kept_speech import speech_file
 from benchmark.results.result import RunIdentity, run_id, write_result
@@ -67,6 +68,7 @@ def make_run(
                     soundfile.write(folder / "audio" / speech_file(speaker, shot, step), tone, RATE)
             log.append(rows, costs)
     training = {"flops": 1e12, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}
+    kept_speech.note(folder, {path.name for path in (folder / "audio").iterdir()})
     write_result(folder, identity, {"same": 0.9, "embedding_eer": 0.04}, training, 1.0)
     if embedding:
         points = [(speaker, i, *noise.normal(n, 0.3, 2)) for n, speaker in enumerate(speakers) for i in range(20)]

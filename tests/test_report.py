@@ -162,7 +162,7 @@ def test_speech_of_a_speaker_with_any_name_is_kept_and_found(tmp_path: Path) -> 
     names = ("a:b", "a?b", "a%2Fb", ".hidden", "Smith, A", "jo\u00e3o+sad", "x_1shot_0000steps")
     run = make_run(tmp_path / "runs", "reptile", shots=(1,), steps=(0,), speakers=names)
     assert len(list((run / "audio").iterdir())) == len(names) == len(list(tmp_path.rglob("*.wav")))
-    assert {target for target, *_ in speech_in(run / "audio")} == {*names}
+    assert {target for target, *_ in speech_in(run)} == {*names}
     (board,) = boards([run], 1)
     assert {sentence.speaker for sentence in sounds.sentences(board, lambda _: None, 10**8, 0, lambda _: None)[0]} == {*names}
 

@@ -87,6 +87,17 @@ def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
         assert "audio/" in refused(["report", folder], 1, capsys)
         run("mean_speaker", cache, tmp_path)
         assert spoken.read_bytes() == sound and (folder / "episodes.csv").read_bytes() == whole
+    # So is speech that was damaged while the run was interrupted. What others put beside it is left alone.
+    capsys.readouterr()
+    (folder / "result.json").unlink()
+    spoken.write_bytes(sound[:-8] + bytes(8))
+    spoken.with_name("anna_5shot_0000steps.wav").write_bytes(b"mine")
+    os.mkfifo(spoken.with_name("take_0shot_0000steps.wav"))
+    run("mean_speaker", cache, tmp_path)
+    assert spoken.read_bytes() == sound and (folder / "episodes.csv").read_bytes() == whole
+    assert json.loads((folder / "result.json").read_text())["speech"] == json.loads(result)["speech"]
+    run("mean_speaker", cache, tmp_path)
+    assert "already complete" in capsys.readouterr().out and spoken.with_name("anna_5shot_0000steps.wav").read_bytes() == b"mine"
     (folder / "result.json").write_bytes(result[:100])
     run("mean_speaker", cache, tmp_path)
     assert json.loads((folder / "result.json").read_text())["curve"] and (folder / "episodes.csv").read_bytes() == whole

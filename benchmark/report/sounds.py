@@ -21,7 +21,7 @@ from benchmark.mel import LOG_FLOOR, MelSpec, log_mel
 from benchmark.plumbing.words import counted
 from benchmark.report.boards import Board
 from benchmark.results.comparison import Contender, common_seeds
-from benchmark.results.kept_speech import FOLDER, check, speech_in
+from benchmark.results.kept_speech import check, speech_in
 
 COMPRESSION = 0.5
 """Compression level of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
@@ -135,7 +135,7 @@ def _kept(contender: Contender, seed: int | None) -> _Files:
             continue
         check(folder, result)
         # Listed, not built from speakers' names, so that a name can't lead out of the folder.
-        found = speech_in(folder / FOLDER)
+        found = speech_in(folder, result)
         frame = contender.episodes
         rows = frame[(frame["seed"] == result["seed"]) & (frame["episode"] == 0)].drop_duplicates(["speaker", "shots", "steps"])
         every.append({

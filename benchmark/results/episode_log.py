@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -104,6 +105,7 @@ class EpisodeLog:
         folder: the run folder; made if absent.
         metric_columns: the metrics' columns, in the order they are to be written.
         blocks: all blocks that will be written, in this order; others in the file are damage. Empty: not checked.
+        distrusted: blocks to do again, with all after the first of them.
 
     Attributes:
         done: the blocks that are finished.
@@ -112,7 +114,9 @@ class EpisodeLog:
         BenchmarkError: the folder can't be read or written to.
     """
 
-    def __init__(self, folder: Path, metric_columns: Sequence[str], blocks: Sequence[Block] = ()) -> None:
+    def __init__(
+        self, folder: Path, metric_columns: Sequence[str], blocks: Sequence[Block] = (), distrusted: Collection[Block] = ()
+    ) -> None:
         self.path, self.costs_path = folder / EPISODES_FILE, folder / COSTS_FILE
         self.metric_columns = tuple(metric_columns)
         try:
@@ -124,7 +128,7 @@ class EpisodeLog:
             if finished < len(episodes.done):
                 lost = counted(len(episodes.done) - finished, "episode")
                 print(f"{self.costs_path} lacks costs, so {lost} are done again from the first one on that lacks them.", file=sys.stderr)
-            done = episodes.done[:finished]
+            done = list(itertools.takewhile(lambda block: block not in distrusted, episodes.done[:finished]))
             self.done: set[Block] = set(done)
             _keep(self.path, episodes, header, done)
             _keep(self.costs_path, costs, [*COSTS.first, *COSTS.last], done)

@@ -1,19 +1,22 @@
-"""The speech that runs keep to listen to: what its files are called, and where they are."""
+"""The speech that runs keep to listen to: what its files are called, where they are, and whether they are as they were written."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
-from benchmark.plumbing.files import digest_of_file
+from benchmark.plumbing.files import digest_of_file, write_text
+from benchmark.results.blocks import Block
 from benchmark.results.episode_tables import Contradiction
 
 FOLDER = "audio"
 """Of a run's speech, in its folder."""
-
+SUMS = "SHA256SUMS"
+"""There, the digests of the speech, noted with the scores that belong to it; ``sha256sum -c`` reads it too."""
+NAME = re.compile(r"(.+)_(\d+)shot_(\d+)steps\.wav", re.DOTALL)
 UNSAFE = re.compile(r'[%/\\:*?"<>|\x00-\x1f]|^\.')
 """Characters of a target that would lead to another folder, or that some file systems refuse."""
 
@@ -28,28 +31,52 @@ def speech_file(target: str, shots: int, steps: int) -> str:
     return f"{safe(target)}_{shots}shot_{steps:04d}steps.wav"
 
 
-def digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of the speech that a run kept, by file name."""
-    return {path.name: digest_of_file(path) for path in sorted((folder / FOLDER).glob("*.wav"))}
+def note(folder: Path, names: Iterable[str]) -> None:
+    """Note the digests of a run's speech of these names; what was not kept, because there is no speech, is passed over."""
+    sums = noted(folder)
+    found = {name: path for name in names if (path := folder / FOLDER / name).is_file()}
+    if found:
+        sums |= {name: digest_of_file(path) for name, path in found.items()}
+        write_text(folder / FOLDER / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+
+
+def noted(folder: Path) -> dict[str, str]:
+    """The digests that were noted, by file name; lines that are none are passed over."""
+    path = folder / FOLDER / SUMS
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    found = (re.fullmatch(r"([0-9a-f]{64})  ([^/\\]+)", line) for line in lines)
+    return {match[2]: match[1] for match in found if match}
+
+
+def damaged(folder: Path) -> set[Block]:
+    """The blocks of a run whose speech is not as it was noted; files that were deleted, to save room, are no fault."""
+    sums = noted(folder)
+    every = speech_in(folder).items() if sums else ()
+    return {(target, 0, shots) for (target, shots, _), path in every if sums[path.name] != digest_of_file(path)}
 
 
 def check(folder: Path, result: Mapping[str, Any]) -> None:
-    """Check a run's speech against the digests in its result, if it has any; files that were deleted, to save room, are no fault.
+    """Check a run's speech against the digests in its result, if it has any; files that were deleted are no fault.
 
     Raises:
-        Contradiction: a file was changed, or is not the run's.
+        Contradiction: a file was changed.
     """
-    if (known := result.get("speech")) is None:
-        return
-    for name, digest in digests(folder).items():
-        if known.get(name) != digest:
-            raise Contradiction(folder, f"{FOLDER}/{name}")
+    for path in speech_in(folder, result).values():
+        if result.get("speech") is not None and result["speech"][path.name] != digest_of_file(path):
+            raise Contradiction(folder, f"{FOLDER}/{path.name}")
 
 
-def speech_in(folder: Path) -> dict[tuple[str, int, int], Path]:
-    """The files in a run's ``audio``, by target, shots and steps, sorted."""
+def speech_in(folder: Path, result: Mapping[str, Any] | None = None) -> dict[tuple[str, int, int], Path]:
+    """A run's speech, by target, shots and steps, sorted. Files of other origin beside it are passed over.
+
+    Args:
+        folder: of the run.
+        result: of the run; None while it is not complete. In runs of before speech had digests, every file of such a name is taken.
+    """
+    known = (noted(folder) or None) if result is None else result.get("speech")
     found = {}
-    for path in folder.glob("*.wav"):
-        if match := re.fullmatch(r"(.+)_(\d+)shot_(\d+)steps", path.stem, re.DOTALL):
+    for path in (folder / FOLDER).glob("*.wav"):
+        match = NAME.fullmatch(path.name)
+        if match and path.is_file() and (known is None or path.name in known):
             found[unquote(match[1]), int(match[2]), int(match[3])] = path
     return dict(sorted(found.items()))

@@ -164,7 +164,7 @@ def write_result(
         "libraries": dict(_versions()),
         "hardware": {"machine": platform.machine(), "processor": _processor(), "system": platform.system()},
         "python": platform.python_version(),
-        "timings": {"seconds_last_invocation": seconds}, "files": digests(folder), "speech": kept_speech.digests(folder),
+        "timings": {"seconds_last_invocation": seconds}, "files": digests(folder), "speech": kept_speech.noted(folder),
     })  # fmt: skip
 
 

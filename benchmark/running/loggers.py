@@ -145,10 +145,10 @@ def log_results(loggers: Sequence[Logger], folder: Path) -> None:
         log_step(loggers, "adaptation", steps, values)
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            _log_tables(logger.experiment, curve, folder / "audio")
+            _log_tables(logger.experiment, curve, folder)
 
 
-def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], audio: Path) -> None:
+def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], folder: Path) -> None:
     import wandb
 
     results = wandb.Table(columns=["shots", "steps", "metric", "mean", "ci95 low", "ci95 high", "scored", "failed"])
@@ -159,7 +159,7 @@ def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], audio: Path) -> No
     for name, value in max(curve, key=lambda point: (point["shots"], point["steps"]))["metrics"].items():
         run.summary[name] = value["mean"]
     media: dict[str, list[Any]] = {}
-    for speaker, files in _speech(audio).items():
+    for speaker, files in _speech(folder).items():
         media[f"speech/{speaker}"] = [wandb.Audio(str(path), caption=caption) for path, caption in files]
         pictures = [_spectrogram(path) for path, _ in files]
         # Images that are shown together must have one size.
@@ -170,7 +170,7 @@ def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], audio: Path) -> No
 
 
 def _speech(folder: Path) -> dict[str, list[tuple[Path, str]]]:
-    """Audio files of the first ``SPEAKERS`` speakers, with captions."""
+    """A run's audio files of the first ``SPEAKERS`` speakers, with captions."""
     found: dict[str, list[tuple[Path, str]]] = {}
     for (target, shots, steps), path in speech_in(folder).items():
         # Weights & Biases names files after these.

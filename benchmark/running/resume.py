@@ -9,15 +9,15 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.results import kept_speech
 from benchmark.results.episode_log import set_aside
-from benchmark.results.episode_tables import EPISODES_FILE, Contradiction
+from benchmark.results.episode_tables import Contradiction
 from benchmark.results.result import read_result, read_tables
 
 
 def is_sound(folder: Path) -> bool:
     """Whether a complete run's files can be used.
 
-    If not, prints why and sets the result aside, so that the run is resumed as one that was killed, however often that is cut off too;
-    so it does with tables that the result was not made from.
+    If not, prints why and sets the result aside, and tables that it was not made from. The run is then resumed like one that was killed,
+    however often that is cut off too.
     """
     if _agrees(folder):
         return True
@@ -33,9 +33,8 @@ def _agrees(folder: Path) -> bool:
     except Contradiction as error:
         # There is no way to tell which of the two is right.
         set_aside(error.file, "it disagrees with the result.json beside it")
-        error.file.unlink()
-        if error.file.parent != folder:  # speech is made again with its scores
-            (folder / EPISODES_FILE).unlink()
+        if error.file.parent == folder:  # speech is found again by its own digest, and made again with its scores
+            error.file.unlink()
         return False
     except BenchmarkError as error:
         print(f"Resuming a run that was complete: {str(error).partition(';')[0]}.", file=sys.stderr)

@@ -25,7 +25,9 @@ from benchmark.plumbing.files import TEMPORARY, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.plumbing.room import within_memory
+from benchmark.results import kept_speech
 from benchmark.results.episode_log import EpisodeLog
+from benchmark.results.kept_speech import speech_file
 from benchmark.results.leaderboard_rules import is_uncommitted
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
@@ -152,15 +154,16 @@ def _stages(
         metrics = prepared_metrics(settings, corpus, manifest, places)
     evaluator = Evaluator(
         algorithm.eval(), fit.problem_of(settings.backbone.name, plugins), vocoder, metrics,
-        corpus, settings.steps, settings.evaluation.queries, settings.seed, folder / "audio", places.hardware.device,
+        corpus, settings.steps, settings.evaluation.queries, settings.seed, folder / kept_speech.FOLDER, places.hardware.device,
     )  # fmt: skip
     chosen = settings.evaluation
     jobs = evaluator.jobs(first(manifest.episodes[chosen.split], chosen.episodes, chosen.speakers), settings.shots)
-    log = EpisodeLog(folder, evaluator.columns, [job.block for job in jobs])
+    log = EpisodeLog(folder, evaluator.columns, [job.block for job in jobs], kept_speech.damaged(folder))
     todo = [job for job in jobs if job.block not in log.done]
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
         for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, places.engine), len(jobs) - len(todo) + 1):
+            kept_speech.note(folder, {speech_file(row.speaker, row.shots, row.steps) for row in block.rows if row.episode == 0})
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
