@@ -49,10 +49,9 @@ def noted(folder: Path) -> dict[str, str]:
 
 
 def damaged(folder: Path) -> set[Block]:
-    """The blocks of a run whose speech is not as it was noted; files that were deleted, to save room, are no fault."""
+    """The blocks of a run whose speech is not as it was noted, or not noted; files that were deleted, to save room, are no fault."""
     sums = noted(folder)
-    every = speech_in(folder).items() if sums else ()
-    return {(target, 0, shots) for (target, shots, _), path in every if sums[path.name] != digest_of_file(path)}
+    return {(target, 0, shots) for (target, shots, _), path in _named(folder).items() if sums.get(path.name) != digest_of_file(path)}
 
 
 def check(folder: Path, result: Mapping[str, Any]) -> None:
@@ -74,9 +73,13 @@ def speech_in(folder: Path, result: Mapping[str, Any] | None = None) -> dict[tup
         result: of the run; None while it is not complete. In runs of before speech had digests, every file of such a name is taken.
     """
     known = (noted(folder) or None) if result is None else result.get("speech")
+    return {place: path for place, path in _named(folder).items() if known is None or path.name in known}
+
+
+def _named(folder: Path) -> dict[tuple[str, int, int], Path]:
+    """The files that are called as speech is, sorted."""
     found = {}
     for path in (folder / FOLDER).glob("*.wav"):
-        match = NAME.fullmatch(path.name)
-        if match and path.is_file() and (known is None or path.name in known):
+        if (match := NAME.fullmatch(path.name)) and path.is_file():
             found[unquote(match[1]), int(match[2]), int(match[3])] = path
     return dict(sorted(found.items()))
