@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -96,6 +97,20 @@ def test_a_size_that_a_pipe_left_unknown_is_no_cut(container: str, at: int | Non
     content[place : place + 4] = b"\xff\xff\xff\xff" if at is not None else b"\x7f\xff\xf0\x00"
     path.write_bytes(content)
     assert len(read(path)[0]) == RATE and not is_cut_short(path)
+
+
+@pytest.mark.parametrize("content", [wav(), wav(0xFFFFFFFF, 0xFFFFFFFF), b"ID3\x04" + bytes(100)])
+def test_a_file_larger_than_any_utterance_is_refused_unread(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    os.truncate(path, 3 << 29)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unusable, match=r"^larger than 512 MiB, so no utterance$"):
+            decode(path, partial(read, path))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
 
 
 def test_flac_that_does_not_know_its_length_is_read(tmp_path: Path) -> None:
