@@ -34,6 +34,8 @@ class Plugin:
 
 PLAIN_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 """A number as everybody reads it."""
+MOST_BITS = 64
+"""Most bits of a whole number; Python refuses to print those of thousands of digits."""
 
 
 class Choice:
@@ -233,6 +235,8 @@ class Reader:
             if key in self.leaves:
                 raise UsageError(f"The setting {key} has no value: give --{key} {in_words(self.leaves[key])}.") from error
             raise UsageError(f"Settings{where} can't be read: {' '.join(str(error).split())}.") from error
+        except OverflowError as error:
+            raise UsageError(f"A number{where or ' on the command line'} is too large; give a smaller one.") from error
 
     def _build(self, values: dict[str, Any]) -> Any:
         parts: dict[str, Any] = {}
@@ -268,7 +272,9 @@ def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[
         if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
             inside = {inner.removeprefix(f"{name}."): part for inner, part in parts.items() if inner.startswith(f"{name}.")}
             value = _construct(hints[name], value, key, inside)
-        elif hints[name] is float and isinstance(value, int):
+        if has_huge(value):
+            raise UsageError(f"{key} must be a whole number of at most {MOST_BITS} bits.")
+        if hints[name] is float and isinstance(value, int):
             value = float(value)
         elif typing.get_origin(hints[name]) is tuple and isinstance(value, list):
             value = tuple(value)
@@ -285,6 +291,15 @@ def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[
         message = str(error).rstrip(".")
         joint = "." if message.partition(" ")[0] in hints else ": "
         raise UsageError(f"{group}{joint if group else ''}{message}.") from error
+
+
+def has_huge(value: Any) -> bool:
+    """Whether a value is or holds, as a key too, a whole number of more than ``MOST_BITS`` bits."""
+    if isinstance(value, Mapping):
+        return any(has_huge(each) for pair in value.items() for each in pair)
+    if isinstance(value, list | tuple | set):
+        return any(map(has_huge, value))
+    return isinstance(value, int) and value.bit_length() > MOST_BITS
 
 
 def _leaves(kind: Any, prefix: str, skip: Iterable[str] = ()) -> Iterator[tuple[str, Any]]:
