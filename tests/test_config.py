@@ -308,7 +308,8 @@ def test_bombs_and_garbage_in_a_file_are_refused_at_once(tmp_path: Path, text: s
 def test_numbers_too_large_to_be_printed_or_used_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = (Path(config.__file__).parents[2] / "algorithms/finetune.py").read_text()
     for name, default in (("written", f"0x{5000 * 'f'}"), ("computed", "1 << 20_000")):
-        (tmp_path / f"{name}.py").write_text(text.replace("class Config(Checked):", f"class Config(Checked):\n        size: int = {default}"))
+        field = f"class Config(Checked):\n        size: int = {default}"
+        (tmp_path / f"{name}.py").write_text(text.replace("class Config(Checked):", field))
         command = ["run", "--plugin", str(tmp_path / f"{name}.py"), "--algo", name, "--dataset", "espeak", "--preset", "smoke"]
         assert "algo.size must be a whole number of at most 64 bits." in refused(command, 2, capsys)
     huge = ["run", "--algo", "finetune", "--dataset", "espeak", "--algo.learning_rate", 500 * "9"]

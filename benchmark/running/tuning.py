@@ -196,7 +196,8 @@ class Search:
 
     def _mend(self) -> None:
         """Write the table again if it is not that of the trials; say so if it was changed, and does not only lack the last ones."""
-        found = self.table.read_text(encoding="utf-8", errors="replace") if self.table.is_file() else ""  # before the trials, which may grow
+        found = self.table.read_text(encoding="utf-8", errors="replace") if self.table.is_file() else ""
+        # The trials are read after the table, because other processes may add some.
         text = self._text()
         if found != text and (found or self.trials):
             known = _rows(text)

@@ -36,7 +36,8 @@ from typing import Any, TypeVar, cast
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.files import is_file, is_there
-from benchmark.settings.reader import MOST_BITS, DefaultNames, Plugin, Reader, has_huge, plugin_fields
+from benchmark.settings.ranges import MOST_BITS, has_huge
+from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
 __all__ = [
     "Plugin", "from_dict", "later", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict",

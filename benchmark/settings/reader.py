@@ -15,7 +15,7 @@ from typing import Any
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.names import control_in
-from benchmark.settings.ranges import in_words, is_list
+from benchmark.settings.ranges import MOST_BITS, has_huge, in_words, is_list
 
 if typing.TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -34,8 +34,6 @@ class Plugin:
 
 PLAIN_NUMBER = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
 """A number as everybody reads it."""
-MOST_BITS = 64
-"""Most bits of a whole number; Python refuses to print those of thousands of digits."""
 
 
 class Choice:
@@ -291,15 +289,6 @@ def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[
         message = str(error).rstrip(".")
         joint = "." if message.partition(" ")[0] in hints else ": "
         raise UsageError(f"{group}{joint if group else ''}{message}.") from error
-
-
-def has_huge(value: Any) -> bool:
-    """Whether a value is or holds, as a key too, a whole number of more than ``MOST_BITS`` bits."""
-    if isinstance(value, Mapping):
-        return any(has_huge(each) for pair in value.items() for each in pair)
-    if isinstance(value, list | tuple | set):
-        return any(map(has_huge, value))
-    return isinstance(value, int) and value.bit_length() > MOST_BITS
 
 
 def _leaves(kind: Any, prefix: str, skip: Iterable[str] = ()) -> Iterator[tuple[str, Any]]:
