@@ -11,7 +11,9 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ import yaml
 
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
+from benchmark.plumbing import locks
 from benchmark.running import run as runs
 from benchmark.running import tuning as search
 from benchmark.running.trials import Trial, Trials
@@ -143,6 +146,21 @@ def test_tuned_values_that_were_changed_are_refused(harm: str, places: list[str]
     file.write_text({"edited": text.replace("0.01", "0.02"), "cut short": text[: text.index("reptile")], "emptied": ""}[harm])
     with pytest.raises(UsageError, match=r"espeak-smoke\.yaml was changed or damaged: .* restore it, or remove its line 'digest'"):
         tuning.parse(arguments)
+
+
+def test_who_waits_to_write_tuned_values_says_for_whom(
+    places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.01)
+    path, settings = tmp_path / "tuned" / "espeak-smoke.yaml", tuning.parse(["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke"])
+    with ThreadPoolExecutor(1) as other, locks.locked(path.with_name(".espeak-smoke.yaml.lock"), ""):
+        written = other.submit(tuning.write_tuned, settings, {"values": {"learning_rate": 0.1}, "trials": 1})
+        said, end = "", time.monotonic() + 20
+        while not said and time.monotonic() < end:
+            time.sleep(0.01)
+            said = capsys.readouterr().err
+        assert f"Waiting for another process that writes {path}. It is process {os.getpid()}" in said and not path.is_file()
+    assert written.result(20) == [] and path.is_file()
 
 
 def test_tuned_values_of_another_search_space_are_refused(places: list[str], tmp_path: Path) -> None:
@@ -321,7 +339,7 @@ def test_proposals_are_repeatable_and_never_the_same_twice(tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("true", "false"),
-    [('"curve":[[0,0.5]', '"curve":[[0,0.7]'), ('"values":[1.5]', '"values":[2.5]'), ('"param_value_internal":2.0', '"param_value_internal":1.0')],
+    [('"curve":[[0,0.5]', '"curve":[[0,0.7]'), ('"values":[1.5]', '"values":[2.5]'), ('_value_internal":2.0', '_value_internal":1.0')],
 )
 def test_a_trial_that_was_changed_is_refused(true: str, false: str, tmp_path: Path) -> None:
     trials = study(tmp_path)
