@@ -28,6 +28,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 LONGEST = 2000
 """Most characters of a sentence; values that a user gave may be longer."""
 LONG_WORD = re.compile(r"\S{300,}")
+INTERRUPTION = "Interrupted; run the same command again to resume."
 
 
 class Parser(argparse.ArgumentParser):
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         return status
     except KeyboardInterrupt as error:
         when = " ".join(text_of(error).split())
-        return _say(f"Interrupted{f' {when}' if when else ''}; run the same command again to resume.", INTERRUPTED, debug)
+        return _say(INTERRUPTION.replace(";", f" {when};") if when else INTERRUPTION, INTERRUPTED, debug)
     except BrokenPipeError:
         # The program that reads our output (head, less) has exited, so nobody would see a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

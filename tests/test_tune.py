@@ -152,7 +152,8 @@ def test_who_waits_to_write_tuned_values_says_for_whom(
     places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(locks, "PATIENCE", 0.01)
-    path, settings = tmp_path / "tuned" / "espeak-smoke.yaml", tuning.parse(["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke"])
+    path = tmp_path / "tuned" / "espeak-smoke.yaml"
+    settings = tuning.parse(["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke"])
     with ThreadPoolExecutor(1) as other, locks.locked(path.with_name(".espeak-smoke.yaml.lock"), ""):
         written = other.submit(tuning.write_tuned, settings, {"values": {"learning_rate": 0.1}, "trials": 1})
         said, end = "", time.monotonic() + 20
