@@ -69,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except BenchmarkError as error:
-        return _say(f"error: {' '.join(text_of(error).split())}", error.exit_status, debug)
+        return _say(f"error: {' '.join(text_of(error).split()) or type(error).__name__}", error.exit_status, debug)
     except SystemExit:  # --help
         raise
     except BaseException as error:  # a plugin may raise any

@@ -16,6 +16,7 @@ import soundfile
 
 from benchmark.data.audio import Unusable, standardise
 from benchmark.data.drafts import decode
+from benchmark.plumbing import sound_files
 from benchmark.plumbing.sound_files import is_cut_short, read
 from tests.dataset_helpers import SENTENCES, speech
 
@@ -182,3 +183,14 @@ def test_an_mp3_file_that_is_cut_short_is_told_by_us_alone(tag: bytes, tmp_path:
     with pytest.raises(Unusable, match=r"^truncated audio$"):
         decode(path, partial(read, path))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("most", "cut"), [(300, True), (15, True), (1, False)])
+def test_the_end_of_an_mp3_file_is_looked_for_no_further_than_anything_is_read(
+    most: int, cut: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, np.tile(NOISE, 24), RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    monkeypatch.setattr(sound_files, "MOST_SECONDS", most)
+    assert is_cut_short(path) == cut, "12 of 24 seconds are there"

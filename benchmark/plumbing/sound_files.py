@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,10 +48,7 @@ def read(path: Path) -> tuple[npt.NDArray[np.float32], int]:
     """
     # Opened here, because libsndfile accepts only UTF-8 names.
     with path.open("rb") as stream, _Forward(mended(stream)) as sound:
-        blocks: list[npt.NDArray[np.float32]] = []
-        most = MOST_SECONDS * sound.samplerate // BLOCK + 1
-        while len(blocks) <= most and len(block := sound.read(BLOCK, dtype="float32")):
-            blocks.append(block)
+        blocks = list(_blocks(sound))
         return np.concatenate(blocks) if blocks else np.zeros(0, np.float32), int(sound.samplerate)
 
 
@@ -59,8 +57,8 @@ def is_cut_short(path: Path) -> bool:
 
     WAV, RF64, Wave64, AIFF, AU: the header promises more samples than the file holds. Ogg (Vorbis, Opus): the file does not end with a
     whole page that is marked as the stream's last. FLAC: the last sample that the header counts can't be decoded. MP3: it is shorter than
-    its Xing or Info header says, by more than an MPEG frame. Without such a count of samples truncation can't be detected, and in an MP3
-    file longer than ``MOST_SECONDS`` it is not looked for.
+    its Xing or Info header says, by more than an MPEG frame. Without such a count of samples truncation can't be detected, and after
+    ``MOST_SECONDS`` of MP3 it is not looked for.
 
     Raises:
         OSError: the file can't be opened, or is ``TooLarge``.
@@ -74,11 +72,13 @@ def is_cut_short(path: Path) -> bool:
         if not header.startswith(CODED) and header[:2] < MPEG:
             return sound_headers.promises_too_much(sound_headers.padded(_content(stream)))
         try:
-            with soundfile.SoundFile(mended(stream)) as sound:
+            with _Forward(mended(stream)) as sound:
                 if sound.format == "FLAC":
                     return _lacks_its_end(sound)
-                short = sound.format == "MP3" and sound.frames <= MOST_SECONDS * sound.samplerate
-                return bool(short and len(sound.read(dtype="float32")) + MP3_FRAME < sound.frames)
+                if sound.format != "MP3":
+                    return False
+                decoded = sum(map(len, _blocks(sound)))
+                return bool(decoded <= MOST_SECONDS * sound.samplerate and decoded + MP3_FRAME < sound.frames)
         except soundfile.LibsndfileError:
             return False  # another format, which the dataset decodes itself
 
@@ -96,6 +96,15 @@ def mended(stream: io.BufferedReader) -> io.BufferedReader | io.BytesIO:
     if header[:3] == b"ID3" or header[:2] >= MPEG:
         return io.BytesIO(sound_headers.with_true_size(_content(stream)))
     return stream
+
+
+def _blocks(sound: soundfile.SoundFile) -> Iterator[npt.NDArray[np.float32]]:
+    """The samples of a file in pieces, little more than the first ``MOST_SECONDS``."""
+    for _ in range(MOST_SECONDS * sound.samplerate // BLOCK + 2):
+        block = sound.read(BLOCK, dtype="float32")
+        if not len(block):
+            return
+        yield block
 
 
 def _content(stream: io.BufferedReader) -> bytes:
