@@ -17,7 +17,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from benchmark.commands._options import name_or_place
-from benchmark.errors import BenchmarkError, UsageError
+from benchmark.errors import BenchmarkError, UsageError, text_of
 from benchmark.plugins import registry
 
 PROGRAM = "python -m benchmark"
@@ -61,14 +61,15 @@ def main(arguments: Sequence[str]) -> int:
         status = _dispatch(rest, known)
         sys.stdout.flush()
         return status
-    except KeyboardInterrupt:
-        return _say(INTERRUPTION, INTERRUPTED, debug)
+    except KeyboardInterrupt as error:
+        when = " ".join(text_of(error).split())
+        return _say(INTERRUPTION.replace(";", f" {when};") if when else INTERRUPTION, INTERRUPTED, debug)
     except BrokenPipeError:
         # The program that reads our output (head, less) has exited, so nobody would see a message.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except BenchmarkError as error:
-        return _say(f"error: {' '.join(str(error).split())}", error.exit_status, debug)
+        return _say(f"error: {' '.join(text_of(error).split()) or type(error).__name__}", error.exit_status, debug)
     except SystemExit:  # --help
         raise
     except BaseException as error:  # a plugin may raise any
@@ -78,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
         if _is_out_of_memory(error):
             advice = "choose smaller sizes of the model, of batches or of tasks, or fewer --workers"
             return _say(f"error: The memory does not suffice; {advice}.", 1, debug)
-        reason = " ".join(_text_of(error).split())
+        reason = " ".join(text_of(error).split())
         reason = f"{type(error).__name__}: {reason[:400]}" if reason else type(error).__name__
         return _say(f"error: Unexpected {reason} (run it again with --debug for the traceback).", 1, debug)
 
@@ -86,14 +87,7 @@ def main(arguments: Sequence[str]) -> int:
 def _is_out_of_memory(error: BaseException) -> bool:
     """Whether memory, of this machine or of a GPU, could not hold what was asked for; torch says so in several ways."""
     signs = ("allocate memory", "out of memory", "Storage size calculation overflowed", "invalid array shape", "array is too big")
-    return isinstance(error, MemoryError) or any(sign in _text_of(error) for sign in signs)
-
-
-def _text_of(error: BaseException) -> str:
-    try:
-        return str(error)
-    except Exception:  # a plugin's own error may fail to say what it is
-        return ""
+    return isinstance(error, MemoryError) or any(sign in text_of(error) for sign in signs)
 
 
 def commands() -> dict[str, str]:

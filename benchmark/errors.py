@@ -57,3 +57,11 @@ class PredictionFailed(Exception):
 
 SpeechFailed = PredictionFailed
 """The old name, for plugins that raise it."""
+
+
+def text_of(error: BaseException) -> str:
+    """An error's message; "" if it fails to say one, as a plugin's own error may, in any way."""
+    try:
+        return str(error)
+    except BaseException:
+        return ""

@@ -171,6 +171,13 @@ def test_a_file_in_commands_is_a_subcommand(
     sys.modules.pop("benchmark.commands.greet")
 
 
+class Speechless(Exception):
+    """An error that ends the program when it is printed."""
+
+    def __str__(self) -> str:
+        raise SystemExit(9)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "sentence"),
     [
@@ -179,6 +186,7 @@ def test_a_file_in_commands_is_a_subcommand(
         (KeyboardInterrupt(), 130, "Interrupted; run the same command again to resume.\n"),
         (RuntimeError("a\nb"), 1, "error: Unexpected RuntimeError: a b (run it again with --debug for the traceback).\n"),
         (OSError(errno.ENOSPC, "No space", "a/b"), 1, "error: The disk is full (a/b); free some space and run the same command again.\n"),
+        (Speechless(), 1, "error: Unexpected Speechless (run it again with --debug for the traceback).\n"),
         (AssertionError(), 1, "error: Unexpected AssertionError (run it again with --debug for the traceback).\n"),
     ],
 )

@@ -288,6 +288,10 @@ def test_help_names_metrics_options_as_they_are_given() -> None:
         ("seed: !!timestamp x", "holds a value that can't be read"),
         ("seed: !!int x", "holds a value that can't be read"),
         (f"seed: {5000 * '9'}", "holds a value that can't be read"),
+        (f"seed: 0x{5000 * 'f'}", "holds a whole number of more than 64 bits"),
+        (f"shots: [5, 0{5000 * '7'}]", "holds a whole number of more than 64 bits"),
+        (f"algo: {{inner_lr: 1{4000 * ':59'}}}", "holds a whole number of more than 64 bits"),
+        (f"? 0x{5000 * 'f'}\n: 1", "holds a whole number of more than 64 bits"),
         ("seed: !!binary ä", "is not valid YAML"),
         ("a: " + 200_000 * "x", "is longer than 100000 bytes"),
     ],
@@ -299,6 +303,18 @@ def test_bombs_and_garbage_in_a_file_are_refused_at_once(tmp_path: Path, text: s
     with pytest.raises(UsageError, match=re.escape(sentence)):
         parse(RunSettings, ["--config", str(file)])
     assert time.monotonic() - started < 5
+
+
+def test_numbers_too_large_to_be_printed_or_used_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(config.__file__).parents[2] / "algorithms/finetune.py").read_text()
+    for name, default in (("written", f"0x{5000 * 'f'}"), ("computed", "1 << 20_000")):
+        field = f"class Config(Checked):\n        size: int = {default}"
+        (tmp_path / f"{name}.py").write_text(text.replace("class Config(Checked):", field))
+        command = ["run", "--plugin", str(tmp_path / f"{name}.py"), "--algo", name, "--dataset", "espeak", "--preset", "smoke"]
+        assert "algo.size must be a whole number of at most 64 bits." in refused(command, 2, capsys)
+    huge = ["run", "--algo", "finetune", "--dataset", "espeak", "--algo.learning_rate", 500 * "9"]
+    assert "A number on the command line is too large; give a smaller one." in refused(huge, 2, capsys)
+    assert "written.py holds a value that can't be read" in refused(["describe", str(tmp_path / "written.py")], 1, capsys)
 
 
 def test_a_config_file_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:

@@ -96,11 +96,15 @@ def test_embeddings_come_from_the_cache_and_a_damaged_cache_is_made_anew(
     again = SpeakerSimilarity()
     again.prepare(MetricContext(corpus, cache, ("ann",)))
     assert calls == 0
-    damaged = sorted(cache.glob("speaker-embeddings-*.npz"))[0]
-    damaged.write_bytes(damaged.read_bytes()[:200])
+    paths = sorted(cache.glob("speaker-embeddings-*.pt"))
+    content = bytearray(paths[0].read_bytes())
+    content[len(content) // 2] ^= 1
+    paths[0].write_bytes(content)
     again.prepare(MetricContext(corpus, cache, ("ann",)))
-    assert calls == 4
-    assert again.facts() == metric.facts()
+    assert calls == 4 and again.facts() == metric.facts(), "a changed bit"
+    paths[0].write_bytes(paths[1].read_bytes())
+    again.prepare(MetricContext(corpus, cache, ("ann",)))
+    assert calls == 8 and again.facts() == metric.facts(), "another speaker's embeddings"
 
 
 def test_leave_one_out_centroids_and_strangers_by_hand() -> None:

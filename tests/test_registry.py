@@ -298,6 +298,7 @@ def refused_by_describe(file: Path, capsys: pytest.CaptureFixture[str]) -> str:
         ("raise GeneratorExit\n", "GeneratorExit"),
         ("class Mine(Exception):\n    def __str__(self):\n        raise ValueError\nraise Mine\n", "can't be imported: Mine"),
         ("import sys\nsys.exit()\n", "SystemExit"),
+        ("class Mine(Exception):\n    def __str__(self):\n        raise SystemExit(9)\nraise Mine\n", "can't be imported: Mine"),
     ],
 )
 def test_any_error_at_import_is_one_sentence_that_names_the_file(tmp_path: Path, text: str, reason: str) -> None:
@@ -305,6 +306,12 @@ def test_any_error_at_import_is_one_sentence_that_names_the_file(tmp_path: Path,
     with pytest.raises(BenchmarkError, match=rf"{re.escape(str(file))} can't be imported: .*") as caught:
         registry.load_info(registry.from_file(file))
     assert reason in str(caught.value)
+
+
+def test_an_interruption_at_import_names_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, "mine.py", f"{BODY}class A(Algorithm):\n    pass\nraise KeyboardInterrupt\nPLUGIN = A\n")
+    assert main(["check", str(file)]) == 130
+    assert re.fullmatch(rf"Interrupted while plugin .*{re.escape(str(file))}.* was imported; run .* to resume\.\n", capsys.readouterr().err)
 
 
 def test_a_class_that_cannot_be_looked_at_is_one_sentence(tmp_path: Path) -> None:

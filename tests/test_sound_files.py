@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ import soundfile
 
 from benchmark.data.audio import Unusable, standardise
 from benchmark.data.drafts import decode
+from benchmark.plumbing import sound_files
 from benchmark.plumbing.sound_files import is_cut_short, read
 from tests.dataset_helpers import SENTENCES, speech
 
@@ -98,6 +100,20 @@ def test_a_size_that_a_pipe_left_unknown_is_no_cut(container: str, at: int | Non
     assert len(read(path)[0]) == RATE and not is_cut_short(path)
 
 
+@pytest.mark.parametrize("content", [wav(), wav(0xFFFFFFFF, 0xFFFFFFFF), b"ID3\x04" + bytes(100)])
+def test_a_file_larger_than_any_utterance_is_refused_unread(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    os.truncate(path, 3 << 29)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unusable, match=r"^larger than 512 MiB, so no utterance$"):
+            decode(path, partial(read, path))
+        assert tracemalloc.get_traced_memory()[1] < 1 << 24
+    finally:
+        tracemalloc.stop()
+
+
 def test_flac_that_does_not_know_its_length_is_read(tmp_path: Path) -> None:
     stream = io.BytesIO()
     soundfile.write(stream, NOISE, RATE, format="FLAC")
@@ -167,3 +183,14 @@ def test_an_mp3_file_that_is_cut_short_is_told_by_us_alone(tag: bytes, tmp_path:
     with pytest.raises(Unusable, match=r"^truncated audio$"):
         decode(path, partial(read, path))
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize(("most", "cut"), [(300, True), (15, True), (1, False)])
+def test_the_end_of_an_mp3_file_is_looked_for_no_further_than_anything_is_read(
+    most: int, cut: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.mp3"
+    soundfile.write(path, np.tile(NOISE, 24), RATE)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    monkeypatch.setattr(sound_files, "MOST_SECONDS", most)
+    assert is_cut_short(path) == cut, "12 of 24 seconds are there"

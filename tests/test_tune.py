@@ -11,7 +11,9 @@ import multiprocessing
 import os
 import random
 import signal
+import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,8 @@ import pytest
 import yaml
 
 from benchmark.cli import main
-from benchmark.errors import TrainingDiverged, UsageError
+from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
+from benchmark.plumbing import locks
 from benchmark.running import run as runs
 from benchmark.running import tuning as search
 from benchmark.running.trials import Trial, Trials
@@ -82,6 +85,13 @@ def test_tune_end_to_end(places: list[str], tmp_path: Path, monkeypatch: pytest.
     assert main([*command, "--trials", "2"]) == 0 and len(seen) == 2
     assert main([*command, "--trials", "3"]) == 0 and len(seen) == 3
     assert stripped(rows(tmp_path))[:2] == stripped([first, second])
+    # A digit changed in the table is said and mended; a table of which only the end is lost is completed.
+    table = tmp_path / "tuning" / "espeak-smoke" / "finetune.csv"
+    written = table.read_text()
+    for changed, said in ((written.replace("finetune-", "finetunE-", 1), True), (written[: written.rindex("\n3,") + 1], False)):
+        table.write_text(changed)
+        assert main([*command, "--trials", "3"]) == 0 and table.read_text() == written != changed
+        assert ("finetune.csv was changed or damaged and is written again" in capsys.readouterr().err) == said
     assert main([*command, "--trials", "1"]) == 2
     assert main([*command, "--trials", "3", "--seed", "1"]) == 1
     assert "made from other code, data or settings" in capsys.readouterr().err
@@ -136,6 +146,22 @@ def test_tuned_values_that_were_changed_are_refused(harm: str, places: list[str]
     file.write_text({"edited": text.replace("0.01", "0.02"), "cut short": text[: text.index("reptile")], "emptied": ""}[harm])
     with pytest.raises(UsageError, match=r"espeak-smoke\.yaml was changed or damaged: .* restore it, or remove its line 'digest'"):
         tuning.parse(arguments)
+
+
+def test_who_waits_to_write_tuned_values_says_for_whom(
+    places: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.01)
+    path = tmp_path / "tuned" / "espeak-smoke.yaml"
+    settings = tuning.parse(["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke"])
+    with ThreadPoolExecutor(1) as other, locks.locked(path.with_name(".espeak-smoke.yaml.lock"), ""):
+        written = other.submit(tuning.write_tuned, settings, {"values": {"learning_rate": 0.1}, "trials": 1})
+        said, end = "", time.monotonic() + 20
+        while not said and time.monotonic() < end:
+            time.sleep(0.01)
+            said = capsys.readouterr().err
+        assert f"Waiting for another process that writes {path}. It is process {os.getpid()}" in said and not path.is_file()
+    assert written.result(20) == [] and path.is_file()
 
 
 def test_tuned_values_of_another_search_space_are_refused(places: list[str], tmp_path: Path) -> None:
@@ -310,6 +336,23 @@ def test_proposals_are_repeatable_and_never_the_same_twice(tmp_path: Path) -> No
     assert sequence(tmp_path / "again", 6) == done != sequence(tmp_path, 6, seed=1)
     few = {"rate": (0.01, 0.1), "groups": (("all",), ("decoder",)), "fast": (False, True)}
     assert len({str(trial.values) for trial in sequence(tmp_path / "few", 8, choices=few)}) == 8, "all that there are"
+
+
+@pytest.mark.parametrize(
+    ("true", "false"),
+    [('"curve":[[0,0.5]', '"curve":[[0,0.7]'), ('"values":[1.5]', '"values":[2.5]'), ('_value_internal":2.0', '_value_internal":1.0')],
+)
+def test_a_trial_that_was_changed_is_refused(true: str, false: str, tmp_path: Path) -> None:
+    trials = study(tmp_path)
+    with trials.next(1) as proposal:
+        assert proposal is not None
+        trials.tell(proposal, Trial(proposal.values, {0: 0.5, 5: 2.5}, 0, 1.0, "", ""))
+    assert trials.done() == study(tmp_path).done()
+    text = (tmp_path / "study.journal").read_text()
+    assert text.count(true) == 1
+    (tmp_path / "study.journal").write_text(text.replace(true, false))
+    with pytest.raises(BenchmarkError, match=r"Trial 0 in \S+study.journal was changed or damaged, .*; restore the file, or move it"):
+        study(tmp_path).done()
 
 
 def test_proposals_find_more_than_chance_does(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from benchmark.dataset import NOT_TEXT, Dataset, Segment, Utterance
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import is_file
-from benchmark.plumbing.sound_files import is_cut_short
+from benchmark.plumbing.sound_files import TooLarge, is_cut_short
 from benchmark.utterance import Words
 
 PHONES_PER_SECOND = (0.3, 40)
@@ -150,16 +150,19 @@ def decode(path: Path | None, load: Callable[[], tuple[npt.NDArray[np.float32], 
         load: returns the samples and their rate.
 
     Raises:
-        Unusable: the audio is corrupt, truncated or in a format that can't be decoded; :mod:`benchmark.data.synthesised` wrote it; or
-            ``standardise`` refuses it.
+        Unusable: the audio is corrupt, truncated, too large or in a format that can't be decoded; :mod:`benchmark.data.synthesised` wrote
+            it; or ``standardise`` refuses it.
     """
     if path is not None and is_marked(path):
         raise Unusable("speech that 'say' wrote")
     try:
         samples, rate = load()
+        cut_short = path is not None and is_cut_short(path)
+    except TooLarge as error:
+        raise Unusable(f"{error}, so no utterance") from error
     except (soundfile.LibsndfileError, OSError, EOFError, ValueError) as error:
         raise Unusable(_why_undecodable(path)) from error
-    if path is not None and is_cut_short(path):
+    if cut_short:
         raise Unusable("truncated audio")
     return Decoded(*standardise(samples, rate), len(samples) / rate)
 

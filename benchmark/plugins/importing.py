@@ -7,13 +7,15 @@ import importlib
 import importlib.util
 import inspect
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, text_of
 
 if TYPE_CHECKING:
     from benchmark.plugins.registry import PluginInfo
@@ -31,16 +33,10 @@ def module_name(file: Path) -> str:
 
 def import_module_of(info: PluginInfo) -> Any:
     """Import the plugin's module; any error becomes one sentence."""
-    try:
+    with _one_sentence(info, "can't be imported"):
         if info.origin == "file" and info.module not in sys.modules:
             return _import_file(info)
         return importlib.import_module(info.module)
-    except BenchmarkError:
-        raise
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:
-        raise BenchmarkError(f"Plugin {info.where} can't be imported: {told(error)} (--debug shows the traceback).") from error
 
 
 def class_of(info: PluginInfo, base: type) -> type[Any]:
@@ -50,7 +46,7 @@ def class_of(info: PluginInfo, base: type) -> type[Any]:
         BenchmarkError: its file fails to run, has no ``PLUGIN``, or that is not a complete subclass of ``base``.
     """
     value: Any = import_module_of(info)
-    try:
+    with _one_sentence(info, "can't be used"):  # a metaclass or a module's __getattr__ may fail
         for part in info.attribute.split("."):
             value = getattr(value, part, None)
         if value is None:
@@ -60,20 +56,22 @@ def class_of(info: PluginInfo, base: type) -> type[Any]:
         if inspect.isabstract(value):
             missing = ", ".join(f"{method}()" for method in sorted(getattr(value, "__abstractmethods__", ())))
             raise BenchmarkError(f"{value.__name__} in {info.where} must still define {missing}.")
-    except (BenchmarkError, KeyboardInterrupt):
-        raise
-    except BaseException as error:  # of a metaclass, or of a module's __getattr__
-        raise BenchmarkError(f"Plugin {info.where} can't be used: {told(error)} (--debug shows the traceback).") from error
     return value
 
 
-def told(error: BaseException) -> str:
-    """An error's type and the first line of its message, which may itself fail."""
+@contextmanager
+def _one_sentence(info: PluginInfo, failure: str) -> Iterator[None]:
+    """Turns whatever a plugin's code raises into one sentence that names its file; an interruption stays one."""
     try:
-        reason = str(error).partition("\n")[0]
-    except Exception:
-        reason = ""
-    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        yield
+    except BenchmarkError:
+        raise
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"while plugin {info.where} was imported") from error
+    except BaseException as error:
+        reason = text_of(error).partition("\n")[0]
+        told = f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+        raise BenchmarkError(f"Plugin {info.where} {failure}: {told} (--debug shows the traceback).") from error
 
 
 def _import_file(info: PluginInfo) -> ModuleType:

@@ -57,27 +57,29 @@ def read(path: Path) -> Source:
     Raises:
         BenchmarkError: it can't be read or is not Python; the message names file and line.
     """
-    try:
-        status = path.stat()
-        if status.st_size > MOST_BYTES:
-            raise BenchmarkError(f"Plugin file {path} is larger than {MOST_BYTES} bytes; keep data in files of their own.")
-        with bounded(path):
+    with bounded(path):
+        try:
+            status = path.stat()
+            if status.st_size > MOST_BYTES:
+                raise BenchmarkError(f"Plugin file {path} is larger than {MOST_BYTES} bytes; keep data in files of their own.")
             return _parse(path, status.st_mtime_ns, status.st_size)
-    except OSError as error:
-        raise BenchmarkError(f"Plugin file {path} can't be read: {error.strerror or error}.") from error
-    except SyntaxError as error:
-        raise BenchmarkError(f"Plugin file {path} is not valid Python: {error.msg} (line {error.lineno}).") from error
-    except ValueError as error:
-        raise BenchmarkError(f"Plugin file {path} is not a Python source file: {error}.") from error
+        except OSError as error:
+            raise BenchmarkError(f"Plugin file {path} can't be read: {error.strerror or error}.") from error
+        except SyntaxError as error:
+            raise BenchmarkError(f"Plugin file {path} is not valid Python: {error.msg} (line {error.lineno}).") from error
+        except ValueError as error:
+            raise BenchmarkError(f"Plugin file {path} is not a Python source file: {error}.") from error
 
 
 @contextmanager
 def bounded(path: Path) -> Iterator[None]:
-    """Turns the error of an expression that is too large to be read into one sentence."""
+    """Turns the error of an expression that is too large, or of a number with too many digits, into one sentence."""
     try:
         yield
     except (RecursionError, MemoryError) as error:
         raise BenchmarkError(f"Plugin file {path} holds an expression that is too large to be read; split it.") from error
+    except ValueError as error:  # of whole numbers with thousands of digits, which hexadecimal can write
+        raise BenchmarkError(f"Plugin file {path} holds a value that can't be read: {error}.") from error
 
 
 @lru_cache(maxsize=256)

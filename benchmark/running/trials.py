@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.errors import BenchmarkError
-from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.files import digest_of, sealed, unsealed
 from benchmark.plumbing.locks import locked
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class _Outcome(BaseModel):
     seconds: Annotated[float, Field(ge=0)]
     note: str
     run_id: str
-    values: None
-    """They are the trial's parameters."""
+    values: dict[str, int]
+    """The place of each value among its choices: the trial's parameters in Optuna."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,8 @@ class Trials:
         """Record a trial's outcome."""
         from optuna.trial import TrialState
 
-        proposal.asked.set_user_attr("outcome", {**asdict(trial), "curve": list(trial.curve.items()), "values": None})
+        kept = {**asdict(trial), "curve": list(trial.curve.items()), "values": proposal.asked.params}
+        proposal.asked.set_user_attr("outcome", sealed(kept))
         if trial.curve:
             self.study.tell(proposal.asked, trial.objective)
         else:
@@ -214,11 +215,17 @@ class Trials:
 
     def _trial(self, found: optuna.trial.FrozenTrial) -> Trial:
         try:
-            kept = found.user_attrs["outcome"]
+            kept = unsealed(found.user_attrs["outcome"], self.path, f"record of trial {found.number}")
             outcome = _Outcome.model_validate({**kept, "curve": dict(kept["curve"])})
-            return Trial(**{**outcome.model_dump(), "values": self._values(found.params)})
-        except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise BenchmarkError(f"{self.path} garbles trial {found.number}; restore it, or move it away to tune again.") from error
+            trial = Trial(**{**outcome.model_dump(), "values": self._values(found.params)})
+            if outcome.values != found.params or found.value != (trial.objective if trial.curve else None):
+                raise ValueError("Optuna holds another trial")
+        except (BenchmarkError, ValueError, KeyError, TypeError, IndexError) as error:
+            raise BenchmarkError(
+                f"Trial {found.number} in {self.path} was changed or damaged, or comes from an earlier version; "
+                "restore the file, or move it and the table beside it away to tune again (finished runs are reused)."
+            ) from error
+        return trial
 
 
 def ordered(values: Sequence[Any]) -> bool:

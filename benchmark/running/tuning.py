@@ -15,6 +15,7 @@ import io
 import json
 import math
 import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -77,6 +78,7 @@ class Search:
         self.table = folder / f"{name}.csv"
         self.setup = self._setup(corpus)
         self._trials = self._opened()
+        self._mend()
 
     @property
     def size(self) -> int:
@@ -118,7 +120,7 @@ class Search:
             shutil.rmtree(folder / "audio", ignore_errors=True)
         trial = Trial(values, curve, failed, time.monotonic() - started, note, name)
         self._trials.tell(proposal, trial)
-        self._write()
+        write_text(self.table, self._text())
         return trial
 
     def best(self) -> Trial:
@@ -192,7 +194,19 @@ class Search:
             )
         return Trials(journal, self.setup, self.choices, given, self.settings.seed)
 
-    def _write(self) -> None:
+    def _mend(self) -> None:
+        """Write the table again if it is not that of the trials; say so if it was changed, and does not only lack the last ones."""
+        found = self.table.read_text(encoding="utf-8", errors="replace") if self.table.is_file() else ""
+        # The trials are read after the table, because other processes may add some.
+        text = self._text()
+        if found != text and (found or self.trials):
+            known = _rows(text)
+            if not all(row in known for row in _rows(found)):
+                print(f"{self.table} was changed or damaged and is written again from {self._trials.path.name}.", file=sys.stderr)
+            write_text(self.table, text)
+
+    def _text(self) -> str:
+        """The table of the trials, as CSV."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
         gained, trials = self.problem.gained, self.trials
@@ -204,7 +218,16 @@ class Search:
                 *(repr(trial.curve[step]) if step in trial.curve else "" for step in steps),
                 f"{trial.objective:.4f}" if trial.curve else "", trial.failed, f"{trial.seconds:.0f}", trial.note, trial.run_id, self.setup,
             ])  # fmt: skip
-        write_text(self.table, buffer.getvalue())
+        return buffer.getvalue()
+
+
+def _rows(table: str) -> list[dict[str, Any]]:
+    """The rows of a table without their numbers and empty cells, which later trials may change; [{}] if it is no table."""
+    try:
+        rows = list(csv.DictReader(io.StringIO(table)))
+    except csv.Error:
+        return [{}]
+    return [{name: cell for name, cell in row.items() if cell and name != "trial"} for row in rows]
 
 
 def choices(plugin: type[Algorithm], given: Any) -> dict[str, list[Any]]:

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 
 from benchmark.audio import Audio
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, CannotScore
 from benchmark.metric import Metric, MetricContext, Sample
-from benchmark.plumbing.files import digest_of, write_atomic
+from benchmark.plumbing import checkpoint
+from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.scoring.checks import spread
 from benchmark.scoring.verification import Floats, centroid, equal_error_rate, normalised, verification_trials
@@ -91,8 +93,8 @@ class VoiceSimilarity(Metric):
         names = {speaker: spread(corpus.utterances_of(speaker), self.config.utterances) for speaker in speakers}
         encoder = self.encoder
         keys = {speaker: digest_of([EMBEDDING_FORMAT, encoder, corpus.version, speaker, names[speaker]], 24) for speaker in speakers}
-        paths = {speaker: context.cache / f"speaker-embeddings-{key}.npz" for speaker, key in keys.items()}
-        stored = {speaker: _read(path) for speaker, path in paths.items()}
+        paths = {speaker: context.cache / f"speaker-embeddings-{key}.pt" for speaker, key in keys.items()}
+        stored = {speaker: _read(path, names[speaker]) for speaker, path in paths.items()}
         self._embeddings = {speaker: found for speaker, found in stored.items() if found is not None}
         if missing := [speaker for speaker in speakers if speaker not in self._embeddings]:
             with progress("Embedding real voices", len(missing)) as show:
@@ -160,15 +162,17 @@ class VoiceSimilarity(Metric):
         return embeddings
 
 
-def _read(path: Path) -> dict[str, Floats] | None:
-    """Embeddings by utterance, or None if the file is absent or damaged (it is then made again)."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return dict(zip(stored["ids"].tolist(), stored["embeddings"], strict=True))
-    except Exception:  # numpy and zipfile raise many kinds on a damaged archive
-        return None
+def _read(path: Path, utterances: Sequence[str]) -> dict[str, Floats] | None:
+    """Embeddings by utterance, or None if the file is absent, damaged or of other utterances (it is then made again)."""
+
+    def use(stored: Any) -> dict[str, Floats]:
+        if not set(stored["ids"]) <= set(utterances):
+            raise ValueError("the embeddings are of other utterances")
+        return dict(zip(stored["ids"], stored["embeddings"].numpy(), strict=True))
+
+    return checkpoint.load(path, use)
 
 
 def _write(path: Path, embeddings: Mapping[str, Floats]) -> None:
     vectors = np.stack(list(embeddings.values())) if embeddings else np.zeros((0, 0), np.float32)
-    write_atomic(path, lambda file: np.savez(file, ids=np.array(list(embeddings), dtype=np.str_), embeddings=vectors))
+    checkpoint.save(path, {"ids": list(embeddings), "embeddings": torch.from_numpy(vectors)})

@@ -36,6 +36,7 @@ from typing import Any, TypeVar, cast
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.files import is_file, is_there
+from benchmark.settings.ranges import MOST_BITS, has_huge
 from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
 __all__ = [
@@ -165,6 +166,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         text = content.decode("utf-8-sig")
         _refuse_bombs(path, text)
         value = yaml.safe_load(text)
+        if has_huge(value):  # errors could not even print it
+            raise UsageError(f"Config file {path} holds a whole number of more than {MOST_BITS} bits; settings take smaller ones.")
     except OSError as error:
         raise UsageError(f"Config file {path} can't be read: {error.strerror}.") from error
     except yaml.YAMLError as error:

@@ -14,7 +14,7 @@ checked, so listing plugins and printing help do without it.
 from __future__ import annotations
 
 import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import PurePath
@@ -47,6 +47,8 @@ MAX_SEED = 2**32 - 1
 Seed = Annotated[int, Ge(0), Le(MAX_SEED)]
 Names = Annotated[tuple[str, ...], MinLen(1)]
 """One or more names."""
+MOST_BITS = 64
+"""Most bits of a whole number; Python refuses to print those of thousands of digits."""
 
 LIMITS = {
     "greater_than": "be above {gt}",
@@ -79,6 +81,15 @@ class Checked:
                 object.__setattr__(self, name, adapter.validate_python(getattr(self, name)))
             except ValidationError as error:
                 raise ValueError(f"{name} must {_what_is_right(kind, error.errors()[0])}") from error
+
+
+def has_huge(value: Any) -> bool:
+    """Whether a value is or holds, as a key too, a whole number of more than ``MOST_BITS`` bits."""
+    if isinstance(value, Mapping):
+        return any(has_huge(each) for pair in value.items() for each in pair)
+    if isinstance(value, list | tuple | set):
+        return any(map(has_huge, value))
+    return isinstance(value, int) and value.bit_length() > MOST_BITS
 
 
 @cache

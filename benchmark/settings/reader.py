@@ -15,7 +15,7 @@ from typing import Any
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.names import control_in
-from benchmark.settings.ranges import in_words, is_list
+from benchmark.settings.ranges import MOST_BITS, has_huge, in_words, is_list
 
 if typing.TYPE_CHECKING:
     from jsonargparse import ArgumentParser, Namespace
@@ -233,6 +233,8 @@ class Reader:
             if key in self.leaves:
                 raise UsageError(f"The setting {key} has no value: give --{key} {in_words(self.leaves[key])}.") from error
             raise UsageError(f"Settings{where} can't be read: {' '.join(str(error).split())}.") from error
+        except OverflowError as error:
+            raise UsageError(f"A number{where or ' on the command line'} is too large; give a smaller one.") from error
 
     def _build(self, values: dict[str, Any]) -> Any:
         parts: dict[str, Any] = {}
@@ -268,7 +270,9 @@ def _construct(kind: Any, values: Mapping[str, Any], group: str, parts: Mapping[
         if dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
             inside = {inner.removeprefix(f"{name}."): part for inner, part in parts.items() if inner.startswith(f"{name}.")}
             value = _construct(hints[name], value, key, inside)
-        elif hints[name] is float and isinstance(value, int):
+        if has_huge(value):
+            raise UsageError(f"{key} must be a whole number of at most {MOST_BITS} bits.")
+        if hints[name] is float and isinstance(value, int):
             value = float(value)
         elif typing.get_origin(hints[name]) is tuple and isinstance(value, list):
             value = tuple(value)

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from filelock import FileLock
 
-from benchmark.errors import BenchmarkError, UsageError
+from benchmark.errors import UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plumbing.files import SEAL, digest_of, write_text
+from benchmark.plumbing.locks import locked
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 
@@ -74,14 +74,10 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
         the algorithms, in this file and in the benchmark's, that had another number of trials.
     """
     path = tuned_file(settings, plugins)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Several algorithms may be tuned at once.
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            sections = {**_read(path), settings.algo.name: {**section, "backbone": settings.backbone.name}}
-            write_text(path, _sealed(sections))
-    except OSError as error:
-        raise BenchmarkError(f"Could not write {path}: {error.strerror or error}; make its folder writable and run tune again.") from error
+    # Several algorithms may be tuned at once.
+    with locked(path.with_name(f".{path.name}.lock"), f"Waiting for another process that writes {path}."):
+        sections = {**_read(path), settings.algo.name: {**section, "backbone": settings.backbone.name}}
+        write_text(path, _sealed(sections))
     every = {**_read(FOLDER / path.name), **sections}
     return [name for name, other in every.items() if other["trials"] != section["trials"]]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmark.errors import text_of
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.requirement import Requirement, require
 
@@ -41,7 +42,7 @@ def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None, plug
             each.attempt()
             yield Verdict(each.name, None)
         except Exception as error:  # a plugin may fail in any way; each becomes one line
-            yield Verdict(each.name, str(error) or type(error).__name__)
+            yield Verdict(each.name, text_of(error) or type(error).__name__)
             if each.vital:
                 yield Verdict("all the rest", "not tried until this is fixed")
                 return
