@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -110,6 +111,20 @@ def test_unfit_runs_are_refused(changes: dict[str, Any], reason: str, tmp_path: 
     runs = [make_run(tmp_path, 0), make_run(tmp_path, 1), make_run(tmp_path / "odd", **{"seed": 2, **changes})]
     assert reason in refused(["leaderboard", "add", *runs, "--table", tmp_path / "d.csv"], 1, capsys)
     assert not (tmp_path / "d.csv").exists()
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_what_no_reader_would_take_is_not_written(local: bool, tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path)], table, preliminary=True, local=local)
+    before = table.read_bytes()
+    another = make_run(tmp_path, algorithm="anil")
+    with (
+        patch("benchmark.results.leaderboard._tuned", lambda result: "two\nlines"),
+        pytest.raises(BenchmarkError, match=r"can't stand in a table: tuned is 'two\\nlines', which is not plain text on one line"),
+    ):
+        add([another], table, preliminary=True, local=local)
+    assert table.read_bytes() == before
 
 
 def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import read_sealed, write_sealed
 from benchmark.results.result import read_result
 from benchmark.running.resume import has_damaged_weights, is_sound
-from tests.report_helpers import make_run, old_form
+from tests.report_helpers import change_result, make_run, old_form
 
 
 @pytest.fixture
@@ -96,6 +96,10 @@ def test_an_old_result_whose_episodes_contradict_it(run: Path, capsys: pytest.Ca
         (lambda result: result["curve"][0].update(shots=10**400), "curve.0.shots"),
         (lambda result: result["curve"][0]["metrics"]["mcd"].update(n_failed=-1), "curve.0.metrics.mcd.n_failed"),
         (lambda result: result["curve"][0]["metrics"]["mcd"].update(ci95=[1.0]), "curve.0.metrics.mcd.ci95"),
+        (lambda result: result.update(tuned={"values": {"inner_lr": "a\nb"}, "trials": 3}), "tuned.values.inner_lr"),
+        (lambda result: result["hardware"].update(system="\x1b[31mLinux"), "hardware.system"),
+        (lambda result: result["config"]["algo"].update(inner_lr=10**30), "config.algo"),
+        (lambda result: result["config"].update(steps=[{"a\nb": 1}]), "config.steps"),
         (lambda result: result.update(verdict="best of all"), "verdict"),
         (lambda result: result.pop("curve"), "curve"),
         (lambda result: result.pop("files"), "digest"),
@@ -107,6 +111,12 @@ def test_a_forged_field_is_named(change: Callable[[dict[str, Any]], object], fie
     change(result)
     write_sealed(run / "result.json", result)
     with pytest.raises(BenchmarkError, match=rf"result.json lacks or garbles '{field}"):
+        read_result(run)
+
+
+def test_a_run_goes_by_the_name_of_its_folder(run: Path) -> None:
+    change_result(run, run_id="../../x")
+    with pytest.raises(BenchmarkError, match="does not belong to this folder"):
         read_result(run)
 
 

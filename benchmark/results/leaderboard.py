@@ -18,7 +18,7 @@ from benchmark.plumbing.files import write_atomic, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.results.costs import COSTS
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
-from benchmark.results.leaderboard_file import PROVENANCE, read
+from benchmark.results.leaderboard_file import PROVENANCE, read, wrong_cell
 from benchmark.results.leaderboard_rules import (
     ASSUMED,
     FIRST_EDITION,
@@ -71,6 +71,8 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
             folders = sorted(found, key=lambda folder: found[folder]["seed"])
             results = [found[folder] for folder in folders]
         new = compute_rows(folders, results)
+        if wrong := next(filter(None, map(wrong_cell, new)), ""):
+            raise BenchmarkError(f"{folders[0].name} can't stand in a table: {wrong}; choose another value, and run it again.")
         keys = {_key(row) for row in new}
         kept, replaced = ([row for row in old if (_key(row) in keys) == gone] for gone in (False, True))
         rows = sorted(kept + new, key=order)

@@ -213,7 +213,7 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise BenchmarkError(f"{path} lacks or garbles {wrong}; {REPAIR}.")
     # Results of the first edition lack the later fields; the defaults hold for them.
     identity = {name: content.get(name) for name in RunIdentity.__dataclass_fields__ if name in content or name not in LATER}
-    if _name(identity) != folder.name:
+    if not _name(identity) == content["run_id"] == folder.name:
         raise BenchmarkError(
             f"{path} does not belong to this folder: the run that it describes has another name; restore it or run again."
         )
