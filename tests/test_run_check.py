@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from benchmark.cli import main
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import read_sealed, write_sealed
+from benchmark.results.leaderboard import add
 from benchmark.results.result import read_result
 from benchmark.running.resume import has_damaged_weights, is_sound
 from tests.report_helpers import change_result, make_run, old_form
@@ -111,6 +113,29 @@ def test_a_forged_field_is_named(change: Callable[[dict[str, Any]], object], fie
     change(result)
     write_sealed(run / "result.json", result)
     with pytest.raises(BenchmarkError, match=rf"result.json lacks or garbles '{field}"):
+        read_result(run)
+
+
+def test_an_old_result_is_said_to_be_old_by_whoever_reads_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = make_run(run.parent, "anil", shots=(1,), steps=(0, 5))
+    old_form(run)
+    said = f"Of the old form, without digests, so that nothing shows whether they were changed: {run.name}."
+    html = run.parent / "report.html"
+    for command in (["compare"], ["report", "--html", str(html), "--workers", "1"]):
+        assert main([*command, str(run), str(new)]) == 0
+    assert said in capsys.readouterr().out and said in html.read_text()
+    add([run], run.parent / "mine.csv", local=True)
+    assert f"Note: {said}" in capsys.readouterr().err
+    add([new], run.parent / "new.csv", local=True)
+    assert capsys.readouterr().err == "", "of results with digests there is nothing to say"
+
+
+def test_a_new_result_stripped_of_its_digests_is_no_old_one(run: Path) -> None:
+    version = read_result(run)["benchmark_version"]
+    result = old_form(run)
+    assert read_result(run)["schema"] == 1 and version
+    (run / "result.json").write_text(json.dumps(result | {"benchmark_version": version}))
+    with pytest.raises(BenchmarkError, match="lacks or garbles 'digest'"):
         read_result(run)
 
 

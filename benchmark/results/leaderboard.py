@@ -58,7 +58,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     Raises:
         BenchmarkError: a run is refused; says which, and why.
     """
-    from benchmark.results.result import read_result
+    from benchmark.results.result import old_note, read_result
 
     results = [read_result(folder) for folder in folders]
     refuse(folders, results, preliminary, local)
@@ -85,6 +85,8 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
         writer.writeheader()
         writer.writerows(rows)
         write_text(path, buffer.getvalue())
+    if note := old_note(results):
+        print(f"Note: {note}", file=sys.stderr)
     return new
 
 

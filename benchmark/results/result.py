@@ -230,6 +230,15 @@ def is_old(result: Mapping[str, Any]) -> bool:
     return bool(result["schema"] == OLD_SCHEMA)
 
 
+def old_note(results: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence about the results of the old form among these; "" if there are none."""
+    old = [result["run_id"] for result in results if is_old(result)]
+    if not old:
+        return ""
+    more = f" and {len(old) - 1} more" * (len(old) > 1)
+    return f"Of the old form, without digests, so that nothing shows whether they were changed: {old[0]}{more}."
+
+
 def check_curve(folder: Path, result: Mapping[str, Any], episodes: pd.DataFrame) -> None:
     """Check a result's means and counts against its episodes; equal error rates are not means, so they are not checked here.
 

@@ -12,7 +12,7 @@ from benchmark.results import cells
 
 SCHEMA_VERSION = 2
 OLD_SCHEMA = 1
-"""Results of this schema carry no digests."""
+"""Results of this schema carry no digests, and name no version of the benchmark: all versions that are named seal their results."""
 
 
 def _largest(value: float) -> float:
@@ -26,7 +26,7 @@ def _plain(value: Any) -> Any:
     inside = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
     if isinstance(value, str) and cells.control_in(value):
         raise ValueError("text with control characters")
-    if isinstance(value, int) and abs(value) > cells.MOST or isinstance(value, float) and not math.isfinite(value):
+    if (isinstance(value, int) and abs(value) > cells.MOST) or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError("a number that is too large")
     for each in inside:
         _plain(each)
@@ -171,5 +171,5 @@ def garbled(content: Any) -> str:
         place = ".".join(map(str, first["loc"]))[:LONGEST]
         return f"{place!r} ({first['msg'][:LONGEST].removeprefix('Value error, ')})"
     sealed = result.files is not None and len(result.files) == 2 and result.digest is not None
-    unsealed = result.files is None and result.digest is None
+    unsealed = result.files is None and result.digest is None and result.benchmark_version is None
     return "" if (sealed if result.schema_ == SCHEMA_VERSION else unsealed) else "'digest' (it does not fit the schema)"
