@@ -68,7 +68,8 @@ class Part:
         results = [result for contender in self.board.contenders for result in contender.results]
         marks = [marks_of(row) for rows in self.board.rows.values() for row in rows]
         because = {"preliminary": "they rest on fewer than three seeds, and one seed's interval omits what another pretraining changes",
-                   "limited": "they do not cover all test speakers"}  # fmt: skip
+                   "limited": "they do not cover all test speakers",
+                   "trial": "they come from quick trials (--fast-dev-run), whose numbers mean nothing"}  # fmt: skip
         synthetic = "These are synthetic voices: the results say nothing about speech and must not be cited as if they did."
         presets = sorted({result["preset"] for result in results})
         said = {

@@ -34,6 +34,7 @@ from benchmark.results.leaderboard_rules import (
     refuse,
 )
 from benchmark.settings.config import said
+from benchmark.settings.trial import is_trial
 
 RUNS = "runs"
 """The folder beside the tables that keeps, for each run behind a row, the files that the row is computed from."""
@@ -185,7 +186,8 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
     rows = []
     for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
         seeds = frame["seed"].nunique()
-        marks = ["limited"] if first["limited"] else ["preliminary"] if seeds < MIN_SEEDS else []
+        reasons = {"trial": is_trial(first["config"]), "limited": first["limited"], "preliminary": seeds < MIN_SEEDS}
+        marks = [mark for mark, holds in reasons.items() if holds][:1]
         status = "+".join([*marks, *(["uncommitted"] if uncommitted else [])]) or "ok"
         row = {name: str(first[name]) for name in ("algorithm", "backbone", "vocoder", "preset")}
         row |= {

@@ -6,7 +6,7 @@ import copy
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -268,16 +268,3 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
             metric.prepare(MetricContext(corpus, cache, targets, enrolment=enrolment))
         metrics.append(metric)
     return tuple(metrics)
-
-
-def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
-    """The run cut down to a quick trial: two speakers, a few steps of everything, one task per process."""
-    return replace(
-        settings,
-        shots=(min(settings.shots),),
-        steps=tuple(sorted({0, min(2, max(settings.steps))})),
-        pretrain=replace(settings.pretrain, steps=4, batch_size=4 * processes),
-        meta=replace(settings.meta, tflops=1e-6, tasks=processes),
-        vocoder_training=replace(settings.vocoder_training, steps=4, batch_size=2 * processes),
-        evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
-    )
