@@ -25,9 +25,10 @@ from benchmark.running import say
 from benchmark.running.checks import with_metrics
 from benchmark.running.finished import bundle_of, open_run
 from benchmark.running.preparation import open_corpus
-from benchmark.running.run import Places, fast_dev_run, run
+from benchmark.running.run import Places, run
 from benchmark.running.trained_model import open_model
 from benchmark.settings import tuned_values
+from benchmark.settings.trial import fast_dev_run
 
 # %% A corpus: prepared once, then read from the cache.
 

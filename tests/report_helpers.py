@@ -102,7 +102,7 @@ def old_form(folder: Path) -> dict[str, Any]:
         lines = (folder / name).read_text().splitlines()
         (folder / name).write_text("".join(f"{line.rsplit(',', less)[0]}\n" for line in lines))
     result = read_sealed(folder / "result.json", "run result")
-    del result["files"]
+    del result["files"], result["benchmark_version"]
     (folder / "result.json").write_text(json.dumps(result | {"schema": 1}))
     return result | {"schema": 1}
 

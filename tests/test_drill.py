@@ -8,10 +8,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from random import Random
+from unittest.mock import patch
 
+import numpy as np
 import pytest
 
-from tools.drill import damage, inputs, kills
+from tools.drill import damage, harm, inputs, kills, nonsense
+from tools.drill.inside import call
 from tools.drill.outcome import FAILED, Outcome, failed, table
 from tools.drill.scene import Scene, built
 
@@ -31,6 +35,34 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
 def test_damaged_files_are_found_mended_or_harmless(scene: Scene) -> None:
     found = well(damage.drill(scene, 0, 10, stops=()))
     assert {outcome.verdict for outcome in found} >= {damage.FOUND, damage.MENDED} and len({outcome.kind for outcome in found}) > 6
+
+
+def test_what_a_command_leaves_damaged_is_no_success(scene: Scene) -> None:
+    """A run of the floor that does not read its own speech would let any change of that pass."""
+    place = damage.Drill(scene, stops=())
+    name = f"runs/{scene.folders['mean_speaker'].name}/audio/gina_0shot_0000steps.wav"
+    mended = place.outcome("finished", name, "edit", "run", Random(0))
+    with patch("benchmark.running.run.is_sound", lambda folder: True):
+        left = place.outcome("finished", name, "edit", "run", Random(0))
+    again = place.outcome("finished", f"{Path(name).parents[1]}/config.yaml", "edit", "run", Random(0))
+    place.restore()
+    assert mended and again and mended.verdict == again.verdict == damage.MENDED
+    assert left and left.verdict == FAILED and left.why == "the run's own command leaves it damaged"
+
+
+def test_an_archive_of_arrays_is_edited_in_one_number(tmp_path: Path) -> None:
+    arrays = {"ids": np.array(["a", "b"]), "x": np.arange(6.0).reshape(2, 3)}
+    np.savez(tmp_path / "x.npz", ids=arrays["ids"], x=arrays["x"])
+    (tmp_path / "edited.npz").write_bytes(harm.edit(tmp_path / "x.npz", Random(0)) or b"")
+    with np.load(tmp_path / "edited.npz") as found:
+        assert set(found) == set(arrays) and (found["ids"] == arrays["ids"]).all() and (found["x"] != arrays["x"]).sum() == 1
+
+
+def test_plugins_that_fail_when_they_are_run_are_run(tmp_path: Path) -> None:
+    files = nonsense.plugins(tmp_path / "plugins")
+    for what in nonsense.RAISING:
+        answer = call(["check", files[what]])
+        assert answer.status and ("can't be imported" in answer.out + answer.err or what == "an interruption"), what
 
 
 def test_nonsense_is_refused_with_one_sentence(scene: Scene) -> None:

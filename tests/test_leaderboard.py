@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -28,6 +29,9 @@ from benchmark.results.leaderboard_file import read
 from benchmark.results.leaderboard_rules import ASSUMED, FIRST_EDITION, problem_of, table_of
 from benchmark.results.leaderboard_table import show
 from benchmark.results.result import LATER, RunIdentity, read_result, run_id, write_result
+from benchmark.settings.config import parse, to_dict
+from benchmark.settings.schema import RunSettings
+from benchmark.settings.trial import fast_dev_run
 from tests.cli_helpers import refused
 from tests.report_helpers import change_result
 from tests.report_helpers import make_run as made_up
@@ -110,6 +114,20 @@ def test_unfit_runs_are_refused(changes: dict[str, Any], reason: str, tmp_path: 
     runs = [make_run(tmp_path, 0), make_run(tmp_path, 1), make_run(tmp_path / "odd", **{"seed": 2, **changes})]
     assert reason in refused(["leaderboard", "add", *runs, "--table", tmp_path / "d.csv"], 1, capsys)
     assert not (tmp_path / "d.csv").exists()
+
+
+@pytest.mark.parametrize("local", [True, False])
+def test_what_no_reader_would_take_is_not_written(local: bool, tmp_path: Path) -> None:
+    table = tmp_path / "d.csv"
+    add([make_run(tmp_path)], table, preliminary=True, local=local)
+    before = table.read_bytes()
+    another = make_run(tmp_path, algorithm="anil")
+    with (
+        patch("benchmark.results.leaderboard._tuned", lambda result: "two\nlines"),
+        pytest.raises(BenchmarkError, match=r"can't stand in a table: tuned is 'two\\nlines', which is not plain text on one line"),
+    ):
+        add([another], table, preliminary=True, local=local)
+    assert table.read_bytes() == before
 
 
 def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:
@@ -571,6 +589,23 @@ def test_seeds_run_one_at_a_time_stay_together_and_changed_code_is_marked(tmp_pa
         cite(table, "no_adaptation")
     assert not check(table, local=True).problems
     assert any("does not fit 3 seed" in problem for problem in check(table).problems)
+
+
+def test_quick_trials_are_called_so_wherever_they_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = parse(RunSettings, ["--algo", "no_adaptation", "--dataset", "espeak"])
+    config = to_dict(fast_dev_run(settings)) | {"algo": {"name": "no_adaptation"}}
+    folders = [make_run(tmp_path, seed, config=config | {"seed": seed}, limited=True) for seed in range(3)]
+    table = tmp_path / "d.csv"
+    assert {row["status"] for row in add(folders, table, local=True)} == {"trial"}
+    assert "no_adaptation (trial)" in show(table) and "trial: a quick trial (--fast-dev-run), which" in show(table)
+    assert not check(table, local=True).problems and any("does not fit" in problem for problem in check(table).problems)
+    with pytest.raises(UsageError, match="status trial: a quick trial"):
+        cite(table, "no_adaptation")
+    assert "is a quick trial" in refused(["leaderboard", "add", *folders, "--table", tmp_path / "new.csv"], 1, capsys)
+    whole = make_run(tmp_path, 5, config=config | {"seed": 5, "pretrain": {**config["pretrain"], "steps": 5}})
+    assert {row["status"] for row in add([whole], tmp_path / "whole.csv", local=True)} == {"preliminary"}
+    assert main(["report", *map(str, folders), "--html", str(tmp_path / "r.html"), "--workers", "1"]) == 0
+    assert "All rows are trial: they come from quick trials" in (tmp_path / "r.html").read_text()
 
 
 def test_any_metric_can_be_shown_and_failures_are_those_of_the_worst(tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ from typing import Any
 import pytest
 import torch
 
+from benchmark.cli import main
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import read_sealed, write_sealed
+from benchmark.results.leaderboard import add
 from benchmark.results.result import read_result
 from benchmark.running.resume import has_damaged_weights, is_sound
-from tests.report_helpers import make_run, old_form
+from tests.report_helpers import change_result, make_run, old_form
 
 
 @pytest.fixture
@@ -96,6 +98,10 @@ def test_an_old_result_whose_episodes_contradict_it(run: Path, capsys: pytest.Ca
         (lambda result: result["curve"][0].update(shots=10**400), "curve.0.shots"),
         (lambda result: result["curve"][0]["metrics"]["mcd"].update(n_failed=-1), "curve.0.metrics.mcd.n_failed"),
         (lambda result: result["curve"][0]["metrics"]["mcd"].update(ci95=[1.0]), "curve.0.metrics.mcd.ci95"),
+        (lambda result: result.update(tuned={"values": {"inner_lr": "a\nb"}, "trials": 3}), "tuned.values.inner_lr"),
+        (lambda result: result["hardware"].update(system="\x1b[31mLinux"), "hardware.system"),
+        (lambda result: result["config"]["algo"].update(inner_lr=10**30), "config.algo"),
+        (lambda result: result["config"].update(steps=[{"a\nb": 1}]), "config.steps"),
         (lambda result: result.update(verdict="best of all"), "verdict"),
         (lambda result: result.pop("curve"), "curve"),
         (lambda result: result.pop("files"), "digest"),
@@ -107,6 +113,35 @@ def test_a_forged_field_is_named(change: Callable[[dict[str, Any]], object], fie
     change(result)
     write_sealed(run / "result.json", result)
     with pytest.raises(BenchmarkError, match=rf"result.json lacks or garbles '{field}"):
+        read_result(run)
+
+
+def test_an_old_result_is_said_to_be_old_by_whoever_reads_it(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = make_run(run.parent, "anil", shots=(1,), steps=(0, 5))
+    old_form(run)
+    said = f"Of the old form, without digests, so that nothing shows whether they were changed: {run.name}."
+    html = run.parent / "report.html"
+    for command in (["compare"], ["report", "--html", str(html), "--workers", "1"]):
+        assert main([*command, str(run), str(new)]) == 0
+    assert said in capsys.readouterr().out and said in html.read_text()
+    add([run], run.parent / "mine.csv", local=True)
+    assert f"Note: {said}" in capsys.readouterr().err
+    add([new], run.parent / "new.csv", local=True)
+    assert capsys.readouterr().err == "", "of results with digests there is nothing to say"
+
+
+def test_a_new_result_stripped_of_its_digests_is_no_old_one(run: Path) -> None:
+    version = read_result(run)["benchmark_version"]
+    result = old_form(run)
+    assert read_result(run)["schema"] == 1 and version
+    (run / "result.json").write_text(json.dumps(result | {"benchmark_version": version}))
+    with pytest.raises(BenchmarkError, match="lacks or garbles 'digest'"):
+        read_result(run)
+
+
+def test_a_run_goes_by_the_name_of_its_folder(run: Path) -> None:
+    change_result(run, run_id="../../x")
+    with pytest.raises(BenchmarkError, match="does not belong to this folder"):
         read_result(run)
 
 

@@ -79,7 +79,7 @@ def test_logs_hold_curves_results_and_speech_and_change_no_number(
     found = list(records(written))
     (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
     assert (start.run_id, start.run_group, start.job_type) == (folder.name, "espeak reptile", "smoke")
-    assert {"protocol 1", "smoke", "synthetic", "limited", "uncommitted"} <= set(start.tags)
+    assert {"protocol 1", "smoke", "synthetic", "limited", "trial", "uncommitted"} <= set(start.tags)
     assert items(start.config.update)["data_version"] == result["data_version"]
     history = [items(record.history.item) for record in found if record.WhichOneof("record_type") == "history"]
     for stage, steps in (("pretraining", 4), ("training", int(result["training"]["steps"]))):

@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.results import comparison, comparison_table, verdicts
     from benchmark.results.costs import COSTS
     from benchmark.results.ranking import rankings
+    from benchmark.results.result import old_note
 
     if args.steps not in (None, "curve") and not re.fullmatch("[0-9]{1,10}", args.steps):
         raise UsageError(f"--steps must be a number or 'curve', not '{args.steps}'.")
@@ -63,6 +64,7 @@ def run(args: argparse.Namespace) -> int:
         verdicts.disagreement_note(lines), verdicts.failures_note(chosen, scores, args.shots, steps),
         verdicts.seeds_note(chosen, lines), verdicts.power_note(lines), verdicts.curve_note(chosen, metrics, args.shots, steps),
         verdicts.budget_note(chosen), verdicts.limited_note(chosen), verdicts.wall_time_note(metrics),
+        old_note([result for one in chosen for result in one.results]),
     )  # fmt: skip
     compared = {(line.first, line.second, line.metric) for line in lines}
     apart = [

@@ -74,20 +74,19 @@ def _run(args: argparse.Namespace, hardware: Hardware) -> int:
     # Importing torch and Lightning takes seconds; report mistyped options before that.
     from benchmark.running import run as runs
     from benchmark.running.checks import with_metrics
+    from benchmark.settings.trial import fast_dev_run
 
     hardware.require()
     parsed, left_out = with_metrics(parsed, args.plugin)
     if left_out:
         print(left_out, flush=True)
     if args.fast_dev_run:
-        parsed = runs.fast_dev_run(parsed, hardware.processes)
+        parsed = fast_dev_run(parsed, hardware.processes)
     seeded = consecutive(parsed, args.seeds)
     chosen = places(args, hardware)
     folders = [runs.run(each, chosen, args.overwrite) for each in seeded]
     if not hardware.rank:
         show_results(args.output, [folders], args.plugin)
-        if args.fast_dev_run:
-            print("A quick trial (--fast-dev-run): it shows that everything works, and its numbers mean nothing.")
     return 0
 
 

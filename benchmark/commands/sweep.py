@@ -73,7 +73,7 @@ def done_for(args: argparse.Namespace, grid: Sequence[RunSettings]) -> list[Outc
         grid: settings of each run.
     """
     from benchmark.running import engines, sweeps
-    from benchmark.running import run as runs
+    from benchmark.settings.trial import fast_dev_run
 
     hardware = hardware_of(args)
     if hardware.repeats_program:
@@ -85,7 +85,7 @@ def done_for(args: argparse.Namespace, grid: Sequence[RunSettings]) -> list[Outc
     for sentence in said:
         print(sentence, flush=True)
     if args.fast_dev_run:
-        chosen = [runs.fast_dev_run(each, hardware.processes) for each in chosen]
+        chosen = [fast_dev_run(each, hardware.processes) for each in chosen]
     return list(sweeps.sweep(chosen, places, args.overwrite))
 
 

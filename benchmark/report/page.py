@@ -21,6 +21,7 @@ from benchmark.report.boards import Board
 from benchmark.report.choices import Choices, choices
 from benchmark.report.findings import Findings, findings
 from benchmark.results.leaderboard_rules import marks_of
+from benchmark.results.result import old_note
 from benchmark.results.verdicts import budget_note
 
 SPOKEN = 9_000_000
@@ -67,7 +68,8 @@ class Part:
         results = [result for contender in self.board.contenders for result in contender.results]
         marks = [marks_of(row) for rows in self.board.rows.values() for row in rows]
         because = {"preliminary": "they rest on fewer than three seeds, and one seed's interval omits what another pretraining changes",
-                   "limited": "they do not cover all test speakers"}  # fmt: skip
+                   "limited": "they do not cover all test speakers",
+                   "trial": "they come from quick trials (--fast-dev-run), whose numbers mean nothing"}  # fmt: skip
         synthetic = "These are synthetic voices: the results say nothing about speech and must not be cited as if they did."
         presets = sorted({result["preset"] for result in results})
         said = {
@@ -81,6 +83,7 @@ class Part:
             "Some runs used plugins from outside the benchmark's repository.": any(result.get("outside_plugins") for result in results),
             f"These runs are of several presets, {listed(presets)}: model sizes and budgets may differ.": len(presets) > 1,
             budget_note(self.board.contenders): True,
+            old_note(results): True,
         }  # fmt: skip
         unlike = [_unlike(self.board, plugin, what) for plugin, what in self.board.unlike().items()]
         return [sentence for sentence, holds in said.items() if holds and sentence] + unlike

@@ -18,7 +18,7 @@ from benchmark.plumbing.files import write_atomic, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.results.costs import COSTS
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
-from benchmark.results.leaderboard_file import PROVENANCE, read
+from benchmark.results.leaderboard_file import PROVENANCE, read, wrong_cell
 from benchmark.results.leaderboard_rules import (
     ASSUMED,
     FIRST_EDITION,
@@ -34,6 +34,7 @@ from benchmark.results.leaderboard_rules import (
     refuse,
 )
 from benchmark.settings.config import said
+from benchmark.settings.trial import is_trial
 
 RUNS = "runs"
 """The folder beside the tables that keeps, for each run behind a row, the files that the row is computed from."""
@@ -58,7 +59,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     Raises:
         BenchmarkError: a run is refused; says which, and why.
     """
-    from benchmark.results.result import read_result
+    from benchmark.results.result import old_note, read_result
 
     results = [read_result(folder) for folder in folders]
     refuse(folders, results, preliminary, local)
@@ -71,6 +72,8 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
             folders = sorted(found, key=lambda folder: found[folder]["seed"])
             results = [found[folder] for folder in folders]
         new = compute_rows(folders, results)
+        if wrong := next(filter(None, map(wrong_cell, new)), ""):
+            raise BenchmarkError(f"{folders[0].name} can't stand in a table: {wrong}; choose another value, and run it again.")
         keys = {_key(row) for row in new}
         kept, replaced = ([row for row in old if (_key(row) in keys) == gone] for gone in (False, True))
         rows = sorted(kept + new, key=order)
@@ -83,6 +86,8 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
         writer.writeheader()
         writer.writerows(rows)
         write_text(path, buffer.getvalue())
+    if note := old_note(results):
+        print(f"Note: {note}", file=sys.stderr)
     return new
 
 
@@ -181,7 +186,8 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
     rows = []
     for (shots, steps), frame in episodes.groupby(["shots", "steps"], sort=True):
         seeds = frame["seed"].nunique()
-        marks = ["limited"] if first["limited"] else ["preliminary"] if seeds < MIN_SEEDS else []
+        reasons = {"trial": is_trial(first["config"]), "limited": first["limited"], "preliminary": seeds < MIN_SEEDS}
+        marks = [mark for mark, holds in reasons.items() if holds][:1]
         status = "+".join([*marks, *(["uncommitted"] if uncommitted else [])]) or "ok"
         row = {name: str(first[name]) for name in ("algorithm", "backbone", "vocoder", "preset")}
         row |= {

@@ -44,7 +44,7 @@ def check(path: Path, places: Sequence[Path] = (), local: bool = False) -> Verif
     Args:
         path: the CSV file.
         places: more folders that hold run folders; the table's folder and ``runs/`` in it are always searched.
-        local: for a table of the user's runs: accept limited ones, and rows that differ in versions.
+        local: for a table of the user's runs: accept trials and limited ones, and rows that differ in versions.
 
     Raises:
         BenchmarkError: the table can't be read as a leaderboard at all.
@@ -109,7 +109,7 @@ def _check_form(path: Path, rows: list[dict[str, str]], report: Verification, lo
             report.problems.append(f"{where} is not in its place; the file was changed by hand.")
         if keys.index(keys[number - 2]) != number - 2:
             report.problems.append(f"{where} repeats the row of line {keys.index(keys[number - 2]) + 2}.")
-        fits = [set() if seeds >= MIN_SEEDS else {"preliminary"}, *([{"limited"}] if local else [])]
+        fits = [set() if seeds >= MIN_SEEDS else {"preliminary"}, *([{"limited"}, {"trial"}] if local else [])]
         if marks_of(row) - ({"uncommitted"} if local else set()) not in fits:
             report.problems.append(f"{where}: status {row['status']!r} does not fit {seeds} seed(s).")
         if len(row["run_ids"].split()) != seeds:

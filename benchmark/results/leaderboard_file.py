@@ -54,24 +54,39 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
     for name in NEEDED:
         if name not in header:
             raise BenchmarkError(f"{path} is not a leaderboard: its first line has no column {name!r}.")
-    checks = {**dict.fromkeys(header, cells.text), **CHECKS}
-    for metric in _metrics(header):
-        checks |= {metric: cells.number, f"{metric}_lo": cells.number, f"{metric}_hi": cells.number, f"{metric}_failed": _whole_or_none}
+    checks = _checks(header)
     metrics = [f"{metric}{end}" for metric in _metrics(header) for end in ("", "_lo", "_hi", "_failed")]
     lacking = [name for name in (*IDENTITY, *metrics, *COSTS, *PROVENANCE) if name not in (*header, *ASSUMED)]
     later = {name: value for name, value in ASSUMED.items() if name not in header}
     for number, row in enumerate([dict(zip(header, header, strict=True)), *rows], 1):
         if None in row or None in row.values():
             raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
-        for name, cell in row.items():
-            try:
-                (checks if number > 1 else dict.fromkeys(header, cells.name))[name](cell)
-            except ValueError as error:
-                where = f"{name[:40]} is {cell[:40]!r}" if number > 1 else f"a column is called {cell[:40]!r}"
-                raise BenchmarkError(f"{path}, line {number}: {where}, which is not {error}; restore the file.") from error
+        if wrong := _wrong(row, checks if number > 1 else dict.fromkeys(header, cells.name)):
+            raise BenchmarkError(f"{path}, line {number}: {wrong if number > 1 else f'a column is called {wrong}'}; restore the file.")
     for row in rows:
         row |= dict.fromkeys(lacking, "") | later
     return rows, lacking
+
+
+def wrong_cell(row: Mapping[str, str]) -> str:
+    """The first cell of a row that :func:`read` would refuse, and why, as part of a sentence; "" if there is none."""
+    return _wrong(row, _checks(list(row)))
+
+
+def _checks(header: Sequence[str]) -> dict[str, Callable[[str], object]]:
+    checks = {**dict.fromkeys(header, cells.text), **CHECKS}
+    for metric in _metrics(header):
+        checks |= {metric: cells.number, f"{metric}_lo": cells.number, f"{metric}_hi": cells.number, f"{metric}_failed": _whole_or_none}
+    return checks
+
+
+def _wrong(row: Mapping[str, str], checks: Mapping[str, Callable[[str], object]]) -> str:
+    for name, cell in row.items():
+        try:
+            checks[name](cell)
+        except ValueError as error:
+            return f"{name[:40]} is {cell[:40]!r}, which is not {error}"
+    return ""
 
 
 def _whole_or_none(cell: str) -> None:

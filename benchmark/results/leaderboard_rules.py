@@ -14,6 +14,7 @@ from benchmark.plumbing.files import digest_of
 from benchmark.problem import Problem
 from benchmark.problems import PROBLEMS
 from benchmark.results.columns import known
+from benchmark.settings.trial import is_trial
 
 MIN_SEEDS = 3
 FIRST_EDITION = {"device": "cpu", "precision": "32-true", "training_version": "1", "evaluation_version": "1"}
@@ -34,13 +35,15 @@ def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], prelim
     Args:
         folders, results: of the runs.
         preliminary: accept fewer than three seeds.
-        local: for a table of the user's runs: accept limited and dirty ones.
+        local: for a table of the user's runs: accept trials, limited and dirty ones.
 
     Raises:
         BenchmarkError: says which run, and why.
     """
     first = results[0]
     for folder, result in zip(folders, results, strict=True):
+        if not local and is_trial(result["config"]):
+            raise BenchmarkError(f"{folder.name} is a quick trial (--fast-dev-run); run it in full before adding it.")
         if not local and result["limited"]:
             raise BenchmarkError(f"{folder.name} is limited (not all test speakers); run it in full before adding it.")
         if not local and result["git_dirty"] is not False:

@@ -21,6 +21,7 @@ STYLES = {"table": "simple", "md": "github", "latex": "", "csv": ""}
 """Formats, and tabulate's names for those that it writes."""
 UNFIT = {
     "preliminary": "fewer than three seeds", "limited": "not all test speakers",
+    "trial": "a quick trial (--fast-dev-run), which shows that everything works, and whose numbers mean nothing",
     "uncommitted": "made from changed or unknown code, or with a plugin from elsewhere",
 }  # fmt: skip
 """Why rows must not be cited, by status."""

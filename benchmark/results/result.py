@@ -213,7 +213,7 @@ def read_result(folder: Path) -> dict[str, Any]:
         raise BenchmarkError(f"{path} lacks or garbles {wrong}; {REPAIR}.")
     # Results of the first edition lack the later fields; the defaults hold for them.
     identity = {name: content.get(name) for name in RunIdentity.__dataclass_fields__ if name in content or name not in LATER}
-    if _name(identity) != folder.name:
+    if not _name(identity) == content["run_id"] == folder.name:
         raise BenchmarkError(
             f"{path} does not belong to this folder: the run that it describes has another name; restore it or run again."
         )
@@ -228,6 +228,15 @@ def read_result(folder: Path) -> dict[str, Any]:
 def is_old(result: Mapping[str, Any]) -> bool:
     """Whether a result is of the old form, without digests: nothing shows whether it was changed."""
     return bool(result["schema"] == OLD_SCHEMA)
+
+
+def old_note(results: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence about the results of the old form among these; "" if there are none."""
+    old = [result["run_id"] for result in results if is_old(result)]
+    if not old:
+        return ""
+    more = f" and {len(old) - 1} more" * (len(old) > 1)
+    return f"Of the old form, without digests, so that nothing shows whether they were changed: {old[0]}{more}."
 
 
 def check_curve(folder: Path, result: Mapping[str, Any], episodes: pd.DataFrame) -> None:

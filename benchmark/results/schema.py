@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -11,7 +12,7 @@ from benchmark.results import cells
 
 SCHEMA_VERSION = 2
 OLD_SCHEMA = 1
-"""Results of this schema carry no digests."""
+"""Results of this schema carry no digests, and name no version of the benchmark: all versions that are named seal their results."""
 
 
 def _largest(value: float) -> float:
@@ -20,6 +21,19 @@ def _largest(value: float) -> float:
     return value
 
 
+def _plain(value: Any) -> Any:
+    """Settings may hold any JSON, but no text that breaks a line, and no number that JSON's other readers can't take."""
+    inside = [*value, *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if isinstance(value, str) and cells.control_in(value):
+        raise ValueError("text with control characters")
+    if (isinstance(value, int) and abs(value) > cells.MOST) or (isinstance(value, float) and not math.isfinite(value)):
+        raise ValueError("a number that is too large")
+    for each in inside:
+        _plain(each)
+    return value
+
+
+Plain = Annotated[Any, AfterValidator(_plain)]
 Name = Annotated[str, AfterValidator(cells.name)]
 Text = Annotated[str, Field(max_length=20 * LONGEST), AfterValidator(cells.text)]
 Count = Annotated[int, Field(ge=0, le=cells.MOST)]
@@ -90,7 +104,7 @@ class CostOfVocoder(_Strict):
 class Tuned(_Strict):
     """The options that ``tune`` chose, and with how many trials."""
 
-    values: dict[Name, Any]
+    values: dict[Name, Plain]
     trials: Count
 
 
@@ -112,7 +126,7 @@ class Result(_Strict):
     vocoder: Name
     preset: Name
     seed: Annotated[int, Field(ge=0, lt=2**32)]
-    config: dict[str, Any]
+    config: dict[Name, Plain]
     config_hash: Text
     sources: dict[Text, Text]
     metric_versions: dict[Name, Text]
@@ -140,7 +154,7 @@ class Result(_Strict):
     outside_plugins: list[Text] = []
     left_out: list[Name] = []
     libraries: dict[Text, Text]
-    hardware: dict[Text, str]
+    hardware: dict[Text, Text]
     python: Text
     timings: Timings
     files: dict[Literal["episodes.csv", "costs.csv"], Text] | None = None
@@ -157,5 +171,5 @@ def garbled(content: Any) -> str:
         place = ".".join(map(str, first["loc"]))[:LONGEST]
         return f"{place!r} ({first['msg'][:LONGEST].removeprefix('Value error, ')})"
     sealed = result.files is not None and len(result.files) == 2 and result.digest is not None
-    unsealed = result.files is None and result.digest is None
+    unsealed = result.files is None and result.digest is None and result.benchmark_version is None
     return "" if (sealed if result.schema_ == SCHEMA_VERSION else unsealed) else "'digest' (it does not fit the schema)"

@@ -127,12 +127,17 @@ def budget_note(chosen: Sequence[Contender]) -> str:
 
 
 def limited_note(chosen: Sequence[Contender]) -> str:
-    """A note if some were scored on only some speakers, or made from code that no commit holds; "" otherwise."""
+    """A note if some are quick trials, were scored on only some speakers, or made from code that no commit holds; "" otherwise."""
     from benchmark.results.leaderboard_rules import is_uncommitted
+    from benchmark.settings.trial import is_trial
 
+    trials = [one.name for one in chosen if any(is_trial(result["config"]) for result in one.results)]
     limited = [one.name for one in chosen if any(result["limited"] for result in one.results)]
     uncommitted = [one.name for one in chosen if any(map(is_uncommitted, one.results))]
-    notes = {"Not run on all test speakers": limited, "Made from changed or unknown code, or with plugins from elsewhere": uncommitted}
+    notes = {
+        "Quick trials (--fast-dev-run), whose numbers mean nothing": trials, "Not run on all test speakers": limited,
+        "Made from changed or unknown code, or with plugins from elsewhere": uncommitted,
+    }  # fmt: skip
     return " ".join(f"{what}: {', '.join(those)}." for what, those in notes.items() if those)
 
 

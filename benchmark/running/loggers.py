@@ -23,6 +23,7 @@ from benchmark.errors import BenchmarkError, ExtraMissing, UsageError
 from benchmark.mel import MelSpec, log_mel
 from benchmark.results.kept_speech import safe, speech_in
 from benchmark.results.result import RunIdentity, read_result
+from benchmark.settings.trial import is_trial
 
 KINDS = ("wandb", "tensorboard", "csv")
 MODES = ("offline", "online", "disabled")
@@ -85,7 +86,8 @@ def _wandb_run(identity: RunIdentity, folder: Path, uncommitted: bool) -> Any:
         os.environ["WANDB_ERROR_REPORTING"] = "false"
     import wandb
 
-    marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)] + ["uncommitted"] * uncommitted
+    marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)]
+    marks += ["trial"] * is_trial(identity.config) + ["uncommitted"] * uncommitted
     try:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), mode=_mode(),  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import copy
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from benchmark.metric import Metric, MetricContext
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
-from benchmark.plumbing.files import TEMPORARY, remove_left_over, write_text
+from benchmark.plumbing.files import TEMPORARY, is_file, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
 from benchmark.plumbing.room import within_memory
@@ -114,6 +114,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         if overwrite == "always" and folder.exists():
             shutil.rmtree(folder)
         elif complete and is_sound(folder):
+            _write_settings(folder, settings)
             if has_damaged_weights(folder):
                 ranks.agreed(True)
                 _learned(settings, places, corpus, folder, training, ())
@@ -126,7 +127,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         remove_left_over([*folder.rglob(f"{TEMPORARY}*"), *places.output.glob(f"{TEMPORARY}*"), *places.cache.rglob(f"{TEMPORARY}*")])
         before = started_from()
         outside = outside_plugins(settings, plugins)
-        write_text(folder / "config.yaml", config.to_yaml(settings))
+        _write_settings(folder, settings)
         uncommitted = is_uncommitted({"git_dirty": before[1], "outside_plugins": outside})
         with run_logs.opened(places.logs, identity, folder, uncommitted) as loggers:
             facts, spent, cost = _stages(settings, places, corpus, manifest, folder, training, loggers)
@@ -135,6 +136,13 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
             write_result(folder, identity, facts, spent, seconds, tuned_values(settings, plugins), before, outside, out, asdict(cost))
             run_logs.log_results(loggers, folder)
     return folder
+
+
+def _write_settings(folder: Path, settings: RunSettings) -> None:
+    """Let ``config.yaml`` hold the settings; one that does, perhaps where nothing can be written, is left alone."""
+    path, text = folder / "config.yaml", config.to_yaml(settings)
+    if not (is_file(path) and path.read_bytes() == text.encode()):
+        write_text(path, text)
 
 
 @cache
@@ -263,16 +271,3 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
             metric.prepare(MetricContext(corpus, cache, targets, enrolment=enrolment))
         metrics.append(metric)
     return tuple(metrics)
-
-
-def fast_dev_run(settings: RunSettings, processes: int = 1) -> RunSettings:
-    """The run cut down to a quick trial: two speakers, a few steps of everything, one task per process."""
-    return replace(
-        settings,
-        shots=(min(settings.shots),),
-        steps=tuple(sorted({0, min(2, max(settings.steps))})),
-        pretrain=replace(settings.pretrain, steps=4, batch_size=4 * processes),
-        meta=replace(settings.meta, tflops=1e-6, tasks=processes),
-        vocoder_training=replace(settings.vocoder_training, steps=4, batch_size=2 * processes),
-        evaluation=replace(settings.evaluation, episodes=1, queries=1, speakers=2),
-    )

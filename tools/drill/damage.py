@@ -1,15 +1,17 @@
 """Damage: each file that runs, caches, tunings and leaderboards leave, damaged in each way, then read by each command that reads it.
 
 A case is well if the damage is found (one sentence, exit status not 0), mended (the file and all others come out again), or harmless
-(all others come out the same).
+(all others come out the same). What a run's own command leaves damaged in the run's folder is never harmless.
 """
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -67,6 +69,7 @@ class Drill:
 
     def __init__(self, scene: Scene, stops: Sequence[str]) -> None:
         self.work, self.kept = scene, scene.root.with_name("kept")
+        shutil.rmtree(self.kept, ignore_errors=True)
         self._keep("finished")
         for stop in stops:
             self.restore()
@@ -78,7 +81,7 @@ class Drill:
                 raise RuntimeError(f"the run was not cut off at {stop}: {answer.err}")
             self._keep(stop)
         self.states = ["finished", *stops]
-        self._expected: dict[tuple[str, str], tuple[dict[str, str], str]] = {}
+        self._expected: dict[tuple[str, str, str], tuple[dict[str, str], str]] = {}
 
     def cases(self) -> Iterator[tuple[str, str, str, str]]:
         """State, file, harm and reader of every case."""
@@ -88,6 +91,8 @@ class Drill:
                 if not path.is_file() or path.name.endswith((".lock", ".holder")) or name.startswith(("data/", "voice/")):
                     continue
                 readers = next(found for pattern, found in READERS.items() if fnmatch(name, pattern)) if state == "finished" else ("run",)
+                if self._algorithm(name) != "reptile":  # the floor adapts to no recordings
+                    readers = tuple(reader for reader in readers if reader != "say")
                 for harm in HARMS:
                     yield from ((state, name, harm, reader) for reader in readers)
 
@@ -106,12 +111,15 @@ class Drill:
         content = HARMS[harm](self.kept / state / name, draw)
         if content is None or content == (self.kept / state / name).read_bytes():
             return None
-        expected, printed = self._undamaged(state, reader)
+        expected, printed = self._undamaged(state, reader, self._algorithm(name))
         self.restore(state)
         target = self.work.root / name
         target.write_bytes(content)
-        answer = self._read(reader)
+        answer = self._read(reader, self._algorithm(name))
         verdict, why = self._judge(answer, name, content, expected, printed if reader in STDOUT else None)
+        its_own = reader == "run" and name.startswith("runs/")
+        if its_own and verdict == HARMLESS and _means_other(self.work.root / name, self.kept / state / name):
+            verdict, why = FAILED, "the run's own command leaves it damaged"
         case = f"{reader} with {harm} in {name}" + f" of a run cut off: {state}" * (state != "finished")
         return Outcome(DRILL, kind_of(name), verdict, case, why)
 
@@ -135,30 +143,35 @@ class Drill:
             return FAILED, f"it printed other numbers: {answer.out[:300]}"
         return (HARMLESS if same else MENDED), ""
 
-    def _undamaged(self, state: str, reader: str) -> tuple[dict[str, str], str]:
+    def _algorithm(self, name: str) -> str:
+        """The algorithm of the run that a file belongs to; reptile, which trains, for those of no run."""
+        return next((algorithm for algorithm, folder in self.work.folders.items() if folder.name in Path(name).parts), "reptile")
+
+    def _undamaged(self, state: str, reader: str, algorithm: str) -> tuple[dict[str, str], str]:
         """What comes out, and is printed, if nothing is damaged."""
-        if (state, reader) not in self._expected:
+        if (state, reader, algorithm) not in self._expected:
             self.restore(state)
-            answer = self._read(reader)
+            answer = self._read(reader, algorithm)
             if answer.status:
                 raise RuntimeError(f"{reader} fails on undamaged files: {answer.err}")
-            self._expected[state, reader] = self.work.bytes(), answer.out
-        return self._expected[state, reader]
+            self._expected[state, reader, algorithm] = self.work.bytes(), answer.out
+        return self._expected[state, reader, algorithm]
 
-    def _read(self, reader: str) -> Answer:
-        work = self.work
+    def _read(self, reader: str, algorithm: str) -> Answer:
+        """Run a command that reads files, of this algorithm's run where it takes one."""
+        work, own = self.work, self.work.folders[algorithm]
         reptile, floor = work.folders["reptile"], work.folders["mean_speaker"]
         if reader == "anew":
-            shutil.rmtree(reptile)
+            shutil.rmtree(own)
         commands: dict[str, list[object]] = {
-            "run": [*work.run("reptile")], "anew": [*work.run("reptile")], "tune": [*work.tune()],
+            "run": [*work.run(algorithm)], "anew": [*work.run(algorithm)], "tune": [*work.tune()],
             "report": ["report", reptile, floor, "--cache", work.cache, "--html", work.root / "report.html",
                        "--workers", "1"],
             "compare": ["compare", reptile, floor, "--metrics", "stoi", "--steps", "0"],
             "verify": ["leaderboard", "verify", work.boards / "mine.csv"],
             "verify runs": ["leaderboard", "verify", work.runs / "folder_data.csv"],
-            "add": ["leaderboard", "add", reptile, "--preliminary", "--table", work.boards / "mine.csv"],
-            "say": ["say", SENTENCES[0], "--run", reptile, "--voice", work.voice, "-o", work.root / "said.wav",
+            "add": ["leaderboard", "add", own, "--preliminary", "--table", work.boards / "mine.csv"],
+            "say": ["say", SENTENCES[0], "--run", own, "--voice", work.voice, "-o", work.root / "said.wav",
                     "--cache", work.cache],
         }  # fmt: skip
         with work.here():
@@ -196,6 +209,15 @@ def kind_of(name: str) -> str:
     for pattern, instead in KINDS.items():
         name = re.sub(pattern, instead, name)
     return name
+
+
+def _means_other(damaged: Path, intact: Path) -> bool:
+    """Whether a file is there and says something else than it did; JSON may be laid out in another way."""
+    if not damaged.is_file() or damaged.read_bytes() == intact.read_bytes():
+        return False
+    with suppress(ValueError):
+        return damaged.suffix != ".json" or bool(json.loads(damaged.read_bytes()) != json.loads(intact.read_bytes()))
+    return True
 
 
 class _cut_off:

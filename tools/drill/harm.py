@@ -84,6 +84,17 @@ def edit(path: Path, draw: random.Random) -> bytes | None:
         stream = io.BytesIO()
         np.save(stream, array)
         return stream.getvalue()
+    if path.suffix == ".npz":
+        with np.load(path) as archive:
+            arrays = dict(archive)
+        numbers = sorted(name for name, array in arrays.items() if array.size and array.dtype.kind in "iuf")
+        if not numbers:
+            return None
+        array = arrays[draw.choice(numbers)]
+        array.flat[draw.randrange(array.size)] += 1
+        stream = io.BytesIO()
+        np.savez(stream, **arrays)
+        return stream.getvalue()
     if path.suffix == ".wav" and len(content) > 100:
         changed = bytearray(content)
         place = draw.randrange(50, len(content)) & ~1

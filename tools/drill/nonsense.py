@@ -86,21 +86,26 @@ def bad_files(folder: Path) -> dict[str, Path]:
     return found
 
 
+ALGORITHM = "from benchmark.algorithm import Algorithm\nclass A(Algorithm): pass\nPLUGIN = A\n"
+RAISING = {
+    "an exit": "raise SystemExit(0)\n",
+    "an interruption": "raise KeyboardInterrupt\n",
+    "a missing import": "import no_such_library\n",
+    "recursion": "def f(): f()\nf()\n",
+}
+"""What fails only when it is run, so a class follows that makes it look like a plugin."""
 PLUGINS = {
+    **{what: text + ALGORITHM for what, text in RAISING.items()},
     "no syntax": "def (",
     "nothing": "",
     "no PLUGIN": "x = 1\n",
     "a number": "PLUGIN = 1\n",
-    "an exit": "raise SystemExit(0)\n",
-    "an interruption": "raise KeyboardInterrupt\n",
     "a deep expression": f"x = {'(' * 150}1{')' * 150}\n",
     "a long sum": f"x = {'1+' * 20000}1\n",
-    "a missing import": "import no_such_library\n",
     "NUL": "x = 1\0\n",
     "itself": "class A(A): pass\nPLUGIN = A\n",
     "no class": "PLUGIN = len\n",
     "a foreign class": "PLUGIN = dict\n",
-    "recursion": "def f(): f()\nf()\n",
     "bytes": "\xff\xfe",
 }
 """Python files that are no plugins, by what is in them."""
