@@ -37,7 +37,7 @@ def test_every_command_works_in_turn(
             runpy.run_path(str(repository / words[0]), run_name="__main__")
             continue
         assert words[:2] == ["-m", "benchmark"], words
-        (run,) = sorted(tmp_path.glob("runs/folder_studio-reptile-*"))[:1] or [None]
+        run = next(tmp_path.glob("runs/folder_studio-reptile-*"), None)
         words = [word.replace("runs/RUN", str(run)) for word in words[2:]]
         assert main([*words, *(CUT if words[0] == "run" else [])]) == 0, (words, capsys.readouterr())
         printed[words[0]] = capsys.readouterr().out
