@@ -12,16 +12,38 @@ from torch import nn
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import room
 from benchmark.plumbing.room import COPIES, memory, within_memory
+from tests.cli_helpers import refused
 
 
 def test_what_does_not_fit_is_refused_before_it_is_filled(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where Linux promises more than there is: torch gets the memory, which would be used when the layer is initialised."""
     monkeypatch.setattr(room, "memory", lambda: 10**9)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sentence = r"does not suffice for the backbone: to train it takes at least 8 GB, .* has 1 GB; choose"
+    sentence = r"does not suffice for the backbone: to train or adapt it takes at least 8 GB, .* has 1 GB; choose"
     with pytest.raises(BenchmarkError, match=sentence), within_memory("the backbone"):
         nn.Linear(1000, 500_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200_000, "kilobytes; the layer has two million"
+
+
+HUGE = """
+from torch import nn
+from benchmark.algorithms.no_adaptation import PLUGIN as Base
+class Huge(Base):
+    def __init__(self, backbone, config=Base.Config()):
+        super().__init__(backbone, config)
+        self.layer = nn.Linear(1000, 500_000)
+PLUGIN = Huge
+"""
+
+
+def test_an_algorithm_that_does_not_fit_is_refused_before_the_backbone_is_pretrained(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "huge.py").write_text(HUGE)
+    monkeypatch.setattr(room, "memory", lambda: 10**9)
+    words = ["run", "--plugin", tmp_path / "huge.py", "--algo", "huge", "--dataset", "espeak", "--preset", "smoke", "--fast-dev-run"]
+    said = refused([*words, "--metrics", "stoi", "--workers", "1", "--cache", own_cache, "--output", tmp_path / "runs"], 1, capsys)
+    assert "does not suffice for huge" in said and not (own_cache / "pretrained").exists()
 
 
 def test_the_limit_is_what_training_takes(monkeypatch: pytest.MonkeyPatch) -> None:

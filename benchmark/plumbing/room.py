@@ -1,4 +1,4 @@
-"""Is there memory for a model? Asked while it is built: Linux promises more memory than there is, and kills who then uses it."""
+"""Is there memory for a model? Asked while it is built: Linux promises more memory than there is, and kills the process that then uses it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from benchmark.errors import BenchmarkError
 
 COPIES = 4
-"""Of each weight while a model trains: itself, its gradient, and AdamW's two moments."""
+"""Of each weight while a model trains or adapts: itself, its gradient, and AdamW's two moments."""
 LIMIT = Path("/sys/fs/cgroup/memory.max")
 """A container's limit, where Linux runs in one."""
 
 
 @contextmanager
 def within_memory(what: str) -> Iterator[None]:
-    """Inside, a model is built; refused as soon as its weights are more than this machine's memory can train.
+    """Inside, a model is built; refused as soon as its weights are more than this machine's memory can train or adapt.
 
     Layers register weights before they fill them, so a weight that is too large is refused before any of its memory is used.
 
@@ -37,7 +37,7 @@ def within_memory(what: str) -> Iterator[None]:
         need += 0 if weight is None else COPIES * weight.numel() * weight.element_size()
         if need > there:
             raise BenchmarkError(
-                f"The memory does not suffice for {what}: to train it takes at least {need / 1e9:,.0f} GB, and this machine has "
+                f"The memory does not suffice for {what}: to train or adapt it takes at least {need / 1e9:,.0f} GB, and this machine has "
                 f"{there / 1e9:,.0f} GB; choose smaller sizes."
             )
 

@@ -11,6 +11,7 @@ from benchmark.data.enough import NAMED
 from benchmark.errors import UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import fit, registry
+from benchmark.plumbing.room import within_memory
 from benchmark.running.building import build_vocoder, fresh_model, spec_of
 from benchmark.running.episodes import Manifest, episode_targets, sizes_of, task_targets
 from benchmark.running.flops import refuse_uncounted
@@ -98,8 +99,8 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
     Raises:
         UsageError: the algorithm refuses a fresh backbone or conditions on the encoder that a metric ranks with, or all targets have
             fewer utterances than episodes, or tasks, need.
-        BenchmarkError: a metric lacks something that a run does not fetch (a pretrained encoder's weights), or the operations of
-            one of the backbone's layers can't be counted.
+        BenchmarkError: the memory does not suffice for the backbone or the algorithm, a metric lacks something that a run does not
+            fetch (a pretrained encoder's weights), or the operations of one of the backbone's layers can't be counted.
     """
     targets, left_out = episode_targets(corpus.own, manifest, sizes_of(settings), settings.evaluation.split)
     sentences = [corpus.left_out(), left_out]
@@ -117,7 +118,8 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
         ranked[chosen.name] = metric.ranks_with
     backbone = fresh_model(settings, spec_of(corpus), plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
-    algorithm = plugin(backbone, settings.algo.config)
+    with within_memory(settings.algo.name):
+        algorithm = plugin(backbone, settings.algo.config)
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):
         raise UsageError(reason)
     fit.check_encoders(settings.algo.name, algorithm.conditions_on, ranked)
