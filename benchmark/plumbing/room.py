@@ -1,4 +1,4 @@
-"""Is there memory for a model? Asked while it is built: Linux promises more memory than there is, and kills the process that then uses it."""
+"""Is there memory for a model? Asked while it is built: Linux promises more than there is, and kills the process that then uses it."""
 
 from __future__ import annotations
 
