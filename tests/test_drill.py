@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pytest
@@ -76,6 +76,17 @@ def test_more_of_everything(tmp_path: Path) -> None:
     well(kills.drill(tmp_path / "kills", 1, 8))
     well(damage.drill(built(tmp_path), 1, 40))
     well(inputs.drill(built(tmp_path), 1, 150))
+
+
+def test_a_drill_whose_kills_never_hit_ends(tmp_path: Path) -> None:
+    place = Mock(cache=tmp_path / "cache")
+    (tmp_path / "cache" / "corpora").mkdir(parents=True)
+    with (
+        patch.object(kills, "Run", lambda root, *_: root.mkdir() or place),
+        patch.object(kills, "Pace", lambda run: Mock(seconds={}, kept={})),
+        patch.object(kills, "_killed", lambda *_: iter(())),
+    ):
+        assert failed(list(kills.drill(tmp_path, 0, 5)))
 
 
 def test_the_table_counts_and_shows_what_went_wrong() -> None:

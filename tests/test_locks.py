@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
@@ -11,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import locks
@@ -56,6 +58,26 @@ def test_finished_work_can_be_read_where_no_lock_can_be_written(tmp_path: Path) 
         pass
     with pytest.raises(ValueError, match="own"), locked(tmp_path / "file" / ".lock", ""):
         raise ValueError("own")
+
+
+@pytest.mark.parametrize("held", [False, True])
+def test_a_pipe_in_the_place_of_the_holder_keeps_nobody_waiting(held: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "PATIENCE", 0.05)
+    os.mkfifo(tmp_path / ".lock.holder")
+    done = threading.Event()
+
+    def hold() -> None:
+        with locked(tmp_path / ".lock", "Waiting."):
+            done.set()
+
+    lock = FileLock(tmp_path / ".lock")
+    if held:
+        lock.acquire()
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    time.sleep(0.3)
+    lock.release()
+    assert done.wait(5)
 
 
 def in_the_way(path: Path) -> None:

@@ -137,6 +137,7 @@ def test_a_file_holds_what_speaks_and_listens_and_no_more(run: Path, files: Mapp
     trained = torch.load(run / "checkpoints" / "vocoder.pt", weights_only=True)["state"]
     assert all(torch.equal(value, trained[name]) for name, value in whole.part("vocoder").items())
     assert half.facts["corpora"][0]["licence"] and half.facts["provenance"]["data_version"] == read_result(run)["data_version"]
+    assert half.facts["provenance"]["outside_plugins"] == read_result(run)["outside_plugins"]
     assert str(cache) not in json.dumps(half.facts), "no path of this machine"
     strangers = half.tensors["strangers/ge2e"]
     assert strangers.shape[1] == 256 and torch.allclose(strangers.norm(dim=1), torch.ones(len(strangers)), atol=1e-3)

@@ -152,6 +152,15 @@ def test_what_is_no_result_is_one_sentence(text: str, run: Path) -> None:
         read_result(run)
 
 
+@pytest.mark.parametrize(("literal", "what"), [("NaN", "NaN, which is not JSON"), (6000 * "1", "an integer of 6000 digits")])
+def test_a_number_that_is_none_is_named_with_its_field(literal: str, what: str, run: Path) -> None:
+    text = (run / "result.json").read_text()
+    (run / "result.json").write_text(text.replace('"n_failed": 0', f'"n_failed": {literal}', 1))
+    told = rf"\('curve\.0\.metrics\.\w+\.n_failed' is {what}\); the run's command, given again, repairs it"
+    with pytest.raises(BenchmarkError, match=told):
+        read_result(run)
+
+
 def test_damaged_weights_are_told_and_lost_ones_are_not_missed(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not has_damaged_weights(run)
     path = run / "checkpoints" / "algorithm.pt"

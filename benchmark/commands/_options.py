@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 
 from benchmark.plugins.registry import normalise
 from benchmark.plumbing.files import is_there
+from benchmark.settings.ranges import MOST
 
 if TYPE_CHECKING:
     from benchmark.data.enough import Need, Sizes
     from benchmark.running.hardware import Hardware
     from benchmark.running.trained_model import TrainedModel
     from benchmark.settings.schema import RunSettings
-
-
-MOST = 10**9
-"""No number of processes, seeds, trials or steps is larger."""
 
 
 def positive(text: str) -> int:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ BRAND_NEW = 60.0
 """Seconds in which a temporary file may not be locked yet."""
 SEAL = "digest"
 """The key of a sealed file's digest of itself."""
+MOST_DIGITS = 100
+"""More digits than any integer of ours has."""
 MOST_NESTED = 40
 """Most levels of lists and mappings in a file of ours; deeper ones are no such file."""
 
@@ -112,12 +115,13 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, what: str) -> Any:
+def read_json(path: Path, what: str, advice: str = "delete it and create it again") -> Any:
     """Read a JSON file.
 
     Args:
         path: the file.
         what: what the file is, for the error ("run result").
+        advice: what to do about a damaged file.
 
     Raises:
         BenchmarkError: it is missing, truncated, not JSON (NaN is none), or nested more than ``MOST_NESTED`` deep.
@@ -128,7 +132,7 @@ def read_json(path: Path, what: str) -> Any:
         raise BenchmarkError(f"There is no {what} at {path}.") from error
     except (OSError, ValueError, RecursionError) as error:  # a ValueError also tells of integers of thousands of digits
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else error
-        raise BenchmarkError(f"The {what} at {path} can't be read ({reason}); delete it and create it again.") from error
+        raise BenchmarkError(f"The {what} at {path} can't be read ({reason}); {advice}.") from error
     return value
 
 
@@ -138,8 +142,16 @@ def parsed(text: str) -> Any:
     Raises:
         ValueError, RecursionError: it is not JSON (NaN is none), or nested more than ``MOST_NESTED`` deep.
     """
-    value = json.loads(text, parse_constant=_no_constant)
+    odd: list[_Odd] = []
+
+    def note(literal: str) -> _Odd:
+        odd.append(_Odd(f"{literal}, which is not JSON" if len(literal) < MOST_DIGITS else f"an integer of {len(literal)} digits"))
+        return odd[-1]
+
+    value = json.loads(text, parse_constant=note, parse_int=lambda literal: int(literal) if len(literal) < MOST_DIGITS else note(literal))
     _refuse_deep(value)
+    if odd:
+        raise ValueError(f"{_place(value, odd[0])} is {odd[0].what}")
     return value
 
 
@@ -149,8 +161,19 @@ def sealed(value: Mapping[str, Any]) -> dict[str, Any]:
     return {**content, SEAL: digest_of(content)}
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"it holds {name}, which is not JSON")
+@dataclass(frozen=True, eq=False)
+class _Odd:
+    """Stands for a number that no JSON of ours holds, until its place is known."""
+
+    what: str
+
+
+def _place(value: Any, wanted: _Odd, place: str = "") -> str:
+    """Where something is in a JSON value, "curve.0.shots"; "it" where the value is that itself."""
+    if value is wanted:
+        return repr(place) if place else "it"
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next(filter(None, (_place(each, wanted, f"{place}.{name}".lstrip(".")[:100]) for name, each in inside)), "")
 
 
 def _refuse_deep(value: Any) -> None:

@@ -39,7 +39,8 @@ def locked(path: Path, waiting: str) -> Iterator[None]:
     lock, holder = FileLock(path), path.with_name(f"{path.name}.holder")
     try:
         _acquire(lock, holder, waiting)
-        with suppress(OSError):  # a full disk; others then don't learn who holds it
+        with suppress(OSError):  # a full disk, or a pipe without a reader; others then don't learn who holds it
+            holder.unlink(missing_ok=True)  # of a killed process, or no file at all
             holder.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%Y-%m-%d %H:%M}", encoding="utf-8")
     except (OSError, NotImplementedError) as error:
         raise _not_created(path, error) from error
@@ -85,7 +86,7 @@ def _acquire(lock: FileLock, holder: Path, waiting: str) -> None:
 def _told(holder: Path) -> str:
     """Who holds a lock, as a sentence; "" if it is not known."""
     try:
-        text = holder.read_text(encoding="utf-8")[:200]
+        text = holder.read_text(encoding="utf-8")[:200] if holder.is_file() else ""  # reading a pipe would wait
     except (OSError, UnicodeDecodeError):
         return ""
     return f" It is {text}." if text else ""

@@ -62,7 +62,8 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
         if None in row or None in row.values():
             raise BenchmarkError(f"{path}, line {number}, is not a leaderboard row; restore the file.")
         if wrong := _wrong(row, checks if number > 1 else dict.fromkeys(header, cells.name)):
-            raise BenchmarkError(f"{path}, line {number}: {wrong if number > 1 else f'a column is called {wrong}'}; restore the file.")
+            where = f"{wrong[0]} is" if number > 1 else "a column is called"
+            raise BenchmarkError(f"{path}, line {number}: {where} {wrong[1]}; restore the file.")
     for row in rows:
         row |= dict.fromkeys(lacking, "") | later
     return rows, lacking
@@ -70,7 +71,7 @@ def _read(path: Path) -> tuple[list[dict[str, str]], list[str]]:
 
 def wrong_cell(row: Mapping[str, str]) -> str:
     """The first cell of a row that :func:`read` would refuse, and why, as part of a sentence; "" if there is none."""
-    return _wrong(row, _checks(list(row)))
+    return " is ".join(_wrong(row, _checks(list(row))))
 
 
 def _checks(header: Sequence[str]) -> dict[str, Callable[[str], object]]:
@@ -80,13 +81,14 @@ def _checks(header: Sequence[str]) -> dict[str, Callable[[str], object]]:
     return checks
 
 
-def _wrong(row: Mapping[str, str], checks: Mapping[str, Callable[[str], object]]) -> str:
+def _wrong(row: Mapping[str, str], checks: Mapping[str, Callable[[str], object]]) -> tuple[str, ...]:
+    """The first wrong cell's column, and what is wrong with it; nothing if all are right."""
     for name, cell in row.items():
         try:
             checks[name](cell)
         except ValueError as error:
-            return f"{name[:40]} is {cell[:40]!r}, which is not {error}"
-    return ""
+            return name[:40], f"{cell[:40]!r}, which is not {error}"
+    return ()
 
 
 def _whole_or_none(cell: str) -> None:

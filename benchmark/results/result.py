@@ -206,7 +206,7 @@ def read_result(folder: Path) -> dict[str, Any]:
     path = folder / "result.json"
     if not path.is_file():
         raise BenchmarkError(f"There is no run result at {path}; name a finished run's folder (a run's command, given again, finishes it).")
-    content = read_json(path, "run result")
+    content = read_json(path, "run result", REPAIR)
     if not isinstance(content, dict) or content.get("schema") not in (OLD_SCHEMA, SCHEMA_VERSION) or content.get("status") != "complete":
         raise BenchmarkError(f"{path} is not a complete result of schema {SCHEMA_VERSION}; run the same command again.")
     if wrong := garbled({**LATER, **content}):

@@ -41,7 +41,7 @@ STRANGERS = 30
 """Most training speakers to compare a voice with."""
 PROVENANCE = (
     "dataset", "data_version", "preparation_version", "training_version", "preset", "seed", "synthetic", "tuned", "facts", "git_commit",
-    "git_dirty", "libraries", "python",
+    "git_dirty", "outside_plugins", "libraries", "python",
 )  # fmt: skip
 """Fields of a result that a model file keeps."""
 

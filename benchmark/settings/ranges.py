@@ -32,16 +32,17 @@ def odd(number: int) -> bool:
     return number % 2 == 1
 
 
-PositiveInt = Annotated[int, Ge(1), Le(10**9)]
+MOST = 10**9
 """No number of steps, layers or channels is larger."""
-NonNegativeInt = Annotated[int, Ge(0), Le(10**9)]
+PositiveInt = Annotated[int, Ge(1), Le(MOST)]
+NonNegativeInt = Annotated[int, Ge(0), Le(MOST)]
 PositiveFloat = Annotated[float, Gt(0)]
 NonNegativeFloat = Annotated[float, Ge(0)]
 BelowOne = Annotated[float, Ge(0), Lt(1)]
 """From 0 to below 1, for momentum and dropout."""
 Between0And1 = Annotated[float, Gt(0), Lt(1)]
 """Above 0 and below 1."""
-Odd = Annotated[int, Ge(1), Le(10**9), Predicate(odd)]
+Odd = Annotated[int, Ge(1), Le(MOST), Predicate(odd)]
 MAX_SEED = 2**32 - 1
 """NumPy accepts no larger one."""
 Seed = Annotated[int, Ge(0), Le(MAX_SEED)]

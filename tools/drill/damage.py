@@ -29,7 +29,7 @@ STOPS = {"prepared": "corpus.json", "pretrained": "pretrained/*.pt", "vocoder": 
 """Runs that were cut off: just before such a file was there."""
 READERS = {
     "boards/*": ("verify", "add"),
-    "cache/*": ("anew", "say"),
+    "cache/*": ("new run", "say"),
     "runs/*/checkpoints/*": ("run", "say"),
     "runs/*/audio/*": ("run", "report"),
     "runs/*/*": ("run", "report", "compare", "add"),
@@ -161,10 +161,10 @@ class Drill:
         """Run a command that reads files, of this algorithm's run where it takes one."""
         work, own = self.work, self.work.folders[algorithm]
         reptile, floor = work.folders["reptile"], work.folders["mean_speaker"]
-        if reader == "anew":
+        if reader == "new run":
             shutil.rmtree(own)
         commands: dict[str, list[object]] = {
-            "run": [*work.run(algorithm)], "anew": [*work.run(algorithm)], "tune": [*work.tune()],
+            "run": [*work.run(algorithm)], "new run": [*work.run(algorithm)], "tune": [*work.tune()],
             "report": ["report", reptile, floor, "--cache", work.cache, "--html", work.root / "report.html",
                        "--workers", "1"],
             "compare": ["compare", reptile, floor, "--metrics", "stoi", "--steps", "0"],

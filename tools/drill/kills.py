@@ -35,6 +35,8 @@ RUNS = {"reptile": [], "maml": [], "memory": [], "copy_synthesis": VOCOS}
 STAGES = ("start", "preparation", "vocoder", "pretraining", "training", "evaluation", "report")
 ENOUGH = 40
 """So many kills must hit every stage."""
+MISSES = 20
+"""So many more runs than kills are too many: no kill comes in time."""
 LONGEST = 300.0
 """Seconds after which a run hangs."""
 ORPHANS = 20.0
@@ -158,6 +160,9 @@ def drill(root: Path, seed: int, count: int, algorithms: Sequence[str] = tuple(R
     shutil.copytree(first.cache / "corpora", warm / "corpora")
     hit: set[str] = set()
     while killed < count:
+        if number >= killed + MISSES:
+            yield Outcome(DRILL, "all", FAILED, f"{number} runs", "too few kills hit a run before it ended")
+            return
         algorithm, empty = algorithms[number % len(algorithms)], number % 5 == 4
         if algorithm not in paces:
             paces[algorithm] = Pace(Run(root / f"undisturbed-{algorithm}", algorithm, warm))
