@@ -81,7 +81,7 @@ def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[
          "No method in {table} adapts to 5 shots in 1 ms: the quickest, reptile, takes 1 s; --budget 0 asks for what takes no steps."),
         (["add"], "The following arguments are required: RUN"),
         (["add", "no_such_run"], "There is no run result at no_such_run"),
-        ([], "The following arguments are required: show|best|cite|add|verify"),
+        ([], "The following arguments are required: show|best|power|cite|add|verify"),
     ],
 )
 def test_mistakes(tables: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], sentence: str) -> None:

@@ -256,11 +256,11 @@ def test_an_encoder_that_conditions_may_not_rank(
 
 
 @here
-def test_leaderboard_refuses_limited_runs(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_leaderboard_refuses_quick_trials(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run("mean_speaker", cache, tmp_path)
     capsys.readouterr()
     assert main(["leaderboard", "add", str(folder), "--preliminary"]) == 1
-    assert "limited" in capsys.readouterr().err
+    assert "is a quick trial (--fast-dev-run)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -303,7 +303,7 @@ def test_wrong_usage_is_one_sentence(
 def test_unwritable_output_is_one_sentence(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     places = ["--cache", cache, "--output", tmp_path / "file"]
-    assert "choose a folder that is writable" in refused(["run", "--algo", "mean_speaker", *COMMON, *places], 1, capsys)
+    assert "Argument --output: must be a folder" in refused(["run", "--algo", "mean_speaker", *COMMON, *places], 2, capsys)
 
 
 @here
