@@ -40,10 +40,8 @@ def show_best(
         BenchmarkError: there is no readable table, or a run is damaged.
         UsageError: the table has no such metric, no methods, none at so many shots, or none so quick.
     """
-    rows = read(path)
-    if not rows:
-        raise UsageError(f"{path} has no rows; add runs with 'leaderboard add', or name another table.")
-    metric, found = metric or problem_of(rows[0]).objective, known(plugins)
+    rows, metric = rows_and_metric(path, metric)
+    found = known(plugins)
     higher = _direction(path, rows, metric, found)
     episodes, named = RowEpisodes(path, places), dict(zip(map(id, rows), labels(rows), strict=True))
     texts: list[str] = []
@@ -64,6 +62,19 @@ def show_best(
         nobody = UsageError(f"{path} has no method that was scored with {metric}, so none is best; add runs, or name another --metric.")
         raise [*lacking, nobody][0]
     return "\n\n\n".join(texts)
+
+
+def rows_and_metric(path: Path, metric: str) -> tuple[list[Row], str]:
+    """A table's rows, at least one, and the metric, by default the one that ranks.
+
+    Raises:
+        BenchmarkError: there is no readable table.
+        UsageError: it has no rows.
+    """
+    rows = read(path)
+    if not rows:
+        raise UsageError(f"{path} has no rows; add runs with 'leaderboard add', or name another table.")
+    return rows, metric or problem_of(rows[0]).objective
 
 
 def _direction(path: Path, rows: Sequence[Row], metric: str, found: KnownColumns) -> bool:

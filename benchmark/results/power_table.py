@@ -12,9 +12,9 @@ import pandas as pd
 from benchmark.errors import UsageError
 from benchmark.plugins.registry import Plugins
 from benchmark.plumbing.words import counted
-from benchmark.results.best_table import comparable
-from benchmark.results.leaderboard_file import metrics_in, read
-from benchmark.results.leaderboard_rules import problem_of, role_of
+from benchmark.results.best_table import comparable, rows_and_metric
+from benchmark.results.leaderboard_file import metrics_in
+from benchmark.results.leaderboard_rules import role_of
 from benchmark.results.power import ALPHA, POWER, Components, Design, components, pooled
 from benchmark.results.row_episodes import RowEpisodes
 from benchmark.results.ties import Row
@@ -41,10 +41,7 @@ def show_power(path: Path, metric: str = "", places: Sequence[Path] = (), plugin
     """
     from tabulate import tabulate
 
-    rows = read(path)
-    if not rows:
-        raise UsageError(f"{path} has no rows; add runs with 'leaderboard add', or name another table.")
-    metric = metric or problem_of(rows[0]).objective
+    rows, metric = rows_and_metric(path, metric)
     if metric not in metrics_in(rows):
         raise UsageError(f"{path} has no metric {metric!r}; it has {', '.join(metrics_in(rows))}.")
     group = next(iter(comparable(rows).values()))
