@@ -24,7 +24,6 @@ from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import TEMPORARY, is_file, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
-from benchmark.plumbing.room import within_memory
 from benchmark.results import kept_speech
 from benchmark.results.episode_log import EpisodeLog
 from benchmark.results.kept_speech import speech_file
@@ -32,7 +31,16 @@ from benchmark.results.leaderboard_rules import is_uncommitted
 from benchmark.results.result import run_id, write_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import ranks, vocoding
-from benchmark.running.building import ALGORITHM_FILE, METRIC_THREADS, VOCODER_FILE, build, build_vocoder, fresh_vocoder, spec_of, threads
+from benchmark.running.building import (
+    ALGORITHM_FILE,
+    METRIC_THREADS,
+    VOCODER_FILE,
+    build_vocoder,
+    fresh_model,
+    fresh_vocoder,
+    spec_of,
+    threads,
+)
 from benchmark.running.checks import check_fit, check_options, check_shares
 from benchmark.running.embedding_space import embedding_space
 from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
@@ -199,20 +207,18 @@ def trained(
     """The algorithm after pretraining and its own training, and what the latter spent; see :func:`run`."""
     plugins = tuple(str(path) for path in places.plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
-    backbone_type = registry.load("backbone", settings.backbone.name, plugins)
-    source = learned_source("backbone", settings.backbone.name, plugins)
     if plugin.oracle:  # it plays recordings, so no model speaks
-        backbone = build(backbone_type, settings.backbone.config, spec_of(corpus), settings.seed)
+        backbone = fresh_model(settings, spec_of(corpus), plugins)
     else:
         backbone, _ = pretrained(
-            backbone_type, settings.backbone.config, source, corpus, settings.pretrain, settings.seed, places.cache, loggers,
+            registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config,
+            learned_source("backbone", settings.backbone.name, plugins), corpus, settings.pretrain, settings.seed, places.cache, loggers,
             places.hardware,
         )  # fmt: skip
-    if settings.adapt_vocoder:
-        backbone = with_vocoder(backbone, copy.deepcopy(vocoder), settings.vocoder_training.frames)
+        if settings.adapt_vocoder:
+            backbone = with_vocoder(backbone, copy.deepcopy(vocoder), settings.vocoder_training.frames)
     torch.manual_seed(settings.seed)
-    with within_memory(settings.algo.name):
-        algorithm = plugin(backbone, settings.algo.config)
+    algorithm = plugin(backbone, settings.algo.config)
     kept = folder / ALGORITHM_FILE
     if not plugin.trains:
         if plugin.uses_support and not places.hardware.rank:
