@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import shutil
 from pathlib import Path
 
@@ -159,3 +160,12 @@ def test_the_real_corpus(speechocean762_root: Path) -> None:
     first = dataset.utterances(dataset.speakers("test")[0])[0]
     samples, rate = dataset.load(first)
     assert rate == 16_000 and len(samples) > 8000 and first.text.isupper()
+
+
+def test_the_protocol_tells_which_test_speakers_read_texts_of_training_speakers(speechocean762_root: Path) -> None:
+    dataset = SpeechOcean762(speechocean762_root)
+    readers = {each.text: speaker for speaker in dataset.speakers("train") for each in dataset.utterances(speaker)}
+    shared = {(who, readers[each.text]) for who in dataset.speakers("test") for each in dataset.utterances(who) if each.text in readers}
+    assert shared == {("0024", "7001"), ("0461", "8002")}
+    text = (Path(__file__).resolve().parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    assert all(re.search(rf"{tested} .*reads? what|{tested} what", text) and trained in text for tested, trained in shared)
