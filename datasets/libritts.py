@@ -17,8 +17,8 @@ from ._libri import Libri
 class LibriTTS(Libri):
     """Zen et al., "LibriTTS" (Interspeech 2019), or its restored copy, Koizumi et al., "LibriTTS-R" (Interspeech 2023).
 
-    Reads ``subset/speaker/chapter/*.wav`` with ``.normalized.txt`` beside each; other audio formats work too. The readers' gender
-    and name, in ``speakers.tsv``, become labels; without that table there are none.
+    Reads ``subset/speaker/chapter/*.wav`` with ``.normalized.txt`` beside each; other audio formats work too. The readers' sex
+    (f or m) and name, in ``speakers.tsv``, become labels; without that table there are none.
     """
 
     folders = ("LibriTTS", "LibriTTS_R")
@@ -58,10 +58,8 @@ def _labels(table: Path) -> dict[str, dict[str, str]]:
         return {}
     header, *rows = [[cell.strip() for cell in line.split("\t")] for line in lines_of(table) if line.strip()] or [[]]
     named = [dict(zip((name.casefold() for name in header), row, strict=False)) for row in rows]
-    return {
-        row["reader"]: {name: printable(row[name]) for name in ("gender", "name") if row.get(name)}
-        for row in named if "reader" in row
-    }  # fmt: skip
+    told = {row["reader"]: {"sex": row.get("gender", "").casefold(), "name": row.get("name", "")} for row in named if "reader" in row}
+    return {reader: {name: printable(value) for name, value in labels.items() if value} for reader, labels in told.items()}
 
 
 PLUGIN = LibriTTS

@@ -137,7 +137,7 @@ def test_the_really_best_method_is_seldom_called_worse(monkeypatch: pytest.Monke
 def comparison(difference: float, p: float) -> Comparison:
     """What a test of twelve speakers found."""
     nothing = Estimate(math.nan, math.nan, math.nan, 12, 0)
-    return Comparison(Estimate(difference, math.nan, math.nan, 12, 0), nothing, difference, math.nan, p, 12, 1)
+    return Comparison(Estimate(difference, math.nan, math.nan, 12, 0), nothing, difference, math.nan, p, math.nan, 12, 1)
 
 
 def test_without_the_runs_nothing_is_tested(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,13 +67,13 @@ def test_subsets_are_splits_and_texts_are_the_normalised_ones(libritts: Path) ->
 
 def test_readers_have_the_labels_of_their_table(libritts: Path) -> None:
     (utterance,) = LibriTTS(libritts).utterances("19")
-    assert utterance.labels == {"gender": "F", "name": "Kara Shallenberg"}
+    assert utterance.labels == {"sex": "f", "name": "Kara Shallenberg"}
     (unlisted,) = LibriTTS(libritts).utterances("84")
     assert unlisted.labels == {}
     table = libritts / "LibriTTS" / "speakers.tsv"
     table.write_bytes(b"\xef\xbb\xbf" + table.read_bytes().replace(b"\n", b"\r") + b"84\tM\r")  # a row may be short
     (listed,), (short,) = (LibriTTS(libritts).utterances(reader) for reader in ("19", "84"))
-    assert listed.labels == utterance.labels and short.labels == {"gender": "M"}
+    assert listed.labels == utterance.labels and short.labels == {"sex": "m"}
     table.unlink()
     assert LibriTTS(libritts).utterances("19")[0].labels == {}
 
@@ -105,7 +105,7 @@ def test_one_line_that_is_not_utf8_loses_one_utterance(librispeech: Path, librit
     ]  # fmt: skip
     readers = libritts / "LibriTTS" / "speakers.tsv"
     readers.write_bytes(readers.read_bytes().replace(b"Kara", b"K\xe4ra"))
-    assert LibriTTS(libritts).utterances("19")[0].labels == {"gender": "F", "name": "K\\xe4ra Shallenberg"}
+    assert LibriTTS(libritts).utterances("19")[0].labels == {"sex": "f", "name": "K\\xe4ra Shallenberg"}
 
 
 def test_a_reader_in_two_splits_is_refused(librispeech: Path) -> None:

@@ -7,8 +7,10 @@ import numpy.typing as npt
 import pandas as pd
 import pytest
 
+from benchmark.results.power import detectable
+from benchmark.results.resampling import means_of, spread_of, units_of
 from benchmark.results.statistics import area, compare, estimate, estimate_eer, holm, summarise
-from benchmark.scoring.verification import equal_error_rate
+from benchmark.scoring.verification import WeightedErrorRate, equal_error_rate
 
 
 def simulated(
@@ -159,3 +161,42 @@ def test_a_summary_has_rates_beside_means() -> None:
     frame["trials"] = '{"eer":[0.9,0.1,0.2]}'
     assert {name: value.n for name, value in summarise(frame, ["x"]).items()} == {"x": 18, "eer": 18}
     assert list(summarise(frame.assign(trials=""), ["x"])) == ["x"]
+
+
+def test_values_are_grouped_as_pandas_groups_them() -> None:
+    """With holes, uneven sizes, and rows in any order."""
+    frame = simulated(np.random.default_rng(5), 7, 2, 3, seeds=2).sample(frac=0.6, random_state=1)
+    frame = frame[(frame["speaker"] != "s3") | (frame["seed"] == 1)]
+    units = units_of(frame, "x")
+    groups = {key: some["x"].tolist() for key, some in frame.groupby(["speaker", "seed", "episode"])}
+    speakers, seeds = sorted(frame["speaker"].unique()), sorted(frame["seed"].unique())
+    for speaker, by_seed in zip(speakers, units, strict=True):
+        for seed, episodes in zip(seeds, by_seed, strict=True):
+            assert [unit.tolist() for unit in episodes] == [groups[key] for key in sorted(groups) if key[:2] == (speaker, seed)]
+    cells = frame.groupby(["speaker", "seed", "episode"])["x"].mean()
+    assert means_of(units) == pytest.approx(cells.groupby("speaker").mean().to_numpy())
+    table = cells.groupby(["speaker", "seed"]).mean().unstack("seed")
+    variance = table.mean(axis=1).var(ddof=1) / len(speakers) + table.mean(axis=0).var(ddof=1) / 2
+    assert spread_of(units).variance == pytest.approx(variance)
+
+
+@pytest.mark.parametrize("digits", [1, 9])
+def test_the_equal_error_rate_of_a_resample_is_that_of_its_trials(digits: int) -> None:
+    """To the bit; one digit makes many scores equal."""
+    generator = np.random.default_rng(digits)
+    scores = np.round(generator.normal(np.eye(1, 8), size=(30, 8)), digits)
+    rates = WeightedErrorRate(scores)
+    for rows in (np.arange(30), np.zeros(4, np.int64), *generator.integers(30, size=(200, 30))):
+        assert rates.of(np.bincount(rows, minlength=30)) == equal_error_rate(scores[rows, 0], scores[rows, 1:].ravel())
+
+
+def test_a_difference_of_the_detectable_size_is_shown_in_four_of_five_tests() -> None:
+    generator = np.random.default_rng(11)
+    true = detectable(1 / 12, 11)
+    names = {"speaker": [f"s{number}" for number in range(12)], "episode": 0, "utterance": "u"}
+    found = []
+    for _ in range(300):
+        ours = pd.DataFrame({**names, "x": true + generator.normal(size=12)})
+        found.append(compare(ours, ours.assign(x=0.0), "x", True))
+    assert 0.74 <= np.mean([each.p <= 0.05 for each in found]) <= 0.86
+    assert np.sqrt(np.mean([each.detectable**2 for each in found])) == pytest.approx(true, rel=0.05)

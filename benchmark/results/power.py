@@ -63,13 +63,21 @@ class Components:
         )
 
     def detectable(self, design: Design) -> float:
-        """The true difference that a t-test between speakers shows with probability ``POWER`` at level ``ALPHA``.
+        """The true difference that a t-test between a design's speakers shows; see :func:`detectable`."""
+        return detectable(self.variance(design), design.speakers - 1)
 
-        The approximation (t(1 - ALPHA / 2) + t(POWER)) * standard error, with speakers - 1 degrees of freedom (Cohen, "Statistical
-        Power Analysis for the Behavioral Sciences", 1988, section 2.5).
-        """
-        freedom = design.speakers - 1
-        return float((stats.t.ppf(1 - ALPHA / 2, freedom) + stats.t.ppf(POWER, freedom)) * np.sqrt(self.variance(design)))
+
+def detectable(variance: float, freedom: float) -> float:
+    """The true difference that a t-test shows with probability ``POWER`` at level ``ALPHA``.
+
+    The approximation (t(1 - ALPHA / 2) + t(POWER)) * standard error (Cohen, "Statistical Power Analysis for the Behavioral
+    Sciences", 1988, section 2.5).
+
+    Args:
+        variance: of the mean difference.
+        freedom: its degrees of freedom.
+    """
+    return float((stats.t.ppf(1 - ALPHA / 2, freedom) + stats.t.ppf(POWER, freedom)) * np.sqrt(variance))
 
 
 def components(differences: pd.DataFrame) -> tuple[Components, Design]:

@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 from scipy import stats
 
-from benchmark.scoring.verification import equal_error_rate
+from benchmark.results.power import detectable
+from benchmark.results.resampling import (
+    Spread,
+    drawn_means,
+    drawn_places,
+    drawn_seeds,
+    drawn_units,
+    interval,
+    means_of,
+    spread_of,
+    units_of,
+)
+from benchmark.scoring.verification import WeightedErrorRate
 
 RESAMPLES = 2000
 SIGNIFICANT = 0.05
@@ -59,76 +68,23 @@ def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed:
     failed = len(frame) - len(values)
     if values.empty:
         return Estimate(np.nan, np.nan, np.nan, 0, failed)
-    speakers = _units(values, column)
-    mean = float(np.mean([np.mean([unit.mean() for units in each for unit in units]) for each in speakers]))
+    speakers = units_of(values, column)
+    mean = float(means_of(speakers).mean())
     count = len(speakers)
     if count < 2:
         return Estimate(mean, np.nan, np.nan, len(values), failed)
     generator = np.random.default_rng(seed)
     chosen = generator.integers(count, size=(resamples, count))
-    seeds = _drawn_seeds(values["seed"].nunique(), resamples, generator)
+    seeds = drawn_seeds(len(speakers[0]), resamples, generator)
     draws = np.empty((resamples, count))
     for number, speaker in enumerate(speakers):
         where = chosen == number
-        draws[where] = _inner(speaker, seeds[np.nonzero(where)[0]], generator)
-    return Estimate(mean, *_interval(draws.mean(1), _spread(values, column)), len(values), failed)
+        draws[where] = drawn_means(speaker, seeds[np.nonzero(where)[0]], generator)
+    return Estimate(mean, *interval(draws.mean(1), spread_of(speakers)), len(values), failed)
 
 
 def _with_seed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame if "seed" in frame.columns else frame.assign(seed=0)
-
-
-def _units(values: pd.DataFrame, column: str) -> list[list[list[npt.NDArray[Any]]]]:
-    """A column's values: for each speaker, under each seed, one array per episode."""
-    numbers = values[column].to_numpy()
-    # All units at once: a frame for each of them would take most of the time of an estimate.
-    found: dict[Any, Any] = values.groupby(["speaker", "seed", "episode"]).indices  # type: ignore[assignment]
-    seeds = sorted(values["seed"].unique())
-    units: dict[Any, dict[Any, list[npt.NDArray[Any]]]] = {speaker: {seed: [] for seed in seeds} for speaker, _, _ in sorted(found)}
-    for speaker, seed, episode in sorted(found):
-        units[speaker][seed].append(numbers[found[speaker, seed, episode]])
-    return [list(by_seed.values()) for by_seed in units.values()]
-
-
-def _drawn_seeds(count: int, resamples: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """Places of the seeds drawn for each resample, shape (resamples, seeds drawn)."""
-    if count == 1:
-        return np.zeros((resamples, 1), np.int64)
-    return generator.integers(count, size=(resamples, count - 1))
-
-
-@dataclass(frozen=True)
-class _Spread:
-    """The variance of a mean, and how far a bootstrap over few speakers underestimates it.
-
-    Attributes:
-        variance: of the mean, with speakers and seeds as crossed random effects.
-        freedom: its degrees of freedom, by Satterthwaite.
-        short: its ratio to the bootstrap's variance, which counts (n - 1) / n of the share of n speakers.
-    """
-
-    variance: float
-    freedom: float
-    short: float
-
-
-def _spread(values: pd.DataFrame, column: str) -> _Spread:
-    cells = values.groupby(["speaker", "seed", "episode"])[column].mean().groupby(["speaker", "seed"]).mean().unstack("seed")
-    speakers, seeds = cells.shape
-    by_speaker = float(cells.mean(axis=1).var(ddof=1)) / speakers
-    by_seed = float(cells.mean(axis=0).var(ddof=1)) / seeds if seeds > 1 else 0.0
-    total = by_speaker + by_seed
-    if not total > 0:
-        return _Spread(total, speakers - 1, speakers / (speakers - 1))
-    freedom = total**2 / (by_speaker**2 / (speakers - 1) + (by_seed**2 / (seeds - 1) if seeds > 1 else 0.0))
-    return _Spread(total, freedom, total / (by_speaker * (speakers - 1) / speakers + by_seed))
-
-
-def _interval(draws: npt.NDArray[np.float64], spread: _Spread) -> tuple[float, float]:
-    """The expanded percentile interval."""
-    alpha = stats.norm.cdf(np.sqrt(spread.short) * stats.t.ppf(0.025, spread.freedom))
-    low, high = np.quantile(draws, [alpha, 1 - alpha])
-    return float(low), float(high)
 
 
 def summarise(frame: pd.DataFrame, columns: Sequence[str]) -> dict[str, Estimate]:
@@ -152,60 +108,23 @@ def estimate_eer(frame: pd.DataFrame, trials: Sequence[Sequence[float] | None], 
     kept = [row for row, scores in enumerate(trials) if scores]
     if not kept:
         return Estimate(np.nan, np.nan, np.nan, 0, len(frame))
-    scores = np.array([trials[row] for row in kept], dtype=np.float64)
-
-    def rate(rows: npt.NDArray[np.int64]) -> float:
-        return equal_error_rate(scores[rows, 0], scores[rows, 1:].ravel())
-
-    values = _with_seed(frame.iloc[kept].assign(row=range(len(kept))))
-    speakers = _units(values, "row")
-    everything = rate(np.arange(len(kept)))
+    rates = WeightedErrorRate(np.array([trials[row] for row in kept], dtype=np.float64))
+    speakers = units_of(_with_seed(frame.iloc[kept].assign(row=range(len(kept)))), "row")
+    everything = rates.of(np.ones(len(kept), np.int64))
     count = len(speakers)
     if count < 2:
         return Estimate(everything, np.nan, np.nan, len(kept), len(frame) - len(kept))
     generator = np.random.default_rng(seed)
-    seeds = _drawn_seeds(values["seed"].nunique(), resamples, generator)
+    seeds = drawn_seeds(len(speakers[0]), resamples, generator)
     draws = np.empty(resamples)
     for number in range(resamples):
-        drawn = [units for i in generator.integers(count, size=count) for units in _drawn_units(speakers[i], seeds[number])]
+        drawn = [units for i in generator.integers(count, size=count) for units in drawn_units(speakers[i], seeds[number])]
         every = [unit for units in drawn for unit in units]
-        chosen = [every[place] for place in _drawn_places([len(units) for units in drawn], generator)]
-        draws[number] = rate(np.concatenate(chosen)[_drawn_places([len(unit) for unit in chosen], generator)])
-    spread = _Spread(np.nan, count - 1, count / (count - 1))
-    return Estimate(everything, *_interval(draws, spread), len(kept), len(frame) - len(kept))
-
-
-def _drawn_places(sizes: Sequence[int], generator: np.random.Generator) -> npt.NDArray[np.int64]:
-    """From within each of several lists as many places as it has, with replacement; as places in all of them, one after the other."""
-    # Lists of one size at once: a draw costs next to nothing, a call a lot.
-    drawn = [generator.integers(size, size=(len(list(same)), size)).ravel() for size, same in groupby(sizes)]
-    starts = np.cumsum(sizes) - sizes
-    return np.concatenate(drawn) + np.repeat(starts, sizes)
-
-
-def _drawn_units(by_seed: list[list[npt.NDArray[Any]]], seeds: npt.NDArray[np.int64]) -> list[list[npt.NDArray[Any]]]:
-    """A speaker's episodes under each drawn seed; under all seeds if none of those has a score, as in :func:`_inner`."""
-    return [by_seed[place] for place in seeds if by_seed[place]] or [units for units in by_seed if units]
-
-
-def _inner(
-    by_seed: list[list[npt.NDArray[np.float64]]], seeds: npt.NDArray[np.int64], generator: np.random.Generator
-) -> npt.NDArray[np.float64]:
-    """Draws of a speaker's mean, one per row of ``seeds``: under each seed, draws episodes, then utterances, with replacement."""
-    means = np.full(seeds.shape, np.nan)
-    for place, units in enumerate(by_seed):
-        here = seeds == place
-        if units and here.any():
-            picked = generator.integers(len(units), size=(int(here.sum()), len(units)))
-            found = np.empty(picked.shape)
-            for number, unit in enumerate(units):
-                where = picked == number
-                found[where] = unit[generator.integers(len(unit), size=(int(where.sum()), len(unit)))].mean(1)
-            means[here] = found.mean(1)
-    # A speaker without a score under any drawn seed counts with the mean of all its scores.
-    whole = np.mean([unit.mean() for units in by_seed for unit in units])
-    scored = ~np.isnan(means)
-    return np.where(scored.any(1), np.where(scored, means, 0).sum(1) / np.maximum(scored.sum(1), 1), whole)
+        chosen = [every[place] for place in drawn_places([len(units) for units in drawn], generator)]
+        rows = np.concatenate(chosen)[drawn_places([len(unit) for unit in chosen], generator)]
+        draws[number] = rates.of(np.bincount(rows, minlength=len(kept)))
+    spread = Spread(np.nan, count - 1, count / (count - 1))
+    return Estimate(everything, *interval(draws, spread), len(kept), len(frame) - len(kept))
 
 
 @dataclass(frozen=True)
@@ -223,6 +142,8 @@ class Comparison:
             with speakers and seeds as crossed random effects (Satterthwaite's degrees of freedom), because flipping speakers
             alone ignores that one pretraining affects them all. NaN if the speakers are too few for a p of .05, or if both are
             equal to the digit, as models not yet adapted are.
+        detectable: the true difference that such a test shows with probability .8 if it is not corrected for others, by the
+            differences' own variance (:func:`benchmark.results.power.detectable`); NaN where p is.
         speakers: how many both have.
         seeds: how many both have.
     """
@@ -232,6 +153,7 @@ class Comparison:
     middle: float
     effect: float
     p: float
+    detectable: float
     speakers: int
     seeds: int
 
@@ -251,18 +173,20 @@ def compare(ours: pd.DataFrame, theirs: pd.DataFrame, column: str, higher_is_bet
     sign = np.sign(both["difference"]) if higher_is_better else -np.sign(both["difference"])
     both["better"] = (1 + sign) / 2
     scored = _with_seed(both).dropna(subset=["difference"])
-    differences = scored.groupby(["speaker", "seed", "episode"])["difference"].mean().groupby("speaker").mean().to_numpy(float)
-    count, seeds, effect, p = len(differences), scored["seed"].nunique(), np.nan, np.nan
+    units = units_of(scored, "difference") if len(scored) else []
+    differences = means_of(units)
+    count, seeds, effect, p, least = len(differences), scored["seed"].nunique(), np.nan, np.nan, np.nan
     middle = float(stats.trim_mean(differences, 0.25)) if count else np.nan
     if count > 1:
         mean, spread = float(differences.mean()), float(differences.std(ddof=1))
         effect = mean / spread if spread > 0 else np.copysign(np.inf, mean) if mean else 0.0
     if 2.0 ** (1 - count) <= SIGNIFICANT and differences.any():
         test = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=PERMUTATIONS, random_state=0)
-        p = float(test.pvalue)
-        if seeds > 1 and (crossed := _spread(scored, "difference")).variance > 0:
+        p, crossed = float(test.pvalue), spread_of(units)
+        least = detectable(crossed.variance, crossed.freedom)
+        if seeds > 1 and crossed.variance > 0:
             p = max(p, float(2 * stats.t.sf(abs(mean) / np.sqrt(crossed.variance), crossed.freedom)))
-    return Comparison(estimate(both, "difference"), estimate(both, "better"), middle, effect, p, count, seeds)
+    return Comparison(estimate(both, "difference"), estimate(both, "better"), middle, effect, p, least, count, seeds)
 
 
 def holm(p: Sequence[float]) -> list[float]:

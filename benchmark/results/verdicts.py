@@ -34,12 +34,22 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
             where = [line for line in rest if line.better == name]
             if where:
                 parts.append(f"{name} is better than {other} {_places(where, len(rest))}")
+        open_ = [line for line in rest if line.better is None]
         if not parts:
-            sentences.append(f"{metric}: no difference shown between {first} and {second}.")
+            sentences.append(f"{metric}: no difference shown between {first} and {second}{_detectable(open_)}.")
         else:
-            won = sum(line.better is not None for line in rest)
-            sentences.append(f"{metric}: {', '.join(parts)}{'; no difference shown elsewhere' if won < len(rest) else ''}.")
+            elsewhere = f"; no difference shown elsewhere{_detectable(open_)}" if open_ else ""
+            sentences.append(f"{metric}: {', '.join(parts)}{elsewhere}.")
     return sentences
+
+
+def _detectable(lines: Sequence[Line]) -> str:
+    """What tests that showed nothing could have shown, in brackets; "" if there was no test."""
+    sizes = [f"{line.found.detectable:.2g}" for line in lines if not math.isnan(line.found.detectable)]
+    if not sizes:
+        return ""
+    span = " to ".join(dict.fromkeys([min(sizes, key=float), max(sizes, key=float)]))
+    return f" (a true one of {span} would have been shown in 80 % of such tests, uncorrected)"
 
 
 def place(line: Line) -> str:
