@@ -35,7 +35,7 @@ from benchmark.task import Task
 from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
 
-__all__ = ["Adapted", "AdaptedModel", "AdaptedVoice", "Algorithm", "Oracle", "ParameterGroup", "Task", "pinned"]
+__all__ = ["Adapted", "AdaptedModel", "AdaptedVoice", "Algorithm", "Labels", "Oracle", "ParameterGroup", "Task", "pinned"]
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,19 @@ class Oracle(ABC):
 Adapted = AdaptedModel | Oracle
 
 
+@dataclass(frozen=True)
+class Labels:
+    """What a dataset tells of people, for floors that hear nothing of them (:attr:`Algorithm.labels`).
+
+    Attributes:
+        target: of the target: {"sex": "f", "age": "24"}.
+        training: of each training speaker, in the order of the backbone's speaker vectors.
+    """
+
+    target: Mapping[str, str]
+    training: Sequence[Mapping[str, str]]
+
+
 class Algorithm(nn.Module, ABC):
     """Base of every algorithm plugin: a file in ``algorithms/`` that ends in ``PLUGIN = YourClass``.
 
@@ -146,6 +159,8 @@ class Algorithm(nn.Module, ABC):
         uses_support: False if adaptation ignores the support set: it gets None and is evaluated once, as 0 shots.
         uses_all_speech: True if the support set is all of the target's speech but the queries (support and enrolment utterances
             of the episode, without those that say what a query says): it is evaluated once, as 0 shots.
+        labels: labels that it needs of all speakers, "sex" or "age", in place of their speech: without ``uses_support``, ``adapt`` then
+            gets :class:`Labels`. A corpus that does not tell them is refused.
         same_start: True if the model after 0 steps is the same whatever the support set: it is spoken and scored once for all numbers
             of shots. An instance may set it if it depends on the configuration.
         max_steps: the largest useful number of adaptation steps; 0 if it takes none (evaluated at 0 steps only). An
@@ -169,6 +184,7 @@ class Algorithm(nn.Module, ABC):
     needs: Sequence[str] = ("mels", "transcripts")
     uses_support: ClassVar[bool] = True
     uses_all_speech: ClassVar[bool] = False
+    labels: ClassVar[Sequence[str]] = ()
     same_start: bool = False
     max_steps: int | None = None
     oracle: ClassVar[bool] = False
@@ -210,7 +226,7 @@ class Algorithm(nn.Module, ABC):
         """Adapt to the support set's target and yield ``(step, model)`` at each of ``steps``, in rising order.
 
         Must leave ``self`` unchanged. Speakers in ``support`` are ``NEW_SPEAKER``. Without ``uses_support``,
-        ``support`` is None; without "transcripts" in ``needs``, it may hold nothing but mels and their lengths.
+        ``support`` is None, or :class:`Labels` if it needs ``labels``; without "transcripts" in ``needs``, it may hold nothing but mels and their lengths.
 
         Raises:
             AdaptationFailed: there is no model to yield (the loss is not finite, say).

@@ -162,6 +162,11 @@ class Corpus:
             found.setdefault(self.language(name), []).append(name)
         return dict(sorted(found.items()))
 
+    def labels(self, speaker: str) -> dict[str, str]:
+        """The labels that all utterances of a speaker have alike, such as sex and age."""
+        every = [self._index[name].get("labels", {}) for name in self._by_speaker[speaker]]
+        return {name: value for name, value in every[0].items() if all(each.get(name) == value for each in every)}
+
     def left_out(self) -> str:
         """A sentence about the targets that have too few speakers or languages; "" if there are none."""
         if not self._lonely:

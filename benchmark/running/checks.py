@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmark.algorithm import Algorithm
@@ -97,8 +98,8 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
         sentences about the targets that the run leaves out, and about phonemes or characters that nobody trained on.
 
     Raises:
-        UsageError: the algorithm refuses a fresh backbone or conditions on the encoder that a metric ranks with, or all targets have
-            fewer utterances than episodes, or tasks, need.
+        UsageError: the algorithm refuses a fresh backbone, needs labels that the corpus does not tell, or conditions on the encoder that
+            a metric ranks with, or all targets have fewer utterances than episodes, or tasks, need.
         BenchmarkError: the memory does not suffice for the backbone or the algorithm, a metric lacks something that a run does not
             fetch (a pretrained encoder's weights), or the operations of one of the backbone's layers can't be counted.
     """
@@ -123,6 +124,7 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
     if reason := fit.misfit(settings.algo.name, settings.backbone.name, plugins, algorithm.needs):
         raise UsageError(reason)
     fit.check_encoders(settings.algo.name, algorithm.conditions_on, ranked)
+    _check_labels(settings, plugin, corpus, targets)
     if plugin.trains:
         _, left_out = task_targets(corpus, settings.meta)
         sentences.append(left_out)
@@ -130,3 +132,12 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
     batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
     refuse_uncounted(backbone, lambda: backbone.loss(batch))
     return list(filter(None, sentences))
+
+
+def _check_labels(settings: RunSettings, plugin: type[Algorithm], corpus: Corpus, targets: Sequence[str]) -> None:
+    if plugin.labels and settings.task != "speaker":
+        raise UsageError(f"{settings.algo.name} needs to know a speaker's {plugin.labels[0]}; leave it out of tasks by {settings.task}.")
+    for speaker in (*corpus.speakers("train"), *(targets if plugin.labels else ())):
+        if lacking := [name for name in plugin.labels if name not in corpus.labels(speaker)]:
+            what = f"{settings.algo.name} needs the label {lacking[0]} of all speakers, and {corpus.name} tells none of {speaker}"
+            raise UsageError(f"{what}; leave {settings.algo.name} out, or choose a dataset that does.")

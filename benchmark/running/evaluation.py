@@ -17,7 +17,7 @@ import numpy.typing as npt
 import soundfile
 import torch
 
-from benchmark.algorithm import Adapted, Algorithm
+from benchmark.algorithm import Adapted, Algorithm, Labels
 from benchmark.audio import SAMPLE_RATE
 from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
@@ -178,11 +178,13 @@ class Evaluator:
                 write_atomic(self.audio / speech_file(job.episode.target, job.shots, 0), partial(shutil.copyfile, spoken))
         return rows, costs
 
-    def _support(self, job: Job) -> Batch | None:
+    def _support(self, job: Job) -> Batch | Labels | None:
         """What the algorithm adapts to; None if it ignores it."""
+        episode = job.episode
+        if self.algorithm.labels:
+            return Labels(self.corpus.labels(episode.target), [self.corpus.labels(each) for each in self.corpus.speakers("train")])
         if not self.algorithm.uses_support:
             return None
-        episode = job.episode
         names = episode.all_speech(self.corpus) if self.algorithm.uses_all_speech else episode.support[: job.shots]
         return collate(self.corpus.many(names), self.corpus.statistics, {}).to(self.device)
 
@@ -196,11 +198,11 @@ class Evaluator:
         """The CUDA devices whose random generators adaptation uses."""
         return [torch.cuda.current_device()] if self.device == "cuda" else []
 
-    def _adapt(self, support: Batch | None, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
-        # An algorithm without uses_support gets None.
+    def _adapt(self, support: Batch | Labels | None, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
+        # An algorithm without uses_support gets none.
         return self.algorithm.adapt(support, steps)  # type: ignore[arg-type]
 
-    def _flops(self, support: Batch | None) -> tuple[int, int]:
+    def _flops(self, support: Batch | Labels | None) -> tuple[int, int]:
         """Operations of an adaptation of 0 steps and of 1 step."""
         counts: list[int] = []
         for step in (0, 1):

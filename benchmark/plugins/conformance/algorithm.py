@@ -19,7 +19,7 @@ from benchmark.errors import AdaptationFailed, PredictionFailed, UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import fit, registry
 from benchmark.plugins.conformance.requirement import Requirement, require
-from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch
+from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch, tiny_labels
 from benchmark.running.flops import refuse_uncounted
 from benchmark.task import Task
 from benchmark.utterance import PreparedUtterance
@@ -119,7 +119,9 @@ def _answer(model: Adapted) -> torch.Tensor:
 
 
 def _support(algorithm: Algorithm, batch: Batch | None = None) -> Batch:
-    """The support set as a run passes it: None if it is not used, without transcripts if they are not needed."""
+    """The support set as a run passes it: none or labels if it is not used, without transcripts if they are not needed."""
+    if algorithm.labels:
+        return tiny_labels(algorithm.labels)  # type: ignore[return-value]
     if not algorithm.uses_support:
         return None  # type: ignore[return-value]
     batch = tiny_batch(NEW_SPEAKER) if batch is None else batch
@@ -147,6 +149,7 @@ def _known_needs(plugin: type[Algorithm]) -> None:
 
 def _known_role(plugin: type[Algorithm]) -> None:
     require(plugin.role in ("", *fit.ROLES), f"role is {plugin.role!r}, not one of {', '.join(fit.ROLES)}, or empty for a method")
+    require(not (plugin.labels and plugin.uses_support), "labels are for floors without a support set: uses_support must be False")
     require(plugin.uses_support or not plugin.uses_all_speech, "uses_all_speech is True and uses_support False")
     require(plugin.role or not plugin.uses_all_speech, "what uses all speech is no few-shot method: its role must be topline or floor")
 

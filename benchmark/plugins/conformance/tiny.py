@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from torch.nn.functional import pad
 
+from benchmark.algorithm import Labels
 from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.batch import Batch
 from benchmark.mel import MelSpec
@@ -46,6 +48,13 @@ def tiny_spec() -> BackboneSpec:
     """The specification for the synthetic speech, with four training speakers."""
     mels = MelSpec().n_mels
     return BackboneSpec(10, 4, MelSpec(), Statistics((-5.0,) * mels, (1.0,) * mels, 5.0, 0.3, -3.0, 1.0), tuple(CHARACTERS))
+
+
+def tiny_labels(names: Sequence[str]) -> Labels:
+    """What is told of a grown woman, and of training speakers who are women and men of 8 to 40."""
+    people = [{"sex": "fm"[row % 2], "age": str((30, 40, 8, 9)[row % 4])} for row in range(tiny_spec().train_speakers)]
+    told = [{name: person.get(name, "1") for name in names} for person in people]
+    return Labels(told[0], told)
 
 
 def tiny_backbone(plugin: type[Backbone] | None = None, config: Any = None, seed: int = 0) -> Backbone:
