@@ -226,7 +226,8 @@ class Algorithm(nn.Module, ABC):
         """Adapt to the support set's target and yield ``(step, model)`` at each of ``steps``, in rising order.
 
         Must leave ``self`` unchanged. Speakers in ``support`` are ``NEW_SPEAKER``. Without ``uses_support``,
-        ``support`` is None, or :class:`Labels` if it needs ``labels``; without "transcripts" in ``needs``, it may hold nothing but mels and their lengths.
+        ``support`` is None, or :class:`Labels` if it needs ``labels``; without "transcripts" in ``needs``, it may hold nothing but mels
+        and their lengths.
 
         Raises:
             AdaptationFailed: there is no model to yield (the loss is not finite, say).

@@ -39,7 +39,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 def spoken_by(plugin: Any, corpus: Corpus, target: str, seeds: Sequence[int] = (0,)) -> list[torch.Tensor]:
     """The speaker vectors that the harness makes a floor speak with."""
-    backbone = build(registry.load("backbone", "fastspeech2"), registry.load("backbone", "fastspeech2").tiny(), spec_of(corpus), 0)
+    backbone: Any = build(registry.load("backbone", "fastspeech2"), registry.load("backbone", "fastspeech2").tiny(), spec_of(corpus), 0)
     algorithm, found = plugin(backbone).eval(), []
     for seed in seeds:
         vocoder = registry.load("vocoder", "griffin_lim")()

@@ -85,5 +85,5 @@ class WeightedErrorRate:
 
     def _below(self, places: npt.NDArray[np.int64], times: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
         """How many scores are below each threshold."""
-        counts = np.bincount(places, times, self.count)
+        counts: npt.NDArray[np.float64] = np.bincount(places, times, self.count).astype(np.float64)
         return np.cumsum(counts) - counts
