@@ -89,7 +89,7 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
         "channels": ONE, "blocks": ONE, "hidden": ONE, "epochs": ONE, "max_steps": ONE, "batch": ONE, "learning_rate": ABOVE,
     },
     ("metric", "speaker_similarity"): {"encoder": CHOICE, "utterances": TWO},
-    ("metric", "ecapa_similarity"): {"utterances": TWO},
+    ("metric", "ecapa_similarity"): {"utterances": TWO}, ("metric", "dvector_similarity"): {"utterances": TWO},
     ("metric", "style_gap"): {"utterances": TWO},
 }  # fmt: skip
 

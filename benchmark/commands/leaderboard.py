@@ -33,6 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="only rows that meet it, 'seconds_to_adapt<=5', on any column; may be repeated")  # fmt: skip
     show.add_argument("--format", choices=("table", "md", "csv", "latex"), default="table", help="(default: table)")
     show.add_argument("--sort", metavar="COLUMN", default="", help="ascending; descending with = and a minus: --sort=-gap_closed")
+    show.add_argument("--against", metavar="ALGORITHM[:OPTIONS]", default="",
+                      help="add the paired difference to this method, in the first of --metrics or in the one that ranks")  # fmt: skip
     best = actions.add_parser("best", help="name the best method for so many sentences and seconds")
     best.add_argument("table", nargs="?", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file (default: all)")
     best.add_argument("--dataset", metavar="NAME", help="only tables of this dataset")
@@ -130,7 +132,8 @@ def _print_tables(args: argparse.Namespace) -> None:
                 print(leaderboard_file.title(path))
             chosen = list(dict.fromkeys(name.strip() for name in args.metrics.split(",") if name.strip()))
             print(leaderboard_table.show(
-                path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin, where=args.where
+                path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin, where=args.where,
+                against=args.against,
             ))  # fmt: skip
         except UsageError as error:
             if len(tables) == 1:

@@ -12,9 +12,10 @@ from benchmark.plugins.registry import Plugins
 from benchmark.results import latex
 from benchmark.results.columns import ARROWS, KnownColumns, known, shown
 from benchmark.results.costs import COSTS, brief
+from benchmark.results.leaderboard_against import with_difference
 from benchmark.results.leaderboard_file import metrics_in, read
 from benchmark.results.leaderboard_names import configurations, names
-from benchmark.results.leaderboard_rules import SETTING, marks_of, role_of
+from benchmark.results.leaderboard_rules import SETTING, marks_of, problem_of, role_of
 from benchmark.results.leaderboard_selection import ordered, selected
 
 STYLES = {"table": "simple", "md": "github", "latex": "", "csv": ""}
@@ -30,6 +31,7 @@ UNFIT = {
 def show(
     path: Path, shots: int | None = None, steps: int | None = None, style: str = "table", run_ids: Collection[str] | None = None,
     metrics: Sequence[str] = (), sort: str = "", plugins: Plugins = (), beside: Collection[str] = (), where: Sequence[str] = (),
+    against: str = "",
 ) -> str:  # fmt: skip
     """A leaderboard as text: means ± half the width of their intervals, then notes that a reader needs.
 
@@ -44,15 +46,17 @@ def show(
         plugins: ``--plugin`` files, for the meanings of their metrics' columns.
         beside: metric plugins whose columns are all shown beside the headline.
         where: conditions on columns, "seconds_to_adapt<=5"; only rows that meet all of them.
+        against: a method; a column more tells the paired difference to it, in the first of ``metrics`` or the column that ranks.
 
     Raises:
         BenchmarkError: there is no readable table.
         UsageError: the table has no such metric or column, or no row with these shots and steps, or that meets the conditions.
     """
-    rows = selected(path, read(path), shots, steps, run_ids, where)
+    every = read(path)
+    rows = selected(path, every, shots, steps, run_ids, where)
     if sort:
         rows = ordered(path, rows, sort)
-    available = metrics_in(rows)
+    available, asked = metrics_in(rows), bool(metrics)
     for metric in metrics:
         if rows and metric not in (*available, *COSTS, "all"):
             raise UsageError(f"{path} has no metric {metric!r}; it has {', '.join(available)}, or say all; costs are {', '.join(COSTS)}.")
@@ -61,6 +65,11 @@ def show(
     elif not metrics:
         tried = [metric for metric in available if any(row[metric] or row[f"{metric}_failed"] not in ("", "0") for row in rows)]
         metrics = shown(tried, known(plugins), beside)
+    if against and rows:
+        ranks = problem_of(rows[0]).objective
+        by = next((metric for metric in metrics if metric in available and asked), ranks)
+        rows, column = with_difference(path, rows, every, against, by)
+        metrics = [*metrics, column]
     if style == "csv":
         return _csv(rows, metrics)
     header = ["algorithm", "shots", "steps", "seeds", *metrics, "failed"]
@@ -71,6 +80,8 @@ def show(
     found = known(plugins).of({pair.partition("=")[0] for row in rows for pair in row["metric_versions"].split()})
     header = [f"{name} {ARROWS[False if name in COSTS else found.higher_is_better(name)]}".strip() for name in header]
     notes = _legend(rows, metrics, found)
+    if against and rows:
+        notes.insert(0, f"{metrics[-1]}: paired difference at the same shots and steps and under the seeds that both have.")
     if style == "latex":
         from benchmark.results.bold import best_cells
 
