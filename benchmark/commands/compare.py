@@ -159,7 +159,7 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
         return next(iter(whole.values()))
     if damaged:
         raise damaged[0]
-    places = ", ".join(map(str, boards))
+    places = f"the tables {listed(sorted({path.stem for path in boards}))}"  # their paths would make the sentence long
     for name in names:
         if not any(_rows(rows, name) for rows in boards.values()):
             hint = suggest(name, sorted({row["algorithm"] for rows in boards.values() for row in rows}))
