@@ -61,8 +61,8 @@ def trained_model(args: argparse.Namespace, problem: str) -> TrainedModel:
     """
     from benchmark import problems
     from benchmark.errors import UsageError
-    from benchmark.running import model_file
-    from benchmark.running.trained_model import DEFAULT, open_model
+    from benchmark.plumbing import model_file
+    from benchmark.running.trained_model import open_model
 
     if args.folder is not None and args.model is not None:
         raise UsageError("--run and --model name a model each; give one of them.")
@@ -72,11 +72,11 @@ def trained_model(args: argparse.Namespace, problem: str) -> TrainedModel:
 
         cache = cache_folder(args.cache)
         bundle, where = bundle_of(open_run(args.folder, cache, args.plugin), cache, args.plugin), args.folder.name
-    elif args.model is None and (problem != "synthesis" or not DEFAULT.is_file()):
+    elif args.model is None and (problem != "synthesis" or not model_file.SHIPPED.is_file()):
         raise UsageError(f"No {problem} model is shipped with this version: name a file that 'export' wrote (--model) or a run (--run).")
     else:
-        where = str(args.model or DEFAULT)
-        bundle = model_file.read(args.model or DEFAULT)
+        where = str(args.model or model_file.SHIPPED)
+        bundle = model_file.read(args.model or model_file.SHIPPED)
     return open_model(bundle, where, problems.get(problem), args.plugin)
 
 

@@ -25,12 +25,12 @@ from benchmark.metric import Metric
 from benchmark.plugins import registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint
+from benchmark.plumbing.model_file import Bundle
 from benchmark.results.result import LATER, read_result
 from benchmark.running.building import ALGORITHM_FILE, VOCODER_FILE, fresh_model, fresh_vocoder, frontend_of, restored, spec_of
 from benchmark.running.identity import weights_digest
-from benchmark.running.model_file import Bundle
 from benchmark.running.preparation import metrics_folder
-from benchmark.running.trained_model import needed_of, scores_alone
+from benchmark.running.trained_model import scores_alone
 from benchmark.scoring.checks import spread
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
@@ -118,7 +118,7 @@ def bundle_of(run: FinishedRun, cache: Path, plugins: registry.Plugins, scored: 
     }  # fmt: skip
     if result["problem"] == "synthesis":
         # What adapts too is part of the algorithm.
-        tensors["vocoder"] = {} if settings.adapt_vocoder else needed_of(_vocoder(run.folder, settings, plugins))
+        tensors["vocoder"] = {} if settings.adapt_vocoder else _vocoder(run.folder, settings, plugins).decoding_state()
         if "transcripts" in run.algorithm.needs:
             state = corpus_aligner(corpus, metrics_folder(cache, corpus)).state()
             facts["aligner"] = {"phones": state.pop("phones")}
