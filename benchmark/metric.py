@@ -76,8 +76,9 @@ class MetricContext:
 
     Attributes:
         corpus: the prepared corpus, for metrics that train on its training speakers or embed its test targets.
-        cache: a folder for what is computed once (a trained recogniser, embeddings); the caller keys it by the corpus's
-            version and, unless the metric is built in, by its code, and runs share it.
+        cache: a folder for what is computed once (a trained recogniser, embeddings); runs share it. The caller keys it by the corpus's
+            training speech and, unless the metric is built in, by the corpus's version and the metric's code. So a built-in metric names
+            files that rest on held-out speech by the corpus's version.
         targets: the targets that will be scored.
         seed: for all randomness.
         enrolment: the least number of utterances that make a centroid when a sentence is scored

@@ -101,6 +101,7 @@ class PreparedCorpus(Protocol):
     Attributes:
         name: of the dataset.
         version: digest of the content.
+        training_digest: digest of all of it that a training sees, by which to keep what is learned from training speakers.
         symbols: the table that tokens index; index 0 is padding.
         mel: the mel definition.
         statistics: of the training split.
@@ -117,6 +118,9 @@ class PreparedCorpus(Protocol):
 
     @property
     def own(self) -> PreparedCorpus: ...
+
+    @property
+    def training_digest(self) -> str: ...
 
     def __getitem__(self, utterance_id: str) -> PreparedUtterance: ...
 

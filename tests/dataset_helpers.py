@@ -27,31 +27,36 @@ def speech(text: str, variant: str, rate: int = 16_000) -> npt.NDArray[np.float3
     return np.asarray(soxr.resample(np.concatenate([edge[0], samples, edge[1]]), own, rate), np.float32)
 
 
-def speechocean(root: Path, speakers: Mapping[str, tuple[int, str]], sentences: Sequence[str] = SENTENCES, ending: str = ".WAV") -> Path:
-    """speechocean762 as published: a Kaldi folder ``train`` and audio in ``WAVE``.
+def speechocean(
+    root: Path, speakers: Mapping[str, tuple[int, str]], sentences: Sequence[str] = SENTENCES, ending: str = ".WAV",
+    further: Mapping[str, tuple[int, str]] | None = None,
+) -> Path:  # fmt: skip
+    """speechocean762 as published: Kaldi folders ``train`` and ``test``, and audio in ``WAVE``.
 
     Args:
         root: made if need be.
-        speakers: age and gender ("m" or "f") by name.
+        speakers: age and gender ("m" or "f") by name, of the official train split.
         sentences: that each of them reads.
         ending: of the audio files.
+        further: speakers of the official test split.
     """
-    tables: dict[str, list[str]] = {name: [] for name in ("wav.scp", "text", "utt2spk", "spk2age", "spk2gender")}
-    for number, (speaker, (age, gender)) in enumerate(sorted(speakers.items())):
-        tables["spk2age"].append(f"{speaker} {age}")
-        tables["spk2gender"].append(f"{speaker} {gender}")
-        for index, text in enumerate(sentences):
-            name = f"{speaker}{index:04d}"
-            path = root / "WAVE" / f"SPEAKER{speaker}" / f"{name}{ending}"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            voice = f"{gender}{1 + number % 4}"
-            soundfile.write(path, speech(text, voice), 16_000, subtype="PCM_16", format="WAV" if ending == ".WAV" else None)
-            tables["wav.scp"].append(f"{name}\t{path.relative_to(root)}")
-            tables["text"].append(f"{name} {text.upper()}")
-            tables["utt2spk"].append(f"{name} {speaker}")
-    (root / "train").mkdir(parents=True, exist_ok=True)
-    for name, lines in tables.items():
-        (root / "train" / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    for folder, some in (("train", speakers), ("test", further or {})):
+        tables: dict[str, list[str]] = {name: [] for name in ("wav.scp", "text", "utt2spk", "spk2age", "spk2gender")}
+        for number, (speaker, (age, gender)) in enumerate(sorted(some.items())):
+            tables["spk2age"].append(f"{speaker} {age}")
+            tables["spk2gender"].append(f"{speaker} {gender}")
+            for index, text in enumerate(sentences):
+                name = f"{speaker}{index:04d}"
+                path = root / "WAVE" / f"SPEAKER{speaker}" / f"{name}{ending}"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                voice = f"{gender}{1 + number % 4}"
+                soundfile.write(path, speech(text, voice), 16_000, subtype="PCM_16", format="WAV" if ending == ".WAV" else None)
+                tables["wav.scp"].append(f"{name}\t{path.relative_to(root)}")
+                tables["text"].append(f"{name} {text.upper()}")
+                tables["utt2spk"].append(f"{name} {speaker}")
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        for name, lines in tables.items():
+            (root / folder / name).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return root
 
 

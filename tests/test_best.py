@@ -17,15 +17,14 @@ from benchmark.cli import main
 from benchmark.errors import UsageError
 from benchmark.results.best import BUDGETS, Methods, in_words, seconds
 from benchmark.results.leaderboard import add
-from benchmark.results.leaderboard_file import read
+from benchmark.results.leaderboard_file import read, title
 from benchmark.results.leaderboard_rules import role_of
 from benchmark.results.row_episodes import RowEpisodes
 from benchmark.results.statistics import Comparison, Estimate
 from benchmark.results.ties import BEST, POWERLESS, TIE, UNTESTED, WORSE, Row, Ties
+from tests.committed import TABLES, of_protocol_1
 from tests.report_helpers import make_run
 
-COMMITTED = Path(__file__).resolve().parents[1] / "leaderboards"
-TABLES = sorted(path.stem for path in COMMITTED.glob("*.csv"))
 REFERENCES = ["ground_truth", "copy_synthesis", "mean_speaker", "no_adaptation", "wrong_speaker"]
 
 
@@ -38,13 +37,13 @@ def methods_of(path: Path, metric: str = "gap_closed", higher: bool = True, test
 
 
 @pytest.mark.parametrize("metric", ["gap_closed", "mcd"])
-@pytest.mark.parametrize("table", TABLES)
-def test_the_best_and_the_pareto_fronts_are_those_that_pandas_finds(table: str, metric: str) -> None:
+@pytest.mark.parametrize("table", TABLES, ids=title)
+def test_the_best_and_the_pareto_fronts_are_those_that_pandas_finds(table: Path, metric: str) -> None:
     higher = metric == "gap_closed"
-    frame = pd.read_csv(COMMITTED / f"{table}.csv")
+    frame = pd.read_csv(table)
     frame = frame[~frame["algorithm"].isin(REFERENCES) & (frame["status"] == "ok")]
     frame["name"] = frame["algorithm"] + ":" + frame["options"].astype(str)
-    methods = methods_of(COMMITTED / f"{table}.csv", metric, higher, tested=False)
+    methods = methods_of(table, metric, higher, tested=False)
     assert methods.shots == sorted(frame["shots"].unique())
     asked = 0
     for shots, budget in itertools.product(methods.shots, BUDGETS):
@@ -70,7 +69,7 @@ def test_the_best_and_the_pareto_fronts_are_those_that_pandas_finds(table: str, 
 
 def test_the_verdicts_are_those_of_the_definition() -> None:
     """Sign flips of the speakers' differences, all of them; with seeds, speakers and seeds as crossed random effects; Holm by hand."""
-    path = COMMITTED / "speechocean762.csv"
+    path = of_protocol_1("speechocean762")
     methods = methods_of(path)
     answer = methods.answer(5, 5.0)
     assert [choice.verdict.word for choice in answer.choices] == [BEST, TIE, TIE, TIE, WORSE, WORSE]
@@ -79,7 +78,7 @@ def test_the_verdicts_are_those_of_the_definition() -> None:
         """Means by speaker and seed, from the files themselves."""
         runs = []
         for name in row["run_ids"].split():
-            frame = pd.read_csv(COMMITTED / "runs" / name / "episodes.csv").query(f"shots == {row['shots']} and steps == {row['steps']}")
+            frame = pd.read_csv(path.parent / "runs" / name / "episodes.csv").query(f"shots == {row['shots']} and steps == {row['steps']}")
             runs.append(frame.groupby("speaker")["gap_closed"].mean().rename(name))
         return pd.concat(runs, axis=1)
 
@@ -173,20 +172,21 @@ def test_rows_that_cannot_be_compared_are_answered_apart(tmp_path: Path, capsys:
 
 
 def test_the_answers_fit_a_terminal_and_say_the_same_as_the_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["leaderboard", "best", "--dataset", "speechocean762", "--shots", "5", "--budget", "5s"]) == 0
+    real, synthetic = str(of_protocol_1("speechocean762")), str(of_protocol_1("espeak"))
+    assert main(["leaderboard", "best", real, "--dataset", "speechocean762", "--shots", "5", "--budget", "5s"]) == 0
     text = capsys.readouterr().out
     assert "Best with 5 sentences and 5 s of adaptation: finetune at 5 steps, 0.523 ± 0.137." in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
-    assert main(["leaderboard", "best", "speechocean762", "--task", "speaker"]) == 0
+    assert main(["leaderboard", "best", real, "--task", "speaker"]) == 0
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80 and " metric:58c806ba\n" in text
     lines = [line.split()[:5] for line in text.splitlines()]
     told = [line for line in lines if line[1:3] == ["5", "s"]]
     assert told == [[shots, "5", "s", "finetune", steps] for shots, steps in (("1", "50"), ("5", "5"), ("10", "5"))]
-    assert main(["leaderboard", "best", "espeak", "--budget", "5s"]) == 0
+    assert main(["leaderboard", "best", synthetic, "--budget", "5s"]) == 0
     text = capsys.readouterr().out
     assert max(map(len, text.splitlines())) <= 80 and text.count(" unknown\n") == 3
-    assert main(["leaderboard", "best", "espeak", "--shots", "5", "--budget", "0"]) == 0
+    assert main(["leaderboard", "best", synthetic, "--shots", "5", "--budget", "0"]) == 0
     text = " ".join(capsys.readouterr().out.split())
     assert "Not separable from it with this many speakers: memory" in text and "Tied" not in text and "synthetic voices" in text
 

@@ -12,11 +12,11 @@ import yaml
 import benchmark
 from benchmark.results.dataset_card import card
 from benchmark.results.leaderboard_cite import cite
-from benchmark.results.leaderboard_file import read
+from benchmark.results.leaderboard_file import read, title
 from tests.cli_helpers import refused
+from tests.committed import TABLES, of_protocol_1
 
 ROOT = Path(__file__).resolve().parents[1]
-TABLES = sorted((ROOT / "leaderboards").glob("*.csv"))
 NEEDED = {"cff-version", "message", "title", "authors"}
 ALLOWED = {
     *NEEDED, "abstract", "commit", "contact", "date-released", "doi", "identifiers", "keywords", "license", "license-url",
@@ -44,10 +44,10 @@ def test_the_changelog_has_every_version_newest_first() -> None:
     assert set(kinds) <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-@pytest.mark.parametrize("path", TABLES, ids=[path.stem for path in TABLES])
+@pytest.mark.parametrize("path", TABLES, ids=title)
 def test_every_table_has_its_card(path: Path) -> None:
     text = path.with_suffix(".md").read_text(encoding="utf-8")
-    assert text == card(path), f"write what 'python -m benchmark leaderboard card {path.stem}' prints into {path.with_suffix('.md')}"
+    assert text == card(path), f"write what 'python -m benchmark leaderboard card {title(path)}' prints into {path.with_suffix('.md')}"
     _, front, body = text.split("---\n", 2)
     (config,) = yaml.safe_load(front)["configs"]
     with (path.parent / config["data_files"]).open(newline="", encoding="utf-8") as stream:
@@ -69,7 +69,7 @@ def test_no_card_without_rows_or_their_dataset(tmp_path: Path, capsys: pytest.Ca
 
 
 def test_a_citation_names_a_configuration_by_what_it_differs_in_and_its_versions() -> None:
-    path = ROOT / "leaderboards" / "speechocean762.csv"
+    path = of_protocol_1("speechocean762")
     row = next(row for row in read(path) if row["algorithm"] == "metric" and row["status"] == "ok")
     entry = cite(path, f"metric:{row['options']}")
     assert r"metric (fine\_tune\_groups=[]) on speechocean762" in entry and f"-metric-{row['options']},\n" in entry

@@ -17,6 +17,7 @@ from benchmark import cli
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plumbing.files import write_text
 from tests.cli_helpers import refused
+from tests.committed import of_protocol_1
 
 HEAVY = ("torch", "librosa", "numba", "jsonargparse", "pytorch_lightning", "pandas", "scipy", "pydantic")
 
@@ -44,8 +45,8 @@ def test_quick_commands_import_nothing_heavy(repository: Path, arguments: list[s
     "arguments",
     [
         ["leaderboard", "show", "speechocean762", "--metrics", "gap_closed,seconds_to_adapt"],
-        ["leaderboard", "best", "speechocean762", "--shots", "5", "--budget", "0"],
-        ["compare", "reptile", "finetune", "--table", "speechocean762", "--shots", "5", "--steps", "20"],
+        ["leaderboard", "best", str(of_protocol_1("speechocean762")), "--shots", "5", "--budget", "0"],
+        ["compare", "reptile", "finetune", "--table", str(of_protocol_1("speechocean762")), "--shots", "5", "--steps", "20"],
     ],
 )
 def test_reading_results_imports_no_torch(repository: Path, arguments: list[str]) -> None:

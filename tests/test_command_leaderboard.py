@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from benchmark import cli
+from benchmark.commands import compare
 from benchmark.commands import leaderboard as command
 from benchmark.results import leaderboard, leaderboard_file
 from benchmark.results import result as results
@@ -44,6 +45,25 @@ def test_a_table_is_found_by_dataset_or_by_path(tables: Path, capsys: pytest.Cap
     assert "reptile" in by_name and "7.500 ± 1.000" in by_name
     assert by_name == shown(capsys, str(tables / "toy_corpus.csv"))
     assert "reptile" in shown(capsys)
+
+
+def test_tables_of_older_protocols_are_found_by_their_folder_and_where_there_is_no_newer_one(
+    tables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (tables / "toy_corpus.csv").read_text()
+    for number, name in ((2, "toy_corpus"), (2, "gone"), (9, "gone"), (10, "gone")):
+        (tables / f"protocol-{number}").mkdir(exist_ok=True)
+        (tables / f"protocol-{number}" / f"{name}.csv").write_text(text.replace("reptile", f"from_{number}"))
+    assert "from_" not in shown(capsys, "toy_corpus") and "from_2" in shown(capsys, "protocol-2/toy-corpus")
+    newest = shown(capsys, "gone")
+    assert "from_10" in newest and "from_9" not in newest and "from_9" in shown(capsys, "protocol-9/gone")
+    everything = shown(capsys)
+    assert "protocol-10/gone\n" in everything and "toy_corpus\n" in everything and "from_2" not in everything
+    assert "did you mean 'protocol-2/gone'?" in refused(["leaderboard", "show", "protocol-2/go"], 2, capsys)
+    verified = command.table_files(None, older=True)
+    assert {tables / f"{name}.csv" for name in ("toy_corpus", "protocol-2/toy_corpus", "protocol-2/gone", "protocol-9/gone")} <= {*verified}
+    assert command._is_committed(tables / "protocol-9" / "gone.csv") and not command._is_committed(tables / "mine" / "gone.csv")
+    assert compare._tables("protocol-9/gone", tables, "from_9") == [tables / "protocol-9" / "gone.csv"]
 
 
 def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,8 @@ from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
 from tests.dataset_helpers import speechocean
 
-SpeechOcean762 = importlib.import_module("benchmark.datasets.speechocean762").SpeechOcean762
+module = importlib.import_module("benchmark.datasets.speechocean762")
+SpeechOcean762 = module.SpeechOcean762
 
 PEOPLE = {f"{number:04d}": (6 + number % 25, "mf"[number % 2]) for number in range(60)}
 
@@ -41,13 +44,41 @@ def test_paths_come_from_the_list_whatever_the_format(tmp_path: Path) -> None:
     assert dataset.load(dataset.utterances("0000")[0])[1] == 16_000
 
 
-def test_the_official_test_half_is_left_alone(tmp_path: Path) -> None:
-    """It is other people; whoever reports on it wants models that never saw it."""
+def tables_of(root: Path, people: dict[str, tuple[int, str]]) -> None:
+    """Lists of the official test split."""
+    for name, column in (("spk2age", 0), ("spk2gender", 1)):
+        (root / "test" / name).write_text("".join(f"{who} {person[column]}\n" for who, person in people.items()))
+    (root / "test" / "utt2spk").write_text("".join(f"{who}0001 {who}\n" for who in people))
+
+
+def test_the_committed_adults_of_the_official_test_split_test_and_nobody_else_there_is_used(tmp_path: Path) -> None:
+    """So the full corpus and a copy with these 28 alone pose the same tasks."""
     root = published(tmp_path)
-    before = [SpeechOcean762(root).speakers(split) for split in SPLITS]
-    (root / "test").mkdir()
-    (root / "test" / "utt2spk").write_text("90010000 9001\n")
-    assert [SpeechOcean762(root).speakers(split) for split in SPLITS] == before
+    before = {split: list(SpeechOcean762(root).speakers(split)) for split in SPLITS}
+    chosen = {who: (25, "f") for who in module.OFFICIAL_TEST if who not in PEOPLE}
+    others = {"9001": (40, "m"), "9002": (8, "f")}
+    tables_of(root, chosen)
+    alone = SpeechOcean762(root)
+    tables_of(root, chosen | others)
+    full = SpeechOcean762(root)
+    for split in SPLITS:
+        assert alone.speakers(split) == full.speakers(split) == sorted([*before[split], *(chosen if split == "test" else ())])
+    assert "9001" not in full._speakers and [each.id for each in full.utterances("9601")] == ["96010001"]
+
+
+def test_a_copy_without_the_official_test_split_says_what_is_missing(tmp_path: Path) -> None:
+    root = published(tmp_path)
+    shutil.rmtree(root / "test")
+    with pytest.raises(UsageError, match=r"has train/ but not test/, which holds 28 of the test speakers\. Download it from https://www"):
+        SpeechOcean762(root)
+
+
+def test_utterances_tell_their_speakers_sex_and_age_where_it_is_known(tmp_path: Path) -> None:
+    root = published(tmp_path)
+    (root / "train" / "spk2age").write_text("0000 6\n")
+    (root / "train" / "spk2gender").write_text("0000 M\n0001 f\n")
+    dataset = SpeechOcean762(root)
+    assert [dataset.utterances(who)[0].labels for who in ("0000", "0001", "0002")] == [{"sex": "m", "age": "6"}, {"sex": "f"}, {}]
 
 
 def test_test_and_validation_speakers_are_adults_half_of_them_women(tmp_path: Path) -> None:
@@ -85,7 +116,7 @@ def test_a_byte_order_mark_and_any_line_ends_change_nothing(tmp_path: Path, name
 def test_a_wrong_root_says_what_was_expected_and_what_was_found(tmp_path: Path, lost: str) -> None:
     root = published(tmp_path)
     (root / "train" / lost).unlink()
-    with pytest.raises(UsageError, match=r"expected train/\{wav\.scp.*found: WAVE, train\..* from https://www\.openslr\.org/101/"):
+    with pytest.raises(UsageError, match=r"expected train/\{wav\.scp.*found: WAVE, test, train\..* from https://www\.openslr\.org/101/"):
         SpeechOcean762(root)
 
 
@@ -121,8 +152,20 @@ def test_a_table_in_another_encoding_is_named_with_its_line(tmp_path: Path, name
 def test_the_real_corpus(speechocean762_root: Path) -> None:
     dataset = SpeechOcean762(speechocean762_root)
     speakers = [speaker for split in SPLITS for speaker in dataset.speakers(split)]
-    assert [len(dataset.speakers(split)) for split in SPLITS] == [105, 8, 12]
+    assert [len(dataset.speakers(split)) for split in SPLITS] == [105, 8, 40]
+    for split in ("validation", "test"):
+        people = [dataset.utterances(speaker)[0].labels for speaker in dataset.speakers(split)]
+        assert 2 * sum(person["sex"] == "f" for person in people) == len(people) and min(int(person["age"]) for person in people) >= 18
     assert {len(dataset.utterances(speaker)) for speaker in speakers} == {20}
     first = dataset.utterances(dataset.speakers("test")[0])[0]
     samples, rate = dataset.load(first)
     assert rate == 16_000 and len(samples) > 8000 and first.text.isupper()
+
+
+def test_the_protocol_tells_which_test_speakers_read_texts_of_training_speakers(speechocean762_root: Path) -> None:
+    dataset = SpeechOcean762(speechocean762_root)
+    readers = {each.text: speaker for speaker in dataset.speakers("train") for each in dataset.utterances(speaker)}
+    shared = {(who, readers[each.text]) for who in dataset.speakers("test") for each in dataset.utterances(who) if each.text in readers}
+    assert shared == {("0024", "7001"), ("0461", "8002")}
+    text = (Path(__file__).resolve().parents[1] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    assert all(re.search(rf"{tested} .*reads? what|{tested} what", text) and trained in text for tested, trained in shared)

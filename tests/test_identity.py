@@ -84,8 +84,8 @@ class Base(Algorithm):
         return {}
 '''
 CORPUS: Any = SimpleNamespace(
-    name="voices", version="v1", preparation="3", meta={"card": {"synthetic": True}}, symbols="ab", characters="ab", mel=MelSpec(),
-    statistics=None, speakers=lambda split: ["one", "two"],
+    name="voices", version="v1", training_digest="t1", preparation="3", meta={"card": {"synthetic": True}}, symbols="ab", characters="ab",
+    mel=MelSpec(), statistics=None, speakers=lambda split: ["one", "two"],
 )  # fmt: skip
 CORPUS.own = CORPUS
 MANIFEST = Manifest("voices", {"test": ("three",)}, {"test": ()})
@@ -327,9 +327,15 @@ def test_a_raised_version_makes_another_run(name: str, monkeypatch: pytest.Monke
     assert run_id(identity()) != first
 
 
-def test_a_raised_version_of_the_preparation_makes_another_run_and_everything_learned_from_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("part", "value", "runs", "learned"),
+    [("preparation", "4", 2, 2), ("training_digest", "t2", 1, 2), ("version", "v2", 2, 1)],
+    ids=["another preparation", "other training speech", "other test speakers"],
+)
+def test_what_makes_another_run_and_what_is_learned_again(
+    part: str, value: str, runs: int, learned: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The version of a corpus is a digest of all of its speech."""
     monkeypatch.setattr(pretraining, "_train", lambda model, *_: model.state_dict())
     kept: set[Path] = set()
 
@@ -338,14 +344,14 @@ def test_a_raised_version_of_the_preparation_makes_another_run_and_everything_le
         return vocoder.weights()
 
     monkeypatch.setattr(vocoding, "_train", train)
-    runs, keys, folders = set(), set(), set()
-    for preparation in ("3", "4"):
-        monkeypatch.setattr(CORPUS, "preparation", preparation)
-        runs.add(run_id(identity()))
+    ids, keys, folders = set(), set(), set()
+    for each in (getattr(CORPUS, part), value):
+        monkeypatch.setattr(CORPUS, part, each)
+        ids.add(run_id(identity()))
         keys.add(pretraining.pretrained(Small, Small.Config(), "code", CORPUS, PretrainSettings(), 0, tmp_path)[1])
         vocoding.prepared(Learned(), "learned", "code", CORPUS, VocoderSettings(), 0, tmp_path)
         folders.add(metrics_folder(tmp_path, CORPUS))
-    assert len(runs) == len(keys) == len(kept) == len(folders) == 2
+    assert len(ids) == runs and len(keys) == len(kept) == len(folders) == learned
 
 
 OTHERS = [Hardware("gpu"), Hardware("cpu", precision="bf16-mixed")]

@@ -15,23 +15,23 @@ from benchmark.results.best import BUDGETS
 from benchmark.results.columns import known
 from benchmark.results.comparison import pooled
 from benchmark.results.leaderboard_file import read
+from tests.committed import of_protocol_1
 from tests.report_helpers import make_run
 
-COMMITTED = Path(__file__).resolve().parents[1] / "leaderboards"
 
-
-def committed(table: str) -> Board:
+def committed(table: Path) -> Board:
     """A board with the committed rows, which ``boards`` would compute again in minutes."""
-    rows = read(COMMITTED / f"{table}.csv")
-    contenders = pooled([COMMITTED / "runs" / name for name in dict.fromkeys(name for row in rows for name in row["run_ids"].split())])
+    rows, runs = read(table), table.parent / "runs"
+    contenders = pooled([runs / name for name in dict.fromkeys(name for row in rows for name in row["run_ids"].split())])
     own = {one.name: [row for row in rows if row["run_ids"].split()[0] in {folder.name for folder in one.folders}] for one in contenders}
     roles = {one.name: fit.role(one.results[0]["algorithm"]) for one in contenders}
-    return Board(table, contenders, own, ["gap_closed"], ["gap_closed"], known(), roles)
+    return Board(table.stem, contenders, own, ["gap_closed"], ["gap_closed"], known(), roles)
 
 
 def test_the_grid_is_what_pandas_finds_in_the_committed_table() -> None:
-    frame = pd.read_csv(COMMITTED / "speechocean762.csv").query("status == 'ok' and shots > 0")
-    found = choices(committed("speechocean762"))
+    table = of_protocol_1("speechocean762")
+    frame = pd.read_csv(table).query("status == 'ok' and shots > 0")
+    found = choices(committed(table))
     assert found is not None and not found.powerless and "anil" in found.others
     assert [entry.head.value for entry in found.grid.entries] == [1, 5, 10]
     heads = [heading.text for heading in found.grid.columns[1:]]

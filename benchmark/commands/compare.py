@@ -120,8 +120,8 @@ def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
     from benchmark.errors import UsageError
     from benchmark.plugins.registry import normalise, suggest
 
-    if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
-        return [Path(wanted)]
+    if wanted and ("/" in wanted or wanted.endswith(".csv") or Path(wanted).is_file()):
+        return table_files(wanted)
     every = sorted(output.glob("*.csv"))
     with suppress(UsageError):
         every = [*table_files(None), *every]

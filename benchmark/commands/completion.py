@@ -71,6 +71,7 @@ def _names(plugins: tuple[str, ...]) -> Mapping[str, list[str]]:
     from benchmark.plugins import registry
     from benchmark.results.columns import known
     from benchmark.results.costs import COSTS
+    from benchmark.results.leaderboard_file import title
     from benchmark.settings.config import presets
     from benchmark.task import TASK_KINDS
 
@@ -78,7 +79,7 @@ def _names(plugins: tuple[str, ...]) -> Mapping[str, list[str]]:
     every, columns = [name for names in found.values() for name in names], [*known(plugins).columns, *COSTS]
     return {
         **found, "algo": found["algorithm"], "metrics": found["metric"], "preset": list(presets()), "task": list(TASK_KINDS),
-        "vocoders": found["vocoder"], "TABLE": [path.stem for path in table_files(None)], "NAME|FILE": every, "name NAME": every,
+        "vocoders": found["vocoder"], "TABLE": list(map(title, table_files(None, older=True))), "NAME|FILE": every, "name NAME": every,
         "KIND": list(registry.KINDS), "COLUMN": columns, "metrics A,B": columns,
         "RUN|ALGORITHM": found["algorithm"], "ALGORITHM[:OPTIONS]": found["algorithm"],
     }  # fmt: skip

@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
 
     if args.action == "verify":
-        return _verify(table_files(args.table), args.output)
+        return _verify(table_files(args.table, older=True), args.output)
     if args.action == "card":
         from benchmark.results.dataset_card import card
 
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
 def _print_tables(args: argparse.Namespace) -> None:
     """Show tables, or what is best in them; what is wrong with one of several does not keep the others from being read."""
     from benchmark.errors import UsageError
-    from benchmark.results import best, best_table, leaderboard_table
+    from benchmark.results import best, best_table, leaderboard_file, leaderboard_table
 
     if args.action == "best":
         budget = None if args.budget is None else best.seconds(args.budget)
@@ -118,7 +118,7 @@ def _print_tables(args: argparse.Namespace) -> None:
     else:
         tables = table_files(args.table)
     if args.action == "show" and args.format == "csv" and len(tables) > 1:
-        raise UsageError(f"--format csv takes one table; name {' or '.join(path.stem for path in tables)}.")
+        raise UsageError(f"--format csv takes one table; name {' or '.join(map(leaderboard_file.title, tables))}.")
     for number, path in enumerate(tables):
         if len(tables) > 1 and number:
             print()
@@ -127,7 +127,7 @@ def _print_tables(args: argparse.Namespace) -> None:
                 print(best_table.show_best(path, args.shots, budget, args.metric, args.output, args.plugin))
                 continue
             if len(tables) > 1 and args.format in ("table", "md"):
-                print(path.stem)
+                print(leaderboard_file.title(path))
             chosen = list(dict.fromkeys(name.strip() for name in args.metrics.split(",") if name.strip()))
             print(leaderboard_table.show(
                 path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin, where=args.where
@@ -189,28 +189,42 @@ def _committed() -> list[Path]:
 
 
 def _is_committed(path: Path) -> bool:
-    return path.resolve().parent in _committed()
+    from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS
+
+    place = path.resolve().parent
+    return (place.parent if place.name.startswith(PROTOCOL_FOLDERS) else place) in _committed()
 
 
-def table_files(wanted: str | None) -> list[Path]:
-    """The CSV files that ``wanted`` names: all, a dataset's, or the one with this path.
+def table_files(wanted: str | None, older: bool = False) -> list[Path]:
+    """The CSV files that ``wanted`` names: all, a dataset's (of the newest protocol that has one), or the one with this path.
+
+    Args:
+        wanted: "speechocean762", "protocol-1/speechocean762", a path, or None for all.
+        older: whether all of them are those of older protocols too, and not only each dataset's newest.
 
     Raises:
         UsageError: there is none.
     """
     from benchmark.errors import UsageError
     from benchmark.plugins.registry import normalise, suggest
+    from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS, title
 
     if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
         return [Path(wanted)]
-    found = {normalise(path.stem): path for place in reversed(_committed()) for path in sorted(place.glob("*.csv"))}
+    newest: dict[str, Path] = {}
+    every: dict[str, Path] = {}
+    for root in reversed(_committed()):
+        former = sorted(root.glob(f"{PROTOCOL_FOLDERS}*/*.csv"), key=lambda path: (len(path.parent.name), path))
+        for path in (*former, *sorted(root.glob("*.csv"))):
+            newest[normalise(path.stem)] = every[normalise(title(path))] = path
+    found = {**every, **newest}
     if wanted is None and found:
-        return list(found.values())
+        return list((every if older else newest).values())
     if wanted and normalise(wanted) in found:
         return [found[normalise(wanted)]]
     if wanted is None:
         raise UsageError(f"There is no leaderboard in {folder()} yet; 'leaderboard add RUN...' makes one.")
     if own := [path for path in Path("runs").glob("*.csv") if normalise(path.stem) == normalise(wanted)]:
         raise UsageError(f"There is no committed leaderboard of '{wanted}'; for the one of your own runs, give its path, {own[0]}.")
-    there = suggest(wanted, sorted(path.stem for path in found.values()))
+    there = suggest(wanted, sorted({*map(title, every.values()), *(path.stem for path in newest.values())}))
     raise UsageError(f"There is no leaderboard of '{wanted}'{there} For your own runs, name the CSV file beside them.")

@@ -3,8 +3,8 @@
 Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 
 ``corpus.json``
-    dataset card, mel definition, symbols, statistics, digests of the other files, the report of what was skipped, ``version``, and a
-    digest of all that.
+    dataset card, mel definition, symbols, statistics, digests of the other files and of the training speech, the report of what was
+    skipped, ``version``, and a digest of all that.
 ``utterances.jsonl``
     one utterance per line: id, speaker, split, text, words, shard, and where its frames, tokens and samples lie.
 ``shards/00000.{audio,mel,pitch,energy,tokens,durations}.npy``
@@ -17,6 +17,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ from benchmark.plumbing.files import SEAL, digest_of, digest_of_file, read_json,
 from benchmark.task import TASK_KINDS
 from benchmark.utterance import PreparedUtterance, Statistics, spelled
 
-ARRAYS = ("audio", "mel", "pitch", "energy", "tokens", "durations")
+ARRAYS = {"audio": "sample", "mel": "frame", "pitch": "frame", "energy": "frame", "tokens": "token", "durations": "token"}
+"""The arrays of a shard, and the unit in which ``utterances.jsonl`` says where an utterance's part lies."""
 CORPUS_FORMAT = 2
 OLD_FORMAT = 1
 """Corpora of this format carry no digest of ``corpus.json``; :func:`benchmark.data.prepare.prepare` checks what it can and adds one."""
@@ -108,20 +110,29 @@ class Corpus:
 
     def __getitem__(self, utterance_id: str) -> PreparedUtterance:
         row = self._index[utterance_id]
-        maps = self._shard(row["shard"])
-        frames = slice(row["frame"], row["frame"] + row["frames"])
-        tokens = slice(row["token"], row["token"] + row["tokens"])
-        samples = slice(row["sample"], row["sample"] + row["samples"])
+        arrays: dict[str, Any] = _parts(row, self._shard(row["shard"]))
         return PreparedUtterance(
             id=row["id"], speaker=row["speaker"], text=row["text"], words=tuple(map(tuple, row["words"])),
-            tokens=maps["tokens"][tokens], durations=maps["durations"][tokens], mel=maps["mel"][frames],
-            pitch=maps["pitch"][frames], energy=maps["energy"][frames], audio=maps["audio"][samples],
-            language=self._language(row), style=row.get("style", ""), labels=row.get("labels", {}),
+            language=self._language(row), style=row.get("style", ""), labels=row.get("labels", {}), **arrays,
         )  # fmt: skip
 
     def __getstate__(self) -> dict[str, Any]:
         # Memory maps would be pickled as copies; each worker opens its own.
         return {**self.__dict__, "_maps": {}}
+
+    @cached_property
+    def training_digest(self) -> str:
+        """Digest of all that a training sees: symbols, mel definition, statistics and the training split's utterances.
+
+        Trainings are kept by it, so that another test speaker throws none away. Symbols are those of all splits: a test speaker with a
+        phone that nobody else has changes every model's table of symbols, and so the digest.
+        """
+        return digest_of([self.symbols, asdict(self.mel), asdict(self.statistics), self._training_speech])
+
+    @property
+    def _training_speech(self) -> Any:
+        found = self.meta.get("training_speech")  # corpora that were prepared before don't have it
+        return found or speech_digest(self._index.values(), self.meta.get("card", {}).get("language", ""), self._shard)
 
     def many(self, utterance_ids: Iterable[str]) -> list[PreparedUtterance]:
         """Several utterances, in the given order."""
@@ -221,14 +232,45 @@ class Corpus:
 
     def _shard(self, number: int) -> dict[str, npt.NDArray[Any]]:
         if number not in self._maps:
-            stem = f"{number:05d}"
             try:
-                self._maps[number] = {
-                    name: np.load(self.folder / "shards" / f"{stem}.{name}.npy", mmap_mode="r") for name in ARRAYS
-                }
+                self._maps[number] = open_shard(self.folder, number)
             except (OSError, ValueError) as error:
-                raise BenchmarkError(f"Shard {stem} of {self.folder} is damaged ({error}); delete the folder and prepare again.") from error
+                what = f"Shard {number:05d} of {self.folder} is damaged ({error})"
+                raise BenchmarkError(f"{what}; delete the folder and prepare again.") from error
         return self._maps[number]
+
+
+def open_shard(folder: Path, number: int) -> dict[str, npt.NDArray[Any]]:
+    """A shard's arrays by name, mapped into memory.
+
+    Raises:
+        OSError, ValueError: one is missing or damaged.
+    """
+    return {name: np.load(folder / "shards" / f"{number:05d}.{name}.npy", mmap_mode="r") for name in ARRAYS}
+
+
+def speech_digest(rows: Iterable[dict[str, Any]], language: str, shard: Callable[[int], dict[str, npt.NDArray[Any]]]) -> str:
+    """Digest of the training split: what is said of each utterance, and all of its arrays; where they lie does not count.
+
+    Args:
+        rows: of ``utterances.jsonl``; those of other splits are left out.
+        language: of rows that name none.
+        shard: gives a shard's arrays by its number.
+    """
+    found = []
+    for row in sorted((row for row in rows if row["split"] == "train"), key=lambda row: str(row["id"])):
+        said = [row["id"], row["speaker"], row["text"], row["words"], row.get("language") or language]
+        said += [row.get("style", ""), row.get("labels", {})]
+        hashed = hashlib.sha256()
+        for part in _parts(row, shard(row["shard"])).values():
+            hashed.update(np.ascontiguousarray(part).data)
+        found.append([*said, hashed.hexdigest()])
+    return digest_of(found)
+
+
+def _parts(row: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """An utterance's own part of its shard's arrays."""
+    return {name: arrays[name][row[unit] : row[unit] + row[f"{unit}s"]] for name, unit in ARRAYS.items()}
 
 
 def _meta(path: Path) -> dict[str, Any]:

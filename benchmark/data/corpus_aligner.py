@@ -24,17 +24,17 @@ def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
 
     Args:
         corpus: the prepared corpus.
-        cache: folder for results computed once per corpus.
+        cache: folder for what metrics keep.
 
     Raises:
         BenchmarkError: the aligner can't be trained.
     """
-    key = digest_of([ALIGNER_FORMAT, corpus.version, UTTERANCES], 24)
+    # A dataset without training speakers is aligned by its own speech in preparation; here too, beside what else is learned from.
+    alone = not corpus.own.speakers("train")
+    key = digest_of([ALIGNER_FORMAT, corpus.version if alone else corpus.training_digest, UTTERANCES], 24)
     path = cache / f"aligner-{key}.pt"
     if (aligner := checkpoint.load(path, Aligner.from_state)) is not None:
         return aligner
-    # A dataset without training speakers is aligned by its own speech in preparation; here too, beside what else is learned from.
-    alone = not corpus.own.speakers("train")
     speakers = [each for split in (SPLITS if alone else SPLITS[:1]) for each in corpus.speakers(split)]
     names = [name for speaker in speakers for name in corpus.utterance_ids(speaker)]
     items = [AlignmentItem(one.id, mfcc(one.waveform, corpus.mel.sample_rate), one.words) for one in corpus.many(spread(names, UTTERANCES))]

@@ -70,6 +70,10 @@ class JoinedCorpus(Corpus):
         """The corpus of ``--dataset``."""
         return self.parts[0]
 
+    @property
+    def _training_speech(self) -> Any:
+        return [[part.name, part._training_speech] for part in self.parts]
+
     def __getitem__(self, utterance_id: str) -> PreparedUtterance:
         number, name = self._origin[utterance_id]
         found = self.parts[number][name]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import cache as remembered
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -26,7 +27,7 @@ from benchmark.audio import SAMPLE_RATE, from_int16
 from benchmark.data import shards
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
 from benchmark.data.chunks import make_chunks
-from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, INDEX, Corpus, version_of
+from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, INDEX, Corpus, open_shard, speech_digest, version_of
 from benchmark.data.drafts import Chunk, Draft, Drafts, as_segments, draft
 from benchmark.data.reuse import opened
 from benchmark.dataset import SPLITS, Dataset
@@ -235,10 +236,11 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
     for listing in listings:
         sources.update(listing["sources"])
     report = {"splits": _splits(rows, mel), "skipped": _reasons(skipped), "boundaries": sources, "textgrids refused": _reasons(refused)}
+    shard = remembered(partial(open_shard, work))
     write_sealed(work / "corpus.json", {
         "format": CORPUS_FORMAT, "dataset": name, "version": version_of(symbols, asdict(mel), files), "preparation": PREPARE_VERSION,
         "symbols": symbols, "mel": asdict(mel), "statistics": shards.statistics(rows, work / "shards"), "files": files,
-        "card": asdict(dataset.card), "report": report,
+        "card": asdict(dataset.card), "report": report, "training_speech": speech_digest(rows, dataset.card.language, shard),
     })  # fmt: skip
 
 

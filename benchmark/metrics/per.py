@@ -85,7 +85,7 @@ class PER(Metric):
         corpus = context.corpus
         symbols = [symbol for symbol in corpus.symbols if symbol not in SPECIAL_SYMBOLS]
         self._phones = {symbol: index for index, symbol in enumerate(symbols)}
-        key = digest_of([RECOGNISER_FORMAT, corpus.version, asdict(self.config), context.seed], 24)
+        key = digest_of([RECOGNISER_FORMAT, corpus.training_digest, asdict(self.config), context.seed], 24)
         self._model = self._recogniser(corpus, context.cache / f"recogniser-{key}.pt", context.seed)
         self._facts = {"per_real": self._error_on_real_speech(context, key)}
 
@@ -171,7 +171,7 @@ class PER(Metric):
         return model
 
     def _error_on_real_speech(self, context: MetricContext, key: str) -> float:
-        path = context.cache / f"recogniser-{key}-{digest_of(sorted(context.targets), 12)}.json"
+        path = context.cache / f"recogniser-{key}-{digest_of([context.corpus.version, sorted(context.targets)], 12)}.json"
         try:
             return float(read_sealed(path, "error on real speech")["per_real"])
         except (BenchmarkError, ValueError, KeyError, TypeError):

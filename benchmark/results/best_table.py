@@ -13,7 +13,7 @@ from benchmark.plumbing.words import counted, listed
 from benchmark.results.best import Answer, Methods, Pick, in_words
 from benchmark.results.columns import KnownColumns, known
 from benchmark.results.costs import brief
-from benchmark.results.leaderboard_file import metrics_in, read
+from benchmark.results.leaderboard_file import metrics_in, read, title
 from benchmark.results.leaderboard_names import differences, labels
 from benchmark.results.leaderboard_rules import SETTING, conflict, problem_of, role_of
 from benchmark.results.leaderboard_table import UNFIT, interval
@@ -53,7 +53,7 @@ def show_best(
                 own.setdefault(named[id(row)], []).append(row)
         methods = Methods(own, Ties(metric, higher, episodes))
         if methods.rows:
-            about = f"{path.stem}{heading}, by {metric} ({'higher' if higher else 'lower'} is better)"
+            about = f"{title(path)}{heading}, by {metric} ({'higher' if higher else 'lower'} is better)"
             try:
                 texts.append(f"{about}\n\n{_text(path, methods, shots, budget, group)}")
             except UsageError as error:

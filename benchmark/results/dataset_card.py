@@ -10,7 +10,7 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.words import counted, listed
 from benchmark.results.costs import COSTS
-from benchmark.results.leaderboard_file import metrics_in, read
+from benchmark.results.leaderboard_file import metrics_in, read, title
 from benchmark.results.leaderboard_names import who
 from benchmark.results.leaderboard_rules import MIN_SEEDS, problem_of, role_of
 
@@ -37,7 +37,7 @@ def card(path: Path, plugins: registry.Plugins = ()) -> str:
         raise UsageError(f"{path} has no rows to describe; add runs with 'leaderboard add'.")
     corpus, problem = _corpus(path, plugins), problem_of(rows[0]).name
     front = {
-        "pretty_name": f"Few-Shot TTS Benchmark: {path.stem}", "license": "apache-2.0",
+        "pretty_name": f"Few-Shot TTS Benchmark: {title(path)}", "license": "apache-2.0",
         "language": [corpus.language.partition("-")[0]], "annotations_creators": ["machine-generated"],
         "task_categories": [CATEGORIES[problem]], "size_categories": [next(size for most, size in SIZES if len(rows) < most)],
         "tags": ["benchmark", "leaderboard", "few-shot-learning", "meta-learning", "speech", *["synthetic"] * _is_synthetic(rows)],
@@ -82,14 +82,14 @@ def _text(path: Path, rows: Sequence[dict[str, str]], corpus: DatasetCard, probl
     }  # fmt: skip
     table = ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in facts.items() if value)]
     return "\n".join([
-        f"# Few-Shot TTS Benchmark: {path.stem}", "",
+        f"# Few-Shot TTS Benchmark: {title(path)}", "",
         f"Results, not recordings: how well a model of speech {problem} does for people it never heard, after a few of their sentences "
         "and a little compute, and what that costs. "
-        "`README.md` beside this card defines every column, `docs/protocol.md` says how it is measured and what the numbers can't say.",
+        "`leaderboards/README.md` defines every column, `docs/protocol.md` says how it is measured and what the numbers can't say.",
         "", *table, "", "## Use", "", citable, "",
-        "```", f'pandas.read_csv("{path.name}")', f"python -m benchmark leaderboard show {path.stem}",
-        f"python -m benchmark leaderboard best {path.stem} --shots {max(int(row['shots']) for row in rows)} --budget 5s",
-        f"python -m benchmark leaderboard verify {path.stem}", "```", "",
+        "```", f'pandas.read_csv("{path.name}")', f"python -m benchmark leaderboard show {title(path)}",
+        f"python -m benchmark leaderboard best {title(path)} --shots {max(int(row['shots']) for row in rows)} --budget 5s",
+        f"python -m benchmark leaderboard verify {title(path)}", "```", "",
         "`verify` computes each row again from its runs, which `runs/` keeps.", "",
         "## The corpus", "",
         f"{corpus.title}, {corpus.licence}. {corpus.how_to_get} Citation: {corpus.citation.rstrip('.')}. "

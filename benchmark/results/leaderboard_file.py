@@ -18,6 +18,8 @@ PROVENANCE = (
 )  # fmt: skip
 NEEDED = ("algorithm", "shots", "steps")
 """Without these a file is no leaderboard."""
+PROTOCOL_FOLDERS = "protocol-"
+"""How the folders begin that hold the tables of older protocols, beside those of the present one."""
 CHECKS: Mapping[str, Callable[[str], object]] = {
     **dict.fromkeys(("shots", "steps", "seeds", "speakers", "episodes"), cells.whole),
     **dict.fromkeys(("algorithm", "backbone", "vocoder", "preset"), cells.name),
@@ -25,6 +27,12 @@ CHECKS: Mapping[str, Callable[[str], object]] = {
     "run_ids": lambda cell: [cells.name(each) for each in cell.split(" ") if cell],
 }
 """What the columns hold, beside those of metrics; all others hold text."""
+
+
+def title(path: Path) -> str:
+    """What a table is called: "speechocean762", or "protocol-1/speechocean762" if an older protocol made it."""
+    folder = path.resolve().parent.name
+    return f"{folder}/{path.stem}" if folder.startswith(PROTOCOL_FOLDERS) else path.stem
 
 
 def read(path: Path) -> list[dict[str, str]]:

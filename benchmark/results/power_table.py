@@ -13,7 +13,7 @@ from benchmark.errors import UsageError
 from benchmark.plugins.registry import Plugins
 from benchmark.plumbing.words import counted
 from benchmark.results.best_table import comparable, rows_and_metric
-from benchmark.results.leaderboard_file import metrics_in
+from benchmark.results.leaderboard_file import metrics_in, title
 from benchmark.results.leaderboard_rules import role_of
 from benchmark.results.power import ALPHA, POWER, Components, Design, components, pooled
 from benchmark.results.row_episodes import RowEpisodes
@@ -62,7 +62,7 @@ def show_power(path: Path, metric: str = "", places: Sequence[Path] = (), plugin
     ]
     table = tabulate(lines, ["speakers", "seeds", "queries", "detectable"], disable_numparse=True, colalign=["right"] * 4)
     return "\n".join([
-        f"{path.stem}: differences in {metric} between two methods, at the same shots and steps",
+        f"{title(path)}: differences in {metric} between two methods, at the same shots and steps",
         "",
         f"From {counted(len(same), 'pair')} of rows with {_in_words(design)}:",
         parts,

@@ -20,7 +20,7 @@ from benchmark.plumbing.files import digest_of, read_json, write_json
 from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings, RunSettings
 from benchmark.task import Task
 
-PROTOCOL_VERSION = "1"
+PROTOCOL_VERSION = "2"
 FULL = Sizes(MAX_SHOTS, MAX_QUERIES, MAX_EPISODES)
 """Of committed manifests: what any run asks for."""
 

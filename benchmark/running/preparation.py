@@ -28,8 +28,8 @@ def cache_folder(given: Path | None) -> Path:
 
 
 def metrics_folder(cache: Path, corpus: Corpus) -> Path:
-    """The folder for what metrics compute once per corpus (``MetricContext.cache``)."""
-    return cache / "metrics" / f"{corpus.name}-{corpus.version}-{corpus.preparation}"
+    """The folder for what built-in metrics keep (``MetricContext.cache``), shared by corpora with the same training speech."""
+    return cache / "metrics" / f"{corpus.name}-{corpus.training_digest[:16]}-{corpus.preparation}"
 
 
 def open_dataset(

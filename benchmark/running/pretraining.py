@@ -87,10 +87,10 @@ def pretrained(
         hardware: to train on.
     """
     model = build(backbone, config, spec_of(corpus), seed)
-    # The corpus's version stands for the datasets.
+    # The corpus's digest stands for the datasets.
     length = {name: value for name, value in asdict(settings).items() if name != "dataset"}
     shape = asdict(config) | {name: getattr(type(config)(), name) for name in backbone.decoding_only}
-    parts = [corpus.version, corpus.preparation, source, shape, length, seed, torch.get_num_threads()]
+    parts = [corpus.training_digest, corpus.preparation, source, shape, length, seed, torch.get_num_threads()]
     key = digest_of([*parts, *hardware.identity], 16)
     done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
 

@@ -130,7 +130,7 @@ def prepared(
 
     def train(learner: Vocoder) -> None:
         spec = [asdict(learner.mel), asdict(learner.config), asdict(settings)]
-        parts = [corpus.version, corpus.preparation, source, *spec, seed, torch.get_num_threads()]
+        parts = [corpus.training_digest, corpus.preparation, source, *spec, seed, torch.get_num_threads()]
         key = digest_of([*parts, *hardware.identity], 16)
         done = cache / "vocoders" / f"{corpus.name}-{name}-s{seed}-{key}.pt"
 
