@@ -36,8 +36,18 @@ def note(folder: Path, names: Iterable[str]) -> None:
     sums = noted(folder)
     found = {name: path for name in names if (path := folder / FOLDER / name).is_file()}
     if found:
-        sums |= {name: digest_of_file(path) for name, path in found.items()}
-        write_text(folder / FOLDER / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+        write_text(folder / FOLDER / SUMS, _as_text(sums | {name: digest_of_file(path) for name, path in found.items()}))
+
+
+def mend(folder: Path, result: Mapping[str, Any]) -> None:
+    """Let the digests beside a finished run's speech be those in its result again, if both are there."""
+    path, text = folder / FOLDER / SUMS, _as_text(result.get("speech") or {})
+    if text and path.is_file() and path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def _as_text(sums: Mapping[str, str]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
 def noted(folder: Path) -> dict[str, str]:

@@ -50,7 +50,7 @@ from benchmark.running.identity import identify, learned_source, outside_plugins
 from benchmark.running.joint import with_vocoder
 from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
 from benchmark.running.pretraining import pretrained, speaker_index
-from benchmark.running.resume import has_damaged_weights, is_sound
+from benchmark.running.resume import drop_damaged_training, has_damaged_weights, is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
 from benchmark.settings import config
@@ -127,6 +127,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
                 ranks.agreed(True)
                 _learned(settings, places, corpus, folder, training, ())
                 return folder
+            drop_damaged_training(folder)
             logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to repeat it." if places.logs else ""
             print(f"{folder} is already complete.{logs}")
             ranks.agreed(False)
