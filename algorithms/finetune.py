@@ -91,6 +91,7 @@ class FineTune(Algorithm):
         self.ranks = lora.ranks(backbone, names, c.lora_rank) if c.lora_rank else {}
         self.names = tuple(self.ranks) or names
         self.stages = _stages(backbone, self.names)
+        self.same_start = c.normalisation == "frozen"
         if c.speaker_lr and not speaker_vector(backbone):
             raise UsageError("The backbone has no speaker vector, so speaker_lr has nothing to move.")
         if c.normalisation == "adapted" and not set(MEL_STATISTICS) <= {name for name, _ in backbone.named_buffers()}:

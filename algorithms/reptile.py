@@ -25,6 +25,7 @@ class Reptile(Algorithm):
     inner steps that alternate between the task's two halves. The inner optimiser is Adam with beta1 = 0, as in the paper, or SGD.
     """
 
+    same_start = True
     search_space: ClassVar = {
         "inner_lr": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "inner_steps": (3, 5), "groups": (("all",), ("decoder", "output"), ("embedding",)),
     }  # fmt: skip

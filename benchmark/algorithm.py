@@ -146,6 +146,8 @@ class Algorithm(nn.Module, ABC):
         uses_support: False if adaptation ignores the support set: it gets None and is evaluated once, as 0 shots.
         uses_all_speech: True if the support set is all of the target's speech but the queries (support and enrolment utterances
             of the episode, without those that say what a query says): it is evaluated once, as 0 shots.
+        same_start: True if the model after 0 steps is the same whatever the support set: it is spoken and scored once for all numbers
+            of shots. An instance may set it if it depends on the configuration.
         max_steps: the largest useful number of adaptation steps; 0 if it takes none (evaluated at 0 steps only). An
             instance may set it if it depends on the configuration.
         oracle: True for toplines, which are given the reference recording.
@@ -167,6 +169,7 @@ class Algorithm(nn.Module, ABC):
     needs: Sequence[str] = ("mels", "transcripts")
     uses_support: ClassVar[bool] = True
     uses_all_speech: ClassVar[bool] = False
+    same_start: bool = False
     max_steps: int | None = None
     oracle: ClassVar[bool] = False
     role: ClassVar[str] = ""

@@ -51,7 +51,7 @@ def scoring_here() -> Iterator[None]:
 
     def evaluate(evaluator: Evaluator, jobs: Sequence[Job], *_: Any) -> Iterator[Scores]:
         with threads(1):  # as worker processes do
-            yield from map(evaluator.run, jobs)
+            yield from (scores for group in evaluator.together(jobs) for scores in evaluator.run_together(group))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("benchmark.running.run.evaluate", evaluate)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,40 @@ def test_the_centroid_is_the_normalised_mean_of_the_enrolment(metric: SpeakerSim
     enrolment = ("ann-000", "ann-001", "ann-002")
     similarity = metric.score(sample(audio, target="ann", enrolment=enrolment))["speaker_similarity"]
     assert similarity == pytest.approx(float(embed(audio) @ mean / np.linalg.norm(mean)), abs=1e-5)
+
+
+def test_margin_and_identification_follow_from_the_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Computed again from embeddings; men are compared with men alone, and everybody with everybody."""
+    people = {"ann": "f", "bob": "m", "cid": "m", "dan": "m", "eve": "f"}
+
+    def facts(speaker: str, _: int) -> Any:
+        return {"labels": {"sex": people[speaker]} if speaker in people else {}}
+
+    corpus = write_corpus(tmp_path / "c", {"train": ["tom"], "test": [*people]}, 4, facts=facts)
+    metric = SpeakerSimilarity()
+    metric.prepare(MetricContext(corpus, tmp_path / "cache", tuple(people), enrolment=2))
+    assert "left out" not in capsys.readouterr().out
+    found = {}
+    for target in people:
+        for name in ("ann-000", "bob-000", "cid-001", "dan-003"):
+            audio = sample(corpus[name].waveform, target=target, enrolment=(f"{target}-001", f"{target}-002"))
+            values = metric.score(audio)
+            own, *others = metric.trials(audio)["eer"]
+            by_speaker = dict(zip([each for each in sorted(people) if each != target], others, strict=True))
+            men = [score for speaker, score in by_speaker.items() if people[speaker] == people[target]]
+            assert values["margin"] == pytest.approx(own - sum(men) / len(men), abs=1e-9)
+            assert values["identified"] == (sorted([own, *others])[-1] == own)
+            found[target, name] = values["identified"]
+    assert set(found.values()) == {0.0, 1.0} and found["ann", "ann-000"] == 1.0
+
+
+def test_without_sexes_there_is_no_margin_and_it_is_said(corpus: Corpus, cache: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metric = SpeakerSimilarity()
+    metric.prepare(MetricContext(corpus, cache, ("ann", "bob")))
+    assert "margin is left out, because it needs two scored speakers of each sex, and tones does not tell so." in capsys.readouterr().out
+    values = metric.score(sample(corpus["ann-000"].waveform, target="ann", enrolment=("ann-001", "ann-002")))
+    assert set(values) == set(metric.columns) == {"speaker_similarity", "gap_closed", "identified"}
+    assert "margin" in SpeakerSimilarity.columns
 
 
 def test_the_own_voice_is_closer_than_another(metric: SpeakerSimilarity, corpus: Corpus) -> None:

@@ -47,6 +47,7 @@ class InnerLoopAlgorithm(Algorithm):
     The outer loop also learns any parameters that a subclass adds, such as rates. Dropout is off in both loops.
     """
 
+    same_start = True
     search_space: ClassVar[Mapping[str, Sequence[Any]]] = {
         "inner_lr": (0.03, 0.1, 0.2, 0.3), "inner_steps": (1, 3), "groups": (("all",), ("decoder", "output"), ("embedding",)),
     }  # fmt: skip

@@ -51,7 +51,7 @@ class EcapaSimilarity(VoiceSimilarity):
     puts the weights (89 MB) into Hugging Face's cache, ``$HF_HOME``. A run never fetches them.
     """
 
-    version = "1"
+    version = "2"
     columns: ClassVar = {
         "ecapa_similarity": Column(
             unit="cosine",
@@ -62,6 +62,16 @@ class EcapaSimilarity(VoiceSimilarity):
             unit="fraction",
             meaning="how far the voice gets from other speakers' (0) to the speaker's own (1), to ECAPA-TDNN",
             higher_is_better=True,
+        ),
+        "ecapa_margin": Column(
+            unit="cosine",
+            meaning="how much more the voice sounds like the speaker's than like other speakers' of the same sex, to ECAPA-TDNN",
+            higher_is_better=True, low=-2.0, high=2.0,
+        ),
+        "ecapa_identified": Column(
+            unit="fraction",
+            meaning="how often the voice sounds more like the speaker's than like any other scored speaker's, to ECAPA-TDNN",
+            higher_is_better=True, low=0.0, high=1.0,
         ),
     }
     rates: ClassVar = {

@@ -28,6 +28,9 @@ class SpeakerSimilarity(VoiceSimilarity):
     0: as unlike as a stranger. 1: as close as the speaker's own recordings.
     ``eer_real`` is the equal error rate of the same trials: how well the encoder tells these speakers apart at all.
 
+    ``margin`` = similarity − the mean cosine to the centroids of the other scored speakers of the same sex, so that matching the sex
+    gains nothing; where the corpus does not tell sexes there is none. ``identified`` is 1 if no other speaker's centroid is as near.
+
     ``eer``, pooled over a row, verifies the syntheses: each against its speaker's enrolment centroid and against every
     other scored speaker's centroid, of equally many utterances. 0.5: nobody could tell whose voice it should be.
 
@@ -36,7 +39,7 @@ class SpeakerSimilarity(VoiceSimilarity):
     and averaged; a shorter window is padded with zeros.
     """
 
-    version = "2"
+    version = "3"
     columns: ClassVar = {
         "speaker_similarity": Column(
             unit="cosine",
@@ -47,6 +50,16 @@ class SpeakerSimilarity(VoiceSimilarity):
             unit="fraction",
             meaning="how far the voice gets from other speakers' (0) to the speaker's own (1)",
             higher_is_better=True, headline=True,
+        ),
+        "margin": Column(
+            unit="cosine",
+            meaning="how much more the voice sounds like the speaker's than like other speakers' of the same sex",
+            higher_is_better=True, low=-2.0, high=2.0,
+        ),
+        "identified": Column(
+            unit="fraction",
+            meaning="how often the voice sounds more like the speaker's than like any other scored speaker's",
+            higher_is_better=True, low=0.0, high=1.0,
         ),
     }
     rates: ClassVar = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
+import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,10 +38,17 @@ from benchmark.vocoder import Vocoder
 
 @dataclass(frozen=True)
 class Job:
-    """One episode at one support size; 0 shots for algorithms that adapt to nothing, or to all speech."""
+    """One episode at one support size.
+
+    Attributes:
+        episode: the target, its support and its queries.
+        shots: support utterances; 0 for algorithms that adapt to nothing, or to all speech.
+        first: the least number of shots of the run. Where all start from the same model, that start is spoken under its seed.
+    """
 
     episode: Episode
     shots: int
+    first: int
 
     @property
     def block(self) -> Block:
@@ -92,32 +101,51 @@ class Evaluator:
         """All jobs, in the order they are written."""
         by_shots = self.algorithm.uses_support and not self.algorithm.uses_all_speech
         sizes = sorted(set(shots)) if by_shots else [0]
-        return [Job(episode, size) for episode in episodes for size in sizes]
+        return [Job(episode, size, sizes[0]) for episode in episodes for size in sizes]
+
+    def together(self, jobs: Sequence[Job]) -> list[list[Job]]:
+        """The jobs in the same order, those in one list that share a start (:attr:`Algorithm.same_start`)."""
+        if not self.algorithm.same_start or 0 not in self.steps:
+            return [[job] for job in jobs]
+        return [list(some) for _, some in itertools.groupby(jobs, lambda job: job.block[:2])]
+
+    def run_together(self, jobs: Sequence[Job]) -> list[Scores]:
+        """Adapt, predict and score; a start that jobs share is spoken and scored once."""
+        found: list[Scores] = []
+        for job in jobs:
+            found.append(self.run(job, found[0] if found else None))
+        return found
 
     def scored_steps(self) -> list[int]:
         """The requested steps, none above the algorithm's ``max_steps``."""
         most = self.algorithm.max_steps
         return sorted({step if most is None else min(step, most) for step in self.steps})
 
-    def run(self, job: Job) -> Scores:
-        """Adapt, predict and score."""
+    def run(self, job: Job, start: Scores | None = None) -> Scores:
+        """Adapt, predict and score.
+
+        Args:
+            job: what.
+            start: of a job with the same episode and start, whose rows at step 0 are taken over.
+        """
         episode = job.episode
         support = self._support(job)
-        seed = int(digest_of([self.seed, episode.target, episode.index, job.shots], 8), 16)
+        seed = self._seed(job, job.shots)
         torch.manual_seed(seed)
         flops = self._flops(support)
         torch.manual_seed(seed)
-        rows: list[EpisodeRow] = []
-        costs: list[CostRow] = []
-        remaining = self.scored_steps()
+        rows, costs = self._taken_over(start, job, flops[0]) if start else ([], [])
+        remaining = [step for step in self.scored_steps() if step not in {cost.steps for cost in costs}]
         meter = Meter(self.device)
         try:
-            for step, model in meter.over(iter(self._adapt(support, remaining))):
+            for step, model in meter.over(iter(self._adapt(support, remaining) if remaining else ())):
                 stored = sum(tensor.numel() for tensor in model.stored.values())
                 factors = []
                 for number, name in enumerate(episode.query[: self.queries]):
                     # Random draws in scoring (an encoder built at first use) must not change the adaptation that goes on after it.
                     with torch.random.fork_rng(devices=self._generators()):
+                        if step == 0 and self.algorithm.same_start:
+                            torch.manual_seed(self._seed(job, job.first))
                         metrics, failures, trials, factor = self._score(model, self.corpus[name], episode, job.shots, step, number)
                     factors += [factor] if math.isfinite(factor) else []
                     rows.append(EpisodeRow(
@@ -136,6 +164,19 @@ class Evaluator:
                 for name in episode.query[: self.queries]
             ]
         return Scores(rows, costs)
+
+    def _seed(self, job: Job, shots: int) -> int:
+        return int(digest_of([self.seed, job.episode.target, job.episode.index, shots], 8), 16)
+
+    def _taken_over(self, start: Scores, job: Job, flops: int) -> tuple[list[EpisodeRow], list[CostRow]]:
+        """A start's rows and costs as this job's; none if there was no model to speak with."""
+        costs = [replace(cost, shots=job.shots) for cost in start.costs if cost.steps == 0]
+        rows = [replace(row, shots=job.shots, flops=flops) for row in start.rows if row.steps == 0] if costs else []
+        if rows and job.episode.index == 0:
+            spoken = self.audio / speech_file(job.episode.target, start.rows[0].shots, 0)
+            if spoken.is_file():
+                write_atomic(self.audio / speech_file(job.episode.target, job.shots, 0), partial(shutil.copyfile, spoken))
+        return rows, costs
 
     def _support(self, job: Job) -> Batch | None:
         """What the algorithm adapts to; None if it ignores it."""
@@ -226,8 +267,8 @@ def _load(saved: bytes) -> None:
     _evaluator = torch.load(io.BytesIO(saved), weights_only=False).on_device()
 
 
-def _run(job: Job) -> Scores:
-    return _evaluator.run(job)
+def _run(jobs: Sequence[Job]) -> list[Scores]:
+    return _evaluator.run_together(jobs)
 
 
 def evaluate(
@@ -239,5 +280,6 @@ def evaluate(
     ready = partial(_load, buffer.getvalue())
     # All workers of this machine share one GPU.
     gpus = round(1 / workers, 4) if evaluator.device == "cuda" else 0
-    with engines.engine(engine, min(workers, max(1, len(jobs))), plugins, ready, gpus=gpus) as pool:
-        yield from pool.map(_run, jobs)
+    groups = evaluator.together(jobs)
+    with engines.engine(engine, min(workers, max(1, len(groups))), plugins, ready, gpus=gpus) as pool:
+        yield from itertools.chain.from_iterable(pool.map(_run, groups))

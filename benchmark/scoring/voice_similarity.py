@@ -41,12 +41,16 @@ class VoiceSimilarity(Metric):
     ``eer_real`` is the equal error rate of the same trials. If the split has a single speaker, 20 training speakers are the others.
 
     The trials of ``eer`` compare a synthesis with its speaker's enrolment centroid and with every other scored speaker's
-    centroid, of equally many utterances.
+    centroid, of equally many utterances. From the same cosines come
+
+    - identified: 1 if the first is the highest (closed-set identification at rank 1), else 0;
+    - margin = similarity − the mean of those to other speakers of the same sex, as the utterances' label ``sex`` tells. The column is
+      left out if a scored speaker has no such label, or nobody of the same sex beside them.
 
     The ``Config`` has ``utterances``: how many real utterances per speaker are embedded, spread evenly over all of them.
 
     Attributes:
-        columns: the columns of the similarity and of the gap closed.
+        columns: those of the similarity and of the gap closed, then, if it has them, ``margin`` and ``identified`` after the prefix.
         prefix: begins the names of the trials' equal error rate and of the facts.
     """
 
@@ -59,6 +63,7 @@ class VoiceSimilarity(Metric):
         self._centroids: dict[str, Floats] = {}
         self._facts: dict[str, float] = {}
         self._apart = False
+        self._alike: dict[str, list[str]] = {}
         self._last: tuple[Audio, list[float]] | None = None
 
     @property
@@ -118,9 +123,14 @@ class VoiceSimilarity(Metric):
         # If one voice has two names, say, the mean difference is noise, and a share of it means nothing.
         self._apart = float(same.mean() - different.mean()) > LEAST_SEPARATION * float(np.sqrt((same.var() + different.var()) / 2))
         self._centroids = {speaker: centroid(vectors, context.enrolment) for speaker, vectors in enough.items()}
+        self._alike = _of_one_sex(corpus, {speaker: names[speaker] for speaker in enough})
+        margin = f"{self.prefix}margin"
+        if margin in self.columns and not all(self._alike.get(speaker) for speaker in scored & enough.keys()):
+            self.columns = {name: column for name, column in self.columns.items() if name != margin}  # type: ignore[misc]
+            print(f"{margin} is left out, because it needs two scored speakers of each sex, and {corpus.name} does not tell so.")
 
     def score(self, sample: Sample) -> dict[str, float]:
-        """Similarity and gap closed.
+        """Similarity and gap closed, and the margin and identification.
 
         Raises:
             CannotScore: the audio has no honest embedding, there is no usable enrolment utterance, or (for the gap alone) real
@@ -134,14 +144,19 @@ class VoiceSimilarity(Metric):
         if not enrolled:
             raise CannotScore(f"speaker {sample.target} has no usable enrolment utterance")
         similarity = float(voice @ normalised(np.mean(enrolled, axis=0)))
-        impostors = [float(voice @ other) for speaker, other in self._centroids.items() if speaker != sample.target]
-        self._last = sample.audio, [similarity, *impostors]
+        others = {speaker: float(voice @ other) for speaker, other in self._centroids.items() if speaker != sample.target}
+        self._last = sample.audio, [similarity, *others.values()]
         same, different = self._facts["same"], self._facts["different"]
-        likeness, closed = self.columns
+        likeness, closed, *more = self.columns
         if not self._apart:
             reason = "the encoder does not tell real recordings of these speakers apart, so there is no gap"
             raise CannotScore(reason, {likeness: similarity})
-        return {likeness: similarity, closed: (similarity - different) / (same - different)}
+        values = {likeness: similarity, closed: (similarity - different) / (same - different)}
+        if f"{self.prefix}margin" in more:
+            values[f"{self.prefix}margin"] = similarity - float(np.mean([others[speaker] for speaker in self._alike[sample.target]]))
+        if f"{self.prefix}identified" in more:
+            values[f"{self.prefix}identified"] = float(similarity > max(others.values()))
+        return values
 
     def trials(self, sample: Sample) -> dict[str, list[float]]:
         """Cosines to the speaker's centroid and to the others'; see the class."""
@@ -160,6 +175,13 @@ class VoiceSimilarity(Metric):
             with suppress(CannotScore):
                 embeddings[utterance] = self.embed(corpus[utterance].waveform)
         return embeddings
+
+
+def _of_one_sex(corpus: PreparedCorpus, utterances: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """For each speaker whose sex is told, the others of the same sex."""
+    told = {speaker: {each.labels.get("sex", "") for each in corpus.many(names)} for speaker, names in utterances.items()}
+    sexes = {speaker: next(iter(found)) for speaker, found in told.items() if len(found) == 1 and "" not in found}
+    return {one: [other for other, sex in sexes.items() if sex == own and other != one] for one, own in sexes.items()}
 
 
 def _read(path: Path, utterances: Sequence[str]) -> dict[str, Floats] | None:

@@ -90,20 +90,20 @@ class _Loudness(Vocoder):
 def _answers(algorithm: Algorithm, steps: tuple[int, ...] = (0, 2)) -> dict[int, tuple[torch.Tensor, int]]:
     """The model's answer and its count of stored numbers, at each step."""
     asked = _sensible(algorithm, steps)
-    recording = PreparedUtterance(
-        "u", "s", "text", (("a",) * 4,), np.array([1, 3, 4, 5, 6, 1]), np.full(6, 4), np.full((24, MelSpec().n_mels), -5, np.float32),
-        np.zeros(24, np.float32), np.zeros(24, np.float32), np.zeros(23 * 256, np.int16),
-    )  # fmt: skip
     torch.manual_seed(0)
     result = {}
     for step, model in algorithm.adapt(_support(algorithm), asked):
-        result[step] = (_answer(model, recording), sum(value.numel() for value in model.stored.values()))
+        result[step] = (_answer(model), sum(value.numel() for value in model.stored.values()))
     require(sorted(result) == asked, f"adapt was asked for steps {asked} and yielded {sorted(result)}")
     return result
 
 
-def _answer(model: Adapted, recording: PreparedUtterance) -> torch.Tensor:
+def _answer(model: Adapted) -> torch.Tensor:
     """A tensor that differs if the predictions do."""
+    recording = PreparedUtterance(
+        "u", "s", "text", (("a",) * 4,), np.array([1, 3, 4, 5, 6, 1]), np.full(6, 4), np.full((24, MelSpec().n_mels), -5, np.float32),
+        np.zeros(24, np.float32), np.zeros(24, np.float32), np.zeros(23 * 256, np.int16),
+    )  # fmt: skip
     if isinstance(model, Oracle):
         return model.heard(recording, _Loudness())
     if model.backbone.problem == "recognition":
@@ -241,6 +241,13 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
         alone = [_gradient(algorithm, [task]) for task in uneven]
         require(_close(together, sum(alone[1:], alone[0]) / 2), "a step's gradient is not the mean of its tasks' gradients")
 
+    def started() -> None:
+        algorithm = trained()
+        if algorithm.same_start:
+            supports = [_support(algorithm, tiny_batch(NEW_SPEAKER, count, count)) for count in (1, 4)]
+            answers = [_answer(model) for support in supports for _, model in algorithm.adapt(support, [0])]
+            require(torch.equal(*answers), "same_start is True, but after 0 steps the answer depends on the support set")
+
     def failed() -> None:
         if not plugin.uses_support:
             return
@@ -284,4 +291,5 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
     yield Requirement("search_space fits Config", tunable)
     yield Requirement("padding changes nothing", padding)
     yield Requirement("tasks of unequal length give the mean of their gradients", one_by_one)
+    yield Requirement("a start that does not depend on the support set", started)
     yield Requirement("a loss that is not finite is a failed adaptation", failed)
