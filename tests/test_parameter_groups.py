@@ -54,9 +54,8 @@ def test_the_configuration_says_how_fast_an_encoder_learns(name: str) -> None:
     assert new.parameters and (backbone.rate, new.rate) == (1, 7)
 
 
-TUNABLE = [
-    name for name in registry.find("algorithm") if (plugin := registry.load("algorithm", name)).trains and plugin.search_space and not plugin.role
-]
+EVERY = {name: registry.load("algorithm", name) for name in registry.find("algorithm")}
+TUNABLE = [name for name, plugin in EVERY.items() if plugin.trains and plugin.search_space and not plugin.role]
 
 
 @pytest.mark.parametrize("name", TUNABLE)
