@@ -38,7 +38,7 @@ VERSIONED = {
 NUMBERLESS = (
     "__init__.py", "__main__.py", "cli.py", "errors.py", "inner_loop.py",
     "running/__init__.py", "running/engines.py", "running/finished.py", "running/identity.py", "running/judging.py", "running/loggers.py",
-    "running/model_card.py", "running/relay.py", "running/resume.py", "running/say.py", "running/sweeps.py",
+    "running/model_card.py", "running/objective.py", "running/relay.py", "running/resume.py", "running/say.py", "running/sweeps.py",
     "running/trained_model.py", "running/transcribe.py", "running/trials.py", "running/tuning.py",
 )  # fmt: skip
 """Other files, which can't change a run's numbers."""

@@ -49,7 +49,7 @@ from benchmark.running.hardware import Hardware
 from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
 from benchmark.running.joint import with_vocoder
 from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
-from benchmark.running.pretraining import pretrained, speaker_index
+from benchmark.running.pretraining import pretrained, second_moments, speaker_index
 from benchmark.running.resume import drop_damaged_training, has_damaged_weights, is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
@@ -208,18 +208,21 @@ def trained(
     """The algorithm after pretraining and its own training, and what the latter spent; see :func:`run`."""
     plugins = tuple(str(path) for path in places.plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    pretraining = (
+        registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config,
+        learned_source("backbone", settings.backbone.name, plugins), corpus, settings.pretrain, settings.seed, places.cache, loggers,
+        places.hardware,
+    )  # fmt: skip
     if plugin.oracle:  # it plays recordings, so no model speaks
         backbone = fresh_model(settings, spec_of(corpus), plugins)
     else:
-        backbone, _ = pretrained(
-            registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config,
-            learned_source("backbone", settings.backbone.name, plugins), corpus, settings.pretrain, settings.seed, places.cache, loggers,
-            places.hardware,
-        )  # fmt: skip
+        backbone, _ = pretrained(*pretraining)
         if settings.adapt_vocoder:
             backbone = with_vocoder(backbone, copy.deepcopy(vocoder), settings.vocoder_training.frames)
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
+    if algorithm.wants_moments:
+        algorithm.take_moments(second_moments(*pretraining))
     kept = folder / ALGORITHM_FILE
     if not plugin.trains:
         if plugin.uses_support and not places.hardware.rank:

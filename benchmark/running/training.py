@@ -117,7 +117,7 @@ class Training(pl.LightningModule):
         return torch.optim.AdamW(settings, betas=(0.9, 0.98))
 
     def training_step(self, item: Any, _: int = 0) -> None:
-        """Gradients by the learner, clipped to norm 1, one optimiser step.
+        """Gradients by the learner, clipped to norm 1, one optimiser step; or the learner's own step.
 
         Raises:
             TrainingDiverged: loss, gradients or the weights after the step are not finite.
@@ -138,11 +138,15 @@ class Training(pl.LightningModule):
         optimizer.zero_grad()
         logs = self._learn(item)
         ranks.average_gradients(self.learner.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
+        own = getattr(self.learner, "outer_step", None)
+        norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), math.inf if own else 1.0)
         if not math.isfinite(logs["loss"]) or not torch.isfinite(norm):
             raise self._diverged("loss or gradients are not finite")
         for group, peak in zip(optimizer.param_groups, self.rates, strict=True):
             group["lr"] = peak * self._schedule()
+        if own:
+            own(self.budget.progress(self.step, self.flops))
+            optimizer.zero_grad()  # no gradients, no change; Lightning counts the optimiser's steps
         optimizer.step()
         if not torch.isfinite(torch.nn.utils.get_total_norm(self.learner.parameters())):
             raise self._diverged("the weights are not finite after the step")
