@@ -40,6 +40,7 @@ NUMBERLESS = (
     "running/__init__.py", "running/engines.py", "running/finished.py", "running/identity.py", "running/judging.py", "running/loggers.py",
     "running/model_card.py", "running/model_file.py", "running/relay.py", "running/resume.py", "running/say.py", "running/sweeps.py",
     "running/trained_model.py", "running/transcribe.py", "running/trials.py", "running/tuning.py",
+    "running/validation.py",
 )  # fmt: skip
 """Other files, which can't change a run's numbers."""
 

@@ -6,6 +6,7 @@ import io
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,11 +22,11 @@ from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import AdaptationFailed, CannotScore, PredictionFailed
 from benchmark.metric import Metric, Sample
-from benchmark.plumbing.files import digest_of, write_atomic
+from benchmark.plumbing.files import digest_of, write_atomic, write_text
 from benchmark.problem import Prediction, Problem
+from benchmark.results import kept_speech
 from benchmark.results.blocks import Block
 from benchmark.results.episode_log import CostRow, EpisodeRow
-from benchmark.results.kept_speech import speech_file
 from benchmark.running import engines
 from benchmark.running.episodes import Episode
 from benchmark.running.flops import counted
@@ -36,10 +37,17 @@ from benchmark.vocoder import Vocoder
 
 @dataclass(frozen=True)
 class Job:
-    """One episode at one support size; 0 shots for algorithms that adapt to nothing, or to all speech."""
+    """One episode at one support size; 0 shots for algorithms that adapt to nothing, or to all speech.
+
+    Attributes:
+        episode: one target's.
+        shots: support utterances.
+        first: of its target's jobs, the one that keeps what the target itself said (:mod:`benchmark.results.kept_speech`).
+    """
 
     episode: Episode
     shots: int
+    first: bool = False
 
     @property
     def block(self) -> Block:
@@ -92,7 +100,8 @@ class Evaluator:
         """All jobs, in the order they are written."""
         by_shots = self.algorithm.uses_support and not self.algorithm.uses_all_speech
         sizes = sorted(set(shots)) if by_shots else [0]
-        return [Job(episode, size) for episode in episodes for size in sizes]
+        keeps = bool(self.problem.beside)
+        return [Job(episode, size, keeps and (episode.index, size) == (0, sizes[0])) for episode in episodes for size in sizes]
 
     def scored_steps(self) -> list[int]:
         """The requested steps, none above the algorithm's ``max_steps``."""
@@ -102,6 +111,8 @@ class Evaluator:
     def run(self, job: Job) -> Scores:
         """Adapt, predict and score."""
         episode = job.episode
+        if job.first:
+            self._keep_beside(episode)
         support = self._support(job)
         seed = int(digest_of([self.seed, episode.target, episode.index, job.shots], 8), 16)
         torch.manual_seed(seed)
@@ -210,8 +221,18 @@ class Evaluator:
                     continue
             trials.update(metric.trials(sample))
         if episode.index == 0 and number == 0 and False in found and len(found[False].audio):
-            self._keep(found[False].audio, speech_file(episode.target, shots, step))
+            self._keep(found[False].audio, kept_speech.speech_file(episode.target, shots, step))
         return values, failures, trials, factor
+
+    def _keep_beside(self, episode: Episode) -> None:
+        """Keep the recording of the sentence that is kept of each prediction, its copy, and the first support sentence."""
+        query, support = self.corpus[episode.query[0]], self.corpus[episode.support[0]]
+        for kind, each in (("recording", query), ("support", support)):
+            self._keep(each.waveform, kept_speech.beside_file(episode.target, kind))
+            write_text(self.audio / kept_speech.beside_file(episode.target, kind, "txt"), f"{each.text}\n")
+        with suppress(PredictionFailed), torch.no_grad():
+            copy = self.vocoder.decode(torch.tensor(query.mel, device=self.device))
+            self._keep(copy.cpu().float().numpy(), kept_speech.beside_file(episode.target, "copy"))
 
     def _keep(self, wave: npt.NDArray[np.float32], name: str) -> None:
         write_atomic(self.audio / name, lambda path: soundfile.write(path, np.clip(wave, -1, 1), SAMPLE_RATE, subtype="PCM_16"))

@@ -24,6 +24,7 @@ from benchmark.running import ranks
 from benchmark.running.building import build, spec_of
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
+from benchmark.running.validation import PretrainedLoss, Validation
 from benchmark.settings.schema import PretrainSettings
 
 
@@ -112,6 +113,6 @@ def _train(
         learner = Pretraining(model)
         fit(
             learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps),
-            loggers=loggers, stage="pretraining", hardware=hardware,
+            loggers=loggers, stage="pretraining", hardware=hardware, callbacks=[Validation(PretrainedLoss(corpus))] if loggers else [],
         )  # fmt: skip
     return model.state_dict()

@@ -29,7 +29,6 @@ from benchmark.plumbing.progress import progress
 from benchmark.plumbing.words import listed
 from benchmark.results import kept_speech
 from benchmark.results.episode_log import EpisodeLog
-from benchmark.results.kept_speech import speech_file
 from benchmark.results.leaderboard_rules import is_uncommitted
 from benchmark.results.result import run_id, write_result
 from benchmark.running import engines, ranks, vocoding
@@ -56,6 +55,7 @@ from benchmark.running.pretraining import pretrained, speaker_index
 from benchmark.running.resume import has_damaged_weights, is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
+from benchmark.running.validation import AdaptedLoss, Validation
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.trial import fast_dev_run
@@ -181,7 +181,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         outside = [*outside_plugins(settings, plugins), *(f"callback {type(each).__name__}" for each in places.callbacks)]
         _write_settings(folder, settings)
         uncommitted = is_uncommitted({"git_dirty": before[1], "outside_plugins": outside})
-        with run_logs.opened(places.logs, identity, folder, uncommitted) as loggers:
+        with run_logs.opened(places.logs, identity, folder, before[0], uncommitted) as loggers:
             facts, spent, cost = _stages(settings, places, corpus, manifest, folder, training, loggers)
             out = sorted({*corpus.targets(settings.evaluation.split)}.difference(manifest.adapted_to(settings.evaluation.split)))
             seconds = time.monotonic() - started
@@ -223,7 +223,8 @@ def _stages(
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
         for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, places.engine), len(jobs) - len(todo) + 1):
-            kept_speech.note(folder, {speech_file(row.speaker, row.shots, row.steps) for row in block.rows if row.episode == 0})
+            if row := next((row for row in block.rows if row.episode == 0), None):
+                kept_speech.note(folder, kept_speech.files_of(row.speaker, {(each.shots, each.steps) for each in block.rows}))
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
@@ -271,11 +272,14 @@ def trained(
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
     path = training or folder / "checkpoints" / "training.ckpt"
+    callbacks = list(places.callbacks)
+    if loggers:
+        callbacks.append(Validation(AdaptedLoss(corpus, min(settings.shots), sorted({0, *settings.steps})[:2][-1])))
     lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run with the same training of {settings.algo.name}.")
     with lock, progress(f"Training {settings.algo.name}", 1.0) as show:
         spent = train(
             algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed, path, lambda fraction, _: show(fraction),
-            loggers=loggers, hardware=places.hardware, callbacks=places.callbacks,
+            loggers=loggers, hardware=places.hardware, callbacks=callbacks,
         )  # fmt: skip
     if not places.hardware.rank:
         checkpoint.save(kept, algorithm.state_dict())
