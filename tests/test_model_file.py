@@ -231,7 +231,7 @@ def test_several_texts_are_said_into_numbered_files_and_played(
     assert "001.wav is written, but aplay can't play it (no sound card); leave out --play." in refused([*base, out, "--play"], 1, capsys)
 
     soundfile.write(out / "003.wav", np.zeros(1000), 16_000)
-    assert "003.wav, which is there and was not written by 'say'" in refused([*base, out], 2, capsys)
+    assert "003.wav is there and was not written by 'say'" in refused([*base, out], 2, capsys)
     assert "With --texts, -o must name a folder" in refused([*base, tmp_path / "a.wav"], 2, capsys)
     texts.write_text("Hello there.\n... !?\n")
     assert f"Line 2 of {texts}: There is nothing to pronounce" in refused([*base, tmp_path / "new"], 2, capsys)

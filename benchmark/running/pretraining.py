@@ -24,6 +24,7 @@ from benchmark.running import ranks
 from benchmark.running.building import build, spec_of
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
+from benchmark.running.validation import PretrainedLoss, Validation
 from benchmark.settings.schema import PretrainSettings
 
 WAITING = "Waiting for another run's pretraining."
@@ -155,7 +156,7 @@ def _train(
         learner = Pretraining(model)
         fit(
             learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps),
-            loggers=loggers, stage="pretraining", hardware=hardware,
+            loggers=loggers, stage="pretraining", hardware=hardware, callbacks=[Validation(PretrainedLoss(corpus))] if loggers else [],
         )  # fmt: skip
     if not hardware.rank:
         checkpoint.save(_moments_file(unfinished), _moments(model, checkpoint.load(unfinished)))
