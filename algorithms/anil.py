@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from benchmark.learning.outer_loop import InnerLoopAlgorithm
+from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import Names
 
 
@@ -16,7 +17,8 @@ class ANIL(InnerLoopAlgorithm):
     """
 
     search_space: ClassVar = {
-        "inner_lr": (0.1, 0.2, 0.5, 1.0), "inner_steps": (1, 3), "groups": (("output",), ("decoder", "output"), ("embedding", "output")),
+        "inner_lr": (0.1, 0.2, 0.5, 1.0), "speaker_lr": (0.0, 3.0), "groups": (("output",), ("decoder", "output"), ("embedding", "output")),
+        "first_order": (False, True), "outer_boost": OUTER_BOOSTS,
     }  # fmt: skip
 
     @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from torch.nn import functional as F
 
 from benchmark.backbone import SynthesisBackbone
 from benchmark.learning.recall import Cell, RecallLearner
-from benchmark.settings.ranges import Between0And1, Checked, PositiveInt
+from benchmark.parameters import OUTER_BOOSTS
+from benchmark.settings.ranges import Between0And1, Checked, PositiveFloat, PositiveInt
 
 RULES = ("sum", "delta")
 
@@ -82,7 +83,10 @@ class FastWeightMemory(RecallLearner):
     Adaptation writes the support into the matrix, without gradient steps; results are at 0 adaptation steps.
     """
 
-    search_space: ClassVar = {"rule": RULES, "key_dim": (32, 64, 128), "value_dim": (32, 64), "decay": (0.95, 0.99, 0.999)}
+    search_space: ClassVar = {
+        "rule": RULES, "key_dim": (32, 64, 128), "value_dim": (32, 64), "decay": (0.95, 0.99, 0.999),
+        "outer_boost": OUTER_BOOSTS,
+    }  # fmt: skip
 
     @dataclass(frozen=True)
     class Config(Checked):
@@ -94,12 +98,14 @@ class FastWeightMemory(RecallLearner):
             value_dim: rows of the matrix, at least 1.
             decay: initial share of the matrix that a write keeps, above 0 and below 1; with "sum" use about 0.95, or reads
                 grow with the support.
+            outer_boost: the backbone's learning rate as a multiple of the run's, above 0; new layers learn ten times as fast.
         """
 
         rule: Literal["sum", "delta"] = "delta"
         key_dim: PositiveInt = 64
         value_dim: PositiveInt = 64
         decay: Between0And1 = 0.999
+        outer_boost: PositiveFloat = 1.0
 
     def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         c = config or self.Config()

@@ -16,8 +16,9 @@ from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning import lora
 from benchmark.learning.augmentation import Augmentation, augment
-from benchmark.learning.inner_loop import Parameters, both_halves, half_seeds, joint_step, select, sizes, speaker_vector
+from benchmark.learning.inner_loop import Parameters, both_halves, half_seeds, joint_step, rated, rates, select, sizes
 from benchmark.learning.lora import LoRAModel
+from benchmark.parameters import ParameterGroup
 from benchmark.settings.ranges import BelowOne, Checked, Names, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from benchmark.task import Task
 
@@ -43,7 +44,7 @@ class FineTune(Algorithm):
 
     search_space: ClassVar = {
         "learning_rate": (3e-4, 1e-3, 3e-3, 1e-2), "speaker_lr": (0.0, 0.03, 0.1, 0.3),
-        "groups": (("all",), ("decoder", "output"), ("embedding",)),
+        "optimizer": ("adam", "sgd"), "groups": (("all",), ("embedding",)), "training_boost": (0.3, 1.0),
     }  # fmt: skip
     adaptation_only: ClassVar = (
         "groups", "optimizer", "learning_rate", "speaker_lr", "momentum", "weight_decay", "unfreeze_every", "lora_rank",
@@ -57,6 +58,7 @@ class FineTune(Algorithm):
         Attributes:
             groups: parameter groups of the backbone to adapt.
             optimizer: "adam", "adamw" (with ``weight_decay``) or "sgd" (with ``momentum``).
+            training_boost: learning rate of the multi-speaker training, as a multiple of the run's, above 0.
             learning_rate: learning rate of the optimiser, above 0.
             speaker_lr: learning rate of the new speaker's vector instead, whose numbers are few and must move far; 0: as all.
             momentum: momentum of sgd, 0 to below 1.
@@ -72,6 +74,7 @@ class FineTune(Algorithm):
         """
 
         groups: Names = ("all",)
+        training_boost: PositiveFloat = 1.0
         optimizer: Literal["adam", "adamw", "sgd"] = "adam"
         learning_rate: PositiveFloat = 1e-3
         speaker_lr: NonNegativeFloat = 0.0
@@ -92,10 +95,13 @@ class FineTune(Algorithm):
         self.names = tuple(self.ranks) or names
         self.stages = _stages(backbone, self.names)
         self.same_start = c.normalisation == "frozen"
-        if c.speaker_lr and not speaker_vector(backbone):
-            raise UsageError("The backbone has no speaker vector, so speaker_lr has nothing to move.")
+        self.rates = rates(backbone, self.names, c.learning_rate, c.speaker_lr)
         if c.normalisation == "adapted" and not set(MEL_STATISTICS) <= {name for name, _ in backbone.named_buffers()}:
             raise UsageError("The backbone has no buffers mel_mean and mel_std, so its normalisation can't be adapted.")
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """See :meth:`Algorithm.parameter_groups`."""
+        return [ParameterGroup(list(self.parameters()), self.config.training_boost)]
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
         """See :func:`benchmark.learning.inner_loop.joint_step`."""
@@ -142,15 +148,12 @@ class FineTune(Algorithm):
 
     def _optimizer(self, values: Parameters) -> torch.optim.Optimizer:
         c: FineTune.Config = self.config
-        own = speaker_vector(self.backbone)
-        parameters = [
-            {"params": [value], "lr": c.speaker_lr if name in own and c.speaker_lr else c.learning_rate} for name, value in values.items()
-        ]
+        parameters = rated(list(values.values()), {name: self.rates[lora.weight_of(name)] for name in values})
         if c.optimizer == "sgd":
-            return torch.optim.SGD(parameters, lr=c.learning_rate, momentum=c.momentum)
+            return torch.optim.SGD(parameters, momentum=c.momentum)
         if c.optimizer == "adamw":
-            return torch.optim.AdamW(parameters, lr=c.learning_rate, weight_decay=c.weight_decay)
-        return torch.optim.Adam(parameters, lr=c.learning_rate)
+            return torch.optim.AdamW(parameters, weight_decay=c.weight_decay)
+        return torch.optim.Adam(parameters)
 
     def _loss(self, values: Parameters, fixed: Parameters, batch: Batch) -> Tensor:
         replaced = lora.merged(self.backbone, values, self.config.lora_alpha)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmark.backbone import call
-from benchmark.learning.inner_loop import OptimizerFactory, descend, gradients
+from benchmark.learning.inner_loop import OptimizerFactory, descend, gradients, rated
 from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
+from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
 from benchmark.task import Task
 
@@ -32,7 +33,8 @@ class IMAML(InnerLoopAlgorithm):
     """
 
     search_space: ClassVar = {
-        "inner_lr": (3e-4, 1e-3, 3e-3), "inner_steps": (3, 5), "proximal_weight": (0.005, 0.02, 0.1), "damping": (2.0, 10.0),
+        "inner_lr": (3e-4, 1e-3, 3e-3), "speaker_lr": (0.0, 0.03, 0.1), "inner_steps": (3, 5), "proximal_weight": (0.005, 0.02, 0.1),
+        "outer_boost": OUTER_BOOSTS,
     }  # fmt: skip
 
     @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class IMAML(InnerLoopAlgorithm):
             inner_lr: learning rate of the inner optimiser, above 0.
             optimizer: "adam" (beta1 = 0) or "sgd", in the inner loop and at test time.
             proximal_weight: lambda, above 0: how strongly adapted parameters are held to the initialisation; with "sgd" below
-                2 / ``inner_lr``, or the inner loop can't converge.
+                2 / ``inner_lr`` and 2 / ``speaker_lr``, or the inner loop can't converge.
             damping: added to lambda in the outer gradient, 0 (none) or above.
             cg_steps: conjugate gradient steps, at least 1.
         """
@@ -58,12 +60,13 @@ class IMAML(InnerLoopAlgorithm):
 
         def __post_init__(self) -> None:
             super().__post_init__()
-            if self.optimizer == "sgd" and self.proximal_weight >= 2 / self.inner_lr:
-                raise ValueError(f"proximal_weight must be below 2 / inner_lr = {2 / self.inner_lr:g}, not {self.proximal_weight}")
+            name, rate = max(("inner_lr", self.inner_lr), ("speaker_lr", self.speaker_lr), key=lambda each: each[1])
+            if self.optimizer == "sgd" and self.proximal_weight >= 2 / rate:
+                raise ValueError(f"proximal_weight must be below 2 / {name} = {2 / rate:g}, not {self.proximal_weight}")
 
     def stepper(self) -> OptimizerFactory:  # type: ignore[override]
         """The inner problem's solver."""
-        return partial(_Proximal, self.config)
+        return partial(_Proximal, self.config, self.initial_rates)
 
     def meta_gradient(self, task: Task, learned: Mapping[str, Tensor]) -> tuple[Tensor, Sequence[Tensor]]:
         """See :meth:`InnerLoopAlgorithm.meta_gradient`."""
@@ -101,14 +104,14 @@ class IMAML(InnerLoopAlgorithm):
 class _Proximal:
     """Minimises a loss plus lambda/2 times the squared distance from its starting point."""
 
-    def __init__(self, config: IMAML.Config, parameters: list[Tensor]) -> None:
+    def __init__(self, config: IMAML.Config, rates: Mapping[str, float], parameters: list[Tensor]) -> None:
         self.strength, self.parameters = config.proximal_weight, parameters
         self.start = [parameter.detach().clone() for parameter in parameters]
         self.optimizer: torch.optim.Optimizer
         if config.optimizer == "adam":
-            self.optimizer = torch.optim.Adam(parameters, lr=config.inner_lr, betas=(0.0, 0.999))
+            self.optimizer = torch.optim.Adam(rated(parameters, rates), betas=(0.0, 0.999))
         else:
-            self.optimizer = torch.optim.SGD(parameters, lr=config.inner_lr)
+            self.optimizer = torch.optim.SGD(rated(parameters, rates))
 
     @torch.no_grad()
     def step(self) -> None:

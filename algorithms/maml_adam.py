@@ -8,9 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from benchmark.backbone import Backbone
-from benchmark.learning.inner_loop import speaker_vector
 from benchmark.learning.outer_loop import InnerLoopConfig, StepRates
+from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import PositiveFloat, PositiveInt
 from benchmark.task import Task
 
@@ -31,7 +30,8 @@ class MAMLAdam(StepRates):
     """
 
     search_space: ClassVar = {
-        "inner_lr": (3e-4, 1e-3, 3e-3), "speaker_lr": (0.03, 0.1, 0.3), "groups": (("all",), ("decoder", "output"), ("embedding",)),
+        "inner_lr": (3e-4, 1e-3, 3e-3), "speaker_lr": (0.03, 0.1, 0.3), "inner_steps": (3, 5), "first_order": (False, True),
+        "outer_boost": OUTER_BOOSTS,
     }  # fmt: skip
 
     @dataclass(frozen=True)
@@ -49,14 +49,6 @@ class MAMLAdam(StepRates):
         inner_lr: PositiveFloat = 1e-3
         speaker_lr: PositiveFloat = 0.1
         first_order: bool = True
-
-    def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
-        super().__init__(backbone, config)
-        self.speaker = speaker_vector(backbone)
-
-    def initial_rate(self, name: str) -> float:
-        """See :meth:`StepRates.initial_rate`."""
-        return float(self.config.speaker_lr if name in self.speaker else self.config.inner_lr)
 
     def depth(self, task: Task) -> int:
         """See :meth:`InnerLoopAlgorithm.depth`: drawn from 1 to ``inner_steps``."""

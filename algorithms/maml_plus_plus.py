@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from benchmark.backbone import Backbone
 from benchmark.learning.outer_loop import InnerLoopConfig, StepRates
+from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import NonNegativeInt, PositiveFloat
 from benchmark.task import Task
+
+FOR_EVER = 1_000_000
+"""More outer steps than any training takes."""
 
 
 class MAMLPlusPlus(StepRates):
@@ -25,6 +30,11 @@ class MAMLPlusPlus(StepRates):
 
     A buffer counts the outer steps done, so that a resumed training continues both schedules.
     """
+
+    search_space: ClassVar = {
+        "inner_lr": (0.01, 0.03, 0.1, 0.2), "speaker_lr": (0.0, 1.0, 3.0), "inner_steps": (1, 3), "first_order_steps": (50, FOR_EVER),
+        "outer_boost": OUTER_BOOSTS,
+    }  # fmt: skip
 
     @dataclass(frozen=True)
     class Config(InnerLoopConfig):

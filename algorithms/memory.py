@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from benchmark.backbone import SynthesisBackbone
 from benchmark.learning.recall import Cell, RecallLearner
-from benchmark.settings.ranges import BelowOne, Checked, PositiveInt
+from benchmark.parameters import OUTER_BOOSTS
+from benchmark.settings.ranges import BelowOne, Checked, PositiveFloat, PositiveInt
 
 
 def cosines(matrix: Tensor, keys: Tensor) -> Tensor:
@@ -141,7 +142,10 @@ class Memory(RecallLearner):
     Adaptation writes the support into the memory, without gradient steps; results are at 0 adaptation steps.
     """
 
-    search_space: ClassVar = {"slots": (32, 64, 128), "key_dim": (32, 64), "value_dim": (32, 64, 128), "usage_decay": (0.9, 0.95)}
+    search_space: ClassVar = {
+        "slots": (32, 64, 128), "key_dim": (32, 64), "value_dim": (32, 64, 128), "usage_decay": (0.9, 0.95),
+        "outer_boost": OUTER_BOOSTS,
+    }  # fmt: skip
 
     @dataclass(frozen=True)
     class Config(Checked):
@@ -151,6 +155,7 @@ class Memory(RecallLearner):
             slots: rows of the memory, at least 2.
             key_dim: length of a row's key, at least 1.
             value_dim: length of a row's value, at least 1.
+            outer_boost: the backbone's learning rate as a multiple of the run's, above 0; new layers learn ten times as fast.
             usage_decay: factor on all slots' usage at each write, 0 to below 1; the least used slot is overwritten next.
         """
 
@@ -158,6 +163,7 @@ class Memory(RecallLearner):
         key_dim: PositiveInt = 64
         value_dim: PositiveInt = 64
         usage_decay: BelowOne = 0.95
+        outer_boost: PositiveFloat = 1.0
 
     def __init__(self, backbone: SynthesisBackbone, config: Config | None = None) -> None:
         c = config or self.Config()

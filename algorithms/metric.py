@@ -19,6 +19,7 @@ from benchmark.learning.inner_loop import descend, select, sizes
 from benchmark.learning.metric_losses import contrastive, ge2e, prototypical, triplet
 from benchmark.learning.speaker_conditioning import SpeakerConditioned
 from benchmark.learning.speaker_encoders import ENCODERS, SpeakerEncoder
+from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import Checked, NonNegativeFloat, PositiveFloat
 from benchmark.task import Task
 
@@ -42,6 +43,8 @@ class MetricLearning(SpeakerConditioned):
         "loss": LOSSES,
         "encoder": ENCODERS,
         "table_weight": (0.0, 0.1, 1.0),
+        "encoder_boost": (3.0, 10.0),
+        "outer_boost": OUTER_BOOSTS,
     }
     adaptation_only: ClassVar = ("fine_tune_groups", "fine_tune_rate")
 
@@ -56,6 +59,7 @@ class MetricLearning(SpeakerConditioned):
             metric_weight: weight of the metric loss, at least 0.
             table_weight: weight of the regression onto the training speakers' pretrained vectors, at least 0.
             encoder_boost: the encoder's learning rate as a multiple of the backbone's, above 0.
+            outer_boost: the backbone's learning rate as a multiple of the run's, above 0.
             fine_tune_groups: parameter groups of the backbone to fine-tune with Adam; none: 0 steps. The speaker vector is
                 the group "embedding".
             fine_tune_rate: Adam's learning rate, above 0.
@@ -67,6 +71,7 @@ class MetricLearning(SpeakerConditioned):
         metric_weight: NonNegativeFloat = 0.1
         table_weight: NonNegativeFloat = 0.1
         encoder_boost: PositiveFloat = 10.0
+        outer_boost: PositiveFloat = 1.0
         fine_tune_groups: tuple[str, ...] = ()
         fine_tune_rate: PositiveFloat = 1e-3
 

@@ -14,6 +14,7 @@ from benchmark.algorithm import pinned
 from benchmark.backbone import SynthesisBackbone
 from benchmark.batch import Batch
 from benchmark.learning.speaker_conditioning import SpeakerConditioned
+from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import BelowOne, Checked, NonNegativeFloat, PositiveFloat, PositiveInt
 from benchmark.task import Task
 
@@ -72,6 +73,7 @@ class Style(SpeakerConditioned):
         "table_weight": (0.0, 0.1, 1.0),
         "encoder_boost": (3.0, 10.0, 30.0),
         "dropout": (0.0, 0.1, 0.3),
+        "outer_boost": OUTER_BOOSTS,
     }
 
     @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Style(SpeakerConditioned):
             dropout: the encoder's dropout in training, 0 to below 1.
             table_weight: weight of the regression onto the training speakers' pretrained vectors, at least 0.
             encoder_boost: the encoder's learning rate as a multiple of the backbone's, above 0.
+            outer_boost: the backbone's learning rate as a multiple of the run's, above 0.
         """
 
         width: PositiveInt = 128
@@ -91,6 +94,7 @@ class Style(SpeakerConditioned):
         dropout: BelowOne = 0.1
         table_weight: NonNegativeFloat = 0.1
         encoder_boost: PositiveFloat = 10.0
+        outer_boost: PositiveFloat = 1.0
 
         def __post_init__(self) -> None:
             super().__post_init__()

@@ -1,7 +1,16 @@
-"""Few-shot TTS benchmark: interchangeable meta-learning strategies, one protocol, numbers that can be cited."""
+"""Few-shot TTS benchmark: interchangeable meta-learning strategies, one protocol, numbers that can be cited.
+
+``benchmark.run``, ``compare``, ``leaderboard`` and ``voice`` do what the command line does (:mod:`benchmark.api`, ``docs/python.md``).
+"""
 
 import warnings as _warnings
 from pathlib import Path as _Path
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
+if _TYPE_CHECKING:
+    from benchmark.api import compare, leaderboard, run, voice
+
+__all__ = ["compare", "leaderboard", "run", "voice"]
 
 __version__ = "0.1.0"
 RELEASED = 2026
@@ -15,3 +24,16 @@ if (_root / "pyproject.toml").is_file() and (_root / "algorithms").is_dir():
 
 # pyworld and webrtcvad import pkg_resources, and setuptools warns about that at each start.
 _warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+
+
+def __getattr__(name: str) -> object:
+    """The Python API, imported when it is first asked for, because plugins and ``--help`` import this package too (PEP 562)."""
+    if name in __all__:
+        from benchmark import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -176,6 +176,11 @@ class Algorithm(nn.Module, ABC):
             It then trains in one process only.
         conditions_on: name of the pretrained speaker encoder it conditions on ("ge2e"), if any; metrics that rank with
             the same encoder are refused. An instance may set it if it depends on the configuration.
+        outer_step: None if the harness's optimiser moves the parameters (AdamW, gradients clipped to norm 1). Else it is called instead
+            after each ``meta_step``, with the fraction of the budget that was spent before, from 0 to below 1; gradients are then means
+            over processes and not clipped. An instance may set it if it depends on the configuration.
+        wants_moments: True if it starts from the pretraining's gradients too: it is then given them (:meth:`take_moments`) before it
+            trains. An instance may set it if it depends on the configuration.
         embeds: True if it defines ``embed(batch)``, which returns an embedding of each utterance, shape (B, D), and
             leaves ``self`` unchanged; a run then measures the embedding space (:mod:`benchmark.running.embedding_space`).
     """
@@ -193,6 +198,8 @@ class Algorithm(nn.Module, ABC):
     adaptation_only: ClassVar[Sequence[str]] = ()
     pools_tasks: ClassVar[bool] = False
     conditions_on: str | None = None
+    outer_step: Callable[[float], None] | None = None
+    wants_moments: bool = False
     embeds: ClassVar[bool] = False
     embed: Callable[[Batch], Tensor]
 
@@ -220,6 +227,16 @@ class Algorithm(nn.Module, ABC):
         Required unless ``trains`` is False.
         """
         raise NotImplementedError(f"{type(self).__name__} trains, so it must override meta_step()")
+
+    def take_moments(self, moments: Mapping[str, Tensor]) -> None:
+        """Take how large the pretraining's gradients were at its end, for algorithms that ``wants_moments``.
+
+        Args:
+            moments: running means of the squared gradients (Adam's second moments without their bias), by the backbone's parameter,
+                in its shape; zeros for one that never had a gradient. Parts that were not pretrained, such as an adapting vocoder,
+                are missing.
+        """
+        raise NotImplementedError(f"{type(self).__name__} wants moments, so it must override take_moments()")
 
     @abstractmethod
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:

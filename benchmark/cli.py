@@ -137,6 +137,9 @@ def _run(module: ModuleType, name: str, arguments: list[str], known: argparse.Na
     args, rest = parser.parse_known_args(arguments)
     parsers = [parser, *(chosen for action in parser._actions if isinstance(action, argparse._SubParsersAction)
                          for name, chosen in action.choices.items() if name in arguments)]  # fmt: skip
+    for action in (action for each in parsers for action in each._actions if action.option_strings):
+        if getattr(args, action.dest, None) == "" != action.default:
+            raise UsageError(f"{action.option_strings[-1]} has no value: '' is none.")
     options = list(dict.fromkeys(option for each in parsers for option in each._option_string_actions if option.startswith("--")))
     if rest and not takes_settings:
         what = "option" if rest[0].startswith("-") else "argument"

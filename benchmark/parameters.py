@@ -6,6 +6,9 @@ from typing import NamedTuple
 
 from torch import nn
 
+OUTER_BOOSTS = (0.3, 1.0, 3.0)
+"""The learning rates of training that ``tune`` chooses from for most algorithms, as multiples of the run's."""
+
 
 class ParameterGroup(NamedTuple):
     """Parameters that the harness's optimiser updates at one rate.

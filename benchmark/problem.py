@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from benchmark.algorithm import Adapted
     from benchmark.audio import Audio
-    from benchmark.utterance import PreparedUtterance
+    from benchmark.utterance import PreparedUtterance, Statistics
     from benchmark.vocoder import Vocoder
 
 
@@ -61,8 +61,9 @@ class Problem(ABC):
         task_metrics: further ones, by the task that they are for.
         references: the toplines and floors whose rows give scores a scale.
         beside: the toplines that a report shows beside every prediction, in this order, and what they are in words.
-        objective: the column that tuning and rankings go by; :meth:`gain` makes it something to maximise.
-        gained: the name of :meth:`gain` in tables of trials.
+        objective: the column that rankings go by.
+        tuned_by: the columns that tuning goes by, each with the name of its :meth:`gain` in tables of trials. With several, it maximises
+            the geometric mean of the gains, so that none makes up for the lack of another.
     """
 
     name: ClassVar[str]
@@ -71,15 +72,22 @@ class Problem(ABC):
     references: ClassVar[Sequence[str]]
     beside: ClassVar[Mapping[str, str]] = {}
     objective: ClassVar[str]
-    gained: ClassVar[str]
+    tuned_by: ClassVar[Mapping[str, str]]
 
     @abstractmethod
     def provides(self, supports: Collection[str]) -> frozenset[str]:
         """What metrics can use (``Metric.needs``) with a backbone that supports these features (``Backbone.supports``)."""
 
     @abstractmethod
-    def gain(self, score: float) -> float:
-        """What tuning maximises, computed from a score in column ``objective``: 1 is the goal; a failure counts as 0."""
+    def gain(self, column: str, score: float, query: PreparedUtterance, statistics: Statistics) -> float:
+        """What tuning maximises, computed from a score: 1 is the goal, 0 is what needs no learning; a failure counts as 0.
+
+        Args:
+            column: one of ``tuned_by``.
+            score: the query's in that column.
+            query: the real utterance.
+            statistics: of the training split.
+        """
 
     @abstractmethod
     def predict(self, model: Adapted, query: PreparedUtterance, aligned: bool, vocoder: Vocoder) -> Prediction:

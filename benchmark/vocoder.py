@@ -16,7 +16,13 @@ from torch import Tensor, nn
 from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
 from benchmark.mel import MelSpec
 from benchmark.parameters import ParameterGroup
-from benchmark.plumbing import checkpoint
+from benchmark.plumbing import checkpoint, model_file
+from benchmark.plumbing.files import digest_of_file
+
+SHIPPED = "shipped"
+"""As ``config.checkpoint``: the vocoder of the model that comes with this package."""
+PART = "vocoder"
+"""Of a model file."""
 
 
 class Segments(NamedTuple):
@@ -56,7 +62,8 @@ class VocoderContext:
 class Vocoder(nn.Module, ABC):
     """Base of every vocoder plugin: a file in ``benchmark/vocoders/`` that ends in ``PLUGIN = YourClass``.
 
-    A ``Config`` with a field ``checkpoint: str = ""`` lets users name a file of weights, which is loaded instead of training.
+    A ``Config`` with a field ``checkpoint: str = ""`` lets users name a file of weights, which is loaded instead of training: one that
+    :meth:`save_weights` wrote, a model file that ``export`` wrote, or "shipped", the model file that comes with this package.
     ``decode`` never gets a mel that is too short or not finite: the base class refuses it, and waveforms that are not finite.
 
     Args:
@@ -109,10 +116,10 @@ class Vocoder(nn.Module, ABC):
         checkpoint.save(path, self.weights())
 
     def load_weights(self, path: Path) -> None:
-        """Load the weights in a file that :meth:`save_weights` wrote.
+        """Load the weights in a file that :meth:`save_weights` or ``export`` wrote; the latter keeps those that decode alone.
 
         Raises:
-            UsageError: there is no such file, or it is of another mel definition or of other sizes.
+            UsageError: there is no such file, it holds no vocoder, or it is of another mel definition or of other sizes.
             BenchmarkError: it is damaged, or not such a file.
         """
         kept = _read(path)
@@ -121,7 +128,7 @@ class Vocoder(nn.Module, ABC):
                 theirs = kept["mel"].get(name)
                 raise UsageError(f"The checkpoint {path} inverts mels of {name} {theirs}, this vocoder those of {ours}; name another file.")
         ours, theirs = _shapes(self.state_dict()), _shapes(kept["state"])
-        for name in [*ours, *theirs]:
+        for name in [*self.decoding_state(), *theirs]:
             if ours.get(name) != theirs.get(name):
                 raise UsageError(
                     f"The checkpoint {path} is of another vocoder or of other sizes: {name} is {theirs.get(name, 'absent')} there and "
@@ -129,7 +136,7 @@ class Vocoder(nn.Module, ABC):
                 )
         if not all(torch.isfinite(each).all() for each in kept["state"].values()):
             raise BenchmarkError(f"The checkpoint {path} holds weights that are not finite; name another file.")
-        self.load_state_dict(kept["state"])
+        self.load_state_dict({**self.state_dict(), **kept["state"]})
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The parameters that the harness's optimiser updates, by learning rate; by default all at the run's rate."""
@@ -138,6 +145,11 @@ class Vocoder(nn.Module, ABC):
     def adaptable_parameters(self) -> dict[str, nn.Parameter]:
         """The parameters that ``decode`` depends on and ``loss`` trains, by name: all, unless some only help to train (discriminators)."""
         return dict(self.named_parameters())
+
+    def decoding_state(self) -> dict[str, Tensor]:
+        """The state that ``decode`` depends on: without what only helps to train, such as discriminators."""
+        trained, decoding = dict(self.named_parameters()), self.adaptable_parameters()
+        return {name: value for name, value in self.state_dict().items() if name not in trained or name in decoding}
 
     def loss(self, segments: Segments) -> dict[str, Tensor]:
         """Training losses, scalars; "loss" is minimised, the others are only logged.
@@ -175,7 +187,19 @@ class Vocoder(nn.Module, ABC):
 def checkpoint_of(config: Any) -> Path | None:
     """The file of weights that a vocoder's config names; None where it names none."""
     named = getattr(config, "checkpoint", "")
+    if named == SHIPPED:
+        return model_file.SHIPPED
     return Path(named).expanduser() if named else None
+
+
+def digest_of_weights(path: Path) -> str:
+    """Digest of a file of weights; of a model file, that of its vocoder alone.
+
+    Raises:
+        OSError: it can't be read.
+        BenchmarkError: it is a damaged model file.
+    """
+    return model_file.content_digest(path, PART) if model_file.is_model(path) else digest_of_file(path)
 
 
 def _refusing(decode: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -201,6 +225,11 @@ def _read(path: Path) -> dict[str, Any]:
     """A file of weights, its types checked."""
     if not path.is_file():
         raise UsageError(f"There is no checkpoint {path}; name a file of a vocoder's weights.")
+    if model_file.is_model(path):
+        bundle = model_file.read(path)
+        if not (state := bundle.part(PART)):
+            raise UsageError(f"The model file {path} holds no vocoder; name another file of a vocoder's weights.")
+        return {"mel": bundle.facts["frontend"]["spec"]["mel"], "state": state}
     try:
         with zipfile.ZipFile(path) as archive:
             # torch.load takes damaged tensors for whole.

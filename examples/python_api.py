@@ -3,32 +3,24 @@
     python examples/python_api.py               # preset smoke, on the embedded voices: minutes
     python examples/python_api.py --fast        # a few steps of everything, as a quick trial
 
-Settings are written as on the command line, so anything that works there works here.
+Settings are called as on the command line, so anything that works there works here; docs/python.md says more.
 """
 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
+import pytorch_lightning as pl
 import soundfile
 import torch
 
-from benchmark import problems
+import benchmark
 from benchmark.audio import SAMPLE_RATE
-from benchmark.data import recordings
 from benchmark.data.corpus import Corpus
-from benchmark.results import comparison, leaderboard
-from benchmark.running import say
-from benchmark.running.checks import with_metrics
-from benchmark.running.finished import bundle_of, open_run
 from benchmark.running.preparation import open_corpus
-from benchmark.running.run import Places, run
-from benchmark.running.trained_model import open_model
-from benchmark.settings import tuned_values
-from benchmark.settings.trial import fast_dev_run
+from benchmark.running.training import Training
 
 # %% A corpus: prepared once, then read from the cache.
 
@@ -42,42 +34,26 @@ def corpus(cache: Path) -> Corpus:
     return found
 
 
-# %% Runs: train, adapt to held-out speakers, score. A finished run is not repeated.
+# %% Runs: train, adapt to held-out speakers, score. A finished run is not repeated. A callback of Lightning watches.
 
 
-def runs(places: Places, *algorithms: str, fast: bool = False) -> list[Path]:
-    """A run folder for each algorithm."""
-    folders = []
-    for name in algorithms:
-        words = ["--algo", name, "--dataset", "espeak", "--preset", "smoke", "--metrics", "mcd,f0"]
-        settings, _ = with_metrics(tuned_values.parse(words), ())
-        folders.append(run(fast_dev_run(settings) if fast else replace(settings, shots=(5, 10)), places))
-    return folders
+class Steps(pl.Callback):
+    """Tells how long the training was."""
+
+    def on_train_end(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
+        assert isinstance(module, Training)
+        print(f"trained {module.step} steps, {module.flops:.2g} operations")
 
 
-# %% Comparisons: the same sentences, tested between speakers.
-
-
-def compared(folders: list[Path]) -> list[comparison.Line]:
-    """Differences in mel-cepstral distortion (lower is better)."""
-    lines = comparison.compare_all(comparison.contenders(folders), {"mcd": False})
-    for line in lines:
-        print(f"{line.first} - {line.second}, {line.shots} shots, {line.steps} steps: {line.found.difference.mean:+.2f} dB")
-    return lines
-
-
-# %% A leaderboard as a table of pandas: your own, or a committed one ("leaderboards/espeak.csv").
-
-
-def table(folders: list[Path], path: Path) -> pd.DataFrame:
-    """The rows of these runs, with numeric columns converted."""
-    for folder in folders:
-        leaderboard.add([folder], path, preliminary=True, local=True)
-    frame = pd.DataFrame(leaderboard.read(path))
-    for column in ("shots", "steps", "mcd"):
-        frame[column] = pd.to_numeric(frame[column])
-    print(frame[["algorithm", "shots", "steps", "mcd"]].sort_values("mcd").to_string(index=False))
-    return frame
+def runs(folder: Path, *algorithms: str, fast: bool = False) -> list[Path]:
+    """A run folder for each algorithm, and their rows in ``runs/espeak.csv``."""
+    settings = {"preset": "smoke", "metrics": ["mcd", "f0"], "shots": [5, 10]}
+    places: dict[str, Any] = {"output": folder / "runs", "cache": folder / "cache", "workers": 1}
+    return [
+        one
+        for name in algorithms
+        for one in benchmark.run(name, "espeak", settings, callbacks=[Steps()], fast_dev_run=fast, **places)
+    ]  # fmt: skip
 
 
 # %% A voice: recordings, and a finished run that speaks like them. Some algorithms need transcripts; "style" uses only the sound.
@@ -91,26 +67,22 @@ def record(found: Corpus, folder: Path) -> None:
         (folder / f"{name}.txt").write_text(found[name].text, encoding="utf-8")
 
 
-def speak(text: str, folder: Path, voice: Path, cache: Path, path: Path) -> None:
-    """The text, spoken in that voice by a finished run; ``model_file.read(FILE)`` takes the place of the bundle if a run was exported."""
-    bundle = bundle_of(open_run(folder, cache, ()), cache, ())
-    trained = open_model(bundle, folder.name, problems.get("synthesis"), ())
-    heard, _ = recordings.read(voice)
-    adapted = say.adapt(trained, heard)
-    spoken = say.speak(adapted, say.sentences(text, trained.frontend), path)
-    print(f"{path}: {spoken.samples / SAMPLE_RATE:.1f} s, after {adapted.adapted.steps} steps on {adapted.recordings} recordings")
-
-
 def main(folder: Path, fast: bool) -> None:
     """Run all parts in a folder."""
     torch.set_num_threads(1)
-    places = Places(folder / "runs", folder / "cache", None, workers=1)
-    found = corpus(places.cache)
-    folders = runs(places, "style", "finetune", fast=fast)
-    compared(folders)
-    table(folders, folder / "runs" / "espeak.csv")
+    found = corpus(folder / "cache")
+    folders = runs(folder, "style", "finetune", fast=fast)
+
+    print(benchmark.compare(*folders, metrics=["mcd"]))
+
+    board = benchmark.leaderboard(folder / "runs" / "espeak.csv")
+    print(board[["algorithm", "shots", "steps", "mcd"]].sort_values("mcd").to_string(index=False))
+
     record(found, folder / "voice")
-    speak("Good morning to all of you.", folders[0], folder / "voice", places.cache, folder / "said.wav")
+    mine = benchmark.voice(folder / "voice", run=folders[0], cache=folder / "cache")
+    wave = mine("Good morning to all of you.")
+    print(f"{len(wave) / mine.rate:.1f} s of speech, after {mine.adapted.steps} steps on {mine.recordings} recordings")
+    mine.write("Good morning to all of you.", folder / "said.wav")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from functools import partial
 from pathlib import Path
@@ -16,8 +17,10 @@ from benchmark.batch import Batch
 from benchmark.cli import main
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning.inner_loop import descend, select
-from benchmark.plugins import conformance, registry
+from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
+from benchmark.settings import tuned_values
+from tests.contract_helpers import unmet
 
 
 def make(**options: Any) -> Algorithm:
@@ -53,12 +56,9 @@ OPTIONS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_every_option_keeps_the_contract(options: dict[str, Any]) -> None:
-    info = registry.get("algorithm", "finetune")
-    plugin = registry.load_info(info)
     # What augmentation draws depends on the shape of the batch, padding included.
     allowed = {"padding changes nothing"} if "augmentation" in options else set()
-    outcomes = conformance.check(info, plugin, plugin.Config(**options))
-    assert not [o for o in outcomes if o.problem and o.requirement.partition(" (on ")[0] not in allowed]
+    assert unmet("finetune", registry.load("algorithm", "finetune").Config(**options)) <= allowed
 
 
 def test_the_default_is_adam_on_everything() -> None:
@@ -96,6 +96,30 @@ def test_sgd_with_momentum_equals_algebra() -> None:
         velocity = 0.5 * velocity + grad
         vector = vector.detach() - 0.1 * velocity
     assert torch.allclose(voices(algorithm, [3], support)[3].stored["new_speaker"], vector, atol=1e-6)
+
+
+def test_plain_descent_has_a_row_of_its_own_beside_the_tuned_one(
+    cache: Path, tmp_path: Path, repository: Path, in_this_process: None
+) -> None:
+    """The committed configuration is what inner loops in the literature do: plain steps at 1e-3, on everything alike."""
+    plain = ["--config", str(repository / "leaderboards" / "plain_descent.yaml")]
+    settings = tuned_values.parse([*plain, "--dataset", "speechocean762", "--preset", "small"])
+    algorithm: Algorithm = registry.load("algorithm", settings.algo.name)(tiny_backbone(), settings.algo.config)
+    support = tiny_batch(-1, 4)
+    model = algorithm.backbone.eval()
+    loss = call(model, {}, "loss", support)["loss"]
+    stored = voices(algorithm, [1], support)[1].stored
+    assert stored.keys() == set(model.adaptable_groups()["all"])
+    for name, gradient in zip(stored, torch.autograd.grad(loss, [model.get_parameter(name) for name in stored]), strict=True):
+        torch.testing.assert_close(stored[name], model.get_parameter(name).detach() - 1e-3 * gradient, rtol=1e-5, atol=1e-7)
+
+    run = ["run", "--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--metrics", "stoi", "--workers", "1"]
+    places = ["--cache", str(cache), "--output", str(tmp_path)]
+    assert main([*run, *plain, *places]) == 0 and main([*run, "--algo", "finetune", *places]) == 0
+    with (tmp_path / "espeak.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["steps"] == "2"]
+    assert len(rows) == 2 and len({row["options"] for row in rows}) == 2
+    assert ["optimizer=sgd" in row["settings"] for row in rows].count(True) == 1
 
 
 def test_groups_unfreeze_output_first() -> None:

@@ -132,6 +132,7 @@ def test_describe_shows_options_and_facts(capsys: pytest.CaptureFixture[str]) ->
         (["list", "--plugin", "n" * 299], "Argument --plugin: must be a path, not nnn"),
         (["list", "\x1b[31m"], r"There is no kind of plugin called '\x1b[31m'."),
         (["run", "--seeds=--"], "--seeds has no value: '--' is none."),
+        (["say", "Hi.", "--voice", "v", "-o", "o.wav", "--language", ""], "--language has no value: '' is none."),
         (["run", "--seeds", "1_0"], "Argument --seeds: must be a whole number, at least 1, not 1_0"),
         (["run", "--seeds", "٣"], "Argument --seeds: must be a whole number, at least 1, not ٣"),
         (["run", "--seeds", "9" * 6000], "Argument --seeds: must be a whole number, at most 1000000000, not 999"),

@@ -9,9 +9,7 @@ from typing import Any
 import pytest
 
 from benchmark import cli
-from benchmark.commands import compare
-from benchmark.commands import leaderboard as command
-from benchmark.results import leaderboard, leaderboard_file
+from benchmark.results import leaderboard, leaderboard_file, leaderboard_places, runs_meant
 from benchmark.results import result as results
 from benchmark.results.costs import COSTS
 from tests.cli_helpers import refused
@@ -22,7 +20,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with one leaderboard, of a corpus called ``toy_corpus``, in the place of the checkout's."""
     folder = tmp_path / "leaderboards"
     folder.mkdir()
-    monkeypatch.setattr(command, "folder", lambda: folder)
+    monkeypatch.setattr(leaderboard_places, "folder", lambda: folder)
     names = [*leaderboard_file.IDENTITY, "mcd", "mcd_lo", "mcd_hi", "mcd_failed", *COSTS, *leaderboard_file.PROVENANCE]
     rows = []
     for steps in ("0", "5"):
@@ -60,10 +58,11 @@ def test_tables_of_older_protocols_are_found_by_their_folder_and_where_there_is_
     everything = shown(capsys)
     assert "protocol-10/gone\n" in everything and "toy_corpus\n" in everything and "from_2" not in everything
     assert "did you mean 'protocol-2/gone'?" in refused(["leaderboard", "show", "protocol-2/go"], 2, capsys)
-    verified = command.table_files(None, older=True)
+    verified = leaderboard_places.table_files(None, older=True)
     assert {tables / f"{name}.csv" for name in ("toy_corpus", "protocol-2/toy_corpus", "protocol-2/gone", "protocol-9/gone")} <= {*verified}
-    assert command._is_committed(tables / "protocol-9" / "gone.csv") and not command._is_committed(tables / "mine" / "gone.csv")
-    assert compare._tables("protocol-9/gone", tables, "from_9") == [tables / "protocol-9" / "gone.csv"]
+    assert leaderboard_places.is_committed(tables / "protocol-9" / "gone.csv")
+    assert not leaderboard_places.is_committed(tables / "mine" / "gone.csv")
+    assert runs_meant._tables("protocol-9/gone", tables, "from_9") == [tables / "protocol-9" / "gone.csv"]
 
 
 def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -253,7 +253,7 @@ def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path
 @pytest.fixture
 def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of one's own runs with their table; nothing is committed."""
-    monkeypatch.setattr("benchmark.commands.leaderboard._committed", lambda: [tmp_path / "committed"])
+    monkeypatch.setattr("benchmark.results.leaderboard_places._committed", lambda: [tmp_path / "committed"])
     for name, gain in (("reptile", 0.3), ("maml", 0.1)):
         add([make_run(tmp_path / "runs", name, gain)], tmp_path / "runs" / "d.csv", local=True)
     return tmp_path / "runs"
@@ -269,7 +269,7 @@ def test_algorithms_are_found_in_the_table_of_ones_own_runs(own_runs: Path, caps
     assert printed.startswith(f"Algorithms from their rows in {own_runs / 'd.csv'}.") and "reptile is better than maml" in printed
     assert by_name(own_runs, "reptil", "maml") == 2
     error = capsys.readouterr().err
-    assert "d.csv (--table names another); did you mean 'reptile'? There are: maml, reptile." in error
+    assert "the tables d (--table names another); did you mean 'reptile'? There are: maml, reptile." in error
     assert by_name(own_runs, "reptile", "maml", "--table", "e") == 2
     assert "There is no leaderboard of 'e'" in capsys.readouterr().err
     assert main(["compare", "reptile", "maml", "--output", str(own_runs / "none")]) == 2

@@ -13,6 +13,7 @@ from benchmark.plugins import registry
 from benchmark.results.columns import markdown
 from benchmark.results.costs import COSTS
 from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE
+from benchmark.results.runs_meant import find_runs
 from benchmark.results.statistics import RESAMPLES
 from benchmark.running.episodes import PROTOCOL_VERSION
 
@@ -64,5 +65,5 @@ def test_comparisons_in_documents_find_their_rows() -> None:
     assert len(lines) > 5
     for line in lines:
         args = parser.parse_args(shlex.split(line))
-        folders, _ = compare._folders(args.runs, args.table, args.output, compare.named(args.metrics))
+        folders, _ = find_runs(args.runs, args.table, args.output, [name for name in args.metrics.split(",") if name])
         assert len(folders) > 1 and all((folder / "result.json").is_file() for folder in folders), line

@@ -11,10 +11,9 @@ from pathlib import Path
 from random import Random
 from unittest.mock import Mock, patch
 
-import numpy as np
 import pytest
 
-from tools.drill import damage, harm, inputs, kills, nonsense
+from tools.drill import damage, inputs, kills, nonsense
 from tools.drill.inside import call
 from tools.drill.outcome import FAILED, Outcome, failed, table
 from tools.drill.scene import Scene, built
@@ -48,14 +47,6 @@ def test_what_a_command_leaves_damaged_is_no_success(scene: Scene) -> None:
     place.restore()
     assert mended and again and mended.verdict == again.verdict == damage.MENDED
     assert left and left.verdict == FAILED and left.why == "the run's own command leaves it damaged"
-
-
-def test_an_archive_of_arrays_is_edited_in_one_number(tmp_path: Path) -> None:
-    arrays = {"ids": np.array(["a", "b"]), "x": np.arange(6.0).reshape(2, 3)}
-    np.savez(tmp_path / "x.npz", ids=arrays["ids"], x=arrays["x"])
-    (tmp_path / "edited.npz").write_bytes(harm.edit(tmp_path / "x.npz", Random(0)) or b"")
-    with np.load(tmp_path / "edited.npz") as found:
-        assert set(found) == set(arrays) and (found["ids"] == arrays["ids"]).all() and (found["x"] != arrays["x"]).sum() == 1
 
 
 def test_plugins_that_fail_when_they_are_run_are_run(tmp_path: Path) -> None:

@@ -254,7 +254,7 @@ def test_a_column_more_or_less_is_read_and_verify_says_so(tmp_path: Path) -> Non
 
 
 def test_other_problems_and_tasks_stand_in_tables_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmark.commands.leaderboard.folder", lambda: tmp_path / "boards")
+    monkeypatch.setattr("benchmark.results.leaderboard_places.folder", lambda: tmp_path / "boards")
     spoken = {"problem": "recognition", "metric_versions": {"cer": "1"}}
     for changes in ({}, spoken, {"task": "style"}, {"task": "language", **spoken}):
         assert main(["leaderboard", "add", str(make_run(tmp_path, **changes)), "--preliminary"]) == 0

@@ -19,9 +19,10 @@ from benchmark.cli import main
 from benchmark.data import recordings
 from benchmark.metric import Sample
 from benchmark.plugins import registry
+from benchmark.plumbing import model_file
 from benchmark.plumbing.files import sealed
 from benchmark.results.result import read_result
-from benchmark.running import model_file, say
+from benchmark.running import say
 from benchmark.running.finished import bundle_of, open_run
 from benchmark.running.trained_model import TrainedModel, open_model
 from benchmark.vocoder import Vocoder
@@ -180,10 +181,10 @@ def test_the_shipped_model_is_taken_if_none_is_named(
     files: Mapping[str, Path], voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.wav"
-    monkeypatch.setattr("benchmark.running.trained_model.DEFAULT", files["float16"])
+    monkeypatch.setattr("benchmark.plumbing.model_file.SHIPPED", files["float16"])
     assert main(command(voice, output, "--steps", "0")) == 0 and output.is_file()
     assert "No recognition model is shipped" in refused(["transcribe", voice], 2, capsys)
-    monkeypatch.setattr("benchmark.running.trained_model.DEFAULT", tmp_path / "none.safetensors")
+    monkeypatch.setattr("benchmark.plumbing.model_file.SHIPPED", tmp_path / "none.safetensors")
     said = refused(command(voice, output), 2, capsys)
     assert "No synthesis model is shipped with this version: name a file that 'export' wrote (--model) or a run (--run)." in said
 
@@ -230,7 +231,7 @@ def test_several_texts_are_said_into_numbered_files_and_played(
     assert "001.wav is written, but aplay can't play it (no sound card); leave out --play." in refused([*base, out, "--play"], 1, capsys)
 
     soundfile.write(out / "003.wav", np.zeros(1000), 16_000)
-    assert "003.wav, which is there and was not written by 'say'" in refused([*base, out], 2, capsys)
+    assert "003.wav is there and was not written by 'say'" in refused([*base, out], 2, capsys)
     assert "With --texts, -o must name a folder" in refused([*base, tmp_path / "a.wav"], 2, capsys)
     texts.write_text("Hello there.\n... !?\n")
     assert f"Line 2 of {texts}: There is nothing to pronounce" in refused([*base, tmp_path / "new"], 2, capsys)
@@ -341,15 +342,13 @@ def test_a_vocoder_that_adapts_with_the_model_is_kept_once(cache: Path, voice: P
 
 
 def test_every_vocoder_decodes_from_what_a_file_keeps() -> None:
-    from benchmark.running.trained_model import needed_of
-
     for name in registry.find("vocoder"):
         kind: type[Vocoder] = registry.load("vocoder", name)
         torch.manual_seed(1)
         one = kind(kind.tiny()).eval()
         torch.manual_seed(2)
         other = kind(kind.tiny()).eval()
-        other.load_state_dict({**other.state_dict(), **needed_of(one)})
+        other.load_state_dict({**other.state_dict(), **one.decoding_state()})
         mel = torch.randn(20, one.mel.n_mels) - 5
         with torch.no_grad():
             assert torch.equal(one.decode(mel), other.decode(mel)), name

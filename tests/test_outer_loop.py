@@ -6,6 +6,7 @@ import copy
 import inspect
 from dataclasses import fields, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import higher
@@ -16,10 +17,11 @@ from torch import Tensor
 from benchmark.algorithm import AdaptedModel, Algorithm, Task
 from benchmark.backbone import Backbone
 from benchmark.batch import NEW_SPEAKER, Batch
-from benchmark.errors import AdaptationFailed
+from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning.inner_loop import select
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone, tiny_batch
+from benchmark.running.training import Budget, fit
 from tests.toy_backbones import Linear, Quadratic, points
 
 ALPHA, LAMBDA = 0.1, 0.7
@@ -170,6 +172,33 @@ def test_reptile_on_a_quadratic_takes_the_halves_in_turn() -> None:
     close(gradients(*quadratic("reptile", inner_steps=3, optimizer="sgd"))["backbone.w"], (W - w) / (3 * ALPHA))
 
 
+@pytest.mark.parametrize("rule", ["sgd", "adam"])
+def test_reptile_interpolates_as_the_paper_does(rule: str, tmp_path: Path) -> None:
+    """Algorithm 2 of Nichol et al., by hand: epsilon falls linearly to 0, and neither AdamW nor clipping takes part."""
+    algorithm, first = quadratic("reptile", inner_steps=3, optimizer=rule, interpolation=0.5)
+    far = Task(points(A_Q[None], 30 * T_Q[None]), points(A_S[None], 30 * T_S[None]))
+    untouched = torch.nn.Parameter(torch.ones(2))
+    algorithm.register_parameter("idle", untouched)
+    tasks = [[first, far], [far, far], [first, first], [far, first]]
+    fit(algorithm, lambda step: tasks[step % 4], 1e-3, Budget(steps=4), 0, tmp_path / "x.ckpt")
+
+    w = W
+    for step in range(4):
+        ends = []
+        for task in tasks[step]:
+            fast, square = w, torch.zeros(3)
+            for inner in range(3):
+                batch = task.support if inner % 2 == 0 else task.query
+                gradient = batch.mels[0] @ (fast - batch.energy[0])
+                square = 0.999 * square + 0.001 * gradient**2
+                scaled = gradient / ((square / (1 - 0.999 ** (inner + 1))).sqrt() + 1e-8)
+                fast = fast - ALPHA * (scaled if rule == "adam" else gradient)
+            ends.append(fast - w)
+        w = w + 0.5 * (1 - step / 4) * sum(ends) / 2
+    close(algorithm.backbone.get_parameter("w").detach(), w)
+    assert torch.equal(untouched, torch.ones(2))
+
+
 @pytest.mark.parametrize("damping", [0.0, 1.5])
 @pytest.mark.parametrize(("optimizer", "steps", "rate", "rtol"), [("sgd", 400, ALPHA, 1e-8), ("adam", 2000, 1e-2, 1e-3)])
 def test_imaml_on_a_quadratic(optimizer: str, steps: int, rate: float, rtol: float, damping: float) -> None:
@@ -267,6 +296,32 @@ def test_meta_sgd_does_not_climb_beyond_the_trained_steps() -> None:
     found = adapted(algorithm, task, 200)
     close(found, w)
     assert found[1] == pytest.approx(float(climbed))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "rates"),
+    [
+        ("maml", {"inner_lr": 0.1}, (0.1, 3.0)),
+        ("maml_plus_plus", {"inner_lr": 0.1}, (0.1, 3.0)),
+        ("meta_sgd", {"inner_lr": 0.1}, (0.1, 3.0)),
+        ("reptile", {"inner_lr": 0.1, "optimizer": "sgd"}, (0.1, 3.0)),
+        ("imaml", {"inner_lr": 0.1, "optimizer": "sgd"}, (0.1, 3.0)),
+        ("finetune", {"learning_rate": 0.1, "optimizer": "sgd"}, (0.1, 3.0)),
+    ],
+)
+def test_the_speaker_vector_moves_at_its_own_rate(name: str, options: dict[str, Any], rates: tuple[float, float]) -> None:
+    backbone, batch = tiny_backbone().double(), doubled(tiny_batch(NEW_SPEAKER, 2, 1))
+    algorithm = make(name, backbone, speaker_lr=rates[1], **options)
+    ((_, voice),) = algorithm.adapt(batch, [1])
+    model = copy.deepcopy(backbone).eval()
+    model.loss(batch)["loss"].backward()
+    assert isinstance(voice, AdaptedModel)
+    for each, rate in (("output.weight", rates[0]), ("new_speaker", rates[1])):
+        parameter = model.get_parameter(each)
+        assert parameter.grad is not None and parameter.grad.any()
+        torch.testing.assert_close(voice.stored[each], parameter.detach() - rate * parameter.grad)
+    with pytest.raises(UsageError, match="no speaker vector, so speaker_lr has nothing to move"):
+        make(name, Linear(head=W.clone()), speaker_lr=rates[1])
 
 
 def test_maml_adam_adapts_as_torch_does_with_a_rate_of_its_own_for_the_speaker_vector() -> None:

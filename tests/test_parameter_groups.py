@@ -54,6 +54,21 @@ def test_the_configuration_says_how_fast_an_encoder_learns(name: str) -> None:
     assert new.parameters and (backbone.rate, new.rate) == (1, 7)
 
 
+EVERY = {name: registry.load("algorithm", name) for name in registry.find("algorithm")}
+TUNABLE = [name for name, plugin in EVERY.items() if plugin.trains and plugin.search_space and not plugin.role]
+
+
+@pytest.mark.parametrize("name", TUNABLE)
+def test_every_learner_is_tuned_in_how_fast_its_backbone_learns(name: str) -> None:
+    plugin = registry.load("algorithm", name)
+    option = "training_boost" if name == "finetune" else "outer_boost"
+    assert option in plugin.search_space and option not in plugin.adaptation_only
+    plain, boosted = (plugin(tiny_backbone(), plugin.Config(**{option: boost})).parameter_groups() for boost in (1.0, 3.0))
+    assert (plain[0].rate, boosted[0].rate) == (1, 3)
+    # Learned inner rates have a scale of their own.
+    assert [group.rate for group in boosted[1:]] == [(1 if name in LEARNED_RATES else 3) * group.rate for group in plain[1:]]
+
+
 class Learner(nn.Module):
     """Two pairs of parameters, each pair with rates of its own: one moved by its gradient, one by the decay alone."""
 

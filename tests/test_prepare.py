@@ -521,7 +521,7 @@ def test_the_command_ends_with_what_there_is_and_what_was_skipped(
 def test_the_command_says_that_rows_on_other_data_cannot_be_compared(
     corpus: Corpus, data: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.import_module("benchmark.commands.leaderboard"), "folder", lambda: tmp_path)
+    monkeypatch.setattr("benchmark.results.leaderboard_places.folder", lambda: tmp_path)
     table = tmp_path / "speechocean762.csv"
     columns = [*IDENTITY, *COSTS, *PROVENANCE]
 

@@ -87,6 +87,12 @@ def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
         assert "audio/" in refused(["report", folder], 1, capsys)
         run("mean_speaker", cache, tmp_path)
         assert spoken.read_bytes() == sound and (folder / "episodes.csv").read_bytes() == whole
+    sums = spoken.with_name("SHA256SUMS")
+    noted = sums.read_bytes()
+    for damaged in (noted[:-1], b"", b"\xff" + noted):
+        sums.write_bytes(damaged)
+        run("mean_speaker", cache, tmp_path)
+        assert sums.read_bytes() == noted
     # So is speech that was damaged while the run was interrupted. What others put beside it is left alone.
     capsys.readouterr()
     (folder / "result.json").unlink()
@@ -319,6 +325,11 @@ def test_damaged_weights_are_rebuilt_from_the_training_without_training_again(
         run("reptile", cache, tmp_path)
         assert "algorithm.pt is damaged and will be rebuilt" in capsys.readouterr().err
         assert path.read_bytes() == whole
+    training = path.with_name("training.ckpt")
+    training.write_bytes(training.read_bytes()[:-9])
+    run("reptile", cache, tmp_path)
+    assert "training.ckpt is damaged and was deleted; the run's weights and results are whole." in capsys.readouterr().err
+    assert not training.exists() and path.read_bytes() == whole
     assert {each.name: each.read_bytes() for each in folder.iterdir() if each.is_file()} == before
 
 

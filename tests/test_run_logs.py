@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from benchmark.cli import main
+from benchmark.results.kept_speech import beside_in
 from benchmark.running import loggers as run_logs
 from benchmark.running import run as runs
 
@@ -80,35 +82,48 @@ def test_logs_hold_curves_results_and_speech_and_change_no_number(
     (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
     assert (start.run_id, start.run_group, start.job_type) == (folder.name, "espeak reptile", "smoke")
     assert {"protocol 1", "smoke", "synthetic", "limited", "trial", "uncommitted"} <= set(start.tags)
-    assert items(start.config.update)["data_version"] == result["data_version"]
+    config = items(start.config.update)
+    assert (config["data_version"], config["git_commit"], config["uncommitted"]) == (result["data_version"], "a commit", True)
+    assert config["algo.inner_lr"] == result["config"]["algo"]["inner_lr"] and config["shots"] == [5], "as sweeps name options"
     history = [items(record.history.item) for record in found if record.WhichOneof("record_type") == "history"]
     for stage, steps in (("pretraining", 4), ("training", int(result["training"]["steps"]))):
         losses = {row[f"{stage}/step"]: row[f"{stage}/loss"] for row in history if f"{stage}/loss" in row}
         assert sorted(losses) == list(range(1, steps + 1)) and all(loss > 0 for loss in losses.values())
-    curve = {row["adaptation/step"]: row["adaptation/5-shot mcd"] for row in history if "adaptation/5-shot mcd" in row}
+    for stage in ("pretraining", "training"):
+        losses = {row[f"{stage}/step"]: row[f"{stage}/validation_loss"] for row in history if f"{stage}/validation_loss" in row}
+        assert 1 in losses and all(loss > 0 for loss in losses.values())
+    assert not [key for row in history for key in row if " " in key]
+    curve = {row["adaptation/step"]: row["adaptation/mcd_5shot"] for row in history if "adaptation/mcd_5shot" in row}
     assert curve == {point["steps"]: pytest.approx(point["metrics"]["mcd"]["mean"]) for point in result["curve"]}
     (tables,) = (row for row in history if "results/path" in row)
 
     files = written.parent / "files"
     assert len(json.loads((files / tables["results/path"]).read_text())["data"]) == len(result["curve"])
     speaker = min(path.stem.split("_")[0] for path in (folder / "audio").glob("*.wav"))
-    assert tables[f"speech/{speaker}/captions"] == ["5-shot, 0 steps", "5-shot, 2 steps"]
+    beside = beside_in(folder, result, speaker)
+    heard = [f"recording: {beside['recording'][1]}", "copy", f"support: {beside['support'][1]}"]
+    assert tables[f"speech/{speaker}/captions"] == [*heard, "5-shot, 0 steps", "5-shot, 2 steps"]
+    assert all(len(text) > 10 for _, text in (beside["recording"], beside["support"]))
     sounds = list((files / "media" / "audio").rglob("*.wav"))
     assert {path.read_bytes() for path in sounds} == {path.read_bytes() for path in (folder / "audio").glob("*.wav")}
     pictures = list((files / "media" / "images").rglob("*.png"))
-    assert len(pictures) == len(sounds) and all(path.read_bytes()[:4] == b"\x89PNG" for path in pictures)
+    assert len(pictures) == len(sounds) and {Image.open(path).size[1] for path in pictures} == {4 * 80}
+    (model,) = (record.artifact for record in found if record.artifact.type == "model")
+    assert model.name == folder.name
+    places = {entry.path: Path(entry.local_path) for entry in model.manifest.contents}
+    assert places == {"algorithm.pt": folder / "checkpoints" / "algorithm.pt"} | {n: folder / n for n in ("config.yaml", "result.json")}
 
     (table_file,) = (folder / "csv").rglob("metrics.csv")
     with table_file.open() as stream:
         rows = list(csv.DictReader(stream))
     assert sum(bool(row["training/loss"]) for row in rows) == result["training"]["steps"]
-    assert [float(row["adaptation/5-shot mcd"]) for row in rows if row["adaptation/5-shot mcd"]] == pytest.approx(list(curve.values()))
+    assert [float(row["adaptation/mcd_5shot"]) for row in rows if row["adaptation/mcd_5shot"]] == pytest.approx(list(curve.values()))
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     (place,) = (folder / "tensorboard").iterdir()
     events = EventAccumulator(str(place)).Reload()
     assert [event.step for event in events.Scalars("pretraining/loss")] == [1, 2, 3, 4]
-    assert [event.value for event in events.Scalars("adaptation/5-shot mcd")] == pytest.approx([curve[0], curve[2]], rel=1e-5)
+    assert [event.value for event in events.Scalars("adaptation/mcd_5shot")] == pytest.approx([curve[0], curve[2]], rel=1e-5)
 
 
 def test_a_failed_run_closes_its_logs_and_the_next_one_has_its_own(

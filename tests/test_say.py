@@ -183,7 +183,7 @@ def test_its_own_output_is_no_recording_and_no_other_file_is_overwritten(
     before = (voice / "0.wav").read_bytes()
     for place in (voice, voice / "0.wav"):
         said = refused(command(folders["listener"], place, voice / "0.wav", cache, *plugin), 2, capsys)
-        assert "0.wav, which is there and was not written by 'say'; choose another name" in said
+        assert "0.wav is there and was not written by 'say'; choose another name" in said
     assert (voice / "0.wav").read_bytes() == before
     assert "speech that 'say' wrote" in refused(command(folders["listener"], output, voice / "new.wav", cache, *plugin), 2, capsys)
 

@@ -12,19 +12,26 @@ import os
 import random
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
+import numpy as np
+import pandas
 import pytest
 import yaml
 
+from benchmark import problems
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, TrainingDiverged, UsageError
+from benchmark.plugins import registry
 from benchmark.plumbing import locks
+from benchmark.running import objective
 from benchmark.running import run as runs
 from benchmark.running import tuning as search
+from benchmark.running.preparation import open_corpus
 from benchmark.running.trials import Trial, Trials
 from benchmark.settings import tuned_values as tuning
 from benchmark.settings.schema import RunSettings
@@ -60,23 +67,28 @@ def test_tune_end_to_end(places: list[str], tmp_path: Path, monkeypatch: pytest.
         return runs.run(settings, *args, **more)
 
     monkeypatch.setattr(search, "run", run)
+    plugin = registry.load("algorithm", "finetune")
+    # What training depends on is left out, so that all trials share one.
+    monkeypatch.setattr(plugin, "search_space", {name: plugin.search_space[name] for name in ("learning_rate", "speaker_lr", "groups")})
     command = ["tune", "--algo", "finetune", *TINY, *places]
     assert main([*command, "--trials", "2"]) == 0
     printed = capsys.readouterr().out
     first, second = rows(tmp_path)
     assert json.loads(first["learning_rate"]) == 1e-3 and json.loads(first["groups"]) == ["all"]
     assert seen[0].algo.config == type(seen[0].algo.config)() != seen[1].algo.config
-    assert float(first["gap_closed"]) == pytest.approx((float(first["gap_closed@0"]) + float(first["gap_closed@2"])) / 2, abs=1e-4)
-    # Never the test speakers, nothing but similarity, one training for both.
+    gains = [[float(first[f"{name}@{step}"]) for name in ("gap_closed", "mel_explained")] for step in (0, 2)]
+    means = [math.prod(pair) ** 0.5 if min(pair) > 0 else min(pair) for pair in gains]
+    assert float(first["objective"]) == pytest.approx(sum(means) / 2, abs=1e-4)
+    # Never the test speakers, nothing but similarity and mel error, one training for both.
     assert {(s.evaluation.split, s.shots, tuple(m.name for m in s.metrics)) for s in seen} == {
-        ("validation", (5,), ("speaker_similarity",))
+        ("validation", (5,), ("speaker_similarity", "mel_error"))
     }
     assert len(list((tmp_path / "tuning" / "espeak-smoke" / "trainings").glob("finetune-*.ckpt"))) == 1
     assert first["gap_closed@0"] == second["gap_closed@0"]
 
     # The chosen values are the better trial's, and both are shown.
     section = yaml.safe_load((tmp_path / "tuned" / "espeak-smoke.yaml").read_text())["finetune"]
-    better = max((first, second), key=lambda row: float(row["gap_closed"]))
+    better = max((first, second), key=lambda row: float(row["objective"]))
     assert section["trials"] == 2 and section["values"] == {key: json.loads(better[key]) for key in section["values"]}
     assert set(section["values"]) == {"learning_rate", "speaker_lr", "groups"}
     assert "Trial 2 of 2" in printed and "Chosen: learning_rate=" in printed and str(tmp_path / "tuned") in printed
@@ -223,9 +235,9 @@ def test_a_diverged_trial_counts_and_the_search_goes_on(places: list[str], tmp_p
     monkeypatch.setattr(search, "run", run)
     assert main(["tune", "--algo", "maml", "--trials", "2", *TINY, *places]) == 0
     first, second = rows(tmp_path, "maml")
-    assert first["note"] == "Training diverged at step 3" and first["gap_closed"] == "" and second["gap_closed"]
+    assert first["note"] == "Training diverged at step 3" and first["objective"] == "" and second["objective"]
     section = yaml.safe_load((tmp_path / "tuned" / "espeak-smoke.yaml").read_text())["maml"]
-    assert section["gap_closed_as_given"] is None and section["values"]["inner_lr"] == json.loads(second["inner_lr"])
+    assert section["objective_as_given"] is None and section["values"]["inner_lr"] == json.loads(second["inner_lr"])
 
 
 @pytest.mark.parametrize(
@@ -235,7 +247,7 @@ def test_a_diverged_trial_counts_and_the_search_goes_on(places: list[str], tmp_p
         (["--algo", "finetune", "--trials", "many"], 2, "must be a whole number, at least 1, not many"),
         (["--algo", "finetun"], 2, "did you mean 'finetune'?"),
         (["--algo", "mean_speaker"], 2, "mean_speaker has nothing to tune"),
-        (["--algo", "finetune", "--trials", "49"], 2, "has 48 combinations, fewer than 49 trials"),
+        (["--algo", "finetune", "--trials", "129"], 2, "has 128 combinations, fewer than 129 trials"),
         (["--algo", "finetune", "--algo.groups", "tail", "--trials", "1"], 2, "no group 'tail'"),
     ],
 )
@@ -269,10 +281,52 @@ def test_a_table_that_cannot_be_continued_is_refused(places: list[str], tmp_path
 
 def test_what_is_maximised_and_who_scores_it_follow_from_the_problem(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = tuning.parse(["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke", "--metrics", "mcd,speaker_similarity"])
-    assert search._scorer(settings, "gap_closed", ()) == settings.metrics[1], "as the user configured it"
-    assert search._scorer(settings, "per", ()).name == "per", "found among all metrics"
+    speech, problem = problems.get("synthesis"), type("Odd", (), {"tuned_by": {"telepathy": "read"}})
+    found = objective.scorers(settings, speech, ())
+    assert list(found) == ["gap_closed", "mel_error"] and found["mel_error"].name == "mel_error", "found among all metrics"
+    assert found["gap_closed"] == settings.metrics[1], "as the user configured it"
+    attentive = tuning.parse(["--algo", "finetune", "--backbone", "tacotron2", "--dataset", "espeak", "--preset", "smoke"])
+    assert list(objective.scorers(attentive, speech, ())) == ["gap_closed"], "it can't speak with the recording's durations"
     with pytest.raises(UsageError, match="No metric has the column telepathy, which tuning needs"):
-        search._scorer(settings, "telepathy", ())
+        objective.scorers(settings, cast(Any, problem), ())
+
+
+def test_neither_a_mumble_nor_an_average_voice_wins(cache: Path, tmp_path: Path) -> None:
+    """Made-up voices on real recordings: one is like the target and says nothing, one speaks clearly in everybody's voice."""
+    corpus = open_corpus("espeak", None, None, cache, 1, ())
+    speaker = corpus.speakers("validation")[0]
+    names, metric = corpus.utterance_ids(speaker)[:3], registry.load("metric", "mel_error")()
+    metric.prepare(SimpleNamespace(corpus=corpus))
+    spectrum = np.concatenate([corpus[name].mel for name in names]).mean(0)
+
+    def row(name: str, gap: float, mel: Any, steps: int) -> dict[str, Any]:
+        sample = SimpleNamespace(mel=mel, reference_mel=corpus[name].mel)
+        return {"speaker": speaker, "steps": steps, "utterance": name, "gap_closed": gap, **metric.score(sample)}
+
+    def worth(gap: float, spoken: Callable[[Any], Any]) -> float:
+        table = pandas.DataFrame([row(name, gap, spoken(corpus[name].mel), steps) for name in names for steps in (0, 5)])
+        curves = [objective.curve(problems.get("synthesis"), table, column, corpus) for column in ("gap_closed", "mel_error")]
+        assert curves[0] == pytest.approx({0: gap, 5: gap})
+        return sum(objective.joined(curves).values()) / 2
+
+    noise = np.random.default_rng(0)
+    honest = worth(0.3, lambda mel: mel + 0.4 * np.array(corpus.statistics.mel_std) * noise.standard_normal(mel.shape))
+    mumble = worth(1.0, lambda mel: np.broadcast_to(spectrum, mel.shape))
+    average = worth(0.0, lambda mel: mel)
+    assert mumble < 0 <= average < 0.1 < honest < worth(1.0, lambda mel: mel) == pytest.approx(1.0)
+    # Nothing that never changes is worth anything, not even the recording's own best spectrum.
+    assert worth(1.0, lambda mel: np.broadcast_to(np.median(mel, axis=0), mel.shape)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_a_failure_counts_as_nothing(cache: Path) -> None:
+    corpus = open_corpus("espeak", None, None, cache, 1, ())
+    speaker = corpus.speakers("validation")[0]
+    names = corpus.utterance_ids(speaker)[:2]
+    scores = {"gap_closed": [0.6, math.nan], "mel_error": [0.0, math.nan]}
+    table = pandas.DataFrame({"speaker": speaker, "steps": 0, "utterance": names, **scores})
+    for column, expected in (("gap_closed", 0.3), ("mel_error", 0.5)):
+        assert objective.curve(problems.get("synthesis"), table, column, corpus) == pytest.approx({0: expected})
+    assert objective.joined([{0: 0.3, 5: -0.2}, {0: 0.5, 5: 0.5}]) == pytest.approx({0: 0.15**0.5, 5: -0.2})
 
 
 def test_a_recogniser_is_tuned_apart_and_without_groups_that_it_lacks(
@@ -353,6 +407,13 @@ def test_a_trial_that_was_changed_is_refused(true: str, false: str, tmp_path: Pa
     (tmp_path / "study.journal").write_text(text.replace(true, false))
     with pytest.raises(BenchmarkError, match=r"Trial 0 in \S+study.journal was changed or damaged, .*; restore the file, or move it"):
         study(tmp_path).done()
+
+
+def test_algorithms_with_the_same_choices_do_not_try_the_same(tmp_path: Path) -> None:
+    given = ["--dataset", "espeak", "--preset", "smoke", "--algo"]
+    seeds = [search.seed_of_draws(tuning.parse([*given, *words])) for words in (["maml"], ["maml_plus_plus"], ["maml", "--seed", "1"])]
+    tried = [str([trial.values for trial in sequence(tmp_path / str(seed), 6, seed)]) for seed in seeds]
+    assert len({*tried}) == 3
 
 
 def test_proposals_find_more_than_chance_does(tmp_path: Path) -> None:

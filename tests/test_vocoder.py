@@ -18,8 +18,9 @@ from benchmark.cli import main
 from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
+from benchmark.plumbing import model_file
 from benchmark.results.result import run_id
-from benchmark.vocoder import Vocoder, VocoderContext
+from benchmark.vocoder import Vocoder, VocoderContext, digest_of_weights
 from tests.cli_helpers import refused
 from tests.dataset_helpers import SENTENCES, speech
 from tests.test_identity import identity
@@ -69,6 +70,40 @@ def test_weights_of_ones_own_are_loaded_instead_of_training(tmp_path: Path) -> N
         assert vocoder.gain.tolist() == [gain, gain]
     with pytest.raises(AssertionError, match="it trains"):
         Learned().prepare(VocoderContext(never))
+
+
+def bundled(path: Path, gain: float, algorithm: float) -> Path:
+    """A model file whose vocoder is of 16 bits and without what only helped to train it."""
+    facts = {"frontend": {"spec": {"mel": vars(MelSpec())}}}
+    tensors = {"algorithm/a": torch.tensor([algorithm]), "vocoder/gain": torch.tensor([gain, gain])}
+    model_file.write(path, model_file.Bundle(facts, tensors).halved())
+    return path
+
+
+class Criticised(Learned):
+    """With a discriminator, which decoding doesn't need."""
+
+    def __init__(self, config: Any = None) -> None:
+        super().__init__(config)
+        self.critic = torch.nn.Parameter(torch.ones(3))
+
+    def adaptable_parameters(self) -> dict[str, torch.nn.Parameter]:
+        return {"gain": self.gain}
+
+
+def test_the_vocoder_of_a_model_file_is_loaded_and_known_by_its_weights_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, same, other = (bundled(tmp_path / f"{n}.safetensors", *each) for n, each in enumerate([(3, 1), (3, 2), (4, 1)]))
+    assert digest_of_weights(one) == digest_of_weights(same) != digest_of_weights(other)
+    monkeypatch.setattr(model_file, "SHIPPED", other)
+    for named, gain in ((str(one), 3), ("shipped", 4)):
+        vocoder = Criticised(Learned.Config(checkpoint=named))
+        vocoder.prepare(VocoderContext(never))
+        assert vocoder.gain.tolist() == [gain, gain] and vocoder.gain.dtype == torch.float32
+    with pytest.raises(UsageError, match="gain is 2 there and 5 here"):
+        Criticised(Learned.Config(5)).load_weights(one)
+    model_file.write(one, model_file.Bundle({}, {"algorithm/a": torch.zeros(1)}))
+    with pytest.raises(UsageError, match=r"The model file .*0.safetensors holds no vocoder; name another"):
+        Criticised().load_weights(one)
 
 
 def cut(path: Path) -> None:

@@ -14,8 +14,6 @@ from benchmark.settings.ranges import MOST
 if TYPE_CHECKING:
     from benchmark.data.enough import Need, Sizes
     from benchmark.running.hardware import Hardware
-    from benchmark.running.trained_model import TrainedModel
-    from benchmark.settings.schema import RunSettings
 
 
 def positive(text: str) -> int:
@@ -41,7 +39,7 @@ def add_adaptation_steps(parser: argparse.ArgumentParser) -> None:
 
 
 def add_trained(parser: argparse.ArgumentParser, otherwise: str) -> None:
-    """Declare ``--model``, ``--run`` and ``--cache``; :func:`trained_model` opens what they name.
+    """Declare ``--model``, ``--run`` and ``--cache``, for :func:`benchmark.running.finished.trained_model`.
 
     Args:
         parser: of the command.
@@ -50,34 +48,6 @@ def add_trained(parser: argparse.ArgumentParser, otherwise: str) -> None:
     parser.add_argument("--model", type=place, metavar="FILE", help=f"trained model, a file that 'export' wrote ({otherwise})")
     parser.add_argument("--run", type=place, metavar="RUN", dest="folder", help="folder of a finished run, to use instead of a file")
     parser.add_argument("--cache", type=place, metavar="DIR", help="of --run, the cache that it was made with (default: as for 'run')")
-
-
-def trained_model(args: argparse.Namespace, problem: str) -> TrainedModel:
-    """The model that ``add_trained``'s options name, or the one that is shipped with this package.
-
-    Raises:
-        UsageError: both are named, or none and none is shipped; or it solves another problem.
-        BenchmarkError: it is damaged, or does not fit the plugins here.
-    """
-    from benchmark import problems
-    from benchmark.errors import UsageError
-    from benchmark.running import model_file
-    from benchmark.running.trained_model import DEFAULT, open_model
-
-    if args.folder is not None and args.model is not None:
-        raise UsageError("--run and --model name a model each; give one of them.")
-    if args.folder is not None:
-        from benchmark.running.finished import bundle_of, open_run
-        from benchmark.running.preparation import cache_folder
-
-        cache = cache_folder(args.cache)
-        bundle, where = bundle_of(open_run(args.folder, cache, args.plugin), cache, args.plugin), args.folder.name
-    elif args.model is None and (problem != "synthesis" or not DEFAULT.is_file()):
-        raise UsageError(f"No {problem} model is shipped with this version: name a file that 'export' wrote (--model) or a run (--run).")
-    else:
-        where = str(args.model or DEFAULT)
-        bundle = model_file.read(args.model or DEFAULT)
-    return open_model(bundle, where, problems.get(problem), args.plugin)
 
 
 def place(text: str) -> Path:
@@ -179,29 +149,6 @@ def hardware_of(args: argparse.Namespace) -> Hardware:
     from benchmark.running.hardware import Hardware
 
     return Hardware(args.accelerator, args.devices, args.strategy, args.precision)
-
-
-def consecutive(settings: RunSettings, count: int) -> list[RunSettings]:
-    """The settings of runs that differ in the seed, which counts up.
-
-    Raises:
-        UsageError: it would count beyond the largest seed.
-    """
-    from dataclasses import replace
-
-    from benchmark.errors import UsageError
-    from benchmark.settings.ranges import MAX_SEED
-
-    if settings.seed + count - 1 > MAX_SEED:
-        raise UsageError(f"--seeds {count} counts beyond the largest seed, {MAX_SEED}; start from a smaller --seed.")
-    return [replace(settings, seed=settings.seed + number) for number in range(count)]
-
-
-def run_folder(name: Path, output: Path) -> Path:
-    """The run folder with this path, or with this name in ``output``."""
-    if name.is_dir():
-        return name.resolve() if name.name in ("", "..") else name  # a run is named after its folder
-    return output / name if (output / name).is_dir() else name
 
 
 def usual_needs(crosses: bool = False) -> tuple[list[Sizes], Need]:

@@ -67,11 +67,11 @@ def whole_parser(plugins: Iterable[str] = ()) -> argparse.ArgumentParser:
 
 def _names(plugins: tuple[str, ...]) -> Mapping[str, list[str]]:
     """What can be given, by an argument's destination and metavar, by its metavar, or by its destination."""
-    from benchmark.commands.leaderboard import table_files
     from benchmark.plugins import registry
     from benchmark.results.columns import known
     from benchmark.results.costs import COSTS
     from benchmark.results.leaderboard_file import title
+    from benchmark.results.leaderboard_places import table_files
     from benchmark.settings.config import presets
     from benchmark.task import TASK_KINDS
 

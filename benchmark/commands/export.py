@@ -31,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"-o must name a file to write that ends in {ENDING}, not {args.output}.")
     print("Loading …", file=sys.stderr, flush=True)
 
-    from benchmark.running import model_card, model_file
+    from benchmark.plumbing import model_file
+    from benchmark.running import model_card
     from benchmark.running.finished import bundle_of, open_run
     from benchmark.running.preparation import cache_folder
 

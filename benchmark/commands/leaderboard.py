@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     """Do what the action says."""
     from benchmark.errors import UsageError
     from benchmark.plugins.registry import normalise
-    from benchmark.results import leaderboard, leaderboard_cite
+    from benchmark.results import leaderboard, leaderboard_cite, leaderboard_places
 
     if args.action in ("show", "best"):
         _print_tables(args)
@@ -77,19 +77,19 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "power":
         from benchmark.results.power_table import show_power
 
-        print(show_power(table_files(args.table)[0], args.metric, args.output, args.plugin))
+        print(show_power(leaderboard_places.table_files(args.table)[0], args.metric, args.output, args.plugin))
         return 0
     if args.action == "cite":
-        path = table_files(args.table)[0]
-        print(leaderboard_cite.cite(path, normalise(args.algorithm), args.shots, args.steps, _is_committed(path)))
+        path = leaderboard_places.table_files(args.table)[0]
+        print(leaderboard_cite.cite(path, normalise(args.algorithm), args.shots, args.steps, leaderboard_places.is_committed(path)))
         return 0
 
     if args.action == "verify":
-        return _verify(table_files(args.table, older=True), args.output)
+        return _verify(leaderboard_places.table_files(args.table, older=True), args.output)
     if args.action == "card":
         from benchmark.results.dataset_card import card
 
-        print(card(table_files(args.table)[0], args.plugin), end="")
+        print(card(leaderboard_places.table_files(args.table)[0], args.plugin), end="")
         return 0
     if args.action == "columns":
         from benchmark.results.columns import markdown
@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     table = args.table or own
     if not table.endswith(".csv") and normalise(table) != normalise(own):
         raise UsageError(f"--table must be a file that ends in .csv, or {own}, the table of these runs, not '{table}'.")
-    path = Path(table) if table.endswith(".csv") else folder() / f"{own}.csv"
+    path = Path(table) if table.endswith(".csv") else leaderboard_places.folder() / f"{own}.csv"
     rows = leaderboard.add(args.runs, path, args.preliminary)
     print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.")
     return 0
@@ -112,13 +112,13 @@ def run(args: argparse.Namespace) -> int:
 def _print_tables(args: argparse.Namespace) -> None:
     """Show tables, or what is best in them; what is wrong with one of several does not keep the others from being read."""
     from benchmark.errors import UsageError
-    from benchmark.results import best, best_table, leaderboard_file, leaderboard_table
+    from benchmark.results import best, best_table, leaderboard_file, leaderboard_places, leaderboard_table
 
     if args.action == "best":
         budget = None if args.budget is None else best.seconds(args.budget)
-        tables = _of(table_files(args.table), args.dataset, args.task)
+        tables = _of(leaderboard_places.table_files(args.table), args.dataset, args.task)
     else:
-        tables = table_files(args.table)
+        tables = leaderboard_places.table_files(args.table)
     if args.action == "show" and args.format == "csv" and len(tables) > 1:
         raise UsageError(f"--format csv takes one table; name {' or '.join(map(leaderboard_file.title, tables))}.")
     for number, path in enumerate(tables):
@@ -166,68 +166,15 @@ def _of(tables: Sequence[Path], dataset: str | None, task: str | None) -> list[P
 
 
 def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
+    from benchmark.results import leaderboard_places
     from benchmark.results.leaderboard_check import check
 
     problems = 0
     for path in paths:
-        report = check(path, places, local=not _is_committed(path))
+        report = check(path, places, local=not leaderboard_places.is_committed(path))
         problems += len(report.problems)
         print("\n".join(report.problems), end="\n" if report.problems else "")
         unknown = f", {report.unknown} could not be checked (their runs are not here)" if report.unknown else ""
         old = f", {report.old} of them from results of the old form, which carry no digests" if report.old else ""
         print(f"{path}: {report.recomputed} rows came out the same{old}{unknown}, {len(report.problems)} problem(s).")
     return 1 if problems else 0
-
-
-def folder() -> Path:
-    """The checkout's ``leaderboards/``; without a checkout, the one in the working directory."""
-    root = Path(__file__).resolve().parents[2]
-    return (root if (root / "pyproject.toml").is_file() else Path()) / "leaderboards"
-
-
-def _committed() -> list[Path]:
-    import benchmark
-
-    return list(dict.fromkeys([folder().resolve(), *(Path(root, "leaderboards").resolve() for root in benchmark.__path__)]))
-
-
-def _is_committed(path: Path) -> bool:
-    from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS
-
-    place = path.resolve().parent
-    return (place.parent if place.name.startswith(PROTOCOL_FOLDERS) else place) in _committed()
-
-
-def table_files(wanted: str | None, older: bool = False) -> list[Path]:
-    """The CSV files that ``wanted`` names: all, a dataset's (of the newest protocol that has one), or the one with this path.
-
-    Args:
-        wanted: "speechocean762", "protocol-1/speechocean762", a path, or None for all.
-        older: whether all of them are those of older protocols too, and not only each dataset's newest.
-
-    Raises:
-        UsageError: there is none.
-    """
-    from benchmark.errors import UsageError
-    from benchmark.plugins.registry import normalise, suggest
-    from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS, title
-
-    if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
-        return [Path(wanted)]
-    newest: dict[str, Path] = {}
-    every: dict[str, Path] = {}
-    for root in reversed(_committed()):
-        former = sorted(root.glob(f"{PROTOCOL_FOLDERS}*/*.csv"), key=lambda path: (len(path.parent.name), path))
-        for path in (*former, *sorted(root.glob("*.csv"))):
-            newest[normalise(path.stem)] = every[normalise(title(path))] = path
-    found = {**every, **newest}
-    if wanted is None and found:
-        return list((every if older else newest).values())
-    if wanted and normalise(wanted) in found:
-        return [found[normalise(wanted)]]
-    if wanted is None:
-        raise UsageError(f"There is no leaderboard in {folder()} yet; 'leaderboard add RUN...' makes one.")
-    if own := [path for path in Path("runs").glob("*.csv") if normalise(path.stem) == normalise(wanted)]:
-        raise UsageError(f"There is no committed leaderboard of '{wanted}'; for the one of your own runs, give its path, {own[0]}.")
-    there = suggest(wanted, sorted({*map(title, every.values()), *(path.stem for path in newest.values())}))
-    raise UsageError(f"There is no leaderboard of '{wanted}'{there} For your own runs, name the CSV file beside them.")

@@ -68,9 +68,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _compared(name: str, version: str) -> Iterator[str]:
     """A warning line if the leaderboard of that name was computed on other data."""
-    from benchmark.commands.leaderboard import table_files
     from benchmark.errors import UsageError
     from benchmark.results.leaderboard_file import read
+    from benchmark.results.leaderboard_places import table_files
 
     try:
         (table,) = table_files(name)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmark.commands._options import add_workers, directory, place, run_folder
+from benchmark.commands._options import add_workers, directory, place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.plumbing.files import write_text
     from benchmark.plumbing.workers import default_workers
     from benchmark.report import boards, page
+    from benchmark.results.runs_meant import run_folder
     from benchmark.running.preparation import cache_folder
 
     folders = [run_folder(name, args.output) for name in args.runs]

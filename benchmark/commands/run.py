@@ -17,7 +17,6 @@ from benchmark.commands._options import (
     add_hardware,
     add_places,
     add_pretrain_root,
-    consecutive,
     directory,
     hardware_of,
     positive,
@@ -72,19 +71,9 @@ def _run(args: argparse.Namespace, hardware: Hardware) -> int:
     say_tuned(parsed, args.plugin)
 
     # Importing torch and Lightning takes seconds; report mistyped options before that.
-    from benchmark.running import run as runs
-    from benchmark.running.checks import with_metrics
-    from benchmark.settings.trial import fast_dev_run
+    from benchmark.running.run import run_seeds
 
-    hardware.require()
-    parsed, left_out = with_metrics(parsed, args.plugin)
-    if left_out:
-        print(left_out, flush=True)
-    if args.fast_dev_run:
-        parsed = fast_dev_run(parsed, hardware.processes)
-    seeded = consecutive(parsed, args.seeds)
-    chosen = places(args, hardware)
-    folders = [runs.run(each, chosen, args.overwrite) for each in seeded]
+    folders = run_seeds(parsed, args.seeds, places(args, hardware), args.overwrite, args.fast_dev_run)
     if not hardware.rank:
         show_results(args.output, [folders], args.plugin)
     return 0
@@ -110,18 +99,16 @@ def say_tuned(settings: RunSettings, plugins: Sequence[str]) -> None:
 def places(args: argparse.Namespace, hardware: Hardware) -> Places:
     """Where and how to run, after checking that the loggers and the engine are installed."""
     from benchmark.plumbing.workers import default_workers
-    from benchmark.running import engines
-    from benchmark.running import loggers as run_logs
-    from benchmark.running import run as runs
+    from benchmark.running.loggers import KINDS
     from benchmark.running.preparation import cache_folder
+    from benchmark.running.run import Places
 
-    logs = tuple(kind for kind in run_logs.KINDS if getattr(args, kind))
-    run_logs.check(logs)
-    engines.check(args.engine)
-    return runs.Places(
-        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)), logs,
-        engine=args.engine, hardware=hardware, pretrain_roots=args.pretrain_root,
+    found = Places(
+        args.output, cache_folder(args.cache), args.data_root, args.workers or default_workers(), tuple(map(Path, args.plugin)),
+        tuple(kind for kind in KINDS if getattr(args, kind)), engine=args.engine, hardware=hardware, pretrain_roots=args.pretrain_root,
     )  # fmt: skip
+    found.require()
+    return found
 
 
 def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequence[str]) -> None:
@@ -136,13 +123,11 @@ def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequen
     """
     from benchmark import problems
     from benchmark.results.episode_tables import failures_in
-    from benchmark.results.leaderboard import add
+    from benchmark.results.leaderboard import add_own
     from benchmark.results.leaderboard_table import show
-    from benchmark.results.result import read_result, table_name
+    from benchmark.results.result import read_result
 
-    table = output / f"{table_name(read_result(groups[0][0]))}.csv"
-    for folders in groups:
-        add(folders, table, preliminary=True, local=True)
+    table = add_own(groups, output)
     every = [folder for folders in groups for folder in folders]
     results = [read_result(folder) for folder in every]
     asked = {name for result in results for name in result["metric_versions"]}.difference(problems.get(results[0]["problem"]).metrics)

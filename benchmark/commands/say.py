@@ -9,11 +9,10 @@ it is never taken for a recording.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_adaptation_steps, add_trained, place, trained_model
+from benchmark.commands._options import add_adaptation_steps, add_trained, place
 
 if TYPE_CHECKING:
     from benchmark.audio import Audio
@@ -52,16 +51,18 @@ def run(args: argparse.Namespace) -> int:
     print("Loading …", file=sys.stderr, flush=True)
 
     from benchmark.audio import SAMPLE_RATE
-    from benchmark.data import recordings
+    from benchmark.data import recordings, synthesised
     from benchmark.plumbing.words import counted
     from benchmark.running import say
+    from benchmark.running.finished import trained_model
 
     texts = _texts(args)
-    _check_outputs(list(texts))
+    for path in texts:
+        synthesised.refuse_to_overwrite(path)
     language = say.reader(args.language, "--language")
     reads = say.reader(args.voice_language, "--voice-language") or language
     heard, left_out = recordings.read(args.voice)
-    model = trained_model(args, "synthesis")
+    model = trained_model("synthesis", args.model, args.folder, args.cache, args.plugin)
     to_say = {path: _sentences(text, where, model, language) for path, (text, where) in texts.items()}
     voice = say.adapt(model, heard, args.steps, args.budget, reads)
     if left_out := [*left_out, *voice.left_out]:
@@ -108,16 +109,6 @@ def _texts(args: argparse.Namespace) -> dict[Path, tuple[str, str]]:
     if not numbered:
         raise UsageError(f"{args.texts} is empty; write a text in each line.")
     return {args.output / f"{number:0{width}}.wav": (line, f"line {number} of {args.texts}") for number, line in numbered.items()}
-
-
-def _check_outputs(paths: Sequence[Path]) -> None:
-    """Refuse to overwrite what this command did not write."""
-    from benchmark.data import synthesised
-    from benchmark.errors import UsageError
-
-    for path in paths:
-        if path.exists() and not synthesised.is_marked(path):
-            raise UsageError(f"-o names {path}, which is there and was not written by 'say'; choose another name.")
 
 
 def _sentences(text: str, where: str, model: TrainedModel, language: str) -> list[Sentence]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.commands import run as single
-from benchmark.commands._options import consecutive, hardware_of
+from benchmark.commands._options import hardware_of
 from benchmark.errors import UsageError
 from benchmark.plugins.registry import normalise
 
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
         given = [word for name, value in zip(LISTS, words, strict=True) if value for word in (f"--{name}", value)]
         parsed = tuning.parse([*single.given(args), *given], plugins=args.plugin, also=args.options)
         single.say_tuned(parsed, args.plugin)
-        grid += consecutive(parsed, args.seeds)
+        grid += parsed.seeded(args.seeds)
 
     from benchmark.results.result import read_result, table_name
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from benchmark.commands._options import add_adaptation_steps, add_trained, place, trained_model
+from benchmark.commands._options import add_adaptation_steps, add_trained, place
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +32,13 @@ def run(args: argparse.Namespace) -> int:
 
     from benchmark.data import recordings
     from benchmark.plumbing.words import counted
+    from benchmark.running.finished import trained_model
     from benchmark.running.transcribe import transcribe
     from benchmark.utterance import spelled
 
     heard, left_out = recordings.read(args.file)
     voice, unused = recordings.read(args.voice) if args.voice is not None else ([], [])
-    opened = trained_model(args, "recognition")
+    opened = trained_model("recognition", args.model, args.folder, args.cache, args.plugin)
     done = transcribe(heard, opened, voice, args.steps)
     if left_out := [*left_out, *unused, *done.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)

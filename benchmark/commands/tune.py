@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"The search space of {name} has {search.size} combinations, fewer than {args.trials} trials; lower --trials.")
     if len(search.trials) > args.trials:
         raise UsageError(f"{search.table} holds {len(search.trials)} trials, more than {args.trials}; raise --trials to as many.")
-    gain = search.problem.gained.replace("_", " ")
+    gain = search.gained.replace("_", " ")
     while True:
         with search.next(args.trials) as proposal:
             if proposal is None:

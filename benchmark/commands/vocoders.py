@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmark.commands import run as single
 from benchmark.commands import sweep
-from benchmark.commands._options import place, run_folder
+from benchmark.commands._options import place
 from benchmark.errors import UsageError
 
 ALGORITHM = "copy_synthesis"
@@ -39,9 +39,9 @@ def run(args: argparse.Namespace) -> int:
     if args.runs and args.settings:
         raise UsageError("--runs tabulates runs as they are, so it takes no settings.")
     if args.runs:
-        return _tabulate(args, [run_folder(run, args.output) for run in args.runs])
-    from dataclasses import replace
+        from benchmark.results.runs_meant import run_folder
 
+        return _tabulate(args, [run_folder(run, args.output) for run in args.runs])
     from benchmark.plugins import fit, registry
     from benchmark.settings import tuned_values as tuning
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         usual = fit.own_metrics(parsed.backbone.name, args.plugin, parsed.task)
         if [each.name for each in parsed.metrics] == usual and BESIDE not in usual:
             parsed = tuning.parse([*words, "--metrics", ",".join([*usual, BESIDE])], plugins=args.plugin, also=args.options)
-        grid += [replace(parsed, seed=parsed.seed + number) for number in range(args.seeds)]
+        grid += parsed.seeded(args.seeds)
 
     outcomes = sweep.done_for(args, grid)
     folders = [outcome.folder for outcome in outcomes if outcome.folder]

@@ -8,6 +8,7 @@ from pathlib import Path
 import soundfile
 
 from benchmark.audio import SAMPLE_RATE, Audio
+from benchmark.errors import UsageError
 from benchmark.plumbing.files import write_atomic
 from benchmark.plumbing.sound_files import mended
 
@@ -35,6 +36,16 @@ def is_marked(path: Path) -> bool:
             return bool(sound.comment == MARK)
     except (soundfile.LibsndfileError, OSError):
         return False
+
+
+def refuse_to_overwrite(path: Path) -> None:
+    """Refuse to write where something is that :func:`write` did not write.
+
+    Raises:
+        UsageError: there is.
+    """
+    if path.exists() and not is_marked(path):
+        raise UsageError(f"{path} is there and was not written by 'say'; choose another name.")
 
 
 def _write(path: Path, pieces: Iterable[Audio]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +71,23 @@ def speaker_vector(backbone: Backbone) -> tuple[str, ...]:
     """The name of the new speaker's vector among the backbone's parameters; nothing if it has none."""
     vector = getattr(backbone, "new_speaker", None)
     return tuple(name for name, parameter in backbone.named_parameters() if parameter is vector)
+
+
+def rates(backbone: Backbone, names: Sequence[str], rate: float, speaker_rate: float, default: float = 0.0) -> dict[str, float]:
+    """The learning rate of each named parameter: ``speaker_rate`` of the new speaker's vector, unless it is 0, and ``rate`` of others.
+
+    Raises:
+        UsageError: the backbone has no speaker vector, and ``speaker_rate`` is not the ``default``, so somebody asked for it.
+    """
+    own = speaker_vector(backbone)
+    if speaker_rate != default and not own:
+        raise UsageError("The backbone has no speaker vector, so speaker_lr has nothing to move; leave it out.")
+    return {name: speaker_rate if speaker_rate and name in own else rate for name in names}
+
+
+def rated(parameters: Sequence[Tensor], rates: Mapping[str, float]) -> list[dict[str, Any]]:
+    """What torch's optimisers take instead of parameters, to give each the rate of its own; both in the same order."""
+    return [{"params": [parameter], "lr": rate} for parameter, rate in zip(parameters, rates.values(), strict=True)]
 
 
 def gradients(

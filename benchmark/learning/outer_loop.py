@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from benchmark.algorithm import Adapted, AdaptedModel, Algorithm, pinned
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
-from benchmark.learning.inner_loop import add_gradients, descend, gradients, select, sizes
-from benchmark.parameters import ParameterGroup
-from benchmark.settings.ranges import Checked, Names, NonNegativeFloat, PositiveInt
+from benchmark.learning.inner_loop import add_gradients, descend, gradients, rates, select, sizes
+from benchmark.parameters import OUTER_BOOSTS, ParameterGroup
+from benchmark.settings.ranges import Checked, Names, NonNegativeFloat, PositiveFloat, PositiveInt
 from benchmark.task import Task
 
 RATE_SPEED = 30.0
@@ -31,11 +31,15 @@ class InnerLoopConfig(Checked):
         groups: parameter groups adapted in the inner loop and at test time; only the outer loop learns the others.
         inner_steps: inner steps per training task, at least 1.
         inner_lr: learning rate in the inner loop and in adaptation, 0 (no inner loop) or above.
+        speaker_lr: that of the new speaker's vector instead, whose numbers are few and must move far; 0: as all.
+        outer_boost: the outer loop's learning rate of weights, as a multiple of the run's, above 0.
     """
 
     groups: Names = ("all",)
     inner_steps: PositiveInt = 3
     inner_lr: NonNegativeFloat = 0.2
+    speaker_lr: NonNegativeFloat = 0.0
+    outer_boost: PositiveFloat = 1.0
 
 
 class InnerLoopAlgorithm(Algorithm):
@@ -45,11 +49,16 @@ class InnerLoopAlgorithm(Algorithm):
     moves), :meth:`depth`, :meth:`step_weights` and :attr:`second_order` (what the outer loop differentiates), or
     :meth:`meta_gradient`.
     The outer loop also learns any parameters that a subclass adds, such as rates. Dropout is off in both loops.
+
+    Attributes:
+        names: of the parameters that adapt.
+        initial_rates: the rate of each before any training.
     """
 
     same_start = True
     search_space: ClassVar[Mapping[str, Sequence[Any]]] = {
-        "inner_lr": (0.03, 0.1, 0.2, 0.3), "inner_steps": (1, 3), "groups": (("all",), ("decoder", "output"), ("embedding",)),
+        "inner_lr": (0.01, 0.03, 0.1, 0.2), "speaker_lr": (0.0, 1.0, 3.0), "inner_steps": (1, 3), "first_order": (False, True),
+        "outer_boost": OUTER_BOOSTS,
     }  # fmt: skip
 
     @dataclass(frozen=True)
@@ -65,10 +74,12 @@ class InnerLoopAlgorithm(Algorithm):
     def __init__(self, backbone: Backbone, config: InnerLoopConfig | None = None) -> None:
         super().__init__(backbone, config)
         self.names = select(backbone, self.config.groups)
+        c: InnerLoopConfig = self.config
+        self.initial_rates = rates(backbone, self.names, c.inner_lr, c.speaker_lr, type(c)().speaker_lr)
 
     def rate(self, step: int, name: str) -> Tensor | float:
         """The rate of the named parameter in a step, counted from 0: a number, or a tensor that broadcasts to its shape."""
-        return float(self.config.inner_lr)
+        return self.initial_rates[name]
 
     def update(self, step: int, name: str, parameter: Tensor, gradient: Tensor, state: dict[str, Tensor]) -> Tensor:
         """The named parameter after a step, counted from 0; ``state`` is what earlier steps left for it, empty at first."""
@@ -95,7 +106,7 @@ class InnerLoopAlgorithm(Algorithm):
         """See :meth:`Algorithm.parameter_groups`: learned rates at ``RATE_SPEED`` times the rate of weights, without decay."""
         rates = self.learned_rates()
         ours = {id(rate) for rate in rates}
-        weights = ParameterGroup([p for p in self.parameters() if id(p) not in ours])
+        weights = ParameterGroup([p for p in self.parameters() if id(p) not in ours], self.config.outer_boost)
         return [weights, ParameterGroup(rates, RATE_SPEED, weight_decay=0.0)] if rates else [weights]
 
     def meta_step(self, tasks: Sequence[Task]) -> dict[str, float]:
@@ -147,7 +158,7 @@ class StepRates(InnerLoopAlgorithm):
     """An inner loop that learns a rate for each parameter tensor and step, shared by all elements and all tasks.
 
     As in MAML++ (Antoniou, Edwards & Storkey, ICLR 2019, section 4, "per-layer per-step learning rates"). Rates are
-    :meth:`initial_rate` * exp(s), with s = 0 at first, so they stay positive. Steps beyond ``inner_steps``, at test time,
+    ``initial_rates`` * exp(s), with s = 0 at first, so they stay positive. Steps beyond ``inner_steps``, at test time,
     repeat the last one's rates.
     """
 
@@ -156,10 +167,6 @@ class StepRates(InnerLoopAlgorithm):
         self.log_rates = nn.Parameter(torch.zeros(self.config.inner_steps, len(self.names)))
         self.columns = {name: column for column, name in enumerate(self.names)}
 
-    def initial_rate(self, name: str) -> float:
-        """The named parameter's rate before any training."""
-        return float(self.config.inner_lr)
-
     def learned_rates(self) -> list[nn.Parameter]:
         """See :meth:`InnerLoopAlgorithm.learned_rates`."""
         return [self.log_rates]
@@ -167,7 +174,7 @@ class StepRates(InnerLoopAlgorithm):
     def rate(self, step: int, name: str) -> Tensor:
         """See :meth:`InnerLoopAlgorithm.rate`."""
         row = min(step, self.config.inner_steps - 1)
-        rate: Tensor = self.initial_rate(name) * torch.exp(self.log_rates[row, self.columns[name]])
+        rate: Tensor = self.initial_rates[name] * torch.exp(self.log_rates[row, self.columns[name]])
         return rate
 
 

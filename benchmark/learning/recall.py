@@ -134,7 +134,7 @@ class RecallLearner(Algorithm, ABC):
 
     Args:
         backbone: pretrained.
-        config: the plugin's options.
+        config: the plugin's options, ``outer_boost`` among them.
         cell: the memory.
     """
 
@@ -159,7 +159,8 @@ class RecallLearner(Algorithm, ABC):
         """See :meth:`Algorithm.parameter_groups`: the new linear layers at ``SPEED`` times the rate."""
         quick = [*self.values.parameters(), *self.project.parameters()]
         ours = {id(parameter) for parameter in quick}
-        return [ParameterGroup([p for p in self.parameters() if id(p) not in ours]), ParameterGroup(quick, SPEED)]
+        boost = self.config.outer_boost
+        return [ParameterGroup([p for p in self.parameters() if id(p) not in ours], boost), ParameterGroup(quick, boost * SPEED)]
 
     def remember(self, supports: Sequence[Batch]) -> Tensor:
         """The memories of several speakers, shape (len(supports), *cell.shape)."""

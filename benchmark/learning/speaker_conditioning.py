@@ -20,8 +20,8 @@ from benchmark.task import Task
 class SpeakerConditioned(Algorithm):
     """Base of algorithms that map support mels to the backbone's speaker vector.
 
-    Plugins define ``meta_step``, ``new_modules`` and ``code``, and have an option ``encoder_boost``. A code z stands for the
-    speaker vector mean + std * z, with mean and deviation over the training speakers: 0 is the mean speaker, and the
+    Plugins define ``meta_step``, ``new_modules`` and ``code``, and have options ``encoder_boost`` and ``outer_boost``. A code z
+    stands for the speaker vector mean + std * z, with mean and deviation over the training speakers: 0 is the mean speaker, and the
     pretrained table has codes of mean 0 and variance 1.
     """
 
@@ -38,9 +38,13 @@ class SpeakerConditioned(Algorithm):
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """See :meth:`Algorithm.parameter_groups`: new modules, which have far to go, learn ``encoder_boost`` times as fast."""
+        boost = self.config.outer_boost
         new = [p for module in self.new_modules() for p in module.parameters()]
         ours = {id(parameter) for parameter in new}
-        return [ParameterGroup([p for p in self.parameters() if id(p) not in ours]), ParameterGroup(new, self.config.encoder_boost)]
+        return [
+            ParameterGroup([p for p in self.parameters() if id(p) not in ours], boost),
+            ParameterGroup(new, boost * self.config.encoder_boost),
+        ]
 
     @abstractmethod
     def new_modules(self) -> Sequence[nn.Module]:

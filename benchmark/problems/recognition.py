@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from benchmark.problem import Prediction, Problem
 
 if TYPE_CHECKING:
     from benchmark.algorithm import Adapted
-    from benchmark.utterance import PreparedUtterance
+    from benchmark.utterance import PreparedUtterance, Statistics
     from benchmark.vocoder import Vocoder
 
 
@@ -20,13 +20,13 @@ class Recognition(Problem):
     metrics = ("cer", "wer")
     references = ("all_speech", "no_adaptation", "from_scratch")
     objective = "cer"
-    gained = "characters_right"
+    tuned_by: ClassVar = {"cer": "characters_right"}
 
     def provides(self, supports: Collection[str]) -> frozenset[str]:
         """See :meth:`Problem.provides`."""
         return frozenset({"text", "transcript"})
 
-    def gain(self, score: float) -> float:
+    def gain(self, column: str, score: float, query: PreparedUtterance, statistics: Statistics) -> float:
         """See :meth:`Problem.gain`: the share of right characters, below 0 if errors outnumber characters."""
         return 1 - score
 

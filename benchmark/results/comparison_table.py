@@ -9,11 +9,15 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite, isnan
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmark.results import latex
 from benchmark.results.comparison import CURVE, Line
 from benchmark.results.ranking import LEGEND as ORDER
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMATS = ("table", "csv", "json", "latex")
 LEGEND = """\
@@ -33,6 +37,7 @@ class Compared:
         lines: the comparisons.
         sentences: verdicts, then what to bear in mind.
         rankings: the order of more than two, at each place.
+        tables: leaderboards that the algorithms were found in.
     """
 
     dataset: str
@@ -40,6 +45,16 @@ class Compared:
     lines: Sequence[Line]
     sentences: Sequence[str]
     rankings: Sequence[str]
+    tables: Sequence[Path] = ()
+
+    def __str__(self) -> str:
+        return self.text("table")
+
+    def frame(self) -> pd.DataFrame:
+        """The lines as a table, numbers as such: a row for each pair, metric and place of the grid."""
+        import pandas as pd
+
+        return pd.DataFrame(self._records())
 
     def text(self, style: str) -> str:
         """As text, in one of ``FORMATS``; of csv, the lines alone."""

@@ -1,4 +1,8 @@
-"""The speech that runs keep to listen to: what its files are called, where they are, and whether they are as they were written."""
+"""The speech that runs keep to listen to: what its files are called, where they are, and whether they are as they were written.
+
+A run keeps, of each target, what it said first at each place of the grid; and beside that, what the target itself said: the recording of
+that sentence, its copy through mel spectrogram and vocoder, and the first support sentence.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,8 @@ FOLDER = "audio"
 """Of a run's speech, in its folder."""
 SUMS = "SHA256SUMS"
 """There, the digests of the speech, noted with the scores that belong to it; ``sha256sum -c`` reads it too."""
+BESIDE = ("recording", "copy", "support")
+"""What is kept beside a target's speech; of the recording and the support sentence also the text."""
 NAME = re.compile(r"(.+)_(\d+)shot_(\d+)steps\.wav", re.DOTALL)
 UNSAFE = re.compile(r'[%/\\:*?"<>|\x00-\x1f]|^\.')
 """Characters of a target that would lead to another folder, or that some file systems refuse."""
@@ -31,13 +37,46 @@ def speech_file(target: str, shots: int, steps: int) -> str:
     return f"{safe(target)}_{shots}shot_{steps:04d}steps.wav"
 
 
+def beside_file(target: str, kind: str, end: str = "wav") -> str:
+    """The name of the file that is kept beside a target's speech, of a ``kind`` of ``BESIDE``; with ``end`` "txt", of its text."""
+    return f"{safe(target)}_{kind}.{end}"
+
+
+def files_of(target: str, places: Iterable[tuple[int, int]]) -> set[str]:
+    """The names of all that may be kept of a target, at these numbers of shots and steps."""
+    own = {speech_file(target, shots, steps) for shots, steps in places}
+    return own | {beside_file(target, kind, end) for kind in BESIDE for end in ("wav", "txt")}
+
+
+def beside_in(folder: Path, result: Mapping[str, Any], target: str) -> dict[str, tuple[Path, str]]:
+    """What a run kept beside a target's speech, by kind of ``BESIDE``: the sound and its text, "" if there is none."""
+    found = {}
+    for kind in BESIDE:
+        sound, text = (folder / FOLDER / beside_file(target, kind, end) for end in ("wav", "txt"))
+        known = result.get("speech") or {}
+        if sound.name in known and sound.is_file():
+            said = text.read_text(encoding="utf-8", errors="replace") if text.name in known and text.is_file() else ""
+            found[kind] = sound, said.strip()
+    return found
+
+
 def note(folder: Path, names: Iterable[str]) -> None:
     """Note the digests of a run's speech of these names; what was not kept, because there is no speech, is passed over."""
     sums = noted(folder)
     found = {name: path for name in names if (path := folder / FOLDER / name).is_file()}
     if found:
-        sums |= {name: digest_of_file(path) for name, path in found.items()}
-        write_text(folder / FOLDER / SUMS, "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())))
+        write_text(folder / FOLDER / SUMS, _as_text(sums | {name: digest_of_file(path) for name, path in found.items()}))
+
+
+def mend(folder: Path, result: Mapping[str, Any]) -> None:
+    """Let the digests beside a finished run's speech be those in its result again, if both are there."""
+    path, text = folder / FOLDER / SUMS, _as_text(result.get("speech") or {})
+    if text and path.is_file() and path.read_bytes() != text.encode():
+        write_text(path, text)
+
+
+def _as_text(sums: Mapping[str, str]) -> str:
+    return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
 
 
 def noted(folder: Path) -> dict[str, str]:
@@ -49,9 +88,17 @@ def noted(folder: Path) -> dict[str, str]:
 
 
 def damaged(folder: Path) -> set[Block]:
-    """The blocks of a run whose speech is not as it was noted, or not noted; files that were deleted, to save room, are no fault."""
-    sums = noted(folder)
-    return {(target, 0, shots) for (target, shots, _), path in _named(folder).items() if sums.get(path.name) != digest_of_file(path)}
+    """The blocks of a run whose speech is not as it was noted, or not noted; files that were deleted, to save room, are no fault.
+
+    What is kept beside speech, and is not as it was noted, is deleted: a block of its target makes it again.
+    """
+    sums, named = noted(folder), _named(folder)
+    found = {(target, 0, shots) for (target, shots, _), path in named.items() if sums.get(path.name) != digest_of_file(path)}
+    for path in _beside(folder, sums):
+        if sums[path.name] != digest_of_file(path):
+            path.unlink()
+            found |= {(target, 0, shots) for target, shots, _ in named if path.name in files_of(target, ())}
+    return found
 
 
 def check(folder: Path, result: Mapping[str, Any]) -> None:
@@ -60,8 +107,9 @@ def check(folder: Path, result: Mapping[str, Any]) -> None:
     Raises:
         Contradiction: a file was changed.
     """
-    for path in speech_in(folder, result).values():
-        if result.get("speech") is not None and result["speech"][path.name] != digest_of_file(path):
+    known: Mapping[str, str] = result.get("speech") or {}  # results of before speech had digests have none
+    for path in [*speech_in(folder, result).values(), *_beside(folder, known)] if known else ():
+        if known[path.name] != digest_of_file(path):
             raise Contradiction(folder, f"{FOLDER}/{path.name}")
 
 
@@ -74,6 +122,12 @@ def speech_in(folder: Path, result: Mapping[str, Any] | None = None) -> dict[tup
     """
     known = (noted(folder) or None) if result is None else result.get("speech")
     return {place: path for place, path in _named(folder).items() if known is None or path.name in known}
+
+
+def _beside(folder: Path, known: Iterable[str]) -> list[Path]:
+    """The files of these names that are kept beside speech."""
+    ends = tuple(f"_{kind}.{end}" for kind in BESIDE for end in ("wav", "txt"))
+    return [path for name in sorted(known) if name.endswith(ends) and (path := folder / FOLDER / name).is_file()]
 
 
 def _named(folder: Path) -> dict[tuple[str, int, int], Path]:

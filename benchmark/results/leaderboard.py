@@ -232,6 +232,20 @@ def _cell(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4f}"
 
 
+def add_own(groups: Sequence[Sequence[Path]], output: Path) -> Path:
+    """Put one's own runs of one dataset, problem and task into their table in ``output``; runs of a group differ only in the seed.
+
+    Returns:
+        the table's path.
+    """
+    from benchmark.results.result import read_result, table_name
+
+    path = output / f"{table_name(read_result(groups[0][0]))}.csv"
+    for folders in groups:
+        add(folders, path, preliminary=True, local=True)
+    return path
+
+
 def run_folder(path: Path, run_id: str, places: Sequence[Path] = ()) -> Path | None:
     """The folder of a run behind a row: in ``runs/`` beside its table, beside the table itself, or in one of ``places``."""
     return next((place / run_id for place in (path.parent / RUNS, path.parent, *places) if (place / run_id).is_dir()), None)

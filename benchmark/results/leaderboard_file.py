@@ -5,11 +5,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.errors import BenchmarkError
 from benchmark.results import cells
 from benchmark.results.costs import COSTS
 from benchmark.results.leaderboard_rules import ASSUMED
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 IDENTITY = ("algorithm", "backbone", "vocoder", "preset", "status", "shots", "steps", "seeds", "speakers", "episodes")
 PROVENANCE = (
@@ -42,6 +46,24 @@ def read(path: Path) -> list[dict[str, str]]:
         BenchmarkError: there is no such file, or it is not a leaderboard; the message names line and column.
     """
     return _read(path)[0]
+
+
+def frame(path: Path) -> pd.DataFrame:
+    """A leaderboard as a table: counts as whole numbers, scores and costs as floats (NaN where there is none), all else as text.
+
+    Raises:
+        BenchmarkError: as for :func:`read`.
+    """
+    import pandas as pd
+
+    rows = read(path)
+    table = pd.DataFrame(rows, columns=list(rows[0]) if rows else [*IDENTITY, *COSTS, *PROVENANCE])
+    for name, check in _checks(list(map(str, table))).items():
+        if check in (cells.whole, _whole_or_none):
+            table[name] = pd.to_numeric(table[name]).astype("Int64" if check is _whole_or_none else "int64")
+        elif check in (cells.number, cells.amount):
+            table[name] = pd.to_numeric(table[name]).astype(float)
+    return table
 
 
 def lacking_columns(path: Path) -> list[str]:

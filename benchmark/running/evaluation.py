@@ -8,6 +8,7 @@ import math
 import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,11 +24,11 @@ from benchmark.batch import Batch, collate
 from benchmark.data.corpus import Corpus
 from benchmark.errors import AdaptationFailed, CannotScore, PredictionFailed
 from benchmark.metric import Metric, Sample
-from benchmark.plumbing.files import digest_of, write_atomic
+from benchmark.plumbing.files import digest_of, write_atomic, write_text
 from benchmark.problem import Prediction, Problem
+from benchmark.results import kept_speech
 from benchmark.results.blocks import Block
 from benchmark.results.episode_log import CostRow, EpisodeRow
-from benchmark.results.kept_speech import speech_file
 from benchmark.running import engines
 from benchmark.running.episodes import Episode
 from benchmark.running.flops import counted
@@ -43,7 +44,8 @@ class Job:
     Attributes:
         episode: the target, its support and its queries.
         shots: support utterances; 0 for algorithms that adapt to nothing, or to all speech.
-        first: the least number of shots of the run. Where all start from the same model, that start is spoken under its seed.
+        first: the least number of shots of the run. That job keeps what the target itself said (:mod:`benchmark.results.kept_speech`),
+            and where all start from the same model, that start is spoken under its seed.
     """
 
     episode: Episode
@@ -129,6 +131,8 @@ class Evaluator:
             start: of a job with the same episode and start, whose rows at step 0 are taken over.
         """
         episode = job.episode
+        if self.problem.beside and (episode.index, job.shots) == (0, job.first):
+            self._keep_beside(episode)
         support = self._support(job)
         seed = self._seed(job, job.shots)
         torch.manual_seed(seed)
@@ -173,9 +177,9 @@ class Evaluator:
         costs = [replace(cost, shots=job.shots) for cost in start.costs if cost.steps == 0]
         rows = [replace(row, shots=job.shots, flops=flops) for row in start.rows if row.steps == 0] if costs else []
         if rows and job.episode.index == 0:
-            spoken = self.audio / speech_file(job.episode.target, start.rows[0].shots, 0)
+            spoken = self.audio / kept_speech.speech_file(job.episode.target, start.rows[0].shots, 0)
             if spoken.is_file():
-                write_atomic(self.audio / speech_file(job.episode.target, job.shots, 0), partial(shutil.copyfile, spoken))
+                write_atomic(self.audio / kept_speech.speech_file(job.episode.target, job.shots, 0), partial(shutil.copyfile, spoken))
         return rows, costs
 
     def _support(self, job: Job) -> Batch | Labels | None:
@@ -253,8 +257,18 @@ class Evaluator:
                     continue
             trials.update(metric.trials(sample))
         if episode.index == 0 and number == 0 and False in found and len(found[False].audio):
-            self._keep(found[False].audio, speech_file(episode.target, shots, step))
+            self._keep(found[False].audio, kept_speech.speech_file(episode.target, shots, step))
         return values, failures, trials, factor
+
+    def _keep_beside(self, episode: Episode) -> None:
+        """Keep the recording of the sentence that is kept of each prediction, its copy, and the first support sentence."""
+        query, support = self.corpus[episode.query[0]], self.corpus[episode.support[0]]
+        for kind, each in (("recording", query), ("support", support)):
+            self._keep(each.waveform, kept_speech.beside_file(episode.target, kind))
+            write_text(self.audio / kept_speech.beside_file(episode.target, kind, "txt"), f"{each.text}\n")
+        with suppress(PredictionFailed), torch.no_grad():
+            copy = self.vocoder.decode(torch.tensor(query.mel, device=self.device))
+            self._keep(copy.cpu().float().numpy(), kept_speech.beside_file(episode.target, "copy"))
 
     def _keep(self, wave: npt.NDArray[np.float32], name: str) -> None:
         write_atomic(self.audio / name, lambda path: soundfile.write(path, np.clip(wave, -1, 1), SAMPLE_RATE, subtype="PCM_16"))

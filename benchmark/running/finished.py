@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 import benchmark
+from benchmark import problems
 from benchmark.algorithm import Algorithm
 from benchmark.data.corpus import Corpus
 from benchmark.data.corpus_aligner import corpus_aligner
@@ -24,13 +25,13 @@ from benchmark.errors import BenchmarkError, CannotScore, UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import registry
 from benchmark.plugins.digest import source_digest
-from benchmark.plumbing import checkpoint
+from benchmark.plumbing import checkpoint, model_file
+from benchmark.plumbing.model_file import Bundle
 from benchmark.results.result import LATER, read_result
 from benchmark.running.building import ALGORITHM_FILE, VOCODER_FILE, fresh_model, fresh_vocoder, frontend_of, restored, spec_of
 from benchmark.running.identity import weights_digest
-from benchmark.running.model_file import Bundle
-from benchmark.running.preparation import metrics_folder
-from benchmark.running.trained_model import needed_of, scores_alone
+from benchmark.running.preparation import cache_folder, metrics_folder
+from benchmark.running.trained_model import TrainedModel, open_model, scores_alone
 from benchmark.scoring.checks import spread
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
@@ -96,6 +97,30 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> FinishedRu
     return FinishedRun(folder, result, settings, corpora, corpus, algorithm.eval())
 
 
+def trained_model(problem: str, model: Path | None, run: Path | None, cache: Path | None, plugins: registry.Plugins = ()) -> TrainedModel:
+    """The trained model in a file or of a run; without either, the one that is shipped with this package.
+
+    Args:
+        problem: that it must solve.
+        model: a file that ``export`` wrote.
+        run: folder of a finished run.
+        cache: that the run was made with; None for the usual one.
+        plugins: ``--plugin`` files.
+
+    Raises:
+        UsageError: both are named, or none and none is shipped; or it solves another problem.
+        BenchmarkError: it is damaged, or does not fit the plugins here.
+    """
+    if run is not None and model is not None:
+        raise UsageError("--run and --model name a model each; give one of them.")
+    if run is not None:
+        cache = cache_folder(cache)
+        return open_model(bundle_of(open_run(run, cache, plugins), cache, plugins), run.name, problems.get(problem), plugins)
+    if model is None and (problem != "synthesis" or not model_file.SHIPPED.is_file()):
+        raise UsageError(f"No {problem} model is shipped with this version: name a file that 'export' wrote (--model) or a run (--run).")
+    return open_model(model_file.read(model or model_file.SHIPPED), str(model or model_file.SHIPPED), problems.get(problem), plugins)
+
+
 def bundle_of(run: FinishedRun, cache: Path, plugins: registry.Plugins, scored: bool = False) -> Bundle:
     """All that a run's trained model needs to speak or to transcribe.
 
@@ -118,7 +143,7 @@ def bundle_of(run: FinishedRun, cache: Path, plugins: registry.Plugins, scored: 
     }  # fmt: skip
     if result["problem"] == "synthesis":
         # What adapts too is part of the algorithm.
-        tensors["vocoder"] = {} if settings.adapt_vocoder else needed_of(_vocoder(run.folder, settings, plugins))
+        tensors["vocoder"] = {} if settings.adapt_vocoder else _vocoder(run.folder, settings, plugins).decoding_state()
         if "transcripts" in run.algorithm.needs:
             state = corpus_aligner(corpus, metrics_folder(cache, corpus)).state()
             facts["aligner"] = {"phones": state.pop("phones")}

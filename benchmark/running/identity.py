@@ -9,13 +9,13 @@ from benchmark.data.corpus import Corpus
 from benchmark.errors import UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
-from benchmark.plumbing.files import digest_of, digest_of_file
+from benchmark.plumbing.files import digest_of
 from benchmark.results.result import RunIdentity, git_state
 from benchmark.running.episodes import PROTOCOL_VERSION, Manifest
 from benchmark.running.hardware import Hardware
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
-from benchmark.vocoder import checkpoint_of
+from benchmark.vocoder import checkpoint_of, digest_of_weights
 
 # Raise a version only if a number could move: a new version invalidates every run (TRAINING_VERSION every pretraining, too).
 # tools/record_versions.py lists the files of each version; a test fails if one changed without a decision.
@@ -72,7 +72,7 @@ def identify(
 
 
 def weights_digest(settings: RunSettings) -> dict[str, str]:
-    """Digest of the file of weights that the vocoder's options name, under "vocoder weights"; empty where they name none.
+    """Digest of the weights that the vocoder's options name, under "vocoder weights"; empty where they name none.
 
     Raises:
         UsageError: there is no such file.
@@ -81,7 +81,7 @@ def weights_digest(settings: RunSettings) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        return {"vocoder weights": digest_of_file(path)}
+        return {"vocoder weights": digest_of_weights(path)}
     except OSError as error:
         raise UsageError(f"vocoder.checkpoint {path} can't be read ({error.strerror}); name a file of the vocoder's weights.") from error
 

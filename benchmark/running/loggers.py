@@ -7,6 +7,7 @@ Weights & Biases needs no account: it writes into the run's folder, from where `
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,7 +22,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 from benchmark.errors import BenchmarkError, ExtraMissing, UsageError
 from benchmark.mel import MelSpec, log_mel
-from benchmark.results.kept_speech import safe, speech_in
+from benchmark.results.kept_speech import beside_in, safe, speech_in
 from benchmark.results.result import RunIdentity, read_result
 from benchmark.settings.trial import is_trial
 
@@ -33,6 +34,8 @@ STAGES = ("pretraining", "training", "vocoder", "adaptation")
 """Each stage has its own step axis."""
 SPEAKERS = 3
 """Number of speakers whose speech is logged."""
+PIXELS = 4
+"""Width and height of a spectrogram's point."""
 
 
 def check(kinds: Sequence[str]) -> None:
@@ -50,16 +53,17 @@ def check(kinds: Sequence[str]) -> None:
 
 
 @contextmanager
-def opened(kinds: Sequence[str], identity: RunIdentity, folder: Path, uncommitted: bool) -> Iterator[list[Logger]]:
+def opened(kinds: Sequence[str], identity: RunIdentity, folder: Path, commit: str | None, uncommitted: bool) -> Iterator[list[Logger]]:
     """Loggers for a run, closed when the context ends.
 
     Args:
         kinds: names from ``KINDS``.
         identity: of the run.
         folder: of the run; must exist.
+        commit: that the code is at; None if unknown.
         uncommitted: no commit holds all the code that runs.
     """
-    loggers = [_logger(kind, identity, folder, uncommitted) for kind in kinds]
+    loggers = [_logger(kind, identity, folder, commit, uncommitted) for kind in kinds]
     status = "failed"
     try:
         yield loggers
@@ -71,15 +75,16 @@ def opened(kinds: Sequence[str], identity: RunIdentity, folder: Path, uncommitte
                 _finish(logger.experiment, status)
 
 
-def _logger(kind: str, identity: RunIdentity, folder: Path, uncommitted: bool) -> Logger:
+def _logger(kind: str, identity: RunIdentity, folder: Path, commit: str | None, uncommitted: bool) -> Logger:
+    facts = {**asdict(identity), "git_commit": commit, "uncommitted": uncommitted}
     if kind == "wandb":
-        return WandbLogger(experiment=_wandb_run(identity, folder, uncommitted))
+        return WandbLogger(experiment=_wandb_run(identity, folder, facts))
     logger = CSVLogger(folder, "csv") if kind == "csv" else TensorBoardLogger(folder, "tensorboard")
-    logger.log_hyperparams(asdict(identity))
+    logger.log_hyperparams(facts)
     return logger
 
 
-def _wandb_run(identity: RunIdentity, folder: Path, uncommitted: bool) -> Any:
+def _wandb_run(identity: RunIdentity, folder: Path, facts: dict[str, Any]) -> Any:
     """A run grouped by dataset and algorithm; its tags say which runs it may be compared with."""
     if _mode() != "online":
         # Otherwise the library reports errors and usage to its makers, in every mode; it reads this when it is imported.
@@ -87,12 +92,13 @@ def _wandb_run(identity: RunIdentity, folder: Path, uncommitted: bool) -> Any:
     import wandb
 
     marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)]
-    marks += ["trial"] * is_trial(identity.config) + ["uncommitted"] * uncommitted
+    marks += ["trial"] * is_trial(identity.config) + ["uncommitted"] * facts["uncommitted"]
+    settings = dict(_flat(facts.pop("config")))  # by the names of the command line, "algo.inner_lr", as sweeps give them
     try:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), mode=_mode(),  # type: ignore[arg-type]
             dir=folder, id=folder.name, name=folder.name, resume="allow", group=f"{identity.dataset} {identity.algorithm}",
-            job_type=identity.preset, config=asdict(identity), settings=wandb.Settings(silent=True, console="off"),
+            job_type=identity.preset, config={**facts, **settings}, settings=wandb.Settings(silent=True, console="off"),
             tags=[f"protocol {identity.protocol_version}", identity.preset, identity.backbone, identity.vocoder, *marks],
         )  # fmt: skip
     except wandb.errors.Error as error:
@@ -101,6 +107,14 @@ def _wandb_run(identity: RunIdentity, folder: Path, uncommitted: bool) -> Any:
         run.define_metric(f"{stage}/step")
         run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
     return run
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _mode() -> str:
@@ -129,7 +143,7 @@ def log_step(loggers: Sequence[Logger], stage: str, step: int, values: Mapping[s
 
 
 def log_results(loggers: Sequence[Logger], folder: Path) -> None:
-    """Log curves over adaptation steps; to Weights & Biases also the results table, and some speech with its spectrograms.
+    """Log curves over adaptation steps; to Weights & Biases also a table of results, some speech with its spectrograms, and the model.
 
     Args:
         loggers: open.
@@ -137,23 +151,26 @@ def log_results(loggers: Sequence[Logger], folder: Path) -> None:
     """
     if not loggers:
         return
-    curve: list[dict[str, Any]] = read_result(folder)["curve"]
+    result = read_result(folder)
+    curve: list[dict[str, Any]] = result["curve"]
     for steps in sorted({point["steps"] for point in curve}):
         values: dict[str, float] = {}
         for point in curve:
             if point["steps"] == steps:
                 known = {**{name: value["mean"] for name, value in point["metrics"].items()}, **point["cost"]}
-                values |= {f"{point['shots']}-shot {name}": value for name, value in known.items() if value is not None}
+                values |= {f"{name}_{point['shots']}shot": value for name, value in known.items() if value is not None}
         log_step(loggers, "adaptation", steps, values)
     for logger in loggers:
         if isinstance(logger, WandbLogger):
-            _log_tables(logger.experiment, curve, folder)
+            _log_tables(logger.experiment, result, folder)
+            _log_model(logger.experiment, result, folder)
 
 
-def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], folder: Path) -> None:
+def _log_tables(run: Any, result: Mapping[str, Any], folder: Path) -> None:
     import wandb
 
-    results = wandb.Table(columns=["shots", "steps", "metric", "mean", "ci95 low", "ci95 high", "scored", "failed"])
+    curve = result["curve"]
+    results = wandb.Table(columns=["shots", "steps", "metric", "mean", "ci95_low", "ci95_high", "scored", "failed"])
     for point in curve:
         for name, value in point["metrics"].items():
             results.add_data(point["shots"], point["steps"], name, value["mean"], *value["ci95"], value["n"], value["n_failed"])
@@ -161,7 +178,7 @@ def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], folder: Path) -> N
     for name, value in max(curve, key=lambda point: (point["shots"], point["steps"]))["metrics"].items():
         run.summary[name] = value["mean"]
     media: dict[str, list[Any]] = {}
-    for speaker, files in _speech(folder).items():
+    for speaker, files in _speech(folder, result).items():
         media[f"speech/{speaker}"] = [wandb.Audio(str(path), caption=caption) for path, caption in files]
         pictures = [_spectrogram(path) for path, _ in files]
         # Images that are shown together must have one size.
@@ -171,19 +188,36 @@ def _log_tables(run: Any, curve: Sequence[Mapping[str, Any]], folder: Path) -> N
     run.log({"results": results, **media})
 
 
-def _speech(folder: Path) -> dict[str, list[tuple[Path, str]]]:
-    """A run's audio files of the first ``SPEAKERS`` speakers, with captions."""
-    found: dict[str, list[tuple[Path, str]]] = {}
-    for (target, shots, steps), path in speech_in(folder).items():
-        # Weights & Biases names files after these.
-        found.setdefault(safe(target), []).append((path, f"{shots}-shot, {steps} steps"))
-    return dict(list(found.items())[:SPEAKERS])
+def _speech(folder: Path, result: Mapping[str, Any]) -> dict[str, list[tuple[Path, str]]]:
+    """A run's audio files of the first ``SPEAKERS`` speakers, with captions: what the speaker said, then what was synthesised."""
+    spoken: dict[str, list[tuple[Path, str]]] = {}
+    for (target, shots, steps), path in speech_in(folder, result).items():
+        spoken.setdefault(target, []).append((path, f"{shots}-shot, {steps} steps"))
+    found = {}
+    for target, files in list(spoken.items())[:SPEAKERS]:
+        own = [(path, f"{kind}: {text}" if text else kind) for kind, (path, text) in beside_in(folder, result, target).items()]
+        found[safe(target)] = [*own, *files]  # Weights & Biases names files after these
+    return found
+
+
+def _log_model(run: Any, result: Mapping[str, Any], folder: Path) -> None:
+    """The trained weights, with the settings and the result, as an artifact; nothing for what learns nothing."""
+    import wandb
+
+    weights = sorted((folder / "checkpoints").glob("*.pt"))
+    if not weights:
+        return
+    facts = {name: result[name] for name in ("dataset", "algorithm", "backbone", "vocoder", "preset", "seed", "git_commit")}
+    artifact = wandb.Artifact(re.sub(r"[^\w.-]", "-", folder.name), type="model", metadata=facts)
+    for path in (*weights, folder / "config.yaml", folder / "result.json"):
+        artifact.add_file(str(path), policy="immutable")  # else a copy would lie in the user's home until it is uploaded
+    run.log_artifact(artifact)
 
 
 def _spectrogram(path: Path) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """Grey log-mel, shape (n_mels, frames), high frequencies on top."""
+    """Grey log-mel, high frequencies on top, ``PIXELS`` times as large as its shape, (n_mels, frames)."""
     wave, _ = soundfile.read(path, dtype="float32")
     spec = MelSpec()
     mel = log_mel(torch.from_numpy(np.pad(wave, (0, max(0, spec.n_fft - len(wave))))), spec).numpy()
     scaled = (mel - mel.min()) / max(float(np.ptp(mel)), 1e-6)
-    return np.ascontiguousarray((255 * scaled.T[::-1]).astype(np.uint8))
+    return np.ascontiguousarray((255 * scaled.T[::-1]).astype(np.uint8).repeat(PIXELS, 0).repeat(PIXELS, 1))

@@ -11,12 +11,11 @@ from tabulate import tabulate
 
 from benchmark.errors import UsageError
 from benchmark.plumbing.files import is_file, write_text
+from benchmark.plumbing.model_file import SHIPPED, Bundle
 from benchmark.results.columns import ARROWS, known
 from benchmark.running.finished import FinishedRun
-from benchmark.running.model_file import Bundle
-from benchmark.running.trained_model import DEFAULT
 
-TEMPLATE = DEFAULT.with_name("card.md")
+TEMPLATE = SHIPPED.with_name("card.md")
 MARK = "<!-- written by 'benchmark export' -->"
 """The first line of a card."""
 WHAT = {

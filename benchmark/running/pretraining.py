@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -24,7 +24,10 @@ from benchmark.running import ranks
 from benchmark.running.building import build, spec_of
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
+from benchmark.running.validation import PretrainedLoss, Validation
 from benchmark.settings.schema import PretrainSettings
+
+WAITING = "Waiting for another run's pretraining."
 
 
 class Pretraining(torch.nn.Module):
@@ -86,32 +89,86 @@ def pretrained(
         loggers: for its curves, if it trains now.
         hardware: to train on.
     """
+    model, done, key = _named(backbone, config, source, corpus, settings, seed, cache, hardware)
+
+    def train() -> dict[str, torch.Tensor]:
+        return _train(model, done.with_suffix(".training"), corpus, settings, seed, loggers, hardware)
+
+    ranks.made_once(done, WAITING, train, checkpoint.into(model), hardware.rank)
+    return model, key
+
+
+def second_moments(
+    backbone: type[Backbone], config: Any, source: str, corpus: Corpus, settings: PretrainSettings, seed: int, cache: Path,
+    loggers: Sequence[Logger] = (), hardware: Hardware = Hardware(),
+) -> dict[str, torch.Tensor]:  # fmt: skip
+    """How large each parameter's gradient was at the end of the pretraining: Adam's second moment, without its bias.
+
+    That is v / (1 - beta2^t), shaped like the parameter; zero for one that never had a gradient. A pretraining keeps it beside its
+    weights; one that was cached without it is done again. Arguments as for :func:`pretrained`.
+    """
+    model, done, _ = _named(backbone, config, source, corpus, settings, seed, cache, hardware)
+    kept = _moments_file(done)
+    found: dict[str, torch.Tensor] = {}
+
+    def take(state: Mapping[str, torch.Tensor]) -> None:
+        if {name: each.shape for name, each in state.items()} != {name: each.shape for name, each in model.named_parameters()}:
+            raise ValueError("moments of another model")
+        found.update(state)
+
+    def again() -> dict[str, torch.Tensor]:
+        if not hardware.rank:
+            print(f"{done.name} was cached without its optimiser's state, which this algorithm starts from; it is pretrained again.")
+        _train(model, done.with_suffix(".training"), corpus, settings, seed, loggers, hardware)
+        return ranks.agreed(checkpoint.load(kept)) or {}
+
+    ranks.made_once(kept, WAITING, again, take, hardware.rank)
+    return found
+
+
+def _named(
+    backbone: type[Backbone], config: Any, source: str, corpus: Corpus, settings: PretrainSettings, seed: int, cache: Path,
+    hardware: Hardware,
+) -> tuple[Backbone, Path, str]:  # fmt: skip
+    """The fresh backbone, the file of its pretrained weights, and the digest in its name."""
     model = build(backbone, config, spec_of(corpus), seed)
     # The corpus's digest stands for the datasets.
     length = {name: value for name, value in asdict(settings).items() if name != "dataset"}
     shape = asdict(config) | {name: getattr(type(config)(), name) for name in backbone.decoding_only}
     parts = [corpus.training_digest, corpus.preparation, source, shape, length, seed, torch.get_num_threads()]
     key = digest_of([*parts, *hardware.identity], 16)
-    done = cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt"
+    return model, cache / "pretrained" / f"{corpus.name}-{backbone.__name__.lower()}-s{seed}-{key}.pt", key
 
-    def train() -> dict[str, torch.Tensor]:
-        return _train(model, done.with_suffix(".training"), corpus, settings, seed, loggers, hardware)
 
-    ranks.made_once(done, "Waiting for another run's pretraining.", train, checkpoint.into(model), hardware.rank)
-    return model, key
+def _moments_file(training: Path) -> Path:
+    """Where the second moments stand, beside the weights or the unfinished training."""
+    return training.with_suffix(".moments")
 
 
 def _train(
     model: Backbone, unfinished: Path, corpus: Corpus, settings: PretrainSettings, seed: int, loggers: Sequence[Logger],
     hardware: Hardware,
 ) -> dict[str, torch.Tensor]:
-    """The weights after pretraining."""
+    """The weights after pretraining; keeps the second moments beside them."""
     with progress("Pretraining", settings.steps) as show:
         budget = Budget(steps=settings.steps)
         make = BatchSampler(corpus, settings.batch_size, seed)
         learner = Pretraining(model)
         fit(
             learner, make, settings.learning_rate, budget, seed, unfinished, lambda part, _: show(part * settings.steps),
-            loggers=loggers, stage="pretraining", hardware=hardware,
+            loggers=loggers, stage="pretraining", hardware=hardware, callbacks=[Validation(PretrainedLoss(corpus))] if loggers else [],
         )  # fmt: skip
+    if not hardware.rank:
+        checkpoint.save(_moments_file(unfinished), _moments(model, checkpoint.load(unfinished)))
     return model.state_dict()
+
+
+def _moments(model: Backbone, state: Any) -> dict[str, torch.Tensor]:
+    """The second moments of a finished training, by name; see :func:`second_moments`."""
+    optimizer = state["optimizer_states"][0]
+    _, beta = optimizer["param_groups"][0]["betas"]
+    found = {name: torch.zeros_like(each) for name, each in model.named_parameters()}
+    for name, number in zip(found, optimizer["param_groups"][0]["params"], strict=True):
+        if own := optimizer["state"].get(number):
+            found[name] = own["exp_avg_sq"] / (1 - beta ** float(own["step"]))
+    return found

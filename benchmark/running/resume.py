@@ -30,6 +30,7 @@ def _agrees(folder: Path) -> bool:
         result = read_result(folder)
         read_tables(folder, result)
         kept_speech.check(folder, result)
+        kept_speech.mend(folder, result)
     except Contradiction as error:
         # There is no way to tell which of the two is right.
         set_aside(error.file, "it disagrees with the result.json beside it")
@@ -45,6 +46,14 @@ def _agrees(folder: Path) -> bool:
 def has_damaged_weights(folder: Path) -> bool:
     """Whether weights that a run left are damaged, and reports those; they can be deleted without harm, as ``tune`` does."""
     return any([checkpoint.load(path, _is_state) is None for path in sorted((folder / "checkpoints").glob("*.pt"))])
+
+
+def drop_damaged_training(folder: Path) -> None:
+    """Delete a training checkpoint that is damaged, and say so: a complete run with sound weights needs it no more."""
+    for path in sorted((folder / "checkpoints").glob("*.ckpt")):
+        if checkpoint.load(path, quiet=True) is None:
+            path.unlink()
+            print(f"{path} is damaged and was deleted; the run's weights and results are whole.", file=sys.stderr)
 
 
 def _is_state(state: object) -> bool:

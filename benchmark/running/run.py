@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 
 import torch
+from pytorch_lightning import Callback
+from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
@@ -24,13 +26,13 @@ from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import TEMPORARY, is_file, remove_left_over, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.plumbing.progress import progress
+from benchmark.plumbing.words import listed
 from benchmark.results import kept_speech
 from benchmark.results.episode_log import EpisodeLog
-from benchmark.results.kept_speech import speech_file
 from benchmark.results.leaderboard_rules import is_uncommitted
 from benchmark.results.result import run_id, write_result
+from benchmark.running import engines, ranks, vocoding
 from benchmark.running import loggers as run_logs
-from benchmark.running import ranks, vocoding
 from benchmark.running.building import (
     ALGORITHM_FILE,
     METRIC_THREADS,
@@ -41,7 +43,7 @@ from benchmark.running.building import (
     spec_of,
     threads,
 )
-from benchmark.running.checks import check_fit, check_options, check_shares
+from benchmark.running.checks import check_fit, check_options, check_shares, with_metrics
 from benchmark.running.embedding_space import embedding_space
 from benchmark.running.episodes import Manifest, TaskSampler, first, sizes_of
 from benchmark.running.evaluation import Evaluator, evaluate
@@ -49,12 +51,14 @@ from benchmark.running.hardware import Hardware
 from benchmark.running.identity import identify, learned_source, outside_plugins, started_from
 from benchmark.running.joint import with_vocoder
 from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
-from benchmark.running.pretraining import pretrained, speaker_index
-from benchmark.running.resume import has_damaged_weights, is_sound
+from benchmark.running.pretraining import pretrained, second_moments, speaker_index
+from benchmark.running.resume import drop_damaged_training, has_damaged_weights, is_sound
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
+from benchmark.running.validation import AdaptedLoss, Validation
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
+from benchmark.settings.trial import fast_dev_run
 from benchmark.settings.tuned_values import tuned_values
 from benchmark.vocoder import Vocoder
 
@@ -73,6 +77,7 @@ class Places:
         engine: where evaluation jobs run, "local" or "ray" (:mod:`benchmark.running.engines`).
         hardware: to compute on. Its device type, precision and number of processes do change numbers, and are part of the run's identity.
         pretrain_roots: data roots of the datasets in ``pretrain.dataset``, by name ("" for a single one); else $BENCHMARK_DATA.
+        callbacks: of Lightning, for the algorithm's own training. The run's result names them, as it names plugins from elsewhere.
     """
 
     output: Path
@@ -84,6 +89,44 @@ class Places:
     engine: str = "local"
     hardware: Hardware = field(default_factory=Hardware)
     pretrain_roots: Mapping[str, Path] = field(default_factory=dict)
+    callbacks: tuple[Callback, ...] = ()
+
+    def require(self) -> None:
+        """Refuse loggers and an engine that are not installed, and callbacks that can't be used.
+
+        Raises:
+            ExtraMissing: a logger or the engine is not installed.
+            UsageError: $WANDB_MODE has no such value, or a callback is none of Lightning's, or one that keeps checkpoints.
+        """
+        run_logs.check(self.logs)
+        engines.check(self.engine)
+        for each in self.callbacks:
+            if not isinstance(each, Callback):
+                raise UsageError(f"callbacks must be pytorch_lightning.Callback objects, not {type(each).__name__}.")
+            if isinstance(each, Checkpoint):
+                raise UsageError(f"{type(each).__name__} can't be used: a run keeps its own checkpoint, checkpoints/training.ckpt.")
+
+
+def run_seeds(settings: RunSettings, count: int, places: Places, overwrite: str = "missing", trial: bool = False) -> list[Path]:
+    """Do a run for each of ``count`` consecutive seeds, and return their folders.
+
+    Args:
+        settings: of the first run; metrics that its plugins can't have are left out, which is printed.
+        count: number of runs.
+        places: where.
+        overwrite: as for :func:`run`.
+        trial: cut every run down to a quick trial.
+
+    Raises:
+        BenchmarkError: see :func:`run`; or the hardware is not here.
+    """
+    places.hardware.require()
+    settings, left_out = with_metrics(settings, tuple(map(str, places.plugins)))
+    if left_out:
+        print(left_out, flush=True)
+    if trial:
+        settings = fast_dev_run(settings, places.hardware.processes)
+    return [run(each, places, overwrite) for each in settings.seeded(count)]
 
 
 def run(settings: RunSettings, places: Places, overwrite: str = "missing", training: Path | None = None) -> Path:
@@ -127,17 +170,19 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
                 ranks.agreed(True)
                 _learned(settings, places, corpus, folder, training, ())
                 return folder
-            logs = f" --{', --'.join(places.logs)} would log nothing: add --overwrite always to repeat it." if places.logs else ""
-            print(f"{folder} is already complete.{logs}")
+            drop_damaged_training(folder)
+            idle = [*(f"--{kind}" for kind in places.logs), *(["callbacks"] if places.callbacks else [])]
+            repeat = f" {listed(idle)} would see nothing: add --overwrite always to repeat it." if idle else ""
+            print(f"{folder} is already complete.{repeat}")
             ranks.agreed(False)
             return folder
         ranks.agreed(True)
         remove_left_over([*folder.rglob(f"{TEMPORARY}*"), *places.output.glob(f"{TEMPORARY}*"), *places.cache.rglob(f"{TEMPORARY}*")])
         before = started_from()
-        outside = outside_plugins(settings, plugins)
+        outside = [*outside_plugins(settings, plugins), *(f"callback {type(each).__name__}" for each in places.callbacks)]
         _write_settings(folder, settings)
         uncommitted = is_uncommitted({"git_dirty": before[1], "outside_plugins": outside})
-        with run_logs.opened(places.logs, identity, folder, uncommitted) as loggers:
+        with run_logs.opened(places.logs, identity, folder, before[0], uncommitted) as loggers:
             facts, spent, cost = _stages(settings, places, corpus, manifest, folder, training, loggers)
             out = sorted({*corpus.targets(settings.evaluation.split)}.difference(manifest.adapted_to(settings.evaluation.split)))
             seconds = time.monotonic() - started
@@ -179,7 +224,8 @@ def _stages(
     with progress("Adapting and scoring", len(jobs)) as show:
         show(len(log.done))
         for done, block in enumerate(evaluate(evaluator, todo, places.workers, plugins, places.engine), len(jobs) - len(todo) + 1):
-            kept_speech.note(folder, {speech_file(row.speaker, row.shots, row.steps) for row in block.rows if row.episode == 0})
+            if row := next((row for row in block.rows if row.episode == 0), None):
+                kept_speech.note(folder, kept_speech.files_of(row.speaker, {(each.shots, each.steps) for each in block.rows}))
             log.append(block.rows, block.costs)
             show(done)
     facts = {name: value for metric in metrics for name, value in metric.facts().items()}
@@ -207,18 +253,21 @@ def trained(
     """The algorithm after pretraining and its own training, and what the latter spent; see :func:`run`."""
     plugins = tuple(str(path) for path in places.plugins)
     plugin: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
+    pretraining = (
+        registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config,
+        learned_source("backbone", settings.backbone.name, plugins), corpus, settings.pretrain, settings.seed, places.cache, loggers,
+        places.hardware,
+    )  # fmt: skip
     if plugin.oracle:  # it plays recordings, so no model speaks
         backbone = fresh_model(settings, spec_of(corpus), plugins)
     else:
-        backbone, _ = pretrained(
-            registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config,
-            learned_source("backbone", settings.backbone.name, plugins), corpus, settings.pretrain, settings.seed, places.cache, loggers,
-            places.hardware,
-        )  # fmt: skip
+        backbone, _ = pretrained(*pretraining)
         if settings.adapt_vocoder:
             backbone = with_vocoder(backbone, copy.deepcopy(vocoder), settings.vocoder_training.frames)
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
+    if algorithm.wants_moments:
+        algorithm.take_moments(second_moments(*pretraining))
     kept = folder / ALGORITHM_FILE
     if not plugin.trains:
         if plugin.uses_support and not places.hardware.rank:
@@ -227,11 +276,14 @@ def trained(
     budget = settings.meta.tflops * 1e12
     make = TaskSampler(corpus, speaker_index(corpus), settings.meta, settings.seed)
     path = training or folder / "checkpoints" / "training.ckpt"
+    callbacks = list(places.callbacks)
+    if loggers:
+        callbacks.append(Validation(AdaptedLoss(corpus, min(settings.shots), sorted({0, *settings.steps})[:2][-1])))
     lock = locked(path.with_name(f".{path.name}.lock"), f"Waiting for another run with the same training of {settings.algo.name}.")
     with lock, progress(f"Training {settings.algo.name}", 1.0) as show:
         spent = train(
             algorithm, make, settings.meta.learning_rate, Budget(flops=budget), settings.seed, path, lambda fraction, _: show(fraction),
-            loggers=loggers, hardware=places.hardware,
+            loggers=loggers, hardware=places.hardware, callbacks=callbacks,
         )  # fmt: skip
     if not places.hardware.rank:
         checkpoint.save(kept, algorithm.state_dict())

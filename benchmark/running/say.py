@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -63,6 +64,32 @@ class Voice:
     recordings: int
     left_out: LeftOut
     asked: int
+    rate: ClassVar[int] = SAMPLE_RATE
+    """Of the speech, in Hz."""
+
+    def __call__(self, text: str, language: str = "") -> Audio:
+        """Speak a text, with a pause between sentences.
+
+        Args:
+            text: at most ``MOST_CHARACTERS``.
+            language: espeak-ng voice that reads it, as people write it ("de"); "" for the model's own.
+
+        Returns:
+            the waveform, shape (samples,), float32 in [-1, 1], at ``rate``.
+
+        Raises:
+            UsageError: see :func:`sentences`.
+            BenchmarkError: a sentence can't be spoken.
+        """
+        return np.concatenate(list(_pieces(self, self._sentences(text, language), Spoken())))
+
+    def write(self, text: str, path: Path | str, language: str = "") -> None:
+        """Speak a text into a wav file, marked as synthesised; see :meth:`__call__`."""
+        synthesised.refuse_to_overwrite(Path(path))
+        speak(self, self._sentences(text, language), Path(path))
+
+    def _sentences(self, text: str, language: str) -> list[Sentence]:
+        return sentences(text, self.trained.frontend, reader(language, "language"))
 
 
 @dataclass

@@ -6,12 +6,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import import_module
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-import benchmark
 from benchmark.algorithm import AdaptedModel, Algorithm, Oracle
 from benchmark.batch import Batch
 from benchmark.data.aligner import Aligner
@@ -20,16 +18,14 @@ from benchmark.errors import AdaptationFailed, BenchmarkError, UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import fit, registry
 from benchmark.plumbing import checkpoint
+from benchmark.plumbing.model_file import Bundle
 from benchmark.problem import Problem
 from benchmark.running.building import fresh_model, fresh_vocoder, restored
-from benchmark.running.model_file import Bundle
 from benchmark.scoring.verification import Floats
 from benchmark.settings import config
 from benchmark.settings.schema import ModelSettings
 from benchmark.vocoder import Vocoder
 
-DEFAULT = Path(benchmark.__file__).parent / "models" / "default.safetensors"
-"""The model that is shipped with the package."""
 ALONE = frozenset({"speech", "transcript"})
 """What metrics may need to score speech that has no recording beside it."""
 
@@ -150,12 +146,6 @@ def open_model(bundle: Bundle, where: str, problem: Problem, plugins: registry.P
     return TrainedModel(name, settings, frontend, algorithm.eval(), vocoder, aligner, known, metrics, unscored)
 
 
-def needed_of(vocoder: Vocoder) -> dict[str, torch.Tensor]:
-    """The state that a vocoder decodes with: without what only helped to train it, such as discriminators."""
-    trained, decoding = dict(vocoder.named_parameters()), vocoder.adaptable_parameters()
-    return {name: value for name, value in vocoder.state_dict().items() if name not in trained or name in decoding}
-
-
 def scores_alone(name: str, plugins: registry.Plugins) -> bool:
     """Whether a metric needs nothing but speech and its text."""
     needs = fit.declared("metric", name, plugins).words("needs")
@@ -174,7 +164,7 @@ def _vocoder(bundle: Bundle, settings: ModelSettings, plugins: registry.Plugins)
     if settings.adapt_vocoder:
         return fresh.eval()  # it is not asked: the model has one of its own
     given = bundle.part("vocoder")
-    if given.keys() != needed_of(fresh).keys():
+    if given.keys() != fresh.decoding_state().keys():
         raise ValueError(f"the weights are not of {settings.vocoder.name}")
     return restored(fresh, {**fresh.state_dict(), **given})
 

@@ -81,21 +81,37 @@ class _Share(NamedTuple):
     failure: str
 
 
+def _ignored(told: object) -> None:
+    """Ignore a report that nobody waits for, or an error that is raised in the caller's process anyway."""
+
+
 class Training(pl.LightningModule):
     """One optimiser around any learner. Each step depends only on (seed, step), so a resumed run repeats and skips none.
 
     Each of several processes learns from its share of a step's tasks. Gradients and logs are averaged over them, FLOPs summed.
+
+    ``Training.load_from_checkpoint(path, learner=module)`` reads what a run left in ``checkpoints/training.ckpt``.
+
+    Args:
+        learner: module with ``meta_step`` and ``parameter_groups``.
+        learning_rate: peak.
+        seed: of each step's randomness.
+        steps, flops: the budget; give one.
+        path: where the checkpoint is kept, for messages.
+        report: called after each step.
     """
 
     fail: Callable[[BenchmarkError], object]
     """Called with the error that stops the training."""
 
     def __init__(
-        self, learner: Any, learning_rate: float, budget: Budget, seed: int, path: Path, report: Callable[[Step], object]
-    ) -> None:
+        self, learner: Any, learning_rate: float, seed: int, steps: int | None = None, flops: float | None = None,
+        path: Path | None = None, report: Callable[[Step], object] = _ignored,
+    ) -> None:  # fmt: skip
         super().__init__()
+        self.save_hyperparameters("learning_rate", "seed", "steps", "flops")
         self.automatic_optimization = False
-        self.learner, self.learning_rate, self.budget, self.seed = learner, learning_rate, budget, seed
+        self.learner, self.learning_rate, self.budget, self.seed = learner, learning_rate, Budget(steps, flops), seed
         self.path, self.threads = path, torch.get_num_threads()
         self.report, self.fail = report, _ignored
         self.step, self.flops, self.seconds, self.counted, self.phase = 0, 0.0, 0.0, [0.0, 0.0], 0
@@ -117,7 +133,7 @@ class Training(pl.LightningModule):
         return torch.optim.AdamW(settings, betas=(0.9, 0.98))
 
     def training_step(self, item: Any, _: int = 0) -> None:
-        """Gradients by the learner, clipped to norm 1, one optimiser step.
+        """Gradients by the learner, clipped to norm 1, one optimiser step; or the learner's own step.
 
         Raises:
             TrainingDiverged: loss, gradients or the weights after the step are not finite.
@@ -138,11 +154,15 @@ class Training(pl.LightningModule):
         optimizer.zero_grad()
         logs = self._learn(item)
         ranks.average_gradients(self.learner.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), 1.0)
+        own = getattr(self.learner, "outer_step", None)
+        norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), math.inf if own else 1.0)
         if not math.isfinite(logs["loss"]) or not torch.isfinite(norm):
             raise self._diverged("loss or gradients are not finite")
         for group, peak in zip(optimizer.param_groups, self.rates, strict=True):
             group["lr"] = peak * self._schedule()
+        if own:
+            own(self.budget.progress(self.step, self.flops))
+            optimizer.zero_grad()  # no gradients, no change; Lightning counts the optimiser's steps
         optimizer.step()
         if not torch.isfinite(torch.nn.utils.get_total_norm(self.learner.parameters())):
             raise self._diverged("the weights are not finite after the step")
@@ -215,10 +235,6 @@ class Training(pl.LightningModule):
             setattr(self, name, value)
 
 
-def _ignored(error: BenchmarkError) -> None:
-    """Ignore an error that is raised in the caller's process anyway."""
-
-
 class _Items(IterableDataset[Any]):
     """This process's share of the items, from the step at which training begins or resumes."""
 
@@ -272,6 +288,7 @@ def fit(
     loggers: Sequence[Logger] = (),
     stage: str = "training",
     hardware: Hardware = Hardware(),
+    callbacks: Sequence[pl.Callback] = (),
 ) -> dict[str, float]:
     """Train ``learner`` in place until the budget is spent, resuming from ``path`` if an interrupted training left it.
 
@@ -288,6 +305,7 @@ def fit(
         stage: name of this training in the logs.
         hardware: to train on. Several processes share each item (:func:`benchmark.running.ranks.share`). Spawned ones are sent
             ``learner`` and ``make_item``, which must then be picklable.
+        callbacks: of Lightning, further ones.
 
     Returns:
         "steps", "flops" and "seconds" spent, interrupted parts included.
@@ -298,7 +316,7 @@ def fit(
         if loggers:
             log_step(loggers, stage, step.number, {**step.logs, **step.more})
 
-    module = Training(learner, learning_rate, budget, seed, path, tell)
+    module = Training(learner, learning_rate, seed, budget.steps, budget.flops, path, tell)
     whole = partial(_whole, module)
     state = checkpoint.load(path, whole)
     finished = state is not None and budget.progress(state["progress"]["step"], state["progress"]["flops"]) >= 1
@@ -309,7 +327,7 @@ def fit(
         with relay.relayed(tell) if spawns else nullcontext() as send:
             if send:
                 module.report = module.fail = send
-            _train(module, items, resume, _Saver(path, checkpoint_seconds), hardware)
+            _train(module, items, resume, [*callbacks, _Saver(path, checkpoint_seconds)], hardware)
     if finished or hardware.processes > 1:
         # Spawned processes leave only the checkpoint, and processes measure different times.
         state = checkpoint.load(path, whole)
@@ -328,7 +346,7 @@ def _whole(module: Training, state: Any) -> dict[str, Any]:
     return dict(state)
 
 
-def _train(module: Training, items: DataLoader[Any], resume: Path | None, saver: pl.Callback, hardware: Hardware) -> None:
+def _train(module: Training, items: DataLoader[Any], resume: Path | None, callbacks: list[pl.Callback], hardware: Hardware) -> None:
     # Lightning's messages about devices and data loaders don't matter to users.
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     on_interrupt = signal.getsignal(signal.SIGINT)
@@ -339,7 +357,7 @@ def _train(module: Training, items: DataLoader[Any], resume: Path | None, saver:
             strategy=ranks.strategy(hardware), precision=hardware.precision,  # type: ignore[arg-type]
             max_steps=-1, max_epochs=-1, inference_mode=False, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
-            callbacks=[saver], plugins=[_Digested()],
+            callbacks=callbacks, plugins=[_Digested()],
         )  # fmt: skip
         try:
             trainer.fit(module, items, ckpt_path=resume, weights_only=True)

@@ -14,7 +14,7 @@ import random
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -43,11 +43,12 @@ class Trial:
 
     Attributes:
         values: of the options searched.
-        curve: the gain by adaptation steps; empty if the training diverged.
+        curve: what is maximised, by adaptation steps; empty if the training diverged.
         failed: number of utterances that could not be scored.
         seconds: wall time.
         note: why there is no curve.
         run_id: of its run.
+        gains: the curves that make up ``curve``, by name.
     """
 
     values: Values
@@ -56,6 +57,7 @@ class Trial:
     seconds: float
     note: str
     run_id: str
+    gains: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     @property
     def objective(self) -> float:
@@ -73,6 +75,7 @@ class _Outcome(BaseModel):
     seconds: Annotated[float, Field(ge=0)]
     note: str
     run_id: str
+    gains: dict[str, dict[int, float]]
     values: dict[str, int]
     """The place of each value among its choices: the trial's parameters in Optuna."""
 
@@ -158,7 +161,8 @@ class Trials:
         """Record a trial's outcome."""
         from optuna.trial import TrialState
 
-        kept = {**asdict(trial), "curve": list(trial.curve.items()), "values": proposal.asked.params}
+        gains = {name: list(curve.items()) for name, curve in trial.gains.items()}
+        kept = {**asdict(trial), "curve": list(trial.curve.items()), "gains": gains, "values": proposal.asked.params}
         proposal.asked.set_user_attr("outcome", sealed(kept))
         if trial.curve:
             self.study.tell(proposal.asked, trial.objective)
@@ -216,7 +220,8 @@ class Trials:
     def _trial(self, found: optuna.trial.FrozenTrial) -> Trial:
         try:
             kept = unsealed(found.user_attrs["outcome"], self.path, f"record of trial {found.number}")
-            outcome = _Outcome.model_validate({**kept, "curve": dict(kept["curve"])})
+            gains = {name: dict(curve) for name, curve in kept["gains"].items()}
+            outcome = _Outcome.model_validate({**kept, "curve": dict(kept["curve"]), "gains": gains})
             trial = Trial(**{**outcome.model_dump(), "values": self._values(found.params)})
             if outcome.values != found.params or found.value != (trial.objective if trial.curve else None):
                 raise ValueError("Optuna holds another trial")

@@ -1,9 +1,9 @@
 """Tuning: choose an algorithm's options on validation speakers, with the same number of trials for every algorithm.
 
-A trial is a run on the validation speakers, at the largest of the preset's shots, scored by the metric that has the problem's
-``objective``. Its gain is the mean over the preset's steps (the area under the adaptation curve), so that both fast learning and
-a high end count. An utterance that could not be scored counts as 0 there: leaving it out would reward options that fail on
-difficult utterances.
+A trial is a run on the validation speakers, at the largest of the preset's shots, scored by the metrics that have the columns which
+the problem is ``tuned_by``. Each becomes a gain, a mean over speakers at each of the preset's steps; the trial's curve is the geometric
+mean of the gains, and its objective the mean of the curve (the area under the adaptation curve), so that both fast learning and a high
+end count. An utterance that could not be scored counts as 0: leaving it out would reward options that fail on difficult utterances.
 
 :mod:`benchmark.running.trials` chooses each trial's values and keeps its outcome; the CSV table is rewritten after each trial.
 """
@@ -18,7 +18,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from benchmark.running.building import build, spec_of
 from benchmark.running.checks import check_fit
 from benchmark.running.episodes import sizes_of
 from benchmark.running.identity import identify
+from benchmark.running.objective import curve, joined, scorers
 from benchmark.running.preparation import open_manifest
 from benchmark.running.run import Places, corpus_of, run
 from benchmark.running.trials import Proposal, Trial, Trials, Values, ordered
@@ -61,8 +62,10 @@ class Search:
     def __init__(self, settings: RunSettings, places: Places) -> None:
         self.plugins = tuple(str(path) for path in places.plugins)
         self.problem = fit.problem_of(settings.backbone.name, self.plugins)
+        chosen = scorers(settings, self.problem, self.plugins)
+        self.columns = tuple(chosen)
         self.settings = replace(
-            settings, shots=(max(settings.shots),), metrics=(_scorer(settings, self.problem.objective, self.plugins),),
+            settings, shots=(max(settings.shots),), metrics=tuple(chosen.values()),
             evaluation=replace(settings.evaluation, split="validation"),
         )  # fmt: skip
         check_fit(self.settings, self.plugins)
@@ -76,9 +79,15 @@ class Search:
         folder = places.output / tuned_name(settings, self.plugins)
         self.places = replace(places, output=folder / "runs")
         self.table = folder / f"{name}.csv"
+        self.corpus = corpus
         self.setup = self._setup(corpus)
         self._trials = self._opened()
         self._mend()
+
+    @property
+    def gained(self) -> str:
+        """The name of what is maximised."""
+        return self.problem.tuned_by[self.columns[0]] if len(self.columns) == 1 else "objective"
 
     @property
     def size(self) -> int:
@@ -103,22 +112,20 @@ class Search:
         """Do a trial and write it to the table."""
         started, values = time.monotonic(), proposal.values
         settings = replace(self.settings, algo=replace(self.settings.algo, config=replace(self.settings.algo.config, **values)))
-        curve: dict[int, float] = {}
-        failed, note, name, column = 0, "", "", self.problem.objective
+        gains: dict[str, dict[int, float]] = {}
+        failed, note, name = 0, "", ""
         try:
             folder = run(settings, self.places, training=self._training(settings))
         except TrainingDiverged as error:
             note = str(error)
         else:
             rows, name = read_episodes(folder / EPISODES_FILE), folder.name
-            failed = int(rows[column].isna().sum())
-            gains = rows.assign(gain=rows[column].map(self.problem.gain).fillna(0.0))
-            speakers = gains.groupby(["steps", "speaker"])["gain"].mean()
-            curve = {int(step): float(value) for step, value in dict(speakers.groupby("steps").mean()).items()}
+            failed = int(rows[list(self.columns)].isna().any(axis=1).sum())
+            gains = {self.problem.tuned_by[column]: curve(self.problem, rows, column, self.corpus) for column in self.columns}
             # Many trials would keep gigabytes; the scores and the configuration stay.
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             shutil.rmtree(folder / "audio", ignore_errors=True)
-        trial = Trial(values, curve, failed, time.monotonic() - started, note, name)
+        trial = Trial(values, joined(list(gains.values())), failed, time.monotonic() - started, note, name, gains)
         self._trials.tell(proposal, trial)
         write_text(self.table, self._text())
         return trial
@@ -149,8 +156,8 @@ class Search:
         beyond = [name for name, value in best.values.items() if value not in self.plugin.search_space[name]]
         return {
             "values": {**values, **{name: config.plain(value) for name, value in best.values.items()}},
-            "trials": len(self.trials), self.problem.gained: round(best.objective, 4),
-            f"{self.problem.gained}_as_given": None if not self.trials[0].curve else round(self.trials[0].objective, 4),
+            "trials": len(self.trials), self.gained: round(best.objective, 4),
+            f"{self.gained}_as_given": None if not self.trials[0].curve else round(self.trials[0].objective, 4),
             "arguments": " ".join(arguments), "setup": self.setup,
             **({"given": beyond} if beyond else {}),
         }  # fmt: skip
@@ -192,7 +199,7 @@ class Search:
             raise BenchmarkError(
                 f"{self.table} was made from other code, data or settings, or lacks {journal.name} beside it; move it away to tune again."
             )
-        return Trials(journal, self.setup, self.choices, given, self.settings.seed)
+        return Trials(journal, self.setup, self.choices, given, seed_of_draws(self.settings))
 
     def _mend(self) -> None:
         """Write the table again if it is not that of the trials; say so if it was changed, and does not only lack the last ones."""
@@ -209,13 +216,13 @@ class Search:
         """The table of the trials, as CSV."""
         buffer = io.StringIO()
         writer = csv.writer(buffer, lineterminator="\n")
-        gained, trials = self.problem.gained, self.trials
+        names, trials = [self.problem.tuned_by[column] for column in self.columns], self.trials
         steps = sorted({step for trial in trials for step in trial.curve})
-        writer.writerow(["trial", *self.choices, *(f"{gained}@{step}" for step in steps), gained, *COLUMNS])
+        writer.writerow(["trial", *self.choices, *(f"{name}@{step}" for name in names for step in steps), self.gained, *COLUMNS])
         for number, trial in enumerate(trials, 1):
             writer.writerow([
                 number, *(json.dumps(config.plain(trial.values[name])) for name in self.choices),
-                *(repr(trial.curve[step]) if step in trial.curve else "" for step in steps),
+                *(repr(trial.gains[name][step]) if step in trial.curve else "" for name in names for step in steps),
                 f"{trial.objective:.4f}" if trial.curve else "", trial.failed, f"{trial.seconds:.0f}", trial.note, trial.run_id, self.setup,
             ])  # fmt: skip
         return buffer.getvalue()
@@ -228,6 +235,11 @@ def _rows(table: str) -> list[dict[str, Any]]:
     except csv.Error:
         return [{}]
     return [{name: cell for name, cell in row.items() if cell and name != "trial"} for row in rows]
+
+
+def seed_of_draws(settings: RunSettings) -> int:
+    """The seed of an algorithm's draws: its own, or algorithms with the same choices would all try the same few combinations."""
+    return int(digest_of([settings.seed, settings.algo.name], 8), 16)
 
 
 def choices(plugin: type[Algorithm], given: Any) -> dict[str, list[Any]]:
@@ -243,7 +255,7 @@ def summary(search: Search) -> str:
     """The trials as a table, best first."""
     trials = search.trials
     steps = sorted({step for trial in trials for step in trial.curve})
-    lines = [["trial", *search.choices, *map(str, steps), search.problem.gained, "failed", "seconds"]]
+    lines = [["trial", *search.choices, *map(str, steps), search.gained, "failed", "seconds"]]
     for number, trial in sorted(enumerate(trials), key=lambda pair: -pair[1].objective if pair[1].curve else math.inf):
         cells = [f"{trial.curve[step]:.3f}" if step in trial.curve else "-" for step in steps]
         objective = f"{trial.objective:.3f}" if trial.curve else "diverged"
@@ -256,17 +268,3 @@ def summary(search: Search) -> str:
 def _without(settings: Mapping[str, Any], names: Any) -> dict[str, Any]:
     """The settings without those options of the algorithm."""
     return {**settings, "algo": {name: value for name, value in settings["algo"].items() if name not in names}}
-
-
-def _scorer(settings: RunSettings, objective: str, plugins: registry.Plugins) -> config.Plugin:
-    """The metric with the objective's column: one of those given, or else of all.
-
-    Raises:
-        UsageError: there is none.
-    """
-    given = {chosen.name: chosen for chosen in settings.metrics}
-    for name in [*given, *registry.find("metric", plugins)]:
-        with suppress(BenchmarkError):  # a broken plugin has no columns
-            if objective in (fit.declared("metric", name, plugins).facts.get("columns") or ()):
-                return given.get(name) or config.Plugin(name, registry.load("metric", name, plugins).Config())
-    raise UsageError(f"No metric has the column {objective}, which tuning needs; give its file with --plugin.")

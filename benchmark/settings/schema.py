@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, MinLen
 
+from benchmark.errors import UsageError
 from benchmark.plugins import fit, registry
 from benchmark.settings.config import Plugin, later, plugin, plugins
-from benchmark.settings.ranges import Checked, NonNegativeInt, PositiveFloat, PositiveInt, Seed
+from benchmark.settings.ranges import MAX_SEED, Checked, NonNegativeInt, PositiveFloat, PositiveInt, Seed
 from benchmark.task import TASK_KINDS
 
 MAX_SHOTS, MAX_QUERIES, MAX_EPISODES = 10, 4, 3
@@ -203,3 +204,13 @@ class RunSettings(Checked):
         # Order must not make another run.
         object.__setattr__(self, "shots", tuple(sorted(set(self.shots))))
         object.__setattr__(self, "steps", tuple(sorted(set(self.steps))))
+
+    def seeded(self, count: int) -> list[RunSettings]:
+        """The settings of ``count`` runs that differ in the seed, which counts up.
+
+        Raises:
+            UsageError: it would count beyond the largest seed.
+        """
+        if self.seed + count - 1 > MAX_SEED:
+            raise UsageError(f"--seeds {count} counts beyond the largest seed, {MAX_SEED}; start from a smaller --seed.")
+        return [replace(self, seed=self.seed + number) for number in range(count)]

@@ -58,7 +58,7 @@ class Vocos(SpectralVocoder):
             blocks: number of blocks.
             adversarial_part: last part of the training, which discriminators join; 0 to 1.
             adversarial_weight: weight of the adversarial and the feature loss beside the spectral ones.
-            checkpoint: file of weights to load instead of training.
+            checkpoint: file of weights to load instead of training; "shipped" is the one that comes with the package.
             critic_width: channels of the discriminators' first layers.
         """
 

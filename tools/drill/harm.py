@@ -65,10 +65,9 @@ def foreign(path: Path, draw: random.Random) -> bytes:
 def malicious(path: Path, draw: random.Random) -> bytes | None:
     """A pickle that runs code where it is read as one, with the digest that belongs to it."""
     bomb = Malicious(path.parent / "code-was-run")
-    if path.suffix in (".npy", ".npz"):
+    if path.suffix == ".npy":
         stream = io.BytesIO()
-        write = np.save if path.suffix == ".npy" else np.savez
-        write(stream, np.array([bomb], dtype=object), allow_pickle=True)  # type: ignore[operator]
+        np.save(stream, np.array([bomb], dtype=object), allow_pickle=True)
         return stream.getvalue()
     return _digested(_saved(bomb)) if path.suffix in (".pt", ".ckpt", ".training", ".aligned") else None
 
@@ -83,17 +82,6 @@ def edit(path: Path, draw: random.Random) -> bytes | None:
         array.flat[draw.randrange(array.size)] += 1
         stream = io.BytesIO()
         np.save(stream, array)
-        return stream.getvalue()
-    if path.suffix == ".npz":
-        with np.load(path) as archive:
-            arrays = dict(archive)
-        numbers = sorted(name for name, array in arrays.items() if array.size and array.dtype.kind in "iuf")
-        if not numbers:
-            return None
-        array = arrays[draw.choice(numbers)]
-        array.flat[draw.randrange(array.size)] += 1
-        stream = io.BytesIO()
-        np.savez(stream, **arrays)
         return stream.getvalue()
     if path.suffix == ".wav" and len(content) > 100:
         changed = bytearray(content)

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from benchmark.cli import main
+from benchmark.cli import INTERRUPTED, main
 
 PROGRESS = re.compile(r": done in | left$|^Waiting for another |^Note: |^Left out: ")
 """Lines on standard error that tell of progress, or what was noticed on the way, and no error."""
@@ -34,7 +33,7 @@ class Answer:
         status: exit status.
         out: standard output.
         err: standard error, that of libraries in C too.
-        seconds: it took.
+        seconds: of processor time it took, which other work on the machine does not lengthen.
         megabytes: of memory at its peak, above what was in use before; 0 where that can't be measured.
     """
 
@@ -54,6 +53,8 @@ class Answer:
         sentences = [line for line in lines if line.startswith("error: ")]
         if self.status == 1 and not lines and REPORT.search(self.out):
             return ""
+        if self.status == INTERRUPTED and "\n" not in self.err.strip() and self.err.startswith("Interrupted while plugin "):
+            return ""  # a plugin that raises KeyboardInterrupt is told by its file's name, but not from Ctrl-C
         if self.status not in (1, 2):
             return f"it ends with status {self.status}: {self.err[-300:]}"
         if "Traceback" in self.err or "run it again with --debug" in self.err:
@@ -80,14 +81,14 @@ def call(arguments: Sequence[object], seconds: float = 60.0) -> Answer:
     out, before = io.StringIO(), _resident("VmRSS")
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
-    started = time.monotonic()
+    started = _worked()
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as err:
         with _interrupted_after(seconds), redirect_stdout(out), redirect_stderr(err), _libraries_too(err.fileno()):
             try:
                 status = main([str(argument) for argument in arguments])
             except SystemExit as leaving:
                 status = leaving.code if isinstance(leaving.code, int) else 1
-        took = time.monotonic() - started
+        took = _worked() - started
         err.seek(0)
         return Answer(status, out.getvalue(), err.read(), took, max(0.0, _resident("VmHWM") - before))
 
@@ -115,6 +116,12 @@ def no_workers() -> Iterator[None]:
     """Inside, this process does what worker processes would do: starting one takes longer than all of a tiny run."""
     with patch("benchmark.plumbing.workers.ProcessPoolExecutor", _Here):
         yield
+
+
+def _worked() -> float:
+    """Seconds of processor time of this process and of those that it waited for."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 @contextmanager

@@ -99,7 +99,7 @@ class Scene:
             patch("benchmark.settings.tuned_values.FOLDER", self.tuned),
             patch("benchmark.running.run.started_from", lambda: committed),
             patch("benchmark.results.result.git_state", lambda: committed),
-            patch("benchmark.commands.leaderboard.folder", lambda: self.boards),
+            patch("benchmark.results.leaderboard_places.folder", lambda: self.boards),
             _inside(self.root),  # where commands write by default
         ):
             yield

@@ -21,6 +21,8 @@ from torch import Tensor
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plumbing.files import parsed, sealed, unsealed, write_atomic
 
+SHIPPED = Path(__file__).parents[1] / "models" / "default.safetensors"
+"""The model file that comes with this package."""
 FORMAT = 1
 """Raise it when a file written before can no longer be read."""
 KEY = "few-shot-tts-benchmark"
@@ -74,6 +76,11 @@ def write(path: Path, bundle: Bundle) -> None:
     # Copies, because some tensors are views of others, which the format does not hold.
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in bundle.tensors.items()}
     write_atomic(path, lambda temporary: save_file(tensors, temporary, {KEY: json.dumps(facts, sort_keys=True, allow_nan=False)}))
+
+
+def content_digest(path: Path, part: str) -> str:
+    """SHA-256 of the tensors of a part of a model file, whatever else is in it; errors as of :func:`read`."""
+    return _digest(read(path).part(part))
 
 
 def is_model(path: Path) -> bool:

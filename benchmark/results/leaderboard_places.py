@@ -1,0 +1,57 @@
+"""Where leaderboards are: the committed ones, and which files a name or a path means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import benchmark
+from benchmark.errors import UsageError
+from benchmark.plugins.registry import normalise, suggest
+from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS, title
+
+
+def folder() -> Path:
+    """The checkout's ``leaderboards/``; without a checkout, the one in the working directory."""
+    root = Path(__file__).resolve().parents[2]
+    return (root if (root / "pyproject.toml").is_file() else Path()) / "leaderboards"
+
+
+def _committed() -> list[Path]:
+    return list(dict.fromkeys([folder().resolve(), *(Path(root, "leaderboards").resolve() for root in benchmark.__path__)]))
+
+
+def is_committed(path: Path) -> bool:
+    """Whether a table lies where the committed ones do."""
+    place = path.resolve().parent
+    return (place.parent if place.name.startswith(PROTOCOL_FOLDERS) else place) in _committed()
+
+
+def table_files(wanted: str | None, older: bool = False) -> list[Path]:
+    """The CSV files that ``wanted`` names: all, a dataset's (of the newest protocol that has one), or the one with this path.
+
+    Args:
+        wanted: "speechocean762", "protocol-1/speechocean762", a path, or None for all.
+        older: whether all of them are those of older protocols too, and not only each dataset's newest.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if wanted and (wanted.endswith(".csv") or Path(wanted).is_file()):
+        return [Path(wanted)]
+    newest: dict[str, Path] = {}
+    every: dict[str, Path] = {}
+    for root in reversed(_committed()):
+        former = sorted(root.glob(f"{PROTOCOL_FOLDERS}*/*.csv"), key=lambda path: (len(path.parent.name), path))
+        for path in (*former, *sorted(root.glob("*.csv"))):
+            newest[normalise(path.stem)] = every[normalise(title(path))] = path
+    found = {**every, **newest}
+    if wanted is None and found:
+        return list((every if older else newest).values())
+    if wanted and normalise(wanted) in found:
+        return [found[normalise(wanted)]]
+    if wanted is None:
+        raise UsageError(f"There is no leaderboard in {folder()} yet; 'leaderboard add RUN...' makes one.")
+    if own := [path for path in Path("runs").glob("*.csv") if normalise(path.stem) == normalise(wanted)]:
+        raise UsageError(f"There is no committed leaderboard of '{wanted}'; for the one of your own runs, give its path, {own[0]}.")
+    there = suggest(wanted, sorted({*map(title, every.values()), *(path.stem for path in newest.values())}))
+    raise UsageError(f"There is no leaderboard of '{wanted}'{there} For your own runs, name the CSV file beside them.")

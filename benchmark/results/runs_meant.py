@@ -1,0 +1,120 @@
+"""Which runs are meant by paths of run folders, and by algorithms that have rows in a leaderboard."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from benchmark.errors import BenchmarkError, UsageError
+from benchmark.plugins.registry import normalise, suggest
+from benchmark.plumbing.words import listed
+from benchmark.results import leaderboard_file
+from benchmark.results.leaderboard import run_folder as behind
+from benchmark.results.leaderboard_names import configurations
+from benchmark.results.leaderboard_places import table_files
+from benchmark.results.leaderboard_rules import problem_of
+from benchmark.results.result import read_result, table_name
+
+Rows = list[dict[str, str]]
+
+
+def find_runs(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> tuple[list[Path], list[Path]]:
+    """The run folders with these paths, and those behind the rows of these algorithms; and the tables that have the rows.
+
+    Args:
+        wanted: run folders, their names in ``output``, or algorithms: ``reptile``, ``reptile:d37ca7c2``.
+        table: a leaderboard's name or path; None for the one that has all the algorithms, committed ones before those in ``output``.
+        output: folder of runs.
+        columns: that the rows must have, where an algorithm has several configurations.
+
+    Raises:
+        UsageError: something is not found, or could be several things.
+    """
+    wanted = [str(run_folder(Path(name), output)) for name in wanted]
+    given = [Path(name) for name in wanted if Path(name).is_dir()]
+    names = [name for name in wanted if not Path(name).is_dir()]
+    if table is None and given and names:
+        table = table_name(read_result(given[0]))
+    found = _find(names, _tables(table, output, names[0])) if names else {}
+    folders = []
+    for name in wanted:
+        if name not in found:
+            folders.append(Path(name))
+            continue
+        path, rows = found[name]
+        for run_id in dict.fromkeys(run_id for row in _one_configuration(name, path, rows, columns) for run_id in row["run_ids"].split()):
+            folder = behind(path, run_id, [output])
+            if folder is None:
+                raise UsageError(f"{run_id}, which a row of {name} in {path} was made from, is not in {output}; say where with --output.")
+            folders.append(folder)
+    return folders, list(dict.fromkeys(path for path, _ in found.values()))
+
+
+def run_folder(name: Path, output: Path) -> Path:
+    """The run folder with this path, or with this name in ``output``."""
+    if name.is_dir():
+        return name.resolve() if name.name in ("", "..") else name  # a run is named after its folder
+    return output / name if (output / name).is_dir() else name
+
+
+def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
+    """Where to look for algorithms: the table with this path, or the committed tables and those in ``output``."""
+    if wanted and ("/" in wanted or wanted.endswith(".csv") or Path(wanted).is_file()):
+        return table_files(wanted)
+    every = sorted(output.glob("*.csv"))
+    with suppress(UsageError):
+        every = [*table_files(None), *every]
+    if not every:
+        raise UsageError(f"There is no run folder {name}, and no leaderboard to find it in; say where with --table or --output.")
+    found = [path for path in every if wanted is None or normalise(path.stem) == normalise(wanted)]
+    if not found:
+        known = suggest(str(wanted), sorted({path.stem for path in every}))
+        raise UsageError(f"There is no leaderboard of '{wanted}'{known} For your own runs elsewhere, name the CSV file or --output DIR.")
+    return found
+
+
+def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path, Rows]]:
+    """Each name's rows, and their table: one that has all the names, or else a committed one and its namesake in ``--output``."""
+    boards: dict[Path, Rows] = {}
+    damaged: list[BenchmarkError] = []
+    for path in tables:
+        try:
+            boards[path] = leaderboard_file.read(path)
+        except BenchmarkError as error:
+            damaged.append(error)
+    whole: dict[str, dict[str, tuple[Path, Rows]]] = {}
+    for group in [*([path] for path in boards), *([path for path in boards if path.stem == one.stem] for one in boards)]:
+        found = {name: (path, rows) for name in names for path in reversed(group) if (rows := _rows(boards[path], name))}
+        if len(found) == len(set(names)):
+            whole.setdefault(group[0].stem, found)
+    if len(whole) > 1:
+        raise UsageError(f"{listed(whole)} have rows of {listed(names)}; say which with --table.")
+    if whole:
+        return next(iter(whole.values()))
+    if damaged:
+        raise damaged[0]
+    places = f"the tables {listed(sorted({path.stem for path in boards}))}"  # their paths would make the sentence long
+    for name in names:
+        if not any(_rows(rows, name) for rows in boards.values()):
+            hint = suggest(name, sorted({row["algorithm"] for rows in boards.values() for row in rows}))
+            raise UsageError(f"There is no run folder {name}, and no such algorithm in {places} (--table names another){hint}")
+    raise UsageError(f"No dataset has {', '.join(names)} together in {places}; say where with --table.")
+
+
+def _rows(rows: Rows, name: str) -> Rows:
+    """The rows of an algorithm, ``reptile``, or of one of its configurations, ``reptile:d37ca7c2``."""
+    algorithm, _, options = name.partition(":")
+    return [row for row in rows if row["algorithm"] == normalise(algorithm) and row["options"].startswith(options)]
+
+
+def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]) -> Rows:
+    """The rows of the only configuration scored with all these metrics (the metric that ranks if there are none)."""
+    columns = columns or [problem_of(rows[0]).objective]
+    kinds: dict[str, Rows] = {}
+    for row in rows:
+        kinds.setdefault(row["options"], []).append(row)
+    scored = [own for own in kinds.values() if all(own[0].get(column) for column in columns)]
+    if len(scored or kinds) > 1:
+        raise UsageError(f"{name} has several configurations in {path}; name one of them: {' '.join(configurations(rows))}")
+    return scored[0] if scored else rows
