@@ -97,7 +97,7 @@ class Metric(ABC):
 
     Attributes:
         version: raise it whenever a change could move a value; part of every row.
-        columns: the values that ``score`` returns, by name.
+        columns: the values that ``score`` returns, by name; ``prepare`` may leave out, on the instance, what a corpus can't serve.
         rates: rates that the harness pools from ``trials``, by name.
         constants: meanings of the values that ``facts`` returns, by name.
         needs: its inputs, of "speech" (synthesised), "aligned" (speech with the reference's durations, without which PESQ

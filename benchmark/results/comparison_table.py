@@ -24,7 +24,8 @@ LEGEND = """\
 first - second: mean difference [95 % interval]; speakers, seeds: those that both have; IQM: interquartile mean over
 speakers; P: probability that the first is better on a sentence; d: effect size between speakers; p: test between
 speakers, Holm-corrected over the lines with a p (none: fewer than six speakers, or identical values), those of costs
-apart. Intervals are not corrected. detectable: the true difference that such a test shows in 80 % of cases, uncorrected."""
+apart. Intervals are not corrected. detectable: the true difference that such a test, uncorrected, shows with
+probability .8."""
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,11 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
             where = [line for line in rest if line.better == name]
             if where:
                 parts.append(f"{name} is better than {other} {_places(where, len(rest))}")
-        open_ = [line for line in rest if line.better is None]
+        undecided = [line for line in rest if line.better is None]
         if not parts:
-            sentences.append(f"{metric}: no difference shown between {first} and {second}{_detectable(open_)}.")
+            sentences.append(f"{metric}: no difference shown between {first} and {second}{_detectable(undecided)}.")
         else:
-            elsewhere = f"; no difference shown elsewhere{_detectable(open_)}" if open_ else ""
+            elsewhere = f"; no difference shown elsewhere{_detectable(undecided)}" if undecided else ""
             sentences.append(f"{metric}: {', '.join(parts)}{elsewhere}.")
     return sentences
 
