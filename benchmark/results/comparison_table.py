@@ -24,8 +24,7 @@ LEGEND = """\
 first - second: mean difference [95 % interval]; speakers, seeds: those that both have; IQM: interquartile mean over
 speakers; P: probability that the first is better on a sentence; d: effect size between speakers; p: test between
 speakers, Holm-corrected over the lines with a p (none: fewer than six speakers, or identical values), those of costs
-apart. Intervals are not corrected. detectable: the true difference that such a test, uncorrected, shows with
-probability .8."""
+apart. Intervals are not corrected."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,6 @@ class Compared:
         table["P"] = [f"{line.found.better.mean:.2f}" for line in lines]
         table["d"] = ["-" if isnan(line.found.effect) else f"{line.found.effect:+.2f}" for line in lines]
         table["p"] = ["-" if isnan(line.p) else f"{line.p:.4f}" for line in lines]
-        table["detectable"] = ["-" if isnan(line.found.detectable) else f"{line.found.detectable:.2g}" for line in lines]
         table["better"] = [line.better or "-" for line in lines]
         return [f"{name}: {cell}" for name, cell in {"dataset": self.dataset, **constant}.items()], table
 
