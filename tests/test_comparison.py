@@ -62,12 +62,12 @@ def test_a_difference_is_found_where_it_is_and_nowhere_else(tmp_path: Path) -> N
 
 
 def test_no_difference_is_said_so(tmp_path: Path) -> None:
-    """With the differences that could have been shown, where there was a test: step 0 is the same to the digit."""
+    """With the differences that could have been shown."""
     lines = compare_all(contenders([make_run(tmp_path, "one", 0.1), make_run(tmp_path, "two", 0.1)]), {"gap_closed": True})
     sizes = [line.found.detectable for line in lines if not math.isnan(line.p)]
     span = f"{min(sizes):.2g} to {max(sizes):.2g}"
     could = f"(a true one of {span} would have been shown in 80 % of such tests, uncorrected)"
-    assert len(sizes) == 3 and verdicts(lines) == [f"gap_closed: no difference shown between one and two {could}."]
+    assert len(sizes) == 4 and verdicts(lines) == [f"gap_closed: no difference shown between one and two {could}."]
 
 
 def test_seeds_are_pooled_and_ties_share_a_rank(tmp_path: Path) -> None:
