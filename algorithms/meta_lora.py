@@ -35,7 +35,7 @@ class MetaLoRA(MAMLAdam):
     """
 
     search_space: ClassVar = {
-        "lora_rank": (2, 4, 8), "adapter_lr": (3e-3, 1e-2, 3e-2), "speaker_lr": (0.03, 0.1, 0.3), "first_order": (False, True),
+        "lora_rank": (4, 8), "adapter_lr": (1e-2, 3e-2, 1e-1), "speaker_lr": (0.03, 0.1, 0.3), "first_order": (False, True),
         "outer_boost": OUTER_BOOSTS,
     }  # fmt: skip
 
@@ -48,8 +48,8 @@ class MetaLoRA(MAMLAdam):
             adapter_lr: initial rate of the adapters, above 0; ``inner_lr`` is that of biases.
         """
 
-        lora_rank: PositiveInt = 4
-        adapter_lr: PositiveFloat = 1e-2
+        lora_rank: PositiveInt = 8
+        adapter_lr: PositiveFloat = 3e-2
 
     def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)

@@ -35,7 +35,7 @@ def double() -> Iterator[None]:
 def make(backbone: Backbone, **options: Any) -> Any:
     """The algorithm, its adapters as after some training: at their first start B is zero, where Adam's step of A has a jump."""
     plugin = registry.load("algorithm", "meta_lora")
-    algorithm = plugin(backbone, plugin.Config(inner_steps=2, **options))
+    algorithm = plugin(backbone, plugin.Config(inner_steps=2, lora_rank=4, **options))
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for adapter in algorithm.adapters.values():
