@@ -156,7 +156,7 @@ class FineTune(Algorithm):
         return torch.optim.Adam(parameters)
 
     def _loss(self, values: Parameters, fixed: Parameters, batch: Batch) -> Tensor:
-        replaced = lora.merged(self.backbone, values, self.config.lora_alpha)
+        replaced = lora.merged(lora.frozen(self.backbone), values, self.config.lora_alpha)
         with pinned(self.backbone, training=False):
             return call(self.backbone, {**fixed, **replaced}, "loss", batch)["loss"]
 

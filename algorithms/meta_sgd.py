@@ -16,7 +16,8 @@ from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import NonNegativeFloat, PositiveFloat
 
 EPSILON = 0.1
-"""Of Adam's rates, in multiples of the root mean square of all gradients, so that no rate is ten times above what that would give."""
+"""Adam's epsilon in multiples of the root mean square of all adapted parameters' gradients. No rate is more than ten times what that
+would give, even where the pretraining left no gradient, as in the embeddings of rare phones."""
 
 
 class MetaSGD(InnerLoopAlgorithm):
@@ -28,9 +29,8 @@ class MetaSGD(InnerLoopAlgorithm):
     it was trained for but would go on without end, so after ``inner_steps`` such parameters stay where they are.
     All speakers share the rates: none are stored per speaker.
 
-    The paper draws one initial rate at random for all parameters alike. With ``adam_lr`` each starts at the rate that Adam had for
-    it at the end of the pretraining, a = adam_lr / (sqrt(v) + epsilon) (Kingma & Ba, ICLR 2015, algorithm 1), where v is the running
-    mean of its squared gradients. A few hundred outer steps can scale such rates, but could not find them among millions.
+    Rates start alike, or, with ``adam_lr``, as Adam's did for each number at the end of the pretraining: a = adam_lr / (sqrt(v) + epsilon)
+    (Kingma & Ba, ICLR 2015, algorithm 1), where v is the running mean of its squared gradients, without its bias.
     """
 
     search_space: ClassVar = {

@@ -17,9 +17,9 @@ from benchmark.task import Task
 from tests.toy_backbones import Layered, points
 
 WIDTH = 4
-ALGORITHMS = {
+ALGORITHMS: dict[str, dict[str, Any]] = {
     "maml": {}, "maml_plus_plus": {}, "maml_adam": {}, "meta_sgd": {}, "imaml": {}, "anil": {"groups": ("all",)}, "reptile": {},
-    "finetune": {},
+    "meta_lora": {"lora_rank": 1}, "finetune": {},
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ def test_merged_weight_equals_the_algebra() -> None:
     for i in range(8):
         for j in range(8):
             expected[i, j] = model.get_parameter(NAME)[i, j].item() + 6.0 / 2 * sum(float(up[i, k] * down[k, j]) for k in range(2))
-    found = lora.merged(model, {NAME + lora.A: down, NAME + lora.B: up, "mel_mean": torch.ones(80)}, alpha=6.0)
+    found = lora.merged(lora.frozen(model), {NAME + lora.A: down, NAME + lora.B: up, "mel_mean": torch.ones(80)}, alpha=6.0)
     assert torch.allclose(found[NAME], expected, atol=1e-5)
     assert set(found) == {NAME, "mel_mean"}
 
@@ -34,7 +34,7 @@ def test_loss_and_gradients_equal_an_adapter_beside_the_layer() -> None:
     model = tiny_backbone().eval()
     adapters = {key: torch.randn_like(value) * 0.3 for key, value in lora.initial(model, {NAME: 3}).items()}
     down, up = (adapters[NAME + end].requires_grad_() for end in (lora.A, lora.B))
-    loss = call(model, lora.merged(model, adapters, 6.0), "loss", tiny_batch(-1))["loss"]
+    loss = call(model, lora.merged(lora.frozen(model), adapters, 6.0), "loss", tiny_batch(-1))["loss"]
     grads = torch.autograd.grad(loss, [down, up])
 
     layer = model.get_submodule(LAYER)
@@ -50,7 +50,7 @@ def test_initial_adapters_change_nothing_and_are_counted() -> None:
     chosen = lora.ranks(model, select(model, ("all",)), 4)
     adapters = lora.initial(model, chosen)
     assert {name: value.numel() for name, value in adapters.items()} == lora.sizes(model, chosen)
-    assert all(torch.equal(value, model.get_parameter(name)) for name, value in lora.merged(model, adapters, 8.0).items())
+    assert all(torch.equal(value, model.get_parameter(name)) for name, value in lora.merged(lora.frozen(model), adapters, 8.0).items())
     sentence = torch.tensor([1, 3, 4, 1]), torch.tensor([2, 3, 3, 2])
     assert torch.equal(lora.LoRAModel(model, adapters, alpha=8.0).mel(*sentence), AdaptedModel(model).mel(*sentence))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import pickle
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -197,6 +198,8 @@ def test_reptile_interpolates_as_the_paper_does(rule: str, tmp_path: Path) -> No
         w = w + 0.5 * (1 - step / 4) * sum(ends) / 2
     close(algorithm.backbone.get_parameter("w").detach(), w)
     assert torch.equal(untouched, torch.ones(2))
+    copies: list[Any] = [copy.deepcopy(algorithm), pickle.loads(pickle.dumps(algorithm))]
+    assert all(each.outer_step.__self__ is each for each in copies), "each moves itself"
 
 
 @pytest.mark.parametrize("damping", [0.0, 1.5])

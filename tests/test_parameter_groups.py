@@ -15,7 +15,7 @@ from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import tiny_backbone
 from benchmark.running.training import WEIGHT_DECAY, Budget, fit
 
-LEARNED_RATES = {"meta_sgd": "scales.", "maml_plus_plus": "log_rates", "maml_adam": "log_rates"}
+LEARNED_RATES = {"meta_sgd": "scales.", "maml_plus_plus": "log_rates", "maml_adam": "log_rates", "meta_lora": "log_rates"}
 QUICK = {"memory": ("values.", "project."), "fast_weights": ("values.", "project.")}
 BOOSTED = ("metric", "style")
 

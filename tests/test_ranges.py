@@ -28,37 +28,39 @@ BETWEEN = {"0": "be above 0, not 0", "1": "be below 1, not 1"}
 ODD = {"4": "be odd, not 4", "-1": "be at least 1, not -1"}
 SOME = {"[]": "hold at least 1 value"}
 RATE = {"inner_lr": ABOVE}
-INNER = {"groups": SOME, "inner_steps": ONE, "inner_lr": ZERO}
+BOOST, SPEAKER = {"outer_boost": ABOVE}, {"speaker_lr": ZERO}
+INNER = {"groups": SOME, "inner_steps": ONE, "inner_lr": ZERO} | BOOST | SPEAKER
 PART = {"-0.1": "be at least 0, not -0.1", "1.1": "be at most 1, not 1.1"}
 CRITICS = {"adversarial_part": PART, "adversarial_weight": ZERO, "critic_width": ONE}
 ATTENTIVE = {"frames_per_step": ONE, "speaker_dim": ONE, "guidance": ZERO}
 CHOICE, CHOICES = {"other": "be one of "}, {"other": "be a list, each item one of "}
 FINE_TUNING = {
-    "groups": SOME, "optimizer": CHOICE, "learning_rate": ABOVE, "speaker_lr": ZERO, "momentum": BELOW_ONE, "weight_decay": ZERO,
-    "unfreeze_every": ZERO, "lora_rank": ZERO, "lora_alpha": ABOVE, "augmentation": CHOICES, "early_stopping": ZERO,
+    "groups": SOME, "optimizer": CHOICE, "training_boost": ABOVE, "learning_rate": ABOVE, "speaker_lr": ZERO, "momentum": BELOW_ONE,
+    "weight_decay": ZERO, "unfreeze_every": ZERO, "lora_rank": ZERO, "lora_alpha": ABOVE, "augmentation": CHOICES, "early_stopping": ZERO,
     "normalisation": CHOICE,
 }  # fmt: skip
 
 REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("algorithm", "maml"): INNER,
     ("algorithm", "anil"): INNER,
-    ("algorithm", "meta_sgd"): INNER | RATE,
+    ("algorithm", "meta_sgd"): INNER | RATE | {"adam_lr": ZERO},
     ("algorithm", "maml_plus_plus"): INNER | RATE | {"annealing_steps": ZERO, "first_order_steps": ZERO},
     ("algorithm", "maml_adam"): INNER | RATE | {"speaker_lr": ABOVE},
+    ("algorithm", "meta_lora"): INNER | RATE | {"speaker_lr": ABOVE, "lora_rank": ONE, "adapter_lr": ABOVE},
     ("algorithm", "imaml"): INNER | RATE | {"optimizer": CHOICE, "proximal_weight": ABOVE, "damping": ZERO, "cg_steps": ONE},
-    ("algorithm", "reptile"): {"groups": SOME, "inner_steps": TWO, "inner_lr": ABOVE, "optimizer": CHOICE},
+    ("algorithm", "reptile"): INNER | RATE | {"inner_steps": TWO, "optimizer": CHOICE, "interpolation": PART},
     ("algorithm", "finetune"): FINE_TUNING,
     ("algorithm", "from_scratch"): FINE_TUNING,
     ("algorithm", "all_speech"): FINE_TUNING | {"batch_size": ONE},
-    ("algorithm", "memory"): {"slots": TWO, "key_dim": ONE, "value_dim": ONE, "usage_decay": BELOW_ONE},
+    ("algorithm", "memory"): {"slots": TWO, "key_dim": ONE, "value_dim": ONE, "usage_decay": BELOW_ONE} | BOOST,
     ("algorithm", "fast_weights"): {
         "rule": CHOICE, "key_dim": ONE, "value_dim": ONE, "decay": BETWEEN,
-    },
-    ("algorithm", "style"): {"width": ONE, "heads": ONE, "dropout": BELOW_ONE, "table_weight": ZERO, "encoder_boost": ABOVE},
+    } | BOOST,
+    ("algorithm", "style"): {"width": ONE, "heads": ONE, "dropout": BELOW_ONE, "table_weight": ZERO, "encoder_boost": ABOVE} | BOOST,
     ("algorithm", "metric"): {
         "loss": CHOICE, "encoder": CHOICE, "embedding_dim": TWO, "metric_weight": ZERO, "table_weight": ZERO, "encoder_boost": ABOVE,
         "fine_tune_rate": ABOVE,
-    },
+    } | BOOST,
     ("backbone", "fastspeech2"): {
         "hidden": ONE, "encoder_blocks": ONE, "decoder_blocks": ONE, "encoder_kernel": ODD, "decoder_kernel": ODD, "predictor_hidden": ONE,
         "speaker_dim": ONE, "dropout": BELOW_ONE, "blocks": CHOICE, "heads": ONE,

@@ -78,9 +78,10 @@ def test_meta_gradients_equal_finite_differences(name: str) -> None:
 
 
 @EACH
-@pytest.mark.parametrize("algorithm", ["maml", "meta_sgd", "maml_plus_plus", "maml_adam", "imaml", "anil"])
+@pytest.mark.parametrize("algorithm", ["maml", "meta_sgd", "maml_plus_plus", "maml_adam", "meta_lora", "imaml", "anil"])
 def test_single_precision_which_takes_other_kernels_gives_the_same(name: str, algorithm: str) -> None:
-    options: dict[str, Any] = {"groups": ("all",)} if algorithm == "anil" else {}
+    special: dict[str, dict[str, Any]] = {"anil": {"groups": ("all",)}, "meta_lora": {"lora_rank": 1}}
+    options = special.get(algorithm, {})
     one, other = (meta_gradient(*make(algorithm, name, dtype, **options)) for dtype in (torch.float32, torch.float64))
     scale = max(float(grad.abs().max()) for grad in other)
     for single, double in zip(one, other, strict=True):

@@ -209,7 +209,8 @@ def test_copies_and_pickles_are_the_same_model(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["maml", "maml_plus_plus", "maml_adam", "meta_sgd", "anil", "imaml", "reptile", "finetune", "metric", "no_adaptation"]
+    "name",
+    ["maml", "maml_plus_plus", "maml_adam", "meta_lora", "meta_sgd", "anil", "imaml", "reptile", "finetune", "metric", "no_adaptation"],
 )
 def test_learners_train_both_and_leave_what_only_helps_to_train_alone(name: str) -> None:
     joint = model("vocos")

@@ -20,6 +20,7 @@ from benchmark.task import Task
 NEW_SPEAKER_SHARE = 0.1
 
 Parameters = dict[str, Tensor]
+Place = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
 @contextmanager
@@ -91,11 +92,18 @@ def rated(parameters: Sequence[Tensor], rates: Mapping[str, float]) -> list[dict
 
 
 def gradients(
-    backbone: Backbone, parameters: Mapping[str, Tensor], batch: Batch, create_graph: bool = False
+    backbone: Backbone, parameters: Mapping[str, Tensor], batch: Batch, create_graph: bool = False, place: Place = dict
 ) -> tuple[Tensor, list[Tensor]]:
     """Loss on ``batch`` with ``parameters`` in place, and its gradients with respect to them, in their order.
 
     A parameter that the loss does not reach has a zero gradient.
+
+    Args:
+        backbone: is left unchanged.
+        parameters: to differentiate by.
+        batch: to learn from.
+        create_graph: whether the gradients can be differentiated again.
+        place: the backbone's parameters that they stand for, if they are not the backbone's own (adapters, say).
 
     Raises:
         AdaptationFailed: the loss is not finite.
@@ -103,7 +111,7 @@ def gradients(
     # First-order gradients need no graph through parameters that are not adapted.
     frozen = {} if create_graph else {n: p.detach() for n, p in backbone.named_parameters() if n not in parameters}
     with second_order(backbone) if create_graph else nullcontext():
-        loss = call(backbone, {**frozen, **parameters}, "loss", batch)["loss"]
+        loss = call(backbone, {**frozen, **place(parameters)}, "loss", batch)["loss"]
         if not torch.isfinite(loss):
             raise AdaptationFailed("the loss in the inner loop is not finite")
         grads = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, materialize_grads=True)
@@ -116,10 +124,21 @@ def descend(
     batch: Batch | Sequence[Batch],
     optimizer: OptimizerFactory,
     steps: Sequence[int],
+    start: Mapping[str, Tensor] | None = None,
+    place: Place = dict,
 ) -> Iterator[tuple[int, Parameters]]:
     """Minimise the loss over the named parameters, starting from the backbone's own.
 
     Works on copies with dropout off and leaves the backbone unchanged. Takes several batches in turn, one per step.
+
+    Args:
+        backbone: is left unchanged.
+        names: of the parameters.
+        batch: to learn from.
+        optimizer: makes what moves them.
+        steps: after which to yield.
+        start: where to start, if they are not the backbone's own.
+        place: see :func:`gradients`.
 
     Yields:
         ``(step, parameters)`` at each of ``steps``; the parameters are detached copies.
@@ -127,7 +146,7 @@ def descend(
     Raises:
         AdaptationFailed: the loss, or a parameter to be yielded, is not finite.
     """
-    own = dict(backbone.named_parameters())
+    own = dict(backbone.named_parameters()) if start is None else start
     parameters = {name: own[name].detach().clone().requires_grad_() for name in names}
     update = optimizer(list(parameters.values()))
     batches = [batch] if isinstance(batch, Batch) else batch
@@ -135,7 +154,7 @@ def descend(
     for target in sorted(set(steps)):
         with torch.enable_grad(), pinned(backbone, training=False):
             for step in range(done, target):
-                _, grads = gradients(backbone, parameters, batches[step % len(batches)])
+                _, grads = gradients(backbone, parameters, batches[step % len(batches)], place=place)
                 for parameter, grad in zip(parameters.values(), grads, strict=True):
                     parameter.grad = grad
                 update.step()

@@ -1,4 +1,4 @@
-"""Low-rank adapters: a few numbers per linear layer instead of all of its weights."""
+"""Low-rank adapters: a few numbers per weight matrix instead of all of it. A convolution's is (out, in * taps)."""
 
 from __future__ import annotations
 
@@ -15,16 +15,25 @@ from benchmark.errors import UsageError
 A, B = ".lora_A", ".lora_B"
 
 
-def ranks(backbone: Backbone, names: Sequence[str], rank: int) -> dict[str, int]:
+def ranks(backbone: Backbone, names: Sequence[str], rank: int, linear: bool = True) -> dict[str, int]:
     """The linear layers' weights among the named parameters, and each one's rank.
 
     That is ``rank``, or the layer's smaller side if that is less: no change of its weight has a higher rank.
 
+    Args:
+        backbone: has the parameters.
+        names: of parameters.
+        rank: at least 1.
+        linear: False for all parameters of two dimensions or more, those of convolutions and recurrent layers too.
+
     Raises:
-        UsageError: there is no linear layer, or ``rank`` is larger than the smaller side of every one.
+        UsageError: there is no such layer, or ``rank`` is larger than the smaller side of every one.
     """
-    weights = {f"{name}.weight": module.weight for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
-    sides = {name: min(weights[name].shape) for name in names if name in weights}
+    weights = {name: backbone.get_parameter(name) for name in names if backbone.get_parameter(name).dim() > 1}
+    if linear:
+        layers = {f"{name}.weight" for name, module in backbone.named_modules() if isinstance(module, nn.Linear)}
+        weights = {name: weight for name, weight in weights.items() if name in layers}
+    sides = {name: min(weight.flatten(1).shape) for name, weight in weights.items()}
     if not sides:
         raise UsageError("lora_rank needs groups with linear layers in them; the chosen groups have none.")
     if rank > max(sides.values()):
@@ -36,7 +45,7 @@ def ranks(backbone: Backbone, names: Sequence[str], rank: int) -> dict[str, int]
 
 def sizes(backbone: Backbone, chosen: Mapping[str, int]) -> dict[str, int]:
     """How many numbers each adapter holds."""
-    shapes = {name: backbone.get_parameter(name).shape for name in chosen}
+    shapes = {name: backbone.get_parameter(name).flatten(1).shape for name in chosen}
     return {name + end: rank * shapes[name][1 if end == A else 0] for name, rank in chosen.items() for end in (A, B)}
 
 
@@ -55,18 +64,18 @@ def initial(backbone: Backbone, chosen: Mapping[str, int]) -> dict[str, Tensor]:
     adapters: dict[str, Tensor] = {}
     for name, rank in chosen.items():
         weight = backbone.get_parameter(name)
-        out, into = weight.shape
+        out, into = weight.flatten(1).shape
         # Uniform within 1/sqrt(in), as in the authors' code and in PEFT.
         adapters[name + A] = nn.init.kaiming_uniform_(weight.new_empty(rank, into), a=math.sqrt(5))
         adapters[name + B] = weight.new_zeros(out, rank)
     return adapters
 
 
-def merged(backbone: Backbone, values: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+def merged(weights: Mapping[str, Tensor], values: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
     """W + (alpha / rank) B A for each adapted weight W: Hu et al., "LoRA" (ICLR 2022), section 4.1, equation 3.
 
     Args:
-        backbone: holds W.
+        weights: W by name.
         values: adapters by name; other values are passed on unchanged.
         alpha: the update's scale before it is divided by the rank.
     """
@@ -74,7 +83,7 @@ def merged(backbone: Backbone, values: Mapping[str, Tensor], alpha: float) -> di
     for key, down in values.items():
         if key.endswith(A):
             name = key.removesuffix(A)
-            result[name] = backbone.get_parameter(name).detach() + alpha / down.shape[0] * (values[name + B] @ down)
+            result[name] = weights[name] + alpha / down.shape[0] * (values[name + B] @ down).view_as(weights[name])
     return result
 
 
@@ -90,4 +99,9 @@ class LoRAModel(AdaptedModel):
 
     def replaced(self) -> dict[str, Tensor]:
         """See :meth:`AdaptedModel.replaced`."""
-        return merged(self.backbone, super().replaced(), self.alpha)
+        return merged(frozen(self.backbone), super().replaced(), self.alpha)
+
+
+def frozen(backbone: Backbone) -> dict[str, Tensor]:
+    """The backbone's parameters, detached."""
+    return {name: parameter.detach() for name, parameter in backbone.named_parameters()}

@@ -73,9 +73,21 @@ class InnerLoopAlgorithm(Algorithm):
 
     def __init__(self, backbone: Backbone, config: InnerLoopConfig | None = None) -> None:
         super().__init__(backbone, config)
-        self.names = select(backbone, self.config.groups)
+        self.names = self.choose(backbone)
         c: InnerLoopConfig = self.config
         self.initial_rates = rates(backbone, self.names, c.inner_lr, c.speaker_lr, type(c)().speaker_lr)
+
+    def choose(self, backbone: Backbone) -> tuple[str, ...]:
+        """The names of the parameters that adapt."""
+        return select(backbone, self.config.groups)
+
+    def start(self, learned: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """What adapts, by name, before the first step; see :meth:`meta_gradient` for ``learned``."""
+        return {name: learned[f"backbone.{name}"] for name in self.names}
+
+    def place(self, learned: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The backbone's parameters that the adapted ``values`` stand for."""
+        return values
 
     def rate(self, step: int, name: str) -> Tensor | float:
         """The rate of the named parameter in a step, counted from 0: a number, or a tensor that broadcasts to its shape."""
@@ -126,17 +138,17 @@ class InnerLoopAlgorithm(Algorithm):
         ``learned`` holds this module's parameters, so names of the backbone's begin with "backbone.".
         """
         support, query = task.support.as_new_speaker(), task.query.as_new_speaker()
-        adapted = {name: learned[f"backbone.{name}"] for name in self.names}
+        adapted, place = self.start(learned), partial(self.place, learned)
         states: dict[str, dict[str, Tensor]] = {name: {} for name in self.names}
         losses = []
         for step, weight in enumerate(self.step_weights(self.depth(task))):
-            _, grads = gradients(self.backbone, adapted, support, create_graph=self.second_order)
+            _, grads = gradients(self.backbone, adapted, support, self.second_order, place)
             adapted = {
                 name: self.update(step, name, parameter, grad, states[name])
                 for (name, parameter), grad in zip(adapted.items(), grads, strict=True)
             }
             if weight > 0:
-                loss = call(self.backbone, adapted, "loss", query)["loss"]
+                loss = call(self.backbone, place(adapted), "loss", query)["loss"]
                 losses.append(weight * loss)
         return loss, torch.autograd.grad(torch.stack(losses).sum(), list(learned.values()), materialize_grads=True)
 
