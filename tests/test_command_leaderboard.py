@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from benchmark import cli
-from benchmark.commands import leaderboard as command
-from benchmark.results import leaderboard, leaderboard_file
+from benchmark.results import leaderboard, leaderboard_file, leaderboard_places
 from benchmark.results import result as results
 from benchmark.results.costs import COSTS
 from tests.cli_helpers import refused
@@ -21,7 +20,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with one leaderboard, of a corpus called ``toy_corpus``, in the place of the checkout's."""
     folder = tmp_path / "leaderboards"
     folder.mkdir()
-    monkeypatch.setattr(command, "folder", lambda: folder)
+    monkeypatch.setattr(leaderboard_places, "folder", lambda: folder)
     names = [*leaderboard_file.IDENTITY, "mcd", "mcd_lo", "mcd_hi", "mcd_failed", *COSTS, *leaderboard_file.PROVENANCE]
     rows = []
     for steps in ("0", "5"):

@@ -253,7 +253,7 @@ def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path
 @pytest.fixture
 def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of one's own runs with their table; nothing is committed."""
-    monkeypatch.setattr("benchmark.commands.leaderboard._committed", lambda: [tmp_path / "committed"])
+    monkeypatch.setattr("benchmark.results.leaderboard_places._committed", lambda: [tmp_path / "committed"])
     for name, gain in (("reptile", 0.3), ("maml", 0.1)):
         add([make_run(tmp_path / "runs", name, gain)], tmp_path / "runs" / "d.csv", local=True)
     return tmp_path / "runs"

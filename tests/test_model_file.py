@@ -180,10 +180,10 @@ def test_the_shipped_model_is_taken_if_none_is_named(
     files: Mapping[str, Path], voice: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.wav"
-    monkeypatch.setattr("benchmark.running.trained_model.DEFAULT", files["float16"])
+    monkeypatch.setattr("benchmark.running.finished.DEFAULT", files["float16"])
     assert main(command(voice, output, "--steps", "0")) == 0 and output.is_file()
     assert "No recognition model is shipped" in refused(["transcribe", voice], 2, capsys)
-    monkeypatch.setattr("benchmark.running.trained_model.DEFAULT", tmp_path / "none.safetensors")
+    monkeypatch.setattr("benchmark.running.finished.DEFAULT", tmp_path / "none.safetensors")
     said = refused(command(voice, output), 2, capsys)
     assert "No synthesis model is shipped with this version: name a file that 'export' wrote (--model) or a run (--run)." in said
 
