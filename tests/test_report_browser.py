@@ -89,7 +89,7 @@ def test_every_player_has_sound(page: Any) -> None:
             audio.load();
         })))"""
     )
-    assert len(lengths) == 20 and all(abs(length - 0.6) < 0.1 for length in lengths)
+    assert len(lengths) == 24 and all(abs(length - 0.6) < 0.1 for length in lengths)
     played = page.locator("audio").first.evaluate(
         """(audio) => new Promise((done) => {
             audio.ontimeupdate = () => audio.currentTime > 0 && done(audio.currentTime);
