@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -25,7 +24,7 @@ from benchmark.results.leaderboard import compute_rows, run_folder
 from benchmark.results.leaderboard_file import metrics_in, read
 from benchmark.results.leaderboard_rules import differing_fact, facts_of
 from benchmark.results.result import read_result, read_tables, table_name
-from benchmark.settings.config import said
+from benchmark.settings.config import flat, said
 
 Row = dict[str, str]
 LONGEST = 60
@@ -239,21 +238,16 @@ def _board(name: str, contenders: Sequence[Contender], rows: Sequence[list[Row]]
 
 def labels(contenders: Sequence[Contender]) -> dict[str, str]:
     """What readers call contenders, by name: those that share an algorithm by what they differ in, "metric (fine_tune_groups=all)"."""
-    flat = {one.name: _flatten(one.results[0]["config"]) for one in contenders}
+    settings = {
+        one.name: {key: said({key.removeprefix("algo."): value}) for key, value in flat(one.results[0]["config"]).items()}
+        for one in contenders
+    }  # fmt: skip
     found = {}
     for one in contenders:
-        algorithm, own = one.results[0]["algorithm"], flat[one.name]
-        others = [flat[other.name] for other in contenders if other is not one and other.results[0]["algorithm"] == algorithm]
+        algorithm, own = one.results[0]["algorithm"], settings[one.name]
+        others = [settings[other.name] for other in contenders if other is not one and other.results[0]["algorithm"] == algorithm]
         keys = [key for key in own if key not in ("seed", "shots", "steps") and any(other.get(key) != own[key] for other in others)]
         told = ", ".join(own[key] for key in keys)
         found[one.name] = f"{algorithm} ({told})" if told and len(told) <= LONGEST else one.name
     counts = Counter(found.values())
     return {name: label if counts[label] == 1 else name for name, label in found.items()}
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        flat |= _flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: said({name.removeprefix("algo."): value})}
-    return flat
