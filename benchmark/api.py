@@ -6,7 +6,7 @@ Errors are those of the command line: :class:`benchmark.errors.UsageError` for a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -67,9 +67,10 @@ def run(
     from benchmark.running.preparation import cache_folder
     from benchmark.running.run import Places, run_seeds
     from benchmark.settings import tuned_values
+    from benchmark.settings.config import flat
 
-    chosen = dict(_flat({"preset": "smoke"} if fast_dev_run else {})) | dict(_flat(settings or {}))
-    words = [f"--{name}={value}" for name, value in {**chosen, "algo": algorithm, "dataset": dataset}.items()]
+    chosen = {**({"preset": "smoke"} if fast_dev_run else {}), **flat(settings or {}), "algo": algorithm, "dataset": dataset}
+    words = [f"--{name}={_word(value)}" for name, value in chosen.items()]
     parsed = tuned_values.parse(words, list(map(str, plugins)))
     places = Places(
         Path(output), cache_folder(Path(cache) if cache else None), Path(data_root) if data_root else None, workers or default_workers(),
@@ -83,15 +84,11 @@ def run(
     return folders
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings by dotted name, as the command line has them."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            yield f"{prefix}{name}", ",".join(map(str, value))
-        else:
-            yield f"{prefix}{name}", str(value).lower() if isinstance(value, bool) else str(value)
+def _word(value: Any) -> str:
+    """A value as the command line has it."""
+    if isinstance(value, list | tuple):
+        return ",".join(map(_word, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def compare(

@@ -26,7 +26,7 @@ RATE = 16_000
 def make_run(
     root: Path, algorithm: str, seed: int = 0, gain: float = 0.3, shots: Sequence[int] = (1, 5), steps: Sequence[int] = (0, 5, 20),
     speakers: Sequence[str] = ("anna", "bert", "carl"), utterance: str = "u", failure: str | None = None, seconds: float = 0.6,
-    queries: int = 1, audio: bool = True, embedding: bool = False, lost: str = "",
+    queries: int = 1, audio: bool = True, embedding: bool = False, lost: str = "", beside: bool = False,
     columns: Sequence[str] = COLUMNS, **changes: Any,
 ) -> Path:  # fmt: skip
     """A run folder; with ``shots`` (0,) that of a topline or floor; adaptation to the speaker ``lost`` fails at the first step."""
@@ -67,6 +67,12 @@ def make_run(
                     tone = 0.3 * np.sin(2 * np.pi * (150 + 400 * value) * np.arange(int(seconds * RATE)) / RATE)
                     soundfile.write(folder / "audio" / speech_file(speaker, shot, step), tone, RATE)
             log.append(rows, costs)
+        if beside:
+            for place, kind in enumerate(kept_speech.BESIDE):
+                tone = 0.3 * np.sin(2 * np.pi * (440 + 200 * place) * np.arange(int(seconds * RATE)) / RATE)
+                soundfile.write(folder / "audio" / kept_speech.beside_file(speaker, kind), tone, RATE)
+            for kind, text in (("recording", f"What {speaker} said."), ("support", "Heard before.")):
+                (folder / "audio" / kept_speech.beside_file(speaker, kind, "txt")).write_text(f"{text}\n")
     training = {"flops": 1e12, "steps": 1, "seconds": 1.0, "budget_flops": 1e12}
     kept_speech.note(folder, {path.name for path in (folder / "audio").iterdir()})
     write_result(folder, identity, {"same": 0.9, "embedding_eer": 0.04}, training, 1.0)
@@ -117,7 +123,7 @@ def make_report(root: Path) -> Path:
     make_corpus(root / "cache", {"u00": HOSTILE_TEXT, "u10": "A plain sentence."})
     runs = root / "runs"
     for seed in (0, 1):
-        make_run(runs, "reptile", seed, speakers=speakers, failure=HOSTILE_TEXT, embedding=True)
+        make_run(runs, "reptile", seed, speakers=speakers, failure=HOSTILE_TEXT, embedding=True, beside=True)
     make_run(runs, "<svg onload=window.hacked=3>", gain=0.5, speakers=speakers)
     for name, gain in (("ground_truth", 0.9), ("wrong_speaker", 0.0)):
         make_run(runs, name, gain=gain, shots=(0,), speakers=speakers)

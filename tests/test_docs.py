@@ -6,13 +6,14 @@ import argparse
 import re
 import shlex
 from pathlib import Path
+from xml.etree import ElementTree
 
 from benchmark.cli import commands
 from benchmark.commands import compare
 from benchmark.plugins import registry
 from benchmark.results.columns import markdown
 from benchmark.results.costs import COSTS
-from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE
+from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE, read
 from benchmark.results.runs_meant import find_runs
 from benchmark.results.statistics import RESAMPLES
 from benchmark.running.episodes import PROTOCOL_VERSION
@@ -54,6 +55,14 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
+
+
+def test_the_picture_in_the_readme_is_of_committed_rows() -> None:
+    assert "docs/speechocean762.svg" in (ROOT / "README.md").read_text(encoding="utf-8")
+    picture = ElementTree.parse(ROOT / "docs" / "speechocean762.svg").getroot()
+    texts = {str(element.text) for element in picture.iter("{http://www.w3.org/2000/svg}text")}
+    algorithms = {row["algorithm"] for row in read(ROOT / "leaderboards" / "speechocean762.csv") if row["shots"] != "0"}
+    assert algorithms <= {text.partition(" (")[0] for text in texts}, "draw it again, as CONTRIBUTING.md says"
 
 
 def test_comparisons_in_documents_find_their_rows() -> None:

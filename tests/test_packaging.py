@@ -94,7 +94,7 @@ def test_the_wheel_holds_the_harness_the_plugins_and_their_data_and_nothing_else
     tracked = {
         file.relative_to(repository).as_posix()
         for folder in FOLDERS
-        for pattern in ("*.py", "*.yaml", "*.json", "*.csv", "*.md", "*.txt", "*.html", "*.css", "*.js", "*.safetensors")
+        for pattern in ("*.py", "*.yaml", "*.json", "*.csv", "*.md", "*.txt", "*.html", "*.css", "*.svg", "*.js", "*.safetensors")
         for file in (repository / folder).rglob(pattern)
         if not {"runs", "tuning"} & set(file.relative_to(repository).parts)  # what leaderboards are computed from stays in the repository
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import csv
 import io
+import itertools
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -94,10 +95,27 @@ def test_every_picture_table_and_player_is_named(page: Reader) -> None:
             assert attributes.get("role") == "img" or attributes.get("aria-hidden") == "true"
 
 
+def test_a_screen_reader_finds_its_way(page: Reader) -> None:
+    """One h1, no heading level left out; every section and article is named by a heading; every control has a name of its own."""
+    levels = [int(tag[1]) for tag, _ in page.elements if tag in ("h1", "h2", "h3", "h4")]
+    assert levels.count(1) == 1 and levels[0] == 1 and all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    ids = {attributes["id"]: tag for tag, attributes in page.elements if "id" in attributes}
+    (article,) = (attributes for tag, attributes in page.elements if tag == "article")
+    assert ids[article["aria-labelledby"]] == "h2"
+    labels = [attributes["aria-label"] for tag, attributes in page.elements if tag == "audio"]
+    assert len(labels) == len(set(labels))
+    for tag, attributes in page.elements:
+        assert tag not in ("select", "input") or attributes.get("name")
+        assert "tabindex" not in attributes or attributes["tabindex"] == "0"
+        if tag == "th":
+            assert attributes["scope"] in ("row", "col")
+    assert ("html", {"lang": "en"}) in page.elements and any(attributes.get("class") == "skip" for _, attributes in page.elements)
+
+
 def test_players_play_what_the_runs_kept(page: Reader) -> None:
     players = [attributes["src"] for tag, attributes in page.elements if tag == "audio"]
-    # Two speakers: two references, and two algorithms at three steps of five shots and the last of one.
-    assert len(players) == 2 * (2 + 2 * 4)
+    # Two speakers: what they said and a floor, and two algorithms at three steps of five shots and the last of one.
+    assert len(players) == 2 * (3 + 1 + 2 * 4)
     for source in players:
         audio, rate = soundfile.read(io.BytesIO(_decoded(source, "audio/mpeg")))
         assert (len(audio), rate) == (9600, 16_000)
@@ -111,12 +129,12 @@ def _decoded(source: str, kind: str) -> bytes:
 
 def test_spectrograms_show_the_tone(page: Reader) -> None:
     pictures = [attributes["src"] for tag, attributes in page.elements if tag == "img"]
-    # Two speakers, two algorithms: the recording, before and after (no copy synthesis among these runs).
-    assert len(pictures) == 2 * 2 * 3
+    # Two speakers: what they said, and two algorithms before and after.
+    assert len(pictures) == 2 * (3 + 2 * 2)
     image = Image.open(io.BytesIO(_decoded(pictures[0], "image/png")))
     assert image.size == (1 + 9600 // 256, 80)
     shades = [max(range(80), key=lambda y: sum(image.convert("RGB").getpixel((x, y)))) for x in range(5, 30)]  # type: ignore[arg-type]
-    # ground_truth's tone of anna lies between 400 and 550 Hz: bands 10 to 15 of 80 on the Slaney scale, from below.
+    # Anna's recording is a tone of 440 Hz: band 12 of 80 on the Slaney scale, from below.
     assert all(80 - 16 <= y <= 80 - 9 for y in shades)
 
 
@@ -130,7 +148,8 @@ def test_rows_and_means_are_those_of_the_runs(tmp_path: Path) -> None:
     here = episodes[(episodes["shots"] == 5) & (episodes["steps"] == 20)]
     (_, table), *_ = tables.speakers(board)
     means = here.groupby("speaker")["gap_closed"].mean()
-    assert [entry.cells[0].value for entry in table.entries] == pytest.approx(means.tolist())
+    assert [heading.text for heading in table.columns[1:]] == means.index.tolist()
+    assert [cell.value for cell in table.entries[0].cells] == pytest.approx(means.tolist())
     (entry,) = tables.failures(board).entries
     # Of two queries the first failed, at two of three steps, two numbers of shots, three speakers, two seeds.
     assert [cell.text for cell in entry.cells] == ["mcd", "24 of 72", "too short"]
@@ -144,6 +163,21 @@ def test_an_adaptation_that_failed_is_reported_and_costs_nothing(tmp_path: Path)
     assert [[cell.text for cell in entry.cells] for entry in tables.failures(board).entries] == [
         ["every metric", "4 of 18", "adaptation failed: NaN"], ["every metric", "4 of 6", "adaptation failed: NaN"],
     ]  # fmt: skip
+
+
+def test_what_the_speaker_said_is_heard_beside_what_was_synthesised(tmp_path: Path) -> None:
+    """Every run keeps it; runs of before they did have the toplines, if there are any."""
+    for name, shots in (("ground_truth", (0,)), ("no_adaptation", (0,)), ("maml", (5,))):
+        make_run(tmp_path / "old", name, shots=shots, speakers=("anna",))
+        make_run(tmp_path / "new", name, shots=shots, speakers=("anna",), beside=True)
+    found = (boards(list((tmp_path / age).iterdir()), 1)[0] for age in ("old", "new"))
+    old, new = (sounds.sentences(board, lambda _: None, 10**7, 1, lambda _: None)[0][0] for board in found)
+    assert [(one.name, one.role) for one in old.references] == [("recording", ""), ("no_adaptation", "floor")] and old.text is None
+    assert [(one.name, one.role, one.text) for one in new.references] == [
+        ("recording", "", ""), ("copy synthesis", "", ""), ("a support sentence", "", "Heard before."), ("no_adaptation", "floor", ""),
+    ]  # fmt: skip
+    assert new.text == "What anna said." and [picture.title for picture in new.pictures] == [one.name for one in new.references[:3]]
+    assert [picture.title for _, row in new.spectrograms for picture in row] == ["5 shots, 0 steps", "5 shots, 20 steps"]
 
 
 def test_speech_stays_within_its_limit(tmp_path: Path) -> None:
@@ -198,14 +232,18 @@ def test_each_method_is_heard_at_its_most_steps_first(tmp_path: Path) -> None:
         "metric": ["5 shots, 0 steps", "1 shot, 0 steps", None, None],
     }
     # All on one scale of time.
-    assert len({(picture.width, picture.frame) for _, row in sentence.spectrograms for picture in row}) == 1
+    rows = [sentence.pictures, *(row for _, row in sentence.spectrograms)]
+    assert len({(picture.width, picture.frame) for row in rows for picture in row}) == 1
 
 
 def test_configurations_of_one_algorithm_are_told_apart(tmp_path: Path) -> None:
     config = {"seed": 0, "algo": {"name": "maml", "inner_lr": 0.3}}
     (board,) = boards([make_run(tmp_path, "maml"), make_run(tmp_path, "maml", config=config)], 1)
-    assert sorted(tables.differences(board).values()) == ["inner_lr=0.01", "inner_lr=0.3"]
-    assert "(inner_lr=0.3)" in Reader(build([board], tmp_path)).text.replace("\u200b", ""), "names have digests alone"
+    assert [one.name for one in board.contenders] == ["maml (inner_lr=0.01)", "maml (inner_lr=0.3)"] == list(board.rows)
+    assert "maml (inner_lr=0.3)" in Reader(build([board], tmp_path)).text, "nobody knows a digest"
+    long = {"seed": 0, "algo": {"name": "maml", "inner_lr": 0.3, "what": "x" * 80}}
+    (board,) = boards([*tmp_path.glob("made_up-*"), make_run(tmp_path, "maml", config=long)], 1)
+    assert sum(":" in one.name for one in board.contenders) == 1, "a digest is shorter than what would tell it apart"
 
 
 def test_runs_scored_with_other_metrics_stand_on_one_page(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_every_player_has_sound(page: Any) -> None:
             audio.load();
         })))"""
     )
-    assert len(lengths) == 20 and all(abs(length - 0.6) < 0.1 for length in lengths)
+    assert len(lengths) == 24 and all(abs(length - 0.6) < 0.1 for length in lengths)
     played = page.locator("audio").first.evaluate(
         """(audio) => new Promise((done) => {
             audio.ontimeupdate = () => audio.currentTime > 0 && done(audio.currentTime);
@@ -140,6 +140,32 @@ def test_the_legend_brings_series_to_the_front(page: Any) -> None:
 def test_it_fits_a_phone(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.parametrize("page", ["light"], indirect=True)
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_the_width_is_used_and_nothing_stands_out(page: Any, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # The first answer is whole, without scrolling.
+    first = "document.querySelector('.choices').parentElement"
+    assert page.evaluate(f"{first}.scrollWidth <= {first}.clientWidth")
+    assert page.locator("table.leaderboard").bounding_box()["width"] > 0.9 * width
+    best, short = (page.locator(f"#board1-{name}").bounding_box() for name in ("best", "short"))
+    assert (short["x"] > best["x"] + best["width"]) == (width > 390), "the two answers side by side, where there is room"
+
+
+def test_axe_finds_no_fault(browser: Any, report: Path) -> None:
+    """WCAG 2.1 and best practices, by https://github.com/dequelabs/axe-core."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="needs axe: pip install '.[browser]'")
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        # The page's policy forbids scripts that are not its own, axe too.
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, bypass_csp=True)
+        page = context.new_page()
+        page.goto(report.as_uri())
+        found = axe.Axe().run(page).response["violations"]
+        assert [(each["id"], each["impact"], each["nodes"][0]["html"]) for each in found] == []
+        context.close()
 
 
 def test_wide_tables_scroll_by_themselves_and_by_keyboard(page: Any) -> None:

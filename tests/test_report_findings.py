@@ -76,6 +76,31 @@ def test_what_failed_and_what_is_not_ranked_is_said(tmp_path: Path) -> None:
     assert "20 steps, without 1 utterance that failed" in text and "on the others' sentences: anil, reptile." in text
 
 
+def test_where_speakers_are_too_few_for_all_pairs_the_best_is_tested_alone(tmp_path: Path) -> None:
+    """Eight speakers: .0078 times ten pairs is above .05, times four is not. What is far behind shares no rank with the best."""
+    speakers = [f"s{n}" for n in range(8)]
+    gains = {"best": 0.9, "tied": 0.9, "c": 0.3, "d": 0.2, "e": 0.1}
+    runs = [make_run(tmp_path, name, gain=gain, speakers=speakers, audio=False, queries=4) for name, gain in gains.items()]
+    found = findings(boards(runs, 1)[0])
+    assert found is not None and found.powerless and found.best_alone
+    assert [sorted(score.name for score in group) for group in found.groups] == [["best", "tied"], ["c", "d", "e"]]
+    assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
+    text = (tmp_path / "report.html").read_text()
+    assert "only the best from the others" in text and "; among themselves by value, without a rank" in text
+    few = findings(boards([make_run(tmp_path / "few", name, gain=gain, audio=False) for name, gain in gains.items()], 1)[0])
+    assert few is not None and few.powerless and not few.best_alone and [len(group) for group in few.groups] == [1] * 5
+
+
+def test_what_shares_too_few_speakers_with_the_best_has_no_rank(tmp_path: Path) -> None:
+    speakers = [f"s{n}" for n in range(8)]
+    runs = [make_run(tmp_path, name, gain=gain, speakers=speakers, audio=False) for name, gain in (("a", 0.9), ("worse", 0.1))]
+    runs.append(make_run(tmp_path, "half", gain=0.05, speakers=speakers[:4], audio=False))
+    found = findings(boards(runs, 1)[0])
+    assert found is not None and not found.powerless
+    assert [[score.name for score in group] for group in found.groups] == [["a"], ["worse"]]
+    assert [score.name for score in found.untold] == ["half"], "four speakers can't show that it is worse than the best, however bad"
+
+
 def test_what_has_other_seeds_is_no_tie(tmp_path: Path) -> None:
     """Another seed trained another model: its differences are not those of methods."""
     speakers = [f"s{n}" for n in range(8)]

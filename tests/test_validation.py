@@ -59,5 +59,7 @@ def test_it_is_the_loss_of_the_adapted_model(cache: Path) -> None:
     assert measure(algorithm) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-5)
     assert algorithm.backbone.training and all(torch.equal(before[name], value) for name, value in algorithm.state_dict().items())
     assert AdaptedLoss(corpus, shots=2, steps=0)(algorithm) != pytest.approx(measure(algorithm), rel=1e-3)
+    untouched = registry.load("algorithm", "no_adaptation")(algorithm.backbone)
+    assert measure(untouched) == AdaptedLoss(corpus, shots=2, steps=0)(untouched), "what adapts to nobody is measured, too"
     assert math.isfinite(PretrainedLoss(corpus)(algorithm))
     assert math.isnan(AdaptedLoss(corpus, shots=1000, steps=0)(algorithm)), "nobody has so many sentences"

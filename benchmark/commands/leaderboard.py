@@ -7,6 +7,7 @@
 dataset, and also its problem and task if these are not synthesis and speaker (``espeak-recognition``, ``vctk-style``).
 ``leaderboard verify [TABLE]`` checks every table's form and recomputes its rows from the runs kept beside it.
 ``leaderboard card TABLE`` prints the table's card, ``leaderboards/TABLE.md``, for a hub of data sets.
+``leaderboard speech TABLE`` puts a few examples of speech beside a table, for ``report --table TABLE``.
 ``leaderboard columns`` prints what metrics' columns mean, in Markdown, as in ``leaderboards/README.md``.
 """
 
@@ -21,7 +22,7 @@ from benchmark.commands._options import directory, name_or_place, place, positiv
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the actions and their options."""
-    actions = parser.add_subparsers(dest="action", metavar="show|best|power|cite|add|verify|card|columns", required=True)
+    actions = parser.add_subparsers(dest="action", metavar="show|best|power|cite|add|verify|card|speech|columns", required=True)
     show = actions.add_parser("show", help="print leaderboards")
     show.add_argument("table", nargs="?", type=name_or_place, metavar="TABLE",
                       help="a table, espeak or espeak-recognition, or a CSV file (default: all)")  # fmt: skip
@@ -62,6 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     verify.add_argument("--output", type=directory, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
     card = actions.add_parser("card", help="print a table's card for a hub of data sets")
     card.add_argument("table", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file")
+    speech = actions.add_parser("speech", help="put examples of speech beside a table")
+    speech.add_argument("table", type=name_or_place, metavar="TABLE", help="a table's name or a CSV file")
+    speech.add_argument("--speakers", type=positive, default=2, metavar="N", help="of the first N speakers, by name (default: 2)")
+    speech.add_argument("--output", type=directory, default=Path("runs"), metavar="DIR", help="folder of the runs (default: runs)")
     actions.add_parser("columns", help="print what metrics' columns mean")
 
 
@@ -90,6 +95,13 @@ def run(args: argparse.Namespace) -> int:
         from benchmark.results.dataset_card import card
 
         print(card(leaderboard_places.table_files(args.table)[0], args.plugin), end="")
+        return 0
+    if args.action == "speech":
+        from benchmark.results.example_speech import keep
+
+        path = leaderboard_places.table_files(args.table)[0]
+        files = keep(path, [args.output], args.speakers, args.plugin)
+        print(f"{len(files)} files, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB, beside {path}.")
         return 0
     if args.action == "columns":
         from benchmark.results.columns import markdown

@@ -20,12 +20,15 @@ from benchmark.plumbing.words import counted
 from benchmark.results.columns import KnownColumns, known, shown
 from benchmark.results.comparison import COMPARABLE, Contender, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted
-from benchmark.results.leaderboard import compute_rows
-from benchmark.results.leaderboard_file import metrics_in
+from benchmark.results.leaderboard import compute_rows, run_folder
+from benchmark.results.leaderboard_file import metrics_in, read
 from benchmark.results.leaderboard_rules import differing_fact, facts_of
 from benchmark.results.result import read_result, read_tables, table_name
+from benchmark.settings.config import flat, said
 
 Row = dict[str, str]
+LONGEST = 60
+"""Characters of a difference between configurations that still serves as a name."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Board:
 
     Attributes:
         name: name of their table, "espeak" or "espeak-recognition"; with what tells them apart where others have that name.
-        contenders: by algorithm and configuration; toplines and floors last.
+        contenders: by algorithm and configuration, named as readers call them (:func:`labels`); toplines and floors last.
         rows: leaderboard rows of each contender, by its name.
         metrics: columns, the most telling ones first.
         headline: columns shown until the reader asks for more.
@@ -98,13 +101,16 @@ def find_runs(output: Path) -> tuple[list[Path], list[str]]:
     return complete, [folder.name for folder in started if folder not in complete]
 
 
-def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()) -> list[Board]:
+def boards(
+    folders: Sequence[Path], workers: int, plugins: registry.Plugins = (), rows: Sequence[Row] | None = None
+) -> list[Board]:
     """Read the runs, check them, and compute their rows.
 
     Args:
         folders: run folders.
         workers: processes.
         plugins: ``--plugin`` files, for the meanings of their metrics.
+        rows: a leaderboard's rows, made from these runs, which then need not be computed again.
 
     Raises:
         UsageError: a folder is missing.
@@ -128,8 +134,36 @@ def boards(folders: Sequence[Path], workers: int, plugins: registry.Plugins = ()
                 names = f"{contender.folders[0].name} and {folder.name}"
                 raise BenchmarkError(f"{names} can't be pooled: they differ in {what}; name the runs that were scored alike.")
     every = [contender for members in found.values() for contender in members]
-    rows = _all_rows(every, workers)
-    return [_board(name, members, [rows[every.index(one)] for one in members], plugins) for name, members in found.items()]
+    own = _all_rows(every, workers) if rows is None else [_rows_of(one, rows) for one in every]
+    return [_board(name, members, [own[every.index(one)] for one in members], plugins) for name, members in found.items()]
+
+
+def of_table(table: Path, places: Sequence[Path], plugins: registry.Plugins = ()) -> list[Board]:
+    """The boards of a leaderboard, from its rows as they stand and the runs beside it.
+
+    Args:
+        table: CSV file.
+        places: folders of runs that are not beside the table.
+        plugins: ``--plugin`` files, for the meanings of their metrics.
+
+    Raises:
+        UsageError: it has no rows, or a run that they were made from is not at hand.
+        BenchmarkError: the table or a run is damaged.
+    """
+    rows = read(table)
+    if not rows:
+        raise UsageError(f"{table} has no rows to show; add runs with 'leaderboard add'.")
+    folders = []
+    for name in dict.fromkeys(name for row in rows for name in row["run_ids"].split()):
+        if (folder := run_folder(table, name, places)) is None:
+            raise UsageError(f"{name}, which a row of {table} was made from, is not beside it; say where with --output.")
+        folders.append(folder)
+    return boards(folders, 1, plugins, rows)
+
+
+def _rows_of(contender: Contender, rows: Sequence[Row]) -> list[Row]:
+    names = {folder.name for folder in contender.folders}
+    return [row for row in rows if names.intersection(row["run_ids"].split())]
 
 
 _Kind = tuple[tuple[str, str], ...]
@@ -185,6 +219,8 @@ def _all_rows(contenders: Sequence[Contender], workers: int) -> list[list[Row]]:
 
 
 def _board(name: str, contenders: Sequence[Contender], rows: Sequence[list[Row]], plugins: registry.Plugins) -> Board:
+    names = labels(contenders)
+    contenders = [replace(contender, name=names[contender.name]) for contender in contenders]
     by_name = {contender.name: own for contender, own in zip(contenders, rows, strict=True)}
     metrics = list(dict.fromkeys(metric for own in rows for metric in metrics_in(own)))
     every, objective = known(plugins), problems.get(contenders[0].results[0]["problem"]).objective
@@ -198,3 +234,20 @@ def _board(name: str, contenders: Sequence[Contender], rows: Sequence[list[Row]]
     board = Board(name, [], by_name, metrics, shown(metrics, every), every.of(scored_with), roles, plugins)
     order = ["", *fit.ROLES]
     return replace(board, contenders=sorted(contenders, key=lambda one: (order.index(board.role(one.name)), one.name)))
+
+
+def labels(contenders: Sequence[Contender]) -> dict[str, str]:
+    """What readers call contenders, by name: those that share an algorithm by what they differ in, "metric (fine_tune_groups=all)"."""
+    settings = {
+        one.name: {key: said({key.removeprefix("algo."): value}) for key, value in flat(one.results[0]["config"]).items()}
+        for one in contenders
+    }  # fmt: skip
+    found = {}
+    for one in contenders:
+        algorithm, own = one.results[0]["algorithm"], settings[one.name]
+        others = [settings[other.name] for other in contenders if other is not one and other.results[0]["algorithm"] == algorithm]
+        keys = [key for key in own if key not in ("seed", "shots", "steps") and any(other.get(key) != own[key] for other in others)]
+        told = ", ".join(own[key] for key in keys)
+        found[one.name] = f"{algorithm} ({told})" if told and len(told) <= LONGEST else one.name
+    counts = Counter(found.values())
+    return {name: label if counts[label] == 1 else name for name, label in found.items()}

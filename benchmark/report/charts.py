@@ -9,10 +9,26 @@ from dataclasses import dataclass, field
 COLOURS = 10
 """Colours of the style sheet; further series of a chart repeat them, dashed."""
 SHAPES = ("m-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "m-3.5,-3.5h7v7h-7z", "m0,-4.5l4.5,8h-9z", "m0,-5l5,5l-5,5l-5,-5z", "m-4,-4l8,8m0,-8l-8,8")
-WIDTH, HEIGHT = 430, 290
-LEFT, RIGHT, TOP, BOTTOM = 50, 104, 12, 44
 LABEL = 14
 """Height of a line of text."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A view box, and where in it the axes are; ``named``: there is room at the right for the names of levels."""
+
+    width: int
+    height: int
+    left: int
+    right: int
+    top: int
+    bottom: int
+    named: bool = True
+
+
+WIDE = Frame(430, 290, 50, 326, 12, 246)
+SMALL = Frame(270, 190, 44, 262, 10, 150, named=False)
+"""For many side by side."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +93,18 @@ class Level:
 
 @dataclass(frozen=True)
 class Chart:
-    """A whole chart; ``beyond`` lists the levels that are off the scale, with their values, and ``front`` is the path of a Pareto front."""
+    """A whole chart.
+
+    Attributes:
+        title: what it shows.
+        x, y: axes.
+        lines: series.
+        levels: what does not depend on x.
+        beyond: levels that are off the scale, with their values.
+        front: path of a Pareto front; "" for none.
+        others: paths of series that are there for comparison, without marks.
+        frame: its view box.
+    """
 
     title: str
     x: Axis
@@ -86,12 +113,8 @@ class Chart:
     levels: list[Level] = field(default_factory=list)
     beyond: list[str] = field(default_factory=list)
     front: str = ""
-    width: int = WIDTH
-    height: int = HEIGHT
-    left: int = LEFT
-    right: int = WIDTH - RIGHT
-    top: int = TOP
-    bottom: int = HEIGHT - BOTTOM
+    others: list[str] = field(default_factory=list)
+    frame: Frame = WIDE
 
 
 def look(number: int) -> str:
@@ -104,7 +127,9 @@ def shape(number: int) -> str:
     return SHAPES[(number + number // COLOURS) % len(SHAPES)]
 
 
-def chart(title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequence[tuple[str, str, float]] = ()) -> Chart:
+def chart(
+    title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequence[tuple[str, str, float]] = (), frame: Frame = WIDE
+) -> Chart:
     """Place curves and levels on axes; points that share an x are set side by side so that their intervals can be told apart.
 
     Args:
@@ -112,6 +137,7 @@ def chart(title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequenc
         curves: series.
         x, y: axes.
         levels: name, role and value of what does not depend on x.
+        frame: the axes' own.
     """
     lines = []
     for place, curve in enumerate(curves):
@@ -124,11 +150,16 @@ def chart(title: str, curves: Sequence[Curve], x: Axis, y: Axis, levels: Sequenc
             marks.append(Mark(round(x.place(value.x) + aside, 1), round(y.place(value.y), 1), low, high, shape(curve.number), value.text))
         path = "M" + "L".join(f"{mark.x},{mark.y}" for mark in marks) if marks else ""
         lines.append(ChartLine(curve.number, look(curve.number), path, marks))
-    placed = [(name, role, round(y.place(value), 1)) for name, role, value in levels if _shown(y.place(value))]
-    beyond = [f"{name} {value:.2f}" for name, _, value in levels if not math.isnan(value) and not _shown(y.place(value))]
-    texts = spread([height for *_, height in placed], LABEL, TOP + LABEL / 2, HEIGHT - BOTTOM)
+    placed = [(name, role, round(y.place(value), 1)) for name, role, value in levels if _shown(y.place(value), frame)]
+    beyond = [f"{name} {value:.2f}" for name, _, value in levels if not math.isnan(value) and not _shown(y.place(value), frame)]
+    texts = spread([height for *_, height in placed], LABEL, frame.top + LABEL / 2, frame.bottom)
     heights = [Level(*level, text) for level, text in zip(placed, texts, strict=True)]
-    return Chart(title, x, y, lines, heights, beyond)
+    return Chart(title, x, y, lines, heights, beyond, frame=frame)
+
+
+def path_of(curve: Curve, x: Axis, y: Axis) -> str:
+    """The path of a series alone."""
+    return joined([(value.x, value.y) for value in curve.values if not math.isnan(value.x) and not math.isnan(value.y)], x, y)
 
 
 def joined(points: Sequence[tuple[float, float]], x: Axis, y: Axis) -> str:
@@ -136,8 +167,8 @@ def joined(points: Sequence[tuple[float, float]], x: Axis, y: Axis) -> str:
     return "M" + "L".join(f"{x.place(a):.1f},{y.place(b):.1f}" for a, b in points) if len(points) > 1 else ""
 
 
-def _shown(height: float) -> bool:
-    return TOP - 0.1 <= height <= HEIGHT - BOTTOM + 0.1
+def _shown(height: float, frame: Frame) -> bool:
+    return frame.top - 0.1 <= height <= frame.bottom + 0.1
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
@@ -155,16 +186,15 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     return [round(height, 1) for height in placed]
 
 
-def linear(values: Iterable[float], label: str) -> Axis:
+def linear(values: Iterable[float], label: str, frame: Frame = WIDE) -> Axis:
     """An upright axis that holds all of ``values``, with round ticks."""
     finite = [value for value in values if math.isfinite(value)] or [0.0, 1.0]
     low, high = min(finite), max(finite)
     if low == high:
         low, high = low - (abs(low) or 1) / 10, high + (abs(high) or 1) / 10
-    step = _round_step((high - low) / 7)
+    step = _round_step((high - low) / (7 if frame.named else 4))
     first, last = math.floor(low / step), math.ceil(high / step)
-    bottom, top = HEIGHT - BOTTOM, TOP
-    place = _between(first * step, last * step, bottom, top)
+    place = _between(first * step, last * step, frame.bottom, frame.top)
     digits = max(0, -math.floor(math.log10(step)))
     return Axis(place, [(round(place(i * step), 1), f"{i * step:.{digits}f}") for i in range(first, last + 1)], label)
 
@@ -178,12 +208,12 @@ def _between(low: float, high: float, start: float, end: float) -> Callable[[flo
     return lambda value: start + (value - low) / (high - low) * (end - start)
 
 
-def steps_axis(steps: Iterable[int]) -> Axis:
+def steps_axis(steps: Iterable[int], frame: Frame = WIDE) -> Axis:
     """Adaptation steps, on log(1 + steps)."""
     every = sorted(set(steps)) or [0]
-    scale = _between(math.log1p(every[0]), math.log1p(max(every[-1], every[0] + 1)), LEFT + 16, WIDTH - RIGHT - 16)
+    scale = _between(math.log1p(every[0]), math.log1p(max(every[-1], every[0] + 1)), frame.left + 16, frame.right - 16)
     ticks = [(round(scale(math.log1p(step)), 1), str(step)) for step in every]
-    return Axis(lambda value: scale(math.log1p(value)), ticks, "adaptation steps (log scale)")
+    return Axis(lambda value: scale(math.log1p(value)), ticks, "adaptation steps (log scale)" if frame.named else "steps")
 
 
 def log_axis(values: Iterable[float], label: str) -> Axis:
@@ -193,13 +223,12 @@ def log_axis(values: Iterable[float], label: str) -> Axis:
     low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
     high = max(high, low + 1)
     zero = any(value <= 0 for value in every)
-    start = LEFT + (44 if zero else 12)
-    scale = _between(low, high, start, WIDTH - RIGHT - 12)
+    start = WIDE.left + (44 if zero else 12)
+    scale = _between(low, high, start, WIDE.right - 12)
     every_nth = math.ceil((high - low + 1) / 6)
     ticks = [(round(scale(power), 1), _power(power)) for power in range(low, high + 1, every_nth)]
-    return Axis(
-        lambda value: scale(math.log10(value)) if value > 0 else LEFT + 12.0, [(LEFT + 12.0, "0"), *ticks] if zero else ticks, label
-    )
+    apart = WIDE.left + 12.0
+    return Axis(lambda value: scale(math.log10(value)) if value > 0 else apart, [(apart, "0"), *ticks] if zero else ticks, label)
 
 
 def _power(power: int) -> str:

@@ -12,20 +12,19 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing.words import counted
 from benchmark.report.boards import Board, Row
 from benchmark.report.charts import (
-    BOTTOM,
-    HEIGHT,
-    LEFT,
-    RIGHT,
-    WIDTH,
+    SMALL,
+    WIDE,
     Axis,
     Chart,
     Curve,
+    Frame,
     Value,
     chart,
     joined,
     linear,
     log_axis,
     look,
+    path_of,
     shape,
     steps_axis,
 )
@@ -37,16 +36,27 @@ COSTS = {
     "flops_to_adapt": "floating-point operations to adapt",
     "stored_parameters": "numbers stored for a speaker",
 }
+MANY = 6
+"""Methods from which on each also has a chart of its own, because their curves cover one another."""
 EMBEDDED_UTTERANCES = 60
 """Most points drawn per speaker, evenly spread; a large corpus has thousands."""
 
 
 @dataclass(frozen=True)
-class CurveSet:
-    """One metric's adaptation curves, a chart for each number of shots."""
+class Curves:
+    """Adaptation curves.
 
-    metric: str
-    charts: list[Chart]
+    Attributes:
+        ranking: of the metric that the board opens with, a chart for each number of shots, on one scale.
+        methods: the same from the most shots, a small chart for each method, the others in grey; empty for few methods.
+        metrics: small charts of all other metrics, from the most shots.
+        fewer: the same for each smaller number of shots, most first.
+    """
+
+    ranking: list[Chart]
+    methods: list[Chart]
+    metrics: list[Chart]
+    fewer: list[tuple[int, list[Chart]]]
 
 
 def adapting(board: Board) -> list[tuple[int, str]]:
@@ -78,38 +88,61 @@ def _levels(board: Board, metric: str) -> list[tuple[str, str, float]]:
     ]
 
 
-def curves(board: Board) -> list[CurveSet]:
-    """Adaptation curves of every metric; charts of one metric share their upright axis."""
-    sets = []
-    for metric in board.metrics:
-        levels = _levels(board, metric)
-        every = [row for rows in board.rows.values() for row in rows if row["shots"] != "0"]
-        places, y = digits(every, metric), _upright(every, levels, metric, board.known.label(metric))
-        charts = []
-        for shots in board.shots:
-            series = [Curve(index, _over_steps(name, board.rows[name], metric, shots, places)) for index, name in adapting(board)]
-            x = steps_axis(int(value.x) for curve in series for value in curve.values)
-            charts.append(chart(f"{metric}, {counted(shots, 'shot')}", series, x, y, levels))
-        if charts:
-            sets.append(CurveSet(metric, charts))
-    return sets
+def curves(board: Board) -> Curves | None:
+    """Adaptation curves of every metric; None if nothing adapts."""
+    if not board.metrics or not board.shots:
+        return None
+    first, *others = board.metrics
+    *fewer, most = board.shots
+    return Curves(
+        [_over_steps(board, first, shots, WIDE) for shots in board.shots],
+        _apart(board, first, most) if len(adapting(board)) >= MANY else [],
+        [_over_steps(board, metric, most, SMALL) for metric in others],
+        [(shots, [_over_steps(board, metric, shots, SMALL) for metric in others]) for shots in reversed(fewer)] if others else [],
+    )
 
 
-def _upright(rows: Iterable[Row], levels: Iterable[tuple[str, str, float]], metric: str, label: str) -> Axis:
+def _over_steps(board: Board, metric: str, shots: int, frame: Frame) -> Chart:
+    """A metric over adaptation steps; charts of one metric share their upright axis."""
+    levels = _levels(board, metric)
+    every = [row for rows in board.rows.values() for row in rows if row["shots"] != "0"]
+    y = _upright(every, levels, metric, board.known.label(metric), frame)
+    series = _series(board, metric, shots)
+    x = steps_axis((int(value.x) for curve in series for value in curve.values), frame)
+    title = f"{metric}, {counted(shots, 'shot')}" if frame.named else board.known.label(metric)
+    return chart(title, series, x, y, levels, frame)
+
+
+def _apart(board: Board, metric: str, shots: int) -> list[Chart]:
+    """A small chart for each method, the others in grey, all on one scale."""
+    whole, series = _over_steps(board, metric, shots, SMALL), _series(board, metric, shots)
+    found = []
+    for (_, name), own in zip(adapting(board), series, strict=True):
+        if own.values:
+            others = [path for other in series if other is not own and (path := path_of(other, whole.x, whole.y))]
+            found.append(replace(chart(name, [own], whole.x, whole.y, _levels(board, metric), SMALL), others=others))
+    return found
+
+
+def _series(board: Board, metric: str, shots: int) -> list[Curve]:
+    places = digits((row for rows in board.rows.values() for row in rows if row["shots"] != "0"), metric)
+    return [
+        Curve(index, [
+            _value(int(row["steps"]), name, row, metric, places) for row in board.rows[name] if int(row["shots"]) == shots
+        ]) for index, name in adapting(board)
+    ]  # fmt: skip
+
+
+def _upright(rows: Iterable[Row], levels: Iterable[tuple[str, str, float]], metric: str, label: str, frame: Frame = WIDE) -> Axis:
     """An axis for curves and the levels near them; a far level, like PESQ of recordings, would squeeze the curves into one line."""
     values = [value for row in rows for value in _bounds(row, metric) if not math.isnan(value)]
     low, high = min(values, default=-math.inf), max(values, default=math.inf)
     reach = 0.75 * (high - low)
-    return linear([*values, *(level for *_, level in levels if low - reach <= level <= high + reach)], label)
+    return linear([*values, *(level for *_, level in levels if low - reach <= level <= high + reach)], label, frame)
 
 
 def _bounds(row: Row, metric: str) -> list[float]:
     return [number(row.get(name, "")) for name in (metric, f"{metric}_lo", f"{metric}_hi")]
-
-
-def _over_steps(name: str, rows: Sequence[Row], metric: str, shots: int, places: int) -> list[Value]:
-    here = [row for row in rows if int(row["shots"]) == shots]
-    return [_value(int(row["steps"]), name, row, metric, places) for row in here]
 
 
 def _value(x: float, name: str, row: Row, metric: str, places: int, more: str = "") -> Value:
@@ -198,10 +231,10 @@ def _space(name: str, points: dict[str, list[tuple[float, float]]]) -> Chart:
     """Both axes have the same unit, so that distances are true."""
     xs, ys = ([point[axis] for own in points.values() for point in own] for axis in (0, 1))
     size = max(max(xs, default=1) - min(xs, default=0), (max(ys, default=1) - min(ys, default=0)) * 1.3, 1e-9)
-    scale = (WIDTH - RIGHT - LEFT - 16) / size
+    scale = (WIDE.right - WIDE.left - 16) / size
     left, bottom = min(xs, default=0), min(ys, default=0)
-    x = Axis(lambda value: LEFT + 8 + (value - left) * scale, [], "first principal component")
-    y = Axis(lambda value: HEIGHT - BOTTOM - 8 - (value - bottom) * scale, [], "second principal component")
+    x = Axis(lambda value: WIDE.left + 8 + (value - left) * scale, [], "first principal component")
+    y = Axis(lambda value: WIDE.bottom - 8 - (value - bottom) * scale, [], "second principal component")
     series = [
         Curve(index, [Value(*point, math.nan, math.nan, speaker) for point in own])
         for index, (speaker, own) in enumerate(points.items())

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import pandas as pd
+
 from benchmark.errors import UsageError
-from benchmark.report.boards import Board
+from benchmark.report.boards import Board, Row
 from benchmark.report.words import digits, interval
-from benchmark.results.comparison import compare_all, seeds_in_words, seeds_of
+from benchmark.results.comparison import Line, compare_all, seeds_in_words, seeds_of
 from benchmark.results.ranking import ranking
 from benchmark.results.statistics import SIGNIFICANT, least_p
-from benchmark.results.ties import ranked_seeds
+from benchmark.results.ties import POWERLESS, UNTESTED, WORSE, Ties, ranked_seeds
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,14 @@ class Findings:
     """Attributes:
     metric: the one that the board opens with.
     shots: the most that any method was given.
-    groups: methods from best to worst; those of a group tie with its first.
+    groups: methods from best to worst; those of a group tie with its first. If ``powerless``, what ``best_alone`` says.
+    untold: methods that no test can tell from the first of the group that they would be in, because they share too few speakers with it.
     scale: toplines and floors, best first.
     seeds: the seeds that the ranking rests on.
     others: methods of other seeds, which are other models: best first, not ranked.
-    powerless: the speakers are too few for the tests behind the groups to show any difference, whatever the scores.
+    powerless: the speakers are too few for tests of all pairs to show any difference, whatever the scores.
+    best_alone: tests of the best method alone can: the first group holds it and its ties, the second those that it is better than.
+        Without either, the groups hold one method each, by value.
     absent: methods that were not given so many shots, have no score there, or share no queries with the others.
     """
 
@@ -47,7 +52,9 @@ class Findings:
     scale: list[Score]
     seeds: str
     others: list[Score]
+    untold: list[Score]
     powerless: bool
+    best_alone: bool
     absent: list[str]
 
 
@@ -97,6 +104,15 @@ def findings(board: Board) -> Findings | None:
     groups = ranking(chosen, lines, higher)
     tests = sum(not math.isnan(line.p) for line in lines)
     powerless = bool(lines) and least_p(max(line.found.speakers for line in lines), tests) > SIGNIFICANT
+    untold: list[str] = []
+    best_alone = False
+    if powerless:
+        order = [name for group in groups for name in group]
+        groups, best_alone = _against_best(order, {one.name: one.episodes for one in chosen}, last, metric, higher)
+    else:
+        by_pair = {frozenset((line.first, line.second)): line for line in lines}
+        untold = [name for group in groups for name in group[1:] if _is_blind(by_pair[frozenset((group[0], name))], tests)]
+        groups = [[name for name in group if name not in untold] for group in groups]
 
     def by_value(names: Iterable[str]) -> list[Score]:
         return scores(sorted(names, key=lambda name: float(last[name][metric]), reverse=higher))
@@ -104,4 +120,26 @@ def findings(board: Board) -> Findings | None:
     scale = by_value(name for name in last if board.role(name))
     named = {*others, *(one.name for one in chosen)}
     absent = [one.name for one in board.contenders if not board.role(one.name) and one.name not in named]
-    return Findings(metric, shots, [scores(names) for names in groups], scale, seeds_in_words(ranked), by_value(others), powerless, absent)
+    return Findings(
+        metric, shots, [scores(names) for names in groups], scale, seeds_in_words(ranked), by_value(others), by_value(untold), powerless,
+        best_alone, absent,
+    )  # fmt: skip
+
+
+def _is_blind(line: Line, tests: int) -> bool:
+    """Whether a pair shares so few speakers that no scores could have shown a difference; what is the same to the digit needs no test."""
+    return line.found.difference.mean != 0 and (math.isnan(line.p) or least_p(line.found.speakers, tests) > SIGNIFICANT)
+
+
+def _against_best(
+    order: Sequence[str], episodes: Mapping[str, pd.DataFrame], rows: Mapping[str, Row], metric: str, higher: bool
+) -> tuple[list[list[str]], bool]:
+    """The best method with its ties, and those that it is better than; or each by itself, if not even these fewer tests can tell."""
+    best, *others = order
+    frames = {id(rows[name]): episodes[name] for name in order}
+    ties = Ties(metric, higher, lambda row: frames[id(row)])
+    words = [each.word for each in ties.verdicts(rows[best], [rows[name] for name in others])]
+    if POWERLESS in words or UNTESTED in words:
+        return [[name] for name in order], False
+    beaten = [name for name, word in zip(others, words, strict=True) if word == WORSE]
+    return [[name for name in order if name not in beaten], *([beaten] if beaten else [])], True

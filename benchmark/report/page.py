@@ -12,7 +12,9 @@ import jinja2
 from markupsafe import Markup
 
 from benchmark.data.corpus import Corpus
+from benchmark.dataset import DatasetCard
 from benchmark.errors import BenchmarkError
+from benchmark.plugins import registry
 from benchmark.plumbing.files import read_json
 from benchmark.plumbing.progress import progress
 from benchmark.plumbing.words import listed
@@ -40,15 +42,15 @@ class Part:
     findings: Findings | None
     leaderboard: tables.Table
     meanings: dict[str, str]
-    notes: dict[str, str]
     legend: list[figures.Key]
-    curves: list[figures.CurveSet]
+    curves: figures.Curves | None
     costs: list[charts.Chart]
     spaces: list[figures.Space]
     sentences: list[sounds.SpokenSentence]
     speaking: int
     speakers: list[tuple[str, tables.Table]]
     failures: tables.Table
+    corpus: str
     shared: dict[str, str]
     provenance: dict[str, dict[str, str]]
 
@@ -116,11 +118,21 @@ def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
     best = choices(board)
     keys = figures.legend((index, _labelled(board, name)) for index, name in figures.adapting(board))
     return Part(
-        board, best, findings(board), tables.leaderboard(board), tables.meanings(board), tables.differences(board), keys,
+        board, best, findings(board), tables.leaderboard(board), tables.meanings(board), keys,
         figures.curves(board), figures.costs(board, best.points if best else {}),
-        figures.spaces(board), sentences, speaking, tables.speakers(board), tables.failures(board), tables.shared(board),
+        figures.spaces(board), sentences, speaking, tables.speakers(board), tables.failures(board), _corpus(board), tables.shared(board),
         {contender.name: tables.provenance(board, contender) for contender in board.contenders},
     )  # fmt: skip
+
+
+def _corpus(board: Board) -> str:
+    """Whose recordings are heard, under which licence, and what to cite; "" if the dataset's plugin is not here."""
+    name = board.contenders[0].results[0]["config"].get("dataset", {}).get("name", board.name)
+    try:
+        card: DatasetCard = registry.load("dataset", name, board.plugins).card
+    except BenchmarkError:
+        return ""
+    return f"{card.title}, licence {card.licence}. Citation: {card.citation.rstrip('.')}."
 
 
 def _labelled(board: Board, name: str) -> str:
@@ -145,15 +157,20 @@ def transcripts(board: Board, cache: Path) -> Callable[[str], str | None]:
 
 def render(parts: Sequence[Part]) -> str:
     """Fill the templates. Text by runs and users is escaped; hashes pin what a browser may load and run."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    style, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "script.js"))
+    style, chart, script = ((TEMPLATES / name).read_text(encoding="utf-8") for name in ("style.css", "chart.css", "script.js"))
+    style += chart
     policy = (
         f"default-src 'none'; img-src data:; media-src data:; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return environment.get_template("page.html").render(parts=parts, policy=policy, style=Markup(style), script=Markup(script))
+    return environment().get_template("page.html").render(parts=parts, policy=policy, style=Markup(style), script=Markup(script))
+
+
+def environment() -> jinja2.Environment:
+    """Reads the templates; whatever they are given is escaped."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
 
 
 def _hash(text: str) -> str:

@@ -21,7 +21,7 @@ from benchmark.mel import LOG_FLOOR, MelSpec, log_mel
 from benchmark.plumbing.words import counted
 from benchmark.report.boards import Board
 from benchmark.results.comparison import Contender, common_seeds
-from benchmark.results.kept_speech import check, speech_in
+from benchmark.results.kept_speech import BESIDE, beside_in, check, speech_in
 
 COMPRESSION = 0.5
 """Compression level of MP3, which every browser plays: about 34 kbit/s at 16 kHz."""
@@ -29,6 +29,9 @@ SHADES = 48
 """Colours of a spectrogram: fewer would show bands, more would only cost bytes."""
 RAMP = ((0, 0, 4), (40, 11, 84), (101, 21, 110), (159, 42, 99), (212, 72, 66), (245, 125, 21), (250, 193, 39), (252, 255, 164))
 """Dark to light through purple and orange, in even steps of lightness, so that it works in grey and for the colour-blind."""
+
+WORDS = {"recording": "recording", "copy": "copy synthesis", "support": "a support sentence"}
+"""What readers call what runs keep beside speech."""
 
 Audio = npt.NDArray[np.float32]
 Place = tuple[int, int]
@@ -42,6 +45,16 @@ class Clip:
     source: str
     seconds: float
     place: str = ""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What synthesis is heard beside: the recording, its copy, a support sentence (``text``), a floor (``role``)."""
+
+    name: str
+    clip: Clip
+    role: str = ""
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -63,26 +76,29 @@ class SpokenSentence:
     Attributes:
         speaker: the target.
         utterance: the sentence's id.
-        text: the transcript, if the prepared corpus is at hand.
-        references: clips of contenders that use no shots, by name.
+        text: the transcript, if a run kept it or the prepared corpus is at hand.
+        references: the recording first, because all others are compared with it, its copy, a support sentence; then floors.
         places: headings of the columns of ``adapted``.
         adapted: for each contender that adapts, a clip or None for each place.
-        spectrograms: real, copy, before and after adaptation, for each contender that adapts.
+        pictures: spectrograms of the recording, its copy and a support sentence.
+        spectrograms: before and after adaptation, for each contender that adapts.
     """
 
     speaker: str
     utterance: str
     text: str | None
-    references: list[tuple[str, Clip]]
+    references: list[Reference]
     places: list[str]
     adapted: list[tuple[str, list[Clip | None]]]
+    pictures: list[Picture]
     spectrograms: list[tuple[str, list[Picture]]]
 
     @property
     def size(self) -> int:
         """Characters that it adds to the page."""
-        clips = [clip for _, clip in self.references] + [clip for _, row in self.adapted for clip in row if clip]
-        return sum(len(clip.source) for clip in clips) + sum(len(p.source) for _, row in self.spectrograms for p in row)
+        sources = [one.clip.source for one in self.references] + [clip.source for _, row in self.adapted for clip in row if clip]
+        sources += [picture.source for row in (self.pictures, *(own for _, own in self.spectrograms)) for picture in row]
+        return sum(map(len, sources))
 
 
 def sentences(
@@ -154,32 +170,49 @@ def _sentence(
     utterance = next(kept[0] for by_place in own.values() for kept in by_place.values())
     paths = {name: {place: path for place, (one, path) in by_place.items() if one == utterance} for name, by_place in own.items()}
     adapting = [contender.name for contender in board.contenders if board.uses_shots(contender.name) and paths[contender.name]]
-    references = [
-        (contender.name, paths[contender.name][max(paths[contender.name])])
-        for contender in board.contenders
-        if not board.uses_shots(contender.name) and paths[contender.name]
-    ]
-    # The recording comes first, because all others are compared with it.
-    beside = problems.get(board.contenders[0].results[0]["problem"]).beside
-    references.sort(key=lambda item: (list(beside).index(item[0]) if item[0] in beside else len(beside), item[0]))
+    references, transcript = _references(board, speaker, paths)
     columns = _columns({name: set(paths[name]) for name in adapting})
-    rows: list[tuple[str, list[tuple[str, Audio]]]] = []
+    drawn: list[tuple[str, Audio]] = []
+    rows: list[tuple[str, int]] = []
     if pictured:
-        known = dict(references)
+        drawn = [(name, _read(path)) for name, path, role, _ in references if not role]
         for name in adapting:
             most = max(shots for shots, _ in paths[name])
             steps = sorted(step for shots, step in paths[name] if shots == most)
-            titles = [(title, known.get(topline)) for topline, title in beside.items()]
-            titles += [(said(most, step), paths[name][most, step]) for step in dict.fromkeys((steps[0], steps[-1]))]
-            rows.append((name, [(title, _read(path)) for title, path in titles if path is not None]))
+            ends = list(dict.fromkeys((steps[0], steps[-1])))
+            drawn += [(said(most, step), _read(paths[name][most, step])) for step in ends]
+            rows.append((name, len(ends)))
     # On one scale, so that algorithms can be compared too.
-    drawn = iter(_pictures([audio for _, row in rows for audio in row]))
-    spectrograms = [(name, [next(drawn) for _ in row]) for name, row in rows]
+    pictures = iter(_pictures(drawn))
+    beside = [next(pictures) for _ in drawn[: len(drawn) - sum(count for _, count in rows)]]
     return SpokenSentence(
-        speaker, utterance, text(utterance), [(name, _clip(path)) for name, path in references], [title for title, _ in columns],
+        speaker, utterance, transcript or text(utterance),
+        [Reference(name, _clip(path), role, told) for name, path, role, told in references], [title for title, _ in columns],
         [(name, [_clip(paths[name][at[name]], said(*at[name])) if name in at else None for _, at in columns]) for name in adapting],
-        spectrograms,
+        beside, [(name, [next(pictures) for _ in range(count)]) for name, count in rows],
     )  # fmt: skip
+
+
+def _references(
+    board: Board, speaker: str, paths: Mapping[str, Mapping[Place, Path]]
+) -> tuple[list[tuple[str, Path, str, str]], str]:
+    """Name, file, role and text of what a speaker's synthesis is heard beside, and the text of the sentence, "" if no run kept it.
+
+    Runs keep the recording, its copy and a support sentence; in older runs, toplines stand for the first two.
+    """
+    beside = problems.get(board.contenders[0].results[0]["problem"]).beside
+    kept: dict[str, tuple[Path, str]] = {}
+    for contender in board.contenders:
+        for path in list(paths[contender.name].values())[:1]:
+            place = contender.folders.index(path.parent.parent)
+            kept = beside_in(contender.folders[place], contender.results[place], speaker) | kept
+    found = [(WORDS[kind], kept[kind][0], "", kept[kind][1] if kind == "support" else "") for kind in BESIDE if kind in kept]
+    own = {name: by_place[max(by_place)] for name, by_place in paths.items() if by_place and not board.uses_shots(name)}
+    toplines = {name: title for name, title in beside.items() if name in own}
+    if not kept:
+        found = [(title, own[name], "", "") for name, title in toplines.items()]
+    found += [(name, path, board.role(name), "") for name, path in sorted(own.items()) if name not in toplines]
+    return found, kept["recording"][1] if "recording" in kept else ""
 
 
 def said(shots: int, steps: int | str) -> str:

@@ -14,7 +14,6 @@ from benchmark.results.columns import ARROWS
 from benchmark.results.comparison import Contender
 from benchmark.results.episode_tables import metric_columns, reasons
 from benchmark.results.leaderboard_rules import FIRST_EDITION, facts_of
-from benchmark.settings.config import said
 
 COSTS = {
     "seconds_to_adapt": ("adaptation", "s"),
@@ -133,7 +132,7 @@ def _short(value: float) -> str:
 
 
 def speakers(board: Board) -> list[tuple[str, Table]]:
-    """For each headline metric, each speaker's mean by every contender at its most shots and steps."""
+    """For each headline metric, every contender's mean over each speaker's sentences, at its most shots and steps."""
     tables = []
     for metric in board.headline:
         means = {contender.name: _means(board, contender, metric) for contender in board.contenders}
@@ -142,10 +141,12 @@ def speakers(board: Board) -> list[tuple[str, Table]]:
         places = digits((row for rows in board.rows.values() for row in rows), metric)
         names = sorted({speaker for own in means.values() for speaker in own})
         entries = [
-            Entry(TableCell(speaker, speaker), [_mean(own.get(speaker, math.nan), places) for own in means.values()]) for speaker in names
-        ]
-        columns = [Heading(name, board.role(name) or board.fewer_seeds(name), arrow(board, metric)) for name in means]
-        tables.append((metric, Table([Heading("speaker"), *columns], entries)))
+            Entry(TableCell(name, name, board.fewer_seeds(name)), [_mean(own.get(speaker, math.nan), places) for speaker in names],
+                  board.role(name))
+            for name, own in means.items()
+        ]  # fmt: skip
+        heads = [Heading("algorithm"), *(Heading(speaker, arrow=arrow(board, metric)) for speaker in names)]
+        tables.append((metric, Table(heads, entries)))
     return tables
 
 
@@ -229,24 +230,3 @@ def _commit(result: Mapping[str, Any]) -> str:
 
 def _pairs(values: Any) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items()) if isinstance(values, Mapping) else str(values)
-
-
-def differences(board: Board) -> dict[str, str]:
-    """For contenders that share an algorithm, how their configurations differ, "fine_tune_groups=all"."""
-    flat = {contender.name: _flatten(contender.results[0]["config"]) for contender in board.contenders}
-    found = {}
-    for contender in board.contenders:
-        algorithm = contender.results[0]["algorithm"]
-        others = [flat[one.name] for one in board.contenders if one is not contender and one.results[0]["algorithm"] == algorithm]
-        own = flat[contender.name]
-        keys = [key for key in own if any(other.get(key) != own[key] for other in others)]
-        found[contender.name] = ", ".join(own[key] for key in keys if key not in ("seed", "shots", "steps"))
-    return found
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        name = f"{prefix}{key}"
-        flat |= _flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: said({name.removeprefix("algo."): value})}
-    return flat

@@ -35,7 +35,7 @@ def card(path: Path, plugins: registry.Plugins = ()) -> str:
     rows = read(path)
     if not rows:
         raise UsageError(f"{path} has no rows to describe; add runs with 'leaderboard add'.")
-    corpus, problem = _corpus(path, plugins), problem_of(rows[0]).name
+    corpus, problem = corpus_card(path, plugins), problem_of(rows[0]).name
     front = {
         "pretty_name": f"Few-Shot TTS Benchmark: {title(path)}", "license": "apache-2.0",
         "language": [corpus.language.partition("-")[0]], "annotations_creators": ["machine-generated"],
@@ -47,7 +47,12 @@ def card(path: Path, plugins: registry.Plugins = ()) -> str:
     return f"---\n{head}\n---\n\n{_text(path, rows, corpus, problem)}"
 
 
-def _corpus(path: Path, plugins: registry.Plugins) -> DatasetCard:
+def corpus_card(path: Path, plugins: registry.Plugins) -> DatasetCard:
+    """The card of a table's dataset, by the table's name.
+
+    Raises:
+        UsageError: there is no such plugin.
+    """
     name = path.stem.partition("-")[0]  # no dataset's name has a dash
     try:
         found: DatasetCard = registry.load("dataset", name, plugins).card

@@ -24,6 +24,7 @@ from benchmark.errors import BenchmarkError, ExtraMissing, UsageError
 from benchmark.mel import MelSpec, log_mel
 from benchmark.results.kept_speech import beside_in, safe, speech_in
 from benchmark.results.result import RunIdentity, read_result
+from benchmark.settings.config import flat
 from benchmark.settings.trial import is_trial
 
 KINDS = ("wandb", "tensorboard", "csv")
@@ -93,7 +94,7 @@ def _wandb_run(identity: RunIdentity, folder: Path, facts: dict[str, Any]) -> An
 
     marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)]
     marks += ["trial"] * is_trial(identity.config) + ["uncommitted"] * facts["uncommitted"]
-    settings = dict(_flat(facts.pop("config")))  # by the names of the command line, "algo.inner_lr", as sweeps give them
+    settings = flat(facts.pop("config"))  # as sweeps name them
     try:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), mode=_mode(),  # type: ignore[arg-type]
@@ -107,14 +108,6 @@ def _wandb_run(identity: RunIdentity, folder: Path, facts: dict[str, Any]) -> An
         run.define_metric(f"{stage}/step")
         run.define_metric(f"{stage}/*", step_metric=f"{stage}/step")
     return run
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _mode() -> str:

@@ -87,8 +87,9 @@ class AdaptedLoss:
         losses: list[float] = []
         with pinned(learner, training=False):
             for support, queries in self.tasks:
+                heard: Any = support.to(_device(learner)) if learner.uses_support else None
                 with suppress(AdaptationFailed):
-                    for _, model in learner.adapt(support.to(_device(learner)), [steps]):
+                    for _, model in learner.adapt(heard, [steps]):
                         assert isinstance(model, AdaptedModel)  # toplines don't train
                         losses += _losses(model, queries)
         return sum(losses) / len(losses) if losses else math.nan
@@ -96,9 +97,9 @@ class AdaptedLoss:
 
 def _losses(model: AdaptedModel, queries: Sequence[Batch]) -> list[float]:
     found = []
-    for query in queries:
+    for query in (each.to(model.device) for each in queries):
         vector = model.speaker_vector(query.tokens[0])
-        found.append(float(model.run("loss", query.to(model.device), **({} if vector is None else {"speaker": vector}))["loss"]))
+        found.append(float(model.run("loss", query, **({} if vector is None else {"speaker": vector}))["loss"]))
     return found
 
 

@@ -40,7 +40,7 @@ from benchmark.settings.ranges import MOST_BITS, has_huge
 from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
 __all__ = [
-    "Plugin", "from_dict", "later", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict",
+    "Plugin", "flat", "from_dict", "later", "parse", "plain", "plugin", "plugins", "presets", "read_preset", "read_yaml", "said", "to_dict",
     "to_yaml",
 ]  # fmt: skip
 
@@ -139,6 +139,14 @@ def to_dict(settings: Any) -> dict[str, Any]:
         else:
             result[each.name] = plain(value)
     return result
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested values by the names of the command line, "algo.inner_lr"; groups that hold nothing are left out."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
 
 
 def to_yaml(settings: Any) -> str:

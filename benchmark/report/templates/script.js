@@ -54,6 +54,11 @@ for (const form of document.querySelectorAll("form.filter")) {
   form.addEventListener("submit", (event) => event.preventDefault());
   form.hidden = false;
   apply();
+  // Where there is room for all columns, none is held back.
+  more.checked = true;
+  apply();
+  const { scrollWidth, clientWidth } = table.parentElement;
+  if (scrollWidth > clientWidth) { more.checked = false; apply(); }
 }
 
 // Legends: the chosen series in front, the others faint.
