@@ -50,7 +50,7 @@ def no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def sweep(cache: Path, output: Path, plugin: Path, *more: str) -> dict[str, bytes]:
     places = ["--cache", str(cache), "--output", str(output), "--plugin", str(plugin)]
-    assert main(["sweep", "--algo", "reptile,mean_speaker", "--seeds", "2", *TINY, *places, *more]) == 0
+    assert main(["sweep", "--algo", "reptile", "--seeds", "2", *TINY, *places, *more]) == 0
     return {path.parent.name: path.read_bytes() for path in output.glob("*/episodes.csv")}
 
 
@@ -72,7 +72,7 @@ def test_a_sweep_on_ray_gives_the_same_bytes_and_does_again_what_a_killed_worker
     marker = tmp_path / "marker"
     marker.touch()
     monkeypatch.setenv("BENCHMARK_TEST_MARKER", str(marker))
-    assert sweep(cache, tmp_path / "ray", tmp_path / "fragile.py", "--engine", "ray") == local and len(local) == 4
+    assert sweep(cache, tmp_path / "ray", tmp_path / "fragile.py", "--engine", "ray") == local and len(local) == 2
     assert not marker.exists(), "a worker was killed"
 
 
