@@ -44,7 +44,7 @@ class MetaLoRA(MAMLAdam):
         """Settings of inner and outer loop.
 
         Attributes:
-            lora_rank: of every adapter, at least 1; less where a layer is narrower.
+            lora_rank: of every adapter, at least 1; less where a layer is narrower, and B A then counts lora_rank / rank times.
             adapter_lr: initial rate of the adapters, above 0; ``inner_lr`` is that of biases.
         """
 
