@@ -78,7 +78,7 @@ def test_a_backbone_without_durations_is_scored_but_for_what_needs_them(
     words += [word for name, value in small.items() for word in (f"--{name}", str(value))]
     assert main([*words, "--algo", algorithm, "--steps", "0,1", "--metrics", "mcd,pesq,stoi", *READS]) == 0
     said = capsys.readouterr().out
-    assert "autoregressive_backbone has no durations, so mel_error, pesq and stoi, which need aligned speech, are left out." in said
+    assert "autoregressive_backbone has no durations, so pesq and stoi, which need aligned speech, are left out." in said
     (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
     found = rows(folder)
     assert len(found) == 4 and "pesq" not in found[0]
