@@ -110,8 +110,8 @@ def test_without_durations_what_needs_aligned_speech_is_left_out(plugins: list[s
     whole = settings(plugins, "--algo", "finetune")
     assert with_metrics(whole, plugins) == (whole, "")
     kept, sentence = with_metrics(settings(plugins, "--algo", "finetune", "--backbone", "attentive"), plugins)
-    assert sentence == "attentive has no durations, so pesq and stoi, which need aligned speech, are left out."
-    assert [each.name for each in kept.metrics] == [each.name for each in whole.metrics if each.name not in ("pesq", "stoi")]
+    assert sentence == "attentive has no durations, so mel_error, pesq and stoi, which need aligned speech, are left out."
+    assert [each.name for each in kept.metrics] == [each.name for each in whole.metrics if each.name not in ("mel_error", "pesq", "stoi")]
     with pytest.raises(UsageError, match="nothing to score with: leave out stoi, which needs aligned speech"):
         with_metrics(settings(plugins, "--algo", "finetune", "--backbone", "attentive", "--metrics", "stoi"), plugins)
 

@@ -147,7 +147,8 @@ def test_scores_on_different_scales_are_not_ranked_and_said_so(tmp_path: Path) -
     assert board.unlike() == {"speaker_similarity": "same (0.9 and 0.8)"} and findings(board) is None
     assert main(["report", *map(str, runs), "--cache", str(tmp_path), "--workers", "1", "--html", str(tmp_path / "page.html")]) == 0
     text = html.unescape((tmp_path / "page.html").read_text())
-    assert "Don't compare speaker_similarity, gap_closed and eer between these runs" in text and "same (0.9 and 0.8)" in text
+    assert "Don't compare speaker_similarity, gap_closed, margin, identified and eer between these runs" in text
+    assert "same (0.9 and 0.8)" in text
     assert "In short" not in text
     # What rounding on another machine does is no difference, and neither is an algorithm's own fact.
     _set_facts(runs[1], same=0.90001, embedding_eer=0.5)
@@ -170,7 +171,7 @@ def test_what_source_says_of_columns_is_what_the_classes_say() -> None:
         columns |= {**plugin.columns, **plugin.rates}
         constants |= plugin.constants
     found = known()
-    assert found.columns == columns and found.constants == constants and found.rates == {"eer", "ecapa_eer"}
+    assert found.columns == columns and found.constants == constants and found.rates == {"eer", "ecapa_eer", "dvector_eer"}
     assert (found.metrics["eer"], found.metrics["per_real"]) == ("speaker_similarity", "per")
     assert found.label("mcd") == "mcd (dB)" and found.label("unheard_of") == found.plain("unheard_of") == "unheard_of"
     assert found.of({"per"}).columns.keys() == {"per"} and found.of({"per"}).higher_is_better("mcd") is None
