@@ -90,12 +90,12 @@ def noted(folder: Path) -> dict[str, str]:
 def damaged(folder: Path) -> set[Block]:
     """The blocks of a run whose speech is not as it was noted, or not noted; files that were deleted, to save room, are no fault.
 
-    What is kept beside speech, and is not as it was noted, is deleted: a block of its target makes it again.
+    What is kept beside speech, and is not as it was noted, or not noted, is deleted: a block of its target makes it again.
     """
     sums, named = noted(folder), _named(folder)
     found = {(target, 0, shots) for (target, shots, _), path in named.items() if sums.get(path.name) != digest_of_file(path)}
-    for path in _beside(folder, sums):
-        if sums[path.name] != digest_of_file(path):
+    for path in _beside(folder, {*sums, *(name for target, *_ in named for name in files_of(target, ()))}):
+        if sums.get(path.name) != digest_of_file(path):
             path.unlink()
             found |= {(target, 0, shots) for target, shots, _ in named if path.name in files_of(target, ())}
     return found
