@@ -19,7 +19,7 @@ from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
 
 ALGORITHMS = ("reptile", "maml", "finetune")
-BUDGET = Budget(steps=20)
+BUDGET = Budget(steps=10)
 RATE = 3e-4
 SEED = 7
 
