@@ -113,7 +113,8 @@ def test_all_speech_is_everything_but_the_queries_and_what_repeats_them(tmp_path
 def test_rows_that_give_the_scale_say_so() -> None:
     roles = {name: fit.role(name) for name in registry.find("algorithm")}
     assert {name for name, role in roles.items() if role == "topline"} == {"all_speech", "copy_synthesis", "ground_truth"}
-    assert {name for name, role in roles.items() if role == "floor"} == {"from_scratch", "mean_speaker", "no_adaptation", "wrong_speaker"}
+    floors = {"from_scratch", "mean_speaker", "no_adaptation", "same_sex_adults", "same_sex_speaker", "wrong_speaker"}
+    assert {name for name, role in roles.items() if role == "floor"} == floors
     for problem in PROBLEMS.values():
         assert all(roles[name] for name in problem.references)
 

@@ -19,6 +19,7 @@ from benchmark.cli import main
 from benchmark.results.kept_speech import beside_in
 from benchmark.running import loggers as run_logs
 from benchmark.running import run as runs
+from benchmark.running.episodes import PROTOCOL_VERSION
 
 COMMON = [
     "--algo", "reptile", "--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1", "--metrics", "mcd",
@@ -81,7 +82,7 @@ def test_logs_hold_curves_results_and_speech_and_change_no_number(
     found = list(records(written))
     (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
     assert (start.run_id, start.run_group, start.job_type) == (folder.name, "espeak reptile", "smoke")
-    assert {"protocol 1", "smoke", "synthetic", "limited", "trial", "uncommitted"} <= set(start.tags)
+    assert {f"protocol {PROTOCOL_VERSION}", "smoke", "synthetic", "limited", "trial", "uncommitted"} <= set(start.tags)
     config = items(start.config.update)
     assert (config["data_version"], config["git_commit"], config["uncommitted"]) == (result["data_version"], "a commit", True)
     assert config["algo.inner_lr"] == result["config"]["algo"]["inner_lr"] and config["shots"] == [5], "as sweeps name options"

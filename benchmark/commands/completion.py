@@ -77,9 +77,10 @@ def _names(plugins: tuple[str, ...]) -> Mapping[str, list[str]]:
 
     found = {kind: list(registry.find(kind, plugins)) for kind in registry.KINDS}
     every, columns = [name for names in found.values() for name in names], [*known(plugins).columns, *COSTS]
+    tables = list(dict.fromkeys([*(path.stem for path in table_files(None)), *map(title, table_files(None, older=True))]))
     return {
         **found, "algo": found["algorithm"], "metrics": found["metric"], "preset": list(presets()), "task": list(TASK_KINDS),
-        "vocoders": found["vocoder"], "TABLE": list(map(title, table_files(None, older=True))), "NAME|FILE": every, "name NAME": every,
+        "vocoders": found["vocoder"], "TABLE": tables, "NAME|FILE": every, "name NAME": every,
         "KIND": list(registry.KINDS), "COLUMN": columns, "metrics A,B": columns,
         "RUN|ALGORITHM": found["algorithm"], "ALGORITHM[:OPTIONS]": found["algorithm"],
     }  # fmt: skip

@@ -17,8 +17,6 @@ from benchmark.commands._options import place
 from benchmark.errors import UsageError
 
 ALGORITHM = "copy_synthesis"
-BESIDE = "naturalness"
-"""A metric that is scored too, though runs do not have it by default."""
 
 
 def settings() -> type:
@@ -42,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
         from benchmark.results.runs_meant import run_folder
 
         return _tabulate(args, [run_folder(run, args.output) for run in args.runs])
-    from benchmark.plugins import fit, registry
+    from benchmark.plugins import registry
     from benchmark.settings import tuned_values as tuning
 
     for option, instead in (("--algo", f"it is always {ALGORITHM}"), ("--vocoder", "name vocoders with --vocoders")):
@@ -54,9 +52,6 @@ def run(args: argparse.Namespace) -> int:
     for name in names:
         words = [*single.given(args), "--algo", ALGORITHM, "--vocoder", str(name)]
         parsed = tuning.parse(words, plugins=args.plugin, also=args.options)
-        usual = fit.own_metrics(parsed.backbone.name, args.plugin, parsed.task)
-        if [each.name for each in parsed.metrics] == usual and BESIDE not in usual:
-            parsed = tuning.parse([*words, "--metrics", ",".join([*usual, BESIDE])], plugins=args.plugin, also=args.options)
         grid += parsed.seeded(args.seeds)
 
     outcomes = sweep.done_for(args, grid)
