@@ -10,6 +10,7 @@ import math
 import multiprocessing
 import os
 import random
+import re
 import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -407,6 +408,20 @@ def test_a_trial_that_was_changed_is_refused(true: str, false: str, tmp_path: Pa
     (tmp_path / "study.journal").write_text(text.replace(true, false))
     with pytest.raises(BenchmarkError, match=r"Trial 0 in \S+study.journal was changed or damaged, .*; restore the file, or move it"):
         study(tmp_path).done()
+
+
+def test_any_digit_of_a_trial_that_was_changed_is_one_sentence_or_harmless(tmp_path: Path) -> None:
+    done, path = sequence(tmp_path, 2), tmp_path / "study.journal"
+    text = path.read_text()
+    places = [match.start() for match in re.finditer("[0-9]", text)]
+    refused = 0
+    for place in [*places[::9], *(match.end() for match in re.finditer('_value_internal":', text))]:
+        path.write_text(f"{text[:place]}{8 if text[place] != '8' else 9}{text[place + 1 :]}")
+        try:
+            assert study(tmp_path).done() in (done, []), "none if it is the digit of the setup, which makes them another's"
+        except BenchmarkError:
+            refused += 1
+    assert refused > 10
 
 
 def test_algorithms_with_the_same_choices_do_not_try_the_same(tmp_path: Path) -> None:

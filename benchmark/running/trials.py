@@ -128,7 +128,7 @@ class Trials:
             self.study = optuna.create_study(storage=storage, study_name=setup, direction="maximize", load_if_exists=True)
         except OSError as error:
             raise BenchmarkError(f"Could not write {path}: {error.strerror or error}; choose a folder that is writable.") from error
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, AssertionError) as error:  # of Optuna, which replays the journal
             raise BenchmarkError(f"{path} is not a complete record of trials ({error!r}); restore it, or move it away.") from error
 
     def done(self) -> list[Trial]:
