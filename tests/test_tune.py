@@ -418,7 +418,7 @@ def test_any_digit_of_a_trial_that_was_changed_is_one_sentence_or_harmless(tmp_p
     for place in [*places[::9], *(match.end() for match in re.finditer('_value_internal":', text))]:
         path.write_text(f"{text[:place]}{8 if text[place] != '8' else 9}{text[place + 1 :]}")
         try:
-            assert study(tmp_path).done() in (done, []), "none if it is the digit of the setup, which makes them another's"
+            assert all(trial in done for trial in study(tmp_path).done()), "one that is lost is done again"
         except BenchmarkError:
             refused += 1
     assert refused > 10
