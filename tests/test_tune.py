@@ -422,6 +422,10 @@ def test_any_digit_of_a_trial_that_was_changed_is_one_sentence_or_harmless(tmp_p
         except BenchmarkError:
             refused += 1
     assert refused > 10
+    for end in (-1, -40, len(text) // 2):
+        path.write_text(text[:end])
+        with pytest.raises(BenchmarkError, match=r"study.journal is not a complete record of trials \(.*cut off"):
+            study(tmp_path)
 
 
 def test_algorithms_with_the_same_choices_do_not_try_the_same(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ class Trials:
         }
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
+            if path.is_file() and (content := path.read_bytes()) and not content.endswith(b"\n"):
+                raise ValueError("its last line is cut off")  # Optuna would pass over it, and then write on in it
             storage = JournalStorage(JournalFileBackend(str(path)))
             self.study = optuna.create_study(storage=storage, study_name=setup, direction="maximize", load_if_exists=True)
         except OSError as error:
