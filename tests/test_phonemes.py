@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmark.data.phonemes import phonemise
+from benchmark.data.phonemes import phonemise, voice
 from benchmark.errors import BenchmarkError
 
 
@@ -47,3 +47,9 @@ def test_other_languages() -> None:
 def test_an_unknown_language_is_one_clear_error() -> None:
     with pytest.raises(BenchmarkError, match="'xx-nowhere'"):
         phonemise(["text"], "xx-nowhere")
+
+
+def test_a_name_that_only_starts_as_a_language_is_none() -> None:
+    assert (voice("de-DE"), voice("zh_Hant_TW"), voice("no-NO")) == ("de", "cmn", "nb")
+    with pytest.raises(ValueError, match="espeak-ng has no voice 'no_such_name'"):
+        voice("no_such_name")

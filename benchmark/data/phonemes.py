@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import lru_cache
@@ -13,6 +14,8 @@ from benchmark.utterance import Words
 
 ALIASES = {"en": "en-us", "zh": "cmn", "fr": "fr-fr", "no": "nb", "en-uk": "en-gb"}
 """espeak-ng's voices for languages that it calls otherwise."""
+TAG = "[a-z]{2,3}(-[a-z]{4})?(-([a-z]{2}|[0-9]{3}))?"
+"""A language, perhaps with a script and a region, which may be left out (BCP 47); "no-such-name" is not Norwegian."""
 
 
 def _espeak() -> Any:
@@ -45,7 +48,7 @@ def voice(language: str) -> str:
         return language
     codes = {code.casefold(): code for code in voices}
     plain = language.strip().casefold().replace("_", "-")
-    main = plain.partition("-")[0]
+    main = plain.partition("-")[0] if re.fullmatch(TAG, plain) else ""
     found = next((codes[each] for each in (plain, ALIASES.get(plain, ""), main, ALIASES.get(main, "")) if each in codes), None)
     if found is not None:
         return found
