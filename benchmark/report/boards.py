@@ -21,7 +21,7 @@ from benchmark.results.columns import KnownColumns, known, shown
 from benchmark.results.comparison import COMPARABLE, Contender, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted
 from benchmark.results.leaderboard import compute_rows, run_folder
-from benchmark.results.leaderboard_file import metrics_in, read
+from benchmark.results.leaderboard_file import metrics_in, read, run_ids
 from benchmark.results.leaderboard_rules import differing_fact, facts_of
 from benchmark.results.result import read_result, read_tables, table_name
 from benchmark.settings.config import flat, said
@@ -154,7 +154,7 @@ def of_table(table: Path, places: Sequence[Path], plugins: registry.Plugins = ()
     if not rows:
         raise UsageError(f"{table} has no rows to show; add runs with 'leaderboard add'.")
     folders = []
-    for name in dict.fromkeys(name for row in rows for name in row["run_ids"].split()):
+    for name in run_ids(rows):
         if (folder := run_folder(table, name, places)) is None:
             raise UsageError(f"{name}, which a row of {table} was made from, is not beside it; say where with --output.")
         folders.append(folder)

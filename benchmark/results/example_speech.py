@@ -17,7 +17,7 @@ from benchmark.plumbing.words import counted
 from benchmark.results import kept_speech
 from benchmark.results.dataset_card import corpus_card
 from benchmark.results.leaderboard import RUNS
-from benchmark.results.leaderboard_file import read
+from benchmark.results.leaderboard_file import read, run_ids
 from benchmark.results.result import read_result
 
 MOST = 5_000_000
@@ -64,7 +64,7 @@ def keep(table: Path, places: Sequence[Path], speakers: int, plugins: Plugins = 
 def _runs(table: Path, places: Sequence[Path]) -> dict[Path, dict[str, Any]]:
     """The runs behind the rows that kept speech, of the seed that most of them have; each as the table keeps it, to the digit."""
     found = {}
-    for name in dict.fromkeys(name for row in read(table) for name in row["run_ids"].split()):
+    for name in run_ids(read(table)):
         folder = next((place / name for place in places if (place / name / kept_speech.FOLDER).is_dir()), None)
         if folder is None or not (result := read_result(folder)).get("speech"):
             continue

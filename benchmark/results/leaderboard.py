@@ -18,7 +18,7 @@ from benchmark.plumbing.files import write_atomic, write_text
 from benchmark.plumbing.locks import locked
 from benchmark.results.costs import COSTS
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
-from benchmark.results.leaderboard_file import PROVENANCE, read, wrong_cell
+from benchmark.results.leaderboard_file import PROVENANCE, read, run_ids, wrong_cell
 from benchmark.results.leaderboard_rules import (
     ASSUMED,
     FIRST_EDITION,
@@ -108,7 +108,7 @@ def _refuse_rows(
             f"{first['algorithm']} have no scale; add those toplines and floors first."
         )
     seeds = {result["seed"] for result in results}
-    for name in dict.fromkeys(name for row in replaced for name in row["run_ids"].split()):
+    for name in run_ids(replaced):
         had = SEED.search(name)
         if had and int(had[1]) not in seeds:
             raise BenchmarkError(f"{path} has {first['algorithm']} with seed {had[1]} too ({name}); name a run of that seed as well.")
@@ -128,7 +128,7 @@ def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str
     from benchmark.results.result import read_result
 
     first, seeds, found = results[0], {result["seed"] for result in results}, {}
-    for run_id in dict.fromkeys(run_id for row in rows if row["options"] == options(first) for run_id in row["run_ids"].split()):
+    for run_id in run_ids(row for row in rows if row["options"] == options(first)):
         folder = run_folder(path, run_id)
         with suppress(BenchmarkError):  # damage is reported when that run is named
             if folder is not None and (result := read_result(folder))["seed"] not in seeds and not differing(result, first):

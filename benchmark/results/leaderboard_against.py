@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmark.errors import UsageError
-from benchmark.plugins.registry import normalise, suggest
-from benchmark.results.leaderboard_names import labels
+from benchmark.plugins.registry import suggest
+from benchmark.results.leaderboard_names import labels, rows_named
 from benchmark.results.leaderboard_rules import SETTING
 from benchmark.results.row_episodes import RowEpisodes
 
@@ -34,10 +34,10 @@ def with_difference(path: Path, rows: Rows, every: Sequence[dict[str, str]], aga
     """
     from benchmark.results.statistics import compare
 
-    name, _, options = normalise(against).partition(":")
-    theirs = [row for row in every if row["algorithm"] == name and row["options"].startswith(options)]
+    theirs = rows_named(every, against)
     if not theirs:
         raise UsageError(f"{path} has no rows of {against}{suggest(against, sorted({row['algorithm'] for row in every}))}")
+    name = theirs[0]["algorithm"]
     kinds = sorted({f"{row['algorithm']}:{row['options']}" for row in theirs})
     if len(kinds) > 1:
         raise UsageError(f"{path} has several configurations of {name}; say which with --against: {', '.join(kinds)}.")

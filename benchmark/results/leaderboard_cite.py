@@ -10,7 +10,7 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plumbing.words import listed
 from benchmark.results.latex import escaped
 from benchmark.results.leaderboard import run_folder
-from benchmark.results.leaderboard_file import read
+from benchmark.results.leaderboard_file import read, run_ids
 from benchmark.results.leaderboard_names import configurations, differences, labels, who
 from benchmark.results.leaderboard_rules import marks_of
 from benchmark.results.leaderboard_table import UNFIT
@@ -51,7 +51,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         reason = "synthetic voices" if bad[0]["synthetic"] == "true" else f"status {status}: {reasons}"
         raise UsageError(f"The rows of {algorithm} in {path} are not to be cited ({reason}).")
     first = mine[0]
-    runs = list(dict.fromkeys(name for row in mine for name in row["run_ids"].split()))
+    runs = run_ids(mine)
     origin = _commits(path, runs) + ("" if committed else f", from {path.name}, which is not a table of the benchmark's repository")
     place = [f"{count} {what}" for count, what in ((shots, "shots"), (steps, "steps")) if count is not None]
     unlike = differences(every).get(who(first), "")

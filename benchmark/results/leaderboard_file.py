@@ -66,6 +66,11 @@ def frame(path: Path) -> pd.DataFrame:
     return table
 
 
+def run_ids(rows: Iterable[Mapping[str, str]]) -> list[str]:
+    """The ids of the runs that rows were made from, each once, in the rows' order."""
+    return list(dict.fromkeys(run_id for row in rows for run_id in row["run_ids"].split()))
+
+
 def lacking_columns(path: Path) -> list[str]:
     """Columns that leaderboards have and this file does not."""
     return _read(path)[1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from benchmark.errors import BenchmarkError
+from benchmark.plugins.registry import normalise
 from benchmark.results.leaderboard_rules import SETTING
 from benchmark.settings.config import said
 
@@ -17,6 +18,12 @@ Who = tuple[str, ...]
 def who(row: dict[str, str]) -> Who:
     """The configuration of a row."""
     return row["algorithm"], row["options"], row["preset"], row["backbone"], row["vocoder"]
+
+
+def rows_named(rows: Sequence[dict[str, str]], name: str) -> list[dict[str, str]]:
+    """The rows of an algorithm, ``reptile``, or of one of its configurations, ``reptile:d37ca7c2``."""
+    algorithm, _, options = name.partition(":")
+    return [row for row in rows if row["algorithm"] == normalise(algorithm) and row["options"].startswith(options)]
 
 
 def names(rows: Sequence[dict[str, str]]) -> list[str]:

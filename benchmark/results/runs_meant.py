@@ -11,7 +11,7 @@ from benchmark.plugins.registry import normalise, suggest
 from benchmark.plumbing.words import listed
 from benchmark.results import leaderboard_file
 from benchmark.results.leaderboard import run_folder as behind
-from benchmark.results.leaderboard_names import configurations
+from benchmark.results.leaderboard_names import configurations, rows_named
 from benchmark.results.leaderboard_places import table_files
 from benchmark.results.leaderboard_rules import problem_of
 from benchmark.results.result import read_result, table_name
@@ -43,7 +43,7 @@ def find_runs(wanted: Sequence[str], table: str | None, output: Path, columns: S
             folders.append(Path(name))
             continue
         path, rows = found[name]
-        for run_id in dict.fromkeys(run_id for row in _one_configuration(name, path, rows, columns) for run_id in row["run_ids"].split()):
+        for run_id in leaderboard_file.run_ids(_one_configuration(name, path, rows, columns)):
             folder = behind(path, run_id, [output])
             if folder is None:
                 raise UsageError(f"{run_id}, which a row of {name} in {path} was made from, is not in {output}; say where with --output.")
@@ -85,7 +85,7 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
             damaged.append(error)
     whole: dict[str, dict[str, tuple[Path, Rows]]] = {}
     for group in [*([path] for path in boards), *([path for path in boards if path.stem == one.stem] for one in boards)]:
-        found = {name: (path, rows) for name in names for path in reversed(group) if (rows := _rows(boards[path], name))}
+        found = {name: (path, rows) for name in names for path in reversed(group) if (rows := rows_named(boards[path], name))}
         if len(found) == len(set(names)):
             whole.setdefault(group[0].stem, found)
     if len(whole) > 1:
@@ -96,16 +96,10 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
         raise damaged[0]
     places = f"the tables {listed(sorted({path.stem for path in boards}))}"  # their paths would make the sentence long
     for name in names:
-        if not any(_rows(rows, name) for rows in boards.values()):
+        if not any(rows_named(rows, name) for rows in boards.values()):
             hint = suggest(name, sorted({row["algorithm"] for rows in boards.values() for row in rows}))
             raise UsageError(f"There is no run folder {name}, and no such algorithm in {places} (--table names another){hint}")
     raise UsageError(f"No dataset has {', '.join(names)} together in {places}; say where with --table.")
-
-
-def _rows(rows: Rows, name: str) -> Rows:
-    """The rows of an algorithm, ``reptile``, or of one of its configurations, ``reptile:d37ca7c2``."""
-    algorithm, _, options = name.partition(":")
-    return [row for row in rows if row["algorithm"] == normalise(algorithm) and row["options"].startswith(options)]
 
 
 def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]) -> Rows:

@@ -135,9 +135,11 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
 
 
 def _check_labels(settings: RunSettings, plugin: type[Algorithm], corpus: Corpus, targets: Sequence[str]) -> None:
-    if plugin.labels and settings.task != "speaker":
+    if not plugin.labels:
+        return
+    if settings.task != "speaker":
         raise UsageError(f"{settings.algo.name} needs to know a speaker's {plugin.labels[0]}; leave it out of tasks by {settings.task}.")
-    for speaker in (*corpus.speakers("train"), *(targets if plugin.labels else ())):
+    for speaker in (*corpus.speakers("train"), *targets):
         if lacking := [name for name in plugin.labels if name not in corpus.labels(speaker)]:
             what = f"{settings.algo.name} needs the label {lacking[0]} of all speakers, and {corpus.name} tells none of {speaker}"
             raise UsageError(f"{what}; leave {settings.algo.name} out, or choose a dataset that does.")

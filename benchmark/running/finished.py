@@ -118,7 +118,8 @@ def trained_model(problem: str, model: Path | None, run: Path | None, cache: Pat
         return open_model(bundle_of(open_run(run, cache, plugins), cache, plugins), run.name, problems.get(problem), plugins)
     if model is None and (problem != "synthesis" or not model_file.SHIPPED.is_file()):
         raise UsageError(f"No {problem} model is shipped with this version: name a file that 'export' wrote (--model) or a run (--run).")
-    return open_model(model_file.read(model or model_file.SHIPPED), str(model or model_file.SHIPPED), problems.get(problem), plugins)
+    path = model or model_file.SHIPPED
+    return open_model(model_file.read(path), str(path), problems.get(problem), plugins)
 
 
 def bundle_of(run: FinishedRun, cache: Path, plugins: registry.Plugins, scored: bool = False) -> Bundle:
