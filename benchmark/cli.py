@@ -51,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     Returns:
         exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.
     """
+    # OpenMP's threads spin while they wait for each other, by default; several programs on the same cores then take many times longer.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     common = Parser(add_help=False, prog=PROGRAM)
     _add_common(common)
     debug = "--debug" in arguments

@@ -132,7 +132,7 @@ class Vocoder(nn.Module, ABC):
             if ours.get(name) != theirs.get(name):
                 raise UsageError(
                     f"The checkpoint {path} is of another vocoder or of other sizes: {name} is {theirs.get(name, 'absent')} there and "
-                    f"{ours.get(name, 'absent')} here; set the sizes that it was trained with."
+                    f"{ours.get(name, 'absent')} here; set the sizes that it was trained with, or train one: --vocoder.checkpoint ''."
                 )
         if not all(torch.isfinite(each).all() for each in kept["state"].values()):
             raise BenchmarkError(f"The checkpoint {path} holds weights that are not finite; name another file.")

@@ -282,3 +282,13 @@ def test_what_a_plugin_raises_while_it_runs_is_one_sentence(monkeypatch: pytest.
     monkeypatch.setattr(cli, "_dispatch", fails)
     assert cli.main(["list"]) == 1
     assert capsys.readouterr().err == "error: Unexpected Own: of mine (run it again with --debug for the traceback).\n"
+
+
+def test_threads_wait_without_spinning_unless_the_user_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    cli.main(["--version"])
+    assert os.environ["OMP_WAIT_POLICY"] == "ACTIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")
+    cli.main(["--version"])
+    assert os.environ["OMP_WAIT_POLICY"] == "PASSIVE"
+    monkeypatch.delenv("OMP_WAIT_POLICY")

@@ -28,7 +28,7 @@ TINY = [
     "12", "--pretrain.batch_size", "4", "--meta.tflops", "0.03", "--evaluation.queries", "1", "--evaluation.speakers", "3",
     "--accelerator", "cpu",
 ]  # fmt: skip
-VOCOS = ["--vocoder", "vocos", "--vocoder.width", "32", "--vocoder.blocks", "1", "--vocoder_training.steps", "40",
+VOCOS = ["--vocoder.checkpoint", "", "--vocoder.width", "32", "--vocoder.blocks", "1", "--vocoder_training.steps", "40",
          "--vocoder_training.batch_size", "4"]  # fmt: skip
 RUNS = {"reptile": [], "maml": [], "memory": [], "copy_synthesis": VOCOS}
 """Options beside ``TINY``, by algorithm."""

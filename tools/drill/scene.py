@@ -36,7 +36,7 @@ SMALL = [
 ]  # fmt: skip
 SCORED = [
     "--metrics", "stoi,speaker_similarity,per", "--metrics.per.epochs", "1", "--metrics.per.channels", "16", "--metrics.per.hidden", "8",
-    "--vocoder", "vocos", "--vocoder.blocks", "1", "--vocoder.width", "16", "--vocoder_training.steps", "2",
+    "--vocoder.checkpoint", "", "--vocoder.blocks", "1", "--vocoder.width", "16", "--vocoder_training.steps", "2",
     "--vocoder_training.batch_size", "2", "--vocoder_training.frames", "8",
 ]  # fmt: skip
 VARYING = ("seconds", "seconds_last_invocation", "cost", "files", "digest", *COSTS)
