@@ -22,7 +22,7 @@ from benchmark.settings.trial import fast_dev_run
 from benchmark.settings.tuned_values import parse
 from tests.cli_helpers import refused
 
-WORDS = ["--algo", "mean_speaker", "--dataset", "espeak", "--preset", "smoke", "--metrics", "mcd"]
+WORDS = ["--algo", "mean_speaker", "--dataset", "espeak", "--preset", "smoke", "--vocoder", "griffin_lim", "--metrics", "mcd"]
 
 
 @pytest.fixture
