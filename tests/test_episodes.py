@@ -21,11 +21,13 @@ from benchmark.running.episodes import (
     episode_targets,
     first,
     make_manifest,
+    sizes_of,
     task_targets,
 )
 from benchmark.running.leaks import check_manifest
 from benchmark.running.preparation import open_manifest
 from benchmark.settings.schema import MetaSettings
+from benchmark.settings.tuned_values import parse
 from benchmark.task import TASK_KINDS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -139,6 +141,20 @@ def test_who_has_too_few_utterances_for_the_run_is_left_out_and_named() -> None:
     assert larger.adapted_to("test") == ["test0", "test1", "test3"] and larger.digest != manifest.digest
     keep(corpus, test1=7)
     assert draw_manifest(corpus, sizes).episodes == manifest.episodes
+
+
+def test_recognition_needs_no_utterances_for_a_centroid() -> None:
+    words = ["--algo", "finetune", "--dataset", "espeak", "--shots", "5", "--evaluation.queries", "2"]
+    assert sizes_of(parse(words), ()) == Sizes(5, 2) and Sizes(5, 2).centroid == 2
+    sizes = sizes_of(parse([*words, "--backbone", "crnn_ctc"]), ())
+    corpus: Any = FakeCorpus(per_split=4)
+    keep(corpus, test0=7, test1=6)
+    manifest = draw_manifest(corpus, sizes)
+    check_manifest(manifest, corpus, sizes.centroid)
+    kept, sentence = episode_targets(corpus, manifest, sizes, "test")
+    assert kept == ["test0", "test2", "test3"] and sentence == (
+        "1 of 4 test speakers has fewer than the 7 utterances that 5 shots and 2 queries need and is left out: test1 (6)."
+    )
 
 
 def test_nobody_left_says_what_to_do() -> None:

@@ -38,7 +38,7 @@ def test_a_run_keeps_what_its_speakers_said_and_repairs_it(
 ) -> None:
     result = read_result(folder)
     corpus: Corpus = open_corpus("espeak", None, None, cache, 1, ())
-    manifest = open_manifest(corpus, (), sizes_of(fast_dev_run(parse(WORDS))), "test")
+    manifest = open_manifest(corpus, (), sizes_of(fast_dev_run(parse(WORDS)), ()), "test")
     vocoder = registry.load("vocoder", "griffin_lim")()
     for target in corpus.targets("test")[:2]:
         episode = next(each for each in manifest.episodes["test"] if each.target == target and each.index == 0)

@@ -33,7 +33,8 @@ TEXT = "Two tall boys read a book."
 MEL_ERROR = 0.01
 """Most mean absolute difference of the log-mel that 16-bit weights may make: 0.1 dB, of a range of about 100."""
 TINY = ["--dataset", "espeak", "--preset", "smoke", "--fast-dev-run", "--workers", "1"]
-VOCODER = ["--vocoder.checkpoint", "", "--vocoder.width", "8", "--vocoder.inner", "16", "--vocoder.blocks", "1", "--vocoder.critic_width", "1"]
+VOCODER = ["--vocoder.checkpoint", "", "--vocoder.width", "8", "--vocoder.inner", "16", "--vocoder.blocks", "1",
+           "--vocoder.critic_width", "1"]  # fmt: skip
 EARS = ["--metrics", "per,stoi", "--metrics.per.channels", "8", "--metrics.per.blocks", "1", "--metrics.per.hidden", "8",
         "--metrics.per.max_steps", "3"]  # fmt: skip
 CLEAR = '''

@@ -243,7 +243,7 @@ PLUGIN = Silent
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--algo", "finetune", "--vocoder", "griffin_lim"], "griffin_lim learns nothing, so it can't adapt; choose a vocoder that trains."),
+        (["--algo", "finetune", "--vocoder", "griffin_lim"], "griffin_lim learns nothing, so it can't adapt; choose a vocoder that"),
         (["--algo", "copy_synthesis", "--vocoder", "vocos"], "copy_synthesis neither trains nor adapts; leave it out."),
         (["--algo", "finetune", "--backbone", "crnn_ctc", "--metrics", "cer", "--vocoder", "vocos"], "crnn_ctc does recognition,"),
         (["--algo", "finetune", "--vocoder", "silent"], "silent has no loss() to adapt it by; choose another vocoder."),

@@ -28,11 +28,13 @@ class Sizes:
         shots: support utterances of an episode.
         queries: its query utterances.
         episodes: of each target.
+        centroid: utterances beside an episode's that make the target's centroid, at least; 0 where nothing is compared with one.
     """
 
     shots: int
     queries: int
     episodes: int = 1
+    centroid: int = CENTROID
 
 
 @dataclass(frozen=True)
@@ -93,9 +95,10 @@ def for_episode(sizes: Sizes, crosses: bool = False) -> Need:
     """
     sentences, one, other = sizes.shots + sizes.queries, *_LANGUAGES[crosses]
     queries = counted(sizes.queries, "query", "queries")
-    said = f"{counted(sizes.shots, 'shot')}{one}, {queries}{other} and a centroid of {CENTROID}"
+    parts = [f"{counted(sizes.shots, 'shot')}{one}", f"{queries}{other}", *([f"a centroid of {sizes.centroid}"] if sizes.centroid else [])]
+    said = " and ".join([", ".join(parts[:-1]), parts[-1]])
     advice = "ask for fewer --shots or --evaluation.queries, or record more"
-    return Need(said, advice, sentences + CENTROID, sentences, sizes.queries, (sizes.shots, sizes.queries) if crosses else None)
+    return Need(said, advice, sentences + sizes.centroid, sentences, sizes.queries, (sizes.shots, sizes.queries) if crosses else None)
 
 
 def for_task(support: int, query: int, crosses: bool = False) -> Need:

@@ -103,7 +103,7 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
         BenchmarkError: the memory does not suffice for the backbone or the algorithm, a metric lacks something that a run does not
             fetch (a pretrained encoder's weights), or the operations of one of the backbone's layers can't be counted.
     """
-    targets, left_out = episode_targets(corpus.own, manifest, sizes_of(settings), settings.evaluation.split)
+    targets, left_out = episode_targets(corpus.own, manifest, sizes_of(settings, plugins), settings.evaluation.split)
     sentences = [corpus.left_out(), left_out]
     if fit.problem_of(settings.backbone.name, plugins).name == "synthesis":
         (strange, share), what = corpus.unheard(targets), "phonemes to say are in no training speech, so their embeddings are untrained"

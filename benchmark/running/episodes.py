@@ -13,9 +13,22 @@ import numpy as np
 
 from benchmark.batch import collate
 from benchmark.data.corpus import Corpus
-from benchmark.data.enough import Need, Said, Sizes, for_episode, for_task, lacking, left_out, none_left, normalised, shared_sentences
+from benchmark.data.enough import (
+    CENTROID,
+    Need,
+    Said,
+    Sizes,
+    for_episode,
+    for_task,
+    lacking,
+    left_out,
+    none_left,
+    normalised,
+    shared_sentences,
+)  # fmt: skip
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.plugins import fit, registry
 from benchmark.plumbing.files import digest_of, read_json, write_json
 from benchmark.settings.schema import MAX_EPISODES, MAX_QUERIES, MAX_SHOTS, MetaSettings, RunSettings
 from benchmark.task import Task
@@ -117,9 +130,10 @@ class Manifest:
         return manifest
 
 
-def sizes_of(settings: RunSettings) -> Sizes:
-    """What a run asks of each held-out target."""
-    return Sizes(max(settings.shots), settings.evaluation.queries, settings.evaluation.episodes)
+def sizes_of(settings: RunSettings, plugins: registry.Plugins) -> Sizes:
+    """What a run asks of each held-out target; a problem that compares no voices needs no centroid."""
+    centroid = CENTROID if "centroid" in fit.problem_of(settings.backbone.name, plugins).provides(()) else 0
+    return Sizes(max(settings.shots), settings.evaluation.queries, settings.evaluation.episodes, centroid)
 
 
 def draw_manifest(corpus: Corpus, sizes: Sizes) -> Manifest:

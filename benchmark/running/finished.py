@@ -207,7 +207,7 @@ def _metrics(settings: RunSettings, corpus: Corpus, cache: Path, plugins: regist
     ]  # fmt: skip
     if not kept:
         return []
-    manifest = open_manifest(corpus.own, plugins, sizes_of(settings), settings.evaluation.split)
+    manifest = open_manifest(corpus.own, plugins, sizes_of(settings, plugins), settings.evaluation.split)
     places = Places(Path(), cache, None, 1, tuple(map(Path, plugins)))
     prepared = prepared_metrics(replace(settings, metrics=tuple(kept)), corpus, manifest, places)
     return [(chosen.name, metric) for chosen, metric in zip(kept, prepared, strict=True)]

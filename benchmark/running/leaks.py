@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from benchmark.data.corpus import Corpus
-from benchmark.data.enough import normalised
+from benchmark.data.enough import CENTROID, normalised
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError
 from benchmark.running.episodes import Episode, Manifest
 
 
-def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
+def check_manifest(manifest: Manifest, corpus: Corpus, centroid: int = CENTROID) -> None:
     """Refuse a manifest that leaks or does not match the corpus.
+
+    Args:
+        manifest: of the dataset.
+        corpus: prepared.
+        centroid: utterances beside an episode's that its target's centroid needs; 0 where there is none.
 
     Raises:
         BenchmarkError: a speaker is in two splits, or in another split of the corpus than the manifest says; support
             and query share an utterance or a text; an utterance is missing or is someone else's; support and query are not in two
-            languages where the task crosses languages.
+            languages where the task crosses languages; none is left for a centroid that is needed.
     """
     owner: dict[str, str] = {}
     for split, names in manifest.targets.items():
@@ -35,6 +40,9 @@ def check_manifest(manifest: Manifest, corpus: Corpus) -> None:
     for split, episodes in manifest.episodes.items():
         for episode in episodes:
             _check_episode(episode, split, owner, corpus)
+            if centroid and not episode.enrolment(corpus):
+                where = f"Episode {episode.index} of {corpus.task.noun} {episode.target}"
+                raise BenchmarkError(f"{where} leaves no utterance for the centroid.")
 
 
 def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpus: Corpus) -> None:
@@ -64,5 +72,3 @@ def _check_episode(episode: Episode, split: str, owner: Mapping[str, str], corpu
                 f"Language leak: in {where} the support set is in {', '.join(sorted(heard))} and the queries are in "
                 f"{', '.join(sorted(asked))}; each must be in one language, and not in the same."
             )
-    if not episode.enrolment(corpus):
-        raise BenchmarkError(f"{where.capitalize()} leaves no utterance for the centroid.")

@@ -176,5 +176,5 @@ def open_manifest(corpus: Corpus, plugins: registry.Plugins, sizes: Sizes = FULL
     manifest = Manifest.load(path) if path else None
     if manifest is None or not manifest.holds(sizes, split):
         manifest = draw_manifest(corpus, sizes)
-    check_manifest(manifest, corpus)
+    check_manifest(manifest, corpus, sizes.centroid)
     return manifest

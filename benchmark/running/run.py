@@ -148,7 +148,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
     ranks.join(places.hardware)
     started = time.monotonic()
     corpus = corpus_of(settings, places)
-    manifest = open_manifest(corpus.own, plugins, sizes_of(settings), settings.evaluation.split)
+    manifest = open_manifest(corpus.own, plugins, sizes_of(settings, plugins), settings.evaluation.split)
     identity = identify(settings, corpus, manifest, plugins, places.hardware)
     for sentence in check_options(settings, corpus, manifest, plugins):
         say_once(sentence)

@@ -179,7 +179,7 @@ class Search:
 
     def _setup(self, corpus: Corpus) -> str:
         """Digest of everything that the trials share; only scores with the same digest can be compared."""
-        manifest = open_manifest(corpus.own, self.plugins, sizes_of(self.settings), self.settings.evaluation.split)
+        manifest = open_manifest(corpus.own, self.plugins, sizes_of(self.settings, self.plugins), self.settings.evaluation.split)
         identity = identify(self.settings, corpus, manifest, self.plugins, self.places.hardware)
         shared = {**vars(identity), "config": _without(identity.config, self.choices)}
         return digest_of([shared, {name: config.plain(values) for name, values in self.choices.items()}], 16)
