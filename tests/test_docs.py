@@ -36,7 +36,8 @@ def test_every_column_of_a_leaderboard_is_defined() -> None:
 
 def test_the_protocol_has_the_versions_and_numbers_of_the_code() -> None:
     assert f"Protocol version {PROTOCOL_VERSION}." in PROTOCOL
-    assert f"{RESAMPLES:,} draws" in " ".join(PROTOCOL.split())
+    metrics = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    assert f"{RESAMPLES:,} draws" in " ".join(metrics.split())
 
 
 def test_documents_name_only_commands_and_algorithms_that_exist() -> None:
@@ -52,6 +53,12 @@ def test_links_between_documents_lead_somewhere() -> None:
     for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), (path, link)
+
+
+def test_each_page_is_read_in_ten_minutes() -> None:
+    """At 240 words a minute, as adults read plain English (Brysbaert, Journal of Memory and Language, 2019)."""
+    words = {path.name: len(path.read_text(encoding="utf-8").split()) for path in (ROOT / "docs").glob("*.md")}
+    assert {name: count for name, count in words.items() if count > 2400} == {}
 
 
 def test_the_readme_is_short() -> None:
