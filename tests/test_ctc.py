@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.learning.ctc import ctc_loss, differentiable_ctc_loss, has_path
+from tools import ctc_speed
 
 BOTH = pytest.mark.parametrize("loss", [ctc_loss, differentiable_ctc_loss])
 
@@ -64,3 +65,8 @@ def test_what_has_a_path() -> None:
     lengths, counts = torch.tensor([3, 2, 3, 2, 0, 0]), torch.tensor([3, 3, 2, 2, 0, 1])
     targets = torch.tensor([[1, 2, 3], [1, 2, 3], [1, 1, 0], [1, 1, 0], [0, 0, 0], [1, 0, 0]])
     assert has_path(lengths, targets, counts).tolist() == [True, False, True, False, True, False]
+
+
+def test_the_tool_that_times_it_measures_four_ways_against_torchs() -> None:
+    lines = ctc_speed.table(ctc_speed.batch(2), rounds=1).splitlines()
+    assert len(lines) == 6 and lines[2].startswith("torch's") and lines[2].endswith("1.00")
