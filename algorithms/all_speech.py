@@ -8,6 +8,7 @@ import torch
 
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import Parameters
+from benchmark.learning.reuse import Reuse
 from benchmark.settings.ranges import PositiveInt
 
 from .finetune import FineTune
@@ -33,10 +34,12 @@ class AllSpeech(FineTune):
 
         batch_size: PositiveInt = 16
 
-    def _descend(self, step: int, values: Parameters, fixed: Parameters, support: Batch, optimizer: torch.optim.Optimizer) -> None:
+    def _descend(
+        self, step: int, values: Parameters, fixed: Parameters, support: Batch, optimizer: torch.optim.Optimizer, reuse: Reuse | None
+    ) -> None:
         size = self.config.batch_size
         chosen = support if len(support) <= size else support.rows(torch.randperm(len(support))[:size])
-        super()._descend(step, values, fixed, chosen, optimizer)
+        super()._descend(step, values, fixed, chosen, optimizer, reuse if chosen is support else None)
 
 
 PLUGIN = AllSpeech

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -18,6 +19,7 @@ from benchmark.learning import lora
 from benchmark.learning.augmentation import Augmentation, augment
 from benchmark.learning.inner_loop import Parameters, both_halves, half_seeds, joint_step, rated, rates, select, sizes
 from benchmark.learning.lora import LoRAModel
+from benchmark.learning.reuse import Reuse
 from benchmark.parameters import ParameterGroup
 from benchmark.settings.ranges import BelowOne, Checked, Names, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from benchmark.task import Task
@@ -116,6 +118,7 @@ class FineTune(Algorithm):
             support, held = support.rows(slice(None, -1)), support.rows(slice(-1, None))
         values = self._initial()
         optimizer = self._optimizer(values)
+        reuse = None if c.augmentation else Reuse(self.backbone, [lora.weight_of(name) for name in values])
         best, least = _copied(values), math.inf
         last = max(steps, default=-1)
         for step in range(last + 1):
@@ -130,7 +133,7 @@ class FineTune(Algorithm):
                 yield step, LoRAModel(self.backbone, stored, alpha=c.lora_alpha) if adapters else AdaptedModel(self.backbone, stored)
             if step < last:
                 with torch.enable_grad():
-                    self._descend(step, values, fixed, support, optimizer)
+                    self._descend(step, values, fixed, support, optimizer, reuse)
 
     def adapted_parameters(self) -> dict[str, int]:
         """See :meth:`Algorithm.adapted_parameters`."""
@@ -156,11 +159,14 @@ class FineTune(Algorithm):
         return torch.optim.Adam(parameters)
 
     def _loss(self, values: Parameters, fixed: Parameters, batch: Batch) -> Tensor:
-        replaced = lora.merged(lora.frozen(self.backbone), values, self.config.lora_alpha)
+        frozen = lora.frozen(self.backbone)
+        replaced = lora.merged(frozen, values, self.config.lora_alpha)
         with pinned(self.backbone, training=False):
-            return call(self.backbone, {**fixed, **replaced}, "loss", batch)["loss"]
+            return call(self.backbone, {**frozen, **fixed, **replaced}, "loss", batch)["loss"]
 
-    def _descend(self, step: int, values: Parameters, fixed: Parameters, support: Batch, optimizer: torch.optim.Optimizer) -> None:
+    def _descend(
+        self, step: int, values: Parameters, fixed: Parameters, support: Batch, optimizer: torch.optim.Optimizer, reuse: Reuse | None
+    ) -> None:
         """One step of the optimiser, which skips frozen parameters: they have no gradient.
 
         Raises:
@@ -169,7 +175,8 @@ class FineTune(Algorithm):
         if self.config.augmentation:
             support = augment(support, self.config.augmentation, self.backbone.spec)
         active = [value for name, value in values.items() if self._thaws(name) <= step]
-        loss = self._loss(values, fixed, support)
+        with reuse(values.values()) if reuse else nullcontext():
+            loss = self._loss(values, fixed, support)
         if not torch.isfinite(loss):
             raise AdaptationFailed("the loss in fine-tuning is not finite")
         for value, grad in zip(active, torch.autograd.grad(loss, active, materialize_grads=True), strict=True):

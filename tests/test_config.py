@@ -18,6 +18,7 @@ from benchmark.settings import config
 from benchmark.settings.config import Plugin, from_dict, parse, plugin, plugins, to_dict, to_yaml
 from benchmark.settings.help import settings_help
 from benchmark.settings.schema import RunSettings
+from benchmark.settings.tuned_values import parse as parse_run
 from tests.cli_helpers import refused
 
 VOCODER = '''
@@ -176,6 +177,14 @@ def test_options_without_a_name_are_for_whichever_is_chosen(files: list[Path]) -
     assert read(files, "--vocoder", "tiny", text="vocoder: {rounds: 2}").vocoder.config.rounds == 2
     with pytest.raises(UsageError, match=r"no setting 'vocoder\.rounds' of other"):
         read(files, "--vocoder", "other", text="vocoder: {rounds: 2}")
+
+
+def test_a_preset_has_values_of_its_own_for_a_problem() -> None:
+    words = ["--algo", "reptile", "--dataset", "espeak"]
+    recognition, synthesis = parse_run([*words, "--backbone", "crnn_ctc"]), parse_run(words)
+    assert (recognition.meta.tflops, recognition.meta.tasks, recognition.backbone.config.layers) == (2, synthesis.meta.tasks, 1)
+    assert synthesis.meta.tflops == 24
+    assert parse_run([*words, "--backbone", "crnn_ctc", "--meta.tflops", "5"]).meta.tflops == 5
 
 
 def test_every_shipped_preset_fills_the_run_settings() -> None:

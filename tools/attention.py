@@ -34,8 +34,7 @@ from benchmark.running.building import build, spec_of
 from benchmark.running.finished import open_run
 from benchmark.running.preparation import cache_folder
 from benchmark.running.pretraining import speaker_index
-from benchmark.settings import config
-from benchmark.settings.schema import RunSettings
+from benchmark.settings.tuned_values import parse_untuned
 
 BACK = 1
 """Tokens that a step may look back and still be on its way."""
@@ -136,7 +135,7 @@ def load(args: argparse.Namespace, words: Sequence[str]) -> tuple[Any, Corpus]:
         run = open_run(args.run, cache_folder(args.cache), args.plugin)
         name, backbone, corpus = run.settings.backbone.name, run.algorithm.backbone, run.corpus
     else:
-        settings = config.parse(RunSettings, ["--algo", "no_adaptation", *words], args.plugin)
+        settings = parse_untuned(["--algo", "no_adaptation", *words], args.plugin)
         name, corpus = settings.backbone.name, _newest(cache_folder(args.cache), settings.dataset.name)
         backbone = build(registry.load("backbone", name, args.plugin), settings.backbone.config, spec_of(corpus), settings.seed)
         if checkpoint.load(args.pretrained, checkpoint.into(backbone), quiet=True) is None:

@@ -43,13 +43,12 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running.run import Places
     from benchmark.running.tuning import Search, summary
     from benchmark.settings import config
-    from benchmark.settings.schema import RunSettings
-    from benchmark.settings.tuned_values import tuned_file, write_tuned
+    from benchmark.settings.tuned_values import parse_untuned, tuned_file, write_tuned
 
     if find_spec("optuna") is None:
         raise ExtraMissing("tune", "Optuna", "tune")
     engines.check(args.engine)
-    parsed = config.parse(RunSettings, args.settings, plugins=args.plugin, also=args.options)
+    parsed = parse_untuned(args.settings, args.plugin, args.options)
     hardware = hardware_of(args)
     if hardware.repeats_program:
         raise UsageError("tune starts the training processes itself: leave out --strategy ddp, torchrun and srun.")

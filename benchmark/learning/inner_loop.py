@@ -15,6 +15,7 @@ from benchmark.algorithm import pinned
 from benchmark.backbone import Backbone, call
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import AdaptationFailed, UsageError
+from benchmark.learning.reuse import Reuse
 from benchmark.task import Task
 
 NEW_SPEAKER_SHARE = 0.1
@@ -92,8 +93,9 @@ def rated(parameters: Sequence[Tensor], rates: Mapping[str, float]) -> list[dict
 
 
 def gradients(
-    backbone: Backbone, parameters: Mapping[str, Tensor], batch: Batch, create_graph: bool = False, place: Place = dict
-) -> tuple[Tensor, list[Tensor]]:
+    backbone: Backbone, parameters: Mapping[str, Tensor], batch: Batch, create_graph: bool = False, place: Place = dict,
+    reuse: Reuse | None = None,
+) -> tuple[Tensor, list[Tensor]]:  # fmt: skip
     """Loss on ``batch`` with ``parameters`` in place, and its gradients with respect to them, in their order.
 
     A parameter that the loss does not reach has a zero gradient.
@@ -104,6 +106,7 @@ def gradients(
         batch: to learn from.
         create_graph: whether the gradients can be differentiated again.
         place: the backbone's parameters that they stand for, if they are not the backbone's own (adapters, say).
+        reuse: of earlier steps on the same batch.
 
     Raises:
         AdaptationFailed: the loss is not finite.
@@ -111,7 +114,8 @@ def gradients(
     # First-order gradients need no graph through parameters that are not adapted.
     frozen = {} if create_graph else {n: p.detach() for n, p in backbone.named_parameters() if n not in parameters}
     with second_order(backbone) if create_graph else nullcontext():
-        loss = call(backbone, {**frozen, **place(parameters)}, "loss", batch)["loss"]
+        with reuse(parameters.values()) if reuse else nullcontext():
+            loss = call(backbone, {**frozen, **place(parameters)}, "loss", batch)["loss"]
         if not torch.isfinite(loss):
             raise AdaptationFailed("the loss in the inner loop is not finite")
         grads = torch.autograd.grad(loss, list(parameters.values()), create_graph=create_graph, materialize_grads=True)
@@ -150,11 +154,13 @@ def descend(
     parameters = {name: own[name].detach().clone().requires_grad_() for name in names}
     update = optimizer(list(parameters.values()))
     batches = [batch] if isinstance(batch, Batch) else batch
+    reuse = [Reuse(backbone, place(parameters)) for _ in batches]
     done = 0
     for target in sorted(set(steps)):
         with torch.enable_grad(), pinned(backbone, training=False):
             for step in range(done, target):
-                _, grads = gradients(backbone, parameters, batches[step % len(batches)], place=place)
+                turn = step % len(batches)
+                _, grads = gradients(backbone, parameters, batches[turn], place=place, reuse=reuse[turn])
                 for parameter, grad in zip(parameters.values(), grads, strict=True):
                     parameter.grad = grad
                 update.step()

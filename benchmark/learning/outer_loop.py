@@ -14,6 +14,7 @@ from benchmark.algorithm import Adapted, AdaptedModel, Algorithm, pinned
 from benchmark.backbone import Backbone, call
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import add_gradients, descend, gradients, rates, select, sizes
+from benchmark.learning.reuse import Reuse
 from benchmark.parameters import OUTER_BOOSTS, ParameterGroup
 from benchmark.settings.ranges import Checked, Names, NonNegativeFloat, PositiveFloat, PositiveInt
 from benchmark.task import Task
@@ -140,9 +141,10 @@ class InnerLoopAlgorithm(Algorithm):
         support, query = task.support.as_new_speaker(), task.query.as_new_speaker()
         adapted, place = self.start(learned), partial(self.place, learned)
         states: dict[str, dict[str, Tensor]] = {name: {} for name in self.names}
+        reuse = Reuse(self.backbone, place(adapted))
         losses = []
         for step, weight in enumerate(self.step_weights(self.depth(task))):
-            _, grads = gradients(self.backbone, adapted, support, self.second_order, place)
+            _, grads = gradients(self.backbone, adapted, support, self.second_order, place, reuse)
             adapted = {
                 name: self.update(step, name, parameter, grad, states[name])
                 for (name, parameter), grad in zip(adapted.items(), grads, strict=True)

@@ -7,7 +7,7 @@ import itertools
 import math
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -138,7 +138,7 @@ class Evaluator:
         torch.manual_seed(seed)
         flops = self._flops(support)
         torch.manual_seed(seed)
-        rows, costs = self._taken_over(start, job, flops[0]) if start else ([], [])
+        rows, costs = self._taken_over(start, job, flops(0)) if start else ([], [])
         remaining = [step for step in self.scored_steps() if step not in {cost.steps for cost in costs}]
         meter = Meter(self.device)
         try:
@@ -154,7 +154,7 @@ class Evaluator:
                     factors += [factor] if math.isfinite(factor) else []
                     rows.append(EpisodeRow(
                         episode.target, episode.index, job.shots, step, name, metrics, failures, trials,
-                        flops=flops[0] + step * (flops[1] - flops[0]), stored_parameters=stored,
+                        flops=flops(step), stored_parameters=stored,
                     ))  # fmt: skip
                 factor = float(np.mean(factors)) if factors else math.nan
                 costs.append(CostRow(episode.target, episode.index, job.shots, step, meter.seconds, meter.peak_bytes, factor))
@@ -206,20 +206,20 @@ class Evaluator:
         # An algorithm without uses_support gets none.
         return self.algorithm.adapt(support, steps)  # type: ignore[arg-type]
 
-    def _flops(self, support: Batch | Labels | None) -> tuple[int, int]:
-        """Operations of an adaptation of 0 steps and of 1 step."""
+    def _flops(self, support: Batch | Labels | None) -> Callable[[int], int]:
+        """Operations of an adaptation of so many steps.
+
+        Two steps are counted. Later ones cost as the second does; the first may cost more (:mod:`benchmark.learning.reuse`).
+        """
+        most = self.algorithm.max_steps
         counts: list[int] = []
-        for step in (0, 1):
-            if step and self.algorithm.max_steps == 0:
-                return counts[0], counts[0]
-            with counted() as count:
-                try:
-                    for _ in self._adapt(support, [step]):
-                        pass
-                except AdaptationFailed:
-                    pass
-            counts.append(count.total)
-        return counts[0], counts[1]
+        with counted() as count:
+            with suppress(AdaptationFailed):
+                for _ in self._adapt(support, list(range(3 if most is None else min(most, 2) + 1))):
+                    counts.append(count.total)
+            last = count.total
+        counts += [last] * (3 - len(counts))
+        return lambda steps: counts[min(steps, 2)] + max(0, steps - 2) * (counts[2] - counts[1])
 
     def _score(
         self, model: Adapted, query: PreparedUtterance, episode: Episode, shots: int, step: int, number: int

@@ -29,7 +29,7 @@ from benchmark.running.flops import counted
 from benchmark.running.hardware import Hardware
 from benchmark.running.loggers import log_step
 
-COUNT_EVERY = 10
+COUNT_EVERY = 20
 """FLOPs are counted once in this many steps, because counting is slow; other steps cost the mean of the counted ones."""
 CHECKPOINT_SECONDS = 60.0
 WEIGHT_DECAY = 1e-3

@@ -36,6 +36,7 @@ from typing import Any, TypeVar, cast
 from benchmark.errors import UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.files import is_file, is_there
+from benchmark.problems import PROBLEMS
 from benchmark.settings.ranges import MOST_BITS, has_huge
 from benchmark.settings.reader import DefaultNames, Plugin, Reader, plugin_fields
 
@@ -212,15 +213,17 @@ def presets() -> list[str]:
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
-def read_preset(name: str) -> dict[str, Any]:
-    """A preset's mapping.
+def read_preset(name: str, problem: str = "") -> dict[str, Any]:
+    """A preset's mapping; with a problem, what the preset says for that problem alone, under its name.
 
     Raises:
         UsageError: there is no such preset.
     """
     if name not in presets():
         raise UsageError(f"There is no preset called '{name}'{registry.suggest(name, presets())}")
-    return read_yaml(PRESETS / f"{name}.yaml")
+    every = read_yaml(PRESETS / f"{name}.yaml")
+    parts = {each: every.pop(each, {}) for each in PROBLEMS}
+    return parts[problem] if problem else every
 
 
 def _pairs(arguments: Sequence[str], valued: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -33,18 +33,17 @@ def tuned_file(settings: RunSettings, plugins: registry.Plugins = ()) -> Path:
 
 
 def parse(arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterable[str] = ()) -> RunSettings:
-    """A run's settings: defaults < preset < tuned values < ``--config`` < command line; arguments as for :func:`config.parse`.
+    """A run's settings: those of :func:`parse_untuned`, with tuned values over the preset.
 
     Raises:
         UsageError: a tuned value in use is not in the algorithm's search space (its code has changed, perhaps).
     """
-    settings = config.parse(RunSettings, arguments, plugins, also)
+    settings = parse_untuned(arguments, plugins, also)
     section = _section(settings, plugins)
     if not section:
         return settings
     path, name = tuned_file(settings, plugins), settings.algo.name
-    layer = {"algo": {"name": name, **section["values"]}}
-    tuned = config.parse(RunSettings, arguments, plugins, also, [(f" in {path}", layer)])
+    tuned = parse_untuned(arguments, plugins, also, [(f" in {path}", {"algo": {"name": name, **section["values"]}})])
     for option, choices in registry.load("algorithm", name, plugins).search_space.items():
         value = getattr(tuned.algo.config, option)
         # An option that the user overrides is the same in both.
@@ -52,6 +51,15 @@ def parse(arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterab
             stale = f"{path} holds {config.said({option: value})} for {name}, which its search_space no longer has"
             raise UsageError(f"{stale}; tune {name} again, or remove its section there.")
     return tuned
+
+
+def parse_untuned(
+    arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterable[str] = (), tuned: Sequence[tuple[str, Mapping[str, Any]]] = ()
+) -> RunSettings:
+    """Defaults < preset < what the preset says for the problem < ``tuned`` < ``--config`` < command line; see :func:`config.parse`."""
+    settings = config.parse(RunSettings, arguments, plugins, also, tuned)
+    own = config.read_preset(settings.preset, fit.problem_of(settings.backbone.name, plugins).name)
+    return config.parse(RunSettings, arguments, plugins, also, [(f" in preset {settings.preset}", own), *tuned]) if own else settings
 
 
 def tuned_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dict[str, Any] | None:
