@@ -313,7 +313,7 @@ def test_a_built_in_metric_counts_by_its_version_and_one_from_outside_by_its_cod
     given = ("--algo", "maml", "--metrics", "mcd,loudness")
     first = identity(given, [path])
     assert first.metric_versions == {"mcd": registry.load("metric", "mcd").version, "loudness": "7"}
-    assert set(first.sources) == {"algorithm", "dataset", "backbone", "vocoder", "metric loudness"}
+    assert set(first.sources) == {"algorithm", "dataset", "backbone", "vocoder", "vocoder weights", "metric loudness"}
     assert (first.training_version, first.evaluation_version) == (TRAINING_VERSION, EVALUATION_VERSION)
     path.write_text(path.read_text().replace("1.0", "2.0"))
     assert run_id(identity(given, [path])) != run_id(first)
