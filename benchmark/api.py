@@ -112,7 +112,8 @@ def compare(
 
     Returns:
         what was found: ``frame()`` is a table of pandas, ``sentences`` are verdicts and what to bear in mind, ``rankings`` the order
-        of more than two; ``print`` shows all of it, and ``text("latex")`` has it for a paper ("csv" and "json", too).
+        of more than two, ``disagreements`` where columns that measure the same judge differently; ``print`` shows all of it, and
+        ``text("latex")`` has it for a paper ("csv" and "json", too).
 
     Raises:
         UsageError: a run or a column is not found, or they can't be compared.

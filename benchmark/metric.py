@@ -27,6 +27,8 @@ class Column:
         low: the lowest possible value; None if unbounded.
         high: the highest possible value; None if unbounded.
         headline: whether tables show it without being asked; a terminal's width has room for few.
+        second_opinion_of: the column of another metric that measures the same, in the same unit, by another instrument ("gap_closed");
+            "" if there is none. ``compare`` and the report say where the two disagree.
     """
 
     unit: str
@@ -35,6 +37,7 @@ class Column:
     low: float | None = None
     high: float | None = None
     headline: bool = False
+    second_opinion_of: str = ""
 
 
 @dataclass(frozen=True)

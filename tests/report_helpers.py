@@ -27,13 +27,19 @@ def make_run(
     root: Path, algorithm: str, seed: int = 0, gain: float = 0.3, shots: Sequence[int] = (1, 5), steps: Sequence[int] = (0, 5, 20),
     speakers: Sequence[str] = ("anna", "bert", "carl"), utterance: str = "u", failure: str | None = None, seconds: float = 0.6,
     queries: int = 1, audio: bool = True, embedding: bool = False, lost: str = "", beside: bool = False,
-    columns: Sequence[str] = COLUMNS, **changes: Any,
+    columns: Sequence[str] = COLUMNS, dvector: float | None = None, **changes: Any,
 ) -> Path:  # fmt: skip
-    """A run folder; with ``shots`` (0,) that of a topline or floor; adaptation to the speaker ``lost`` fails at the first step."""
+    """A run folder; with ``shots`` (0,) that of a topline or floor; adaptation to the speaker ``lost`` fails at the first step.
+
+    ``dvector`` is the gain that a second speaker encoder hears; None: it was not asked.
+    """
+    versions = {"mcd": "1", "speaker_similarity": "1"}
+    if dvector is not None:
+        columns, versions = (*columns, "dvector_gap_closed"), versions | {"dvector_similarity": "1"}
     identity = RunIdentity(**{
         "dataset": "made_up", "algorithm": algorithm, "backbone": "b", "vocoder": "v", "preset": "small", "seed": seed,
         "config": {"seed": seed, "algo": {"name": algorithm, "inner_lr": 0.01}}, "sources": {"algorithm": "abc"},
-        "metric_versions": {"mcd": "1", "speaker_similarity": "1"}, "data_version": "dv", "manifest_hash": "mh",
+        "metric_versions": versions, "data_version": "dv", "manifest_hash": "mh",
         "protocol_version": "1", "synthetic": False, "limited": False, **changes,
     })  # fmt: skip
     folder = root / run_id(identity)
@@ -50,11 +56,14 @@ def make_run(
                     names = [f"{utterance}{number}{query}" for query in range(queries)]
                     rows += [EpisodeRow(speaker, 0, shot, step, name, nothing, {"all": "adaptation failed: NaN"}) for name in names]
                     continue
-                level = 0.1 * number + gain * (0.8 if shot == 0 else np.log1p(step) / 3 + shot / 20)
+                reach = 0.8 if shot == 0 else np.log1p(step) / 3 + shot / 20
+                level = 0.1 * number + gain * reach
                 for query in range(queries):
                     value = level + float(noise.normal(scale=0.05))
                     failed = failure is not None and step > 0 and query == 0
                     metrics = {"mcd": float("nan") if failed else 9 - 4 * value, "speaker_similarity": 0.5 + value / 4, "gap_closed": value}
+                    if dvector is not None:
+                        metrics["dvector_gap_closed"] = value + (dvector - gain) * reach
                     metrics = {column: metrics.get(column, value) for column in columns}
                     failures = {"mcd": failure} if failed and failure else {}
                     trials = {"eer": [0.5 + value / 4, *noise.uniform(0.4, 0.7, max(1, len(speakers) - 1))]}

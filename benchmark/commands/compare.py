@@ -48,5 +48,5 @@ def run(args: argparse.Namespace) -> int:
         print(where, file=sys.stdout if args.format == "table" else sys.stderr)
     print(told.text(args.format))
     if args.format == "csv":
-        print("\n".join([*told.sentences, *told.rankings]), file=sys.stderr)
+        print("\n".join([*told.sentences, *told.rankings, *told.disagreements]), file=sys.stderr)
     return 0

@@ -47,29 +47,29 @@ class DVectorSimilarity(VoiceSimilarity):
         "dvector_similarity": Column(
             unit="cosine",
             meaning="how much the voice sounds like the speaker's, to another speaker encoder, a d-vector",
-            higher_is_better=True, low=-1.0, high=1.0,
+            higher_is_better=True, low=-1.0, high=1.0, second_opinion_of="speaker_similarity",
         ),
         "dvector_gap_closed": Column(
             unit="fraction",
             meaning="how far the voice gets from other speakers' (0) to the speaker's own (1), to another d-vector",
-            higher_is_better=True,
+            higher_is_better=True, second_opinion_of="gap_closed",
         ),
         "dvector_margin": Column(
             unit="cosine",
             meaning="how much more the voice sounds like the speaker's than like other speakers' of the same sex, to another d-vector",
-            higher_is_better=True, low=-2.0, high=2.0,
+            higher_is_better=True, low=-2.0, high=2.0, second_opinion_of="margin",
         ),
         "dvector_identified": Column(
             unit="fraction",
             meaning="how often the voice sounds more like the speaker's than like any other scored speaker's, to another d-vector",
-            higher_is_better=True, low=0.0, high=1.0,
+            higher_is_better=True, low=0.0, high=1.0, second_opinion_of="identified",
         ),
     }
     rates: ClassVar = {
         "dvector_eer": Column(
             unit="fraction",
             meaning="how often a verifier with another d-vector rejects the speech as the speaker's, or accepts it as another speaker's",
-            higher_is_better=False, low=0.0, high=1.0,
+            higher_is_better=False, low=0.0, high=1.0, second_opinion_of="eer",
         ),
     }
     constants: ClassVar = {

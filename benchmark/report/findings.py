@@ -58,12 +58,16 @@ class Findings:
     absent: list[str]
 
 
-def findings(board: Board) -> Findings | None:
-    """The ranking by the opening metric at the most shots, each method at its most steps; None if there is none.
+def findings(board: Board, metric: str = "") -> Findings | None:
+    """The ranking by a metric at the most shots, each method at its most steps; None if there is none.
 
     Steps are chosen by number, not by score, because the best of several scores would be too good.
+
+    Args:
+        board: the methods.
+        metric: a column; "" for the one that the board opens with.
     """
-    metric = board.metrics[0] if board.metrics else ""
+    metric = metric or (board.metrics[0] if board.metrics else "")
     higher = board.known.higher_is_better(metric)
     if higher is None or board.known.metrics[metric] in board.unlike() or not board.shots:
         return None
@@ -124,6 +128,40 @@ def findings(board: Board) -> Findings | None:
         metric, shots, [scores(names) for names in groups], scale, seeds_in_words(ranked), by_value(others), by_value(untold), powerless,
         best_alone, absent,
     )  # fmt: skip
+
+
+def dissent(board: Board, found: Findings) -> list[Findings]:
+    """The rankings by other columns that measure the same as the first ranking's, of those that rank the methods differently.
+
+    Args:
+        board: the methods.
+        found: the ranking by the metric that the board opens with.
+    """
+    others = [other for first, other in board.known.same_question(board.metrics) if first == found.metric]
+    seconds = [second for other in others if (second := findings(board, other)) is not None]
+    return [second for second in seconds if _disagree(board, found, second)]
+
+
+def _disagree(board: Board, found: Findings, second: Findings) -> bool:
+    """Whether two rankings put the methods that both have into another order, or tell others apart."""
+    names = _ranked(second)
+    first: Findings | None = found
+    if not _ranked(found) <= names:
+        # The more methods, the more tests, and the less each shows; so rank by both metrics only what both have scored.
+        kept = [one for one in board.contenders if board.role(one.name) or one.name in names]
+        first = findings(replace(board, contenders=kept, rows={one.name: board.rows[one.name] for one in kept}), found.metric)
+    return first is not None and _order(first) != _order(second)
+
+
+def _ranked(found: Findings) -> set[str]:
+    return {score.name for group in found.groups for score in group}
+
+
+def _order(found: Findings) -> list[set[str]]:
+    """What a ranking claims: groups from best to worst. Without tests it claims nothing, whatever the values."""
+    if found.powerless and not found.best_alone:
+        return [_ranked(found)]
+    return [{score.name for score in group} for group in found.groups]
 
 
 def _is_blind(line: Line, tests: int) -> bool:

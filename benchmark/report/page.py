@@ -21,7 +21,7 @@ from benchmark.plumbing.words import listed
 from benchmark.report import charts, figures, sounds, tables
 from benchmark.report.boards import Board
 from benchmark.report.choices import Choices, choices
-from benchmark.report.findings import Findings, findings
+from benchmark.report.findings import Findings, dissent, findings
 from benchmark.results.leaderboard_rules import marks_of
 from benchmark.results.result import old_note
 from benchmark.results.verdicts import budget_note
@@ -40,6 +40,7 @@ class Part:
     board: Board
     choices: Choices | None
     findings: Findings | None
+    dissent: list[Findings]
     leaderboard: tables.Table
     meanings: dict[str, str]
     legend: list[figures.Key]
@@ -115,10 +116,10 @@ def build(boards: Sequence[Board], cache: Path) -> str:
 def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
     with progress(f"Speech of {board.name}", 1.0) as show:
         sentences, speaking = sounds.sentences(board, text, limit, PICTURED, show)
-    best = choices(board)
+    best, found = choices(board), findings(board)
     keys = figures.legend((index, _labelled(board, name)) for index, name in figures.adapting(board))
     return Part(
-        board, best, findings(board), tables.leaderboard(board), tables.meanings(board), keys,
+        board, best, found, dissent(board, found) if found else [], tables.leaderboard(board), tables.meanings(board), keys,
         figures.curves(board), figures.costs(board, best.points if best else {}),
         figures.spaces(board), sentences, speaking, tables.speakers(board), tables.failures(board), _corpus(board), tables.shared(board),
         {contender.name: tables.provenance(board, contender) for contender in board.contenders},

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 from benchmark.errors import BenchmarkError
@@ -43,6 +44,11 @@ class KnownColumns:
     def higher_is_better(self, name: str) -> bool | None:
         """Whether higher is better in a column; None if its metric was not found."""
         return self.columns[name].higher_is_better if name in self.columns else None
+
+    def same_question(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """The pairs of these columns that measure the same by different instruments, in the order given."""
+        asked = {name: self.columns[name].second_opinion_of or name for name in names if name in self.columns}
+        return [(one, other) for one, other in combinations(asked, 2) if asked[one] == asked[other]]
 
     def label(self, name: str) -> str:
         """A column with its unit: "mcd (dB)"."""

@@ -17,6 +17,7 @@ from benchmark.results.costs import COSTS, PER_RUN
 from benchmark.results.ranking import rankings
 from benchmark.results.result import old_note, read_result
 from benchmark.results.runs_meant import find_runs
+from benchmark.results.second_opinions import disagreements
 
 
 def compared(
@@ -59,7 +60,8 @@ def compared(
     ]  # fmt: skip
     return Compared(
         chosen[0].results[0]["dataset"], metrics, lines, [*verdicts.verdicts(lines), *filter(None, notes), *apart],
-        list(rankings(chosen, lines, metrics)) if len(chosen) > 2 else [], tables,
+        list(rankings(chosen, lines, metrics)) if len(chosen) > 2 else [],
+        disagreements(lines, known(plugins).same_question(metrics)), tables,
     )  # fmt: skip
 
 

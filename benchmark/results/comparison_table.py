@@ -37,6 +37,7 @@ class Compared:
         lines: the comparisons.
         sentences: verdicts, then what to bear in mind.
         rankings: the order of more than two, at each place.
+        disagreements: where columns that measure the same by different instruments judge differently.
         tables: leaderboards that the algorithms were found in.
     """
 
@@ -45,6 +46,7 @@ class Compared:
     lines: Sequence[Line]
     sentences: Sequence[str]
     rankings: Sequence[str]
+    disagreements: Sequence[str]
     tables: Sequence[Path] = ()
 
     def __str__(self) -> str:
@@ -67,13 +69,13 @@ class Compared:
         sides = ["left" if name in ("first", "second", "metric", "better") else "right" for name in table]
         order = [*self.rankings, *([textwrap.fill(ORDER, 118)] if self.rankings else [])]
         lines = tabulate(table, "keys", tablefmt="simple", disable_numparse=True, colalign=sides)
-        return "\n".join([*constant, "", lines, "", LEGEND, "", *self.sentences, *order])
+        return "\n".join([*constant, "", lines, "", LEGEND, "", *self.sentences, *order, *self.disagreements])
 
     def _latex(self) -> str:
         constant, table = self._columns()
         rows = list(zip(*table.values(), strict=True))
         left = [place for place, name in enumerate(table) if name in ("first", "second", "metric", "better")]
-        notes = [" ".join(LEGEND.split()), *self.sentences, *self.rankings, *([ORDER] if self.rankings else [])]
+        notes = [" ".join(LEGEND.split()), *self.sentences, *self.rankings, *([ORDER] if self.rankings else []), *self.disagreements]
         names = "-".join(dict.fromkeys(name for line in self.lines for name in (line.first, line.second)))
         caption = f"Few-Shot TTS Benchmark: paired comparison. {'; '.join(constant)}."
         return latex.table(list(table), rows, caption, f"{self.dataset}-{names}", notes, left=left)
@@ -129,7 +131,10 @@ class Compared:
         return buffer.getvalue().rstrip("\n")
 
     def _json(self) -> str:
-        whole = {"lines": self._records(), "sentences": list(self.sentences), "rankings": list(self.rankings)}
+        whole = {
+            "lines": self._records(), "sentences": list(self.sentences), "rankings": list(self.rankings),
+            "disagreements": list(self.disagreements),
+        }  # fmt: skip
         return json.dumps(whole, indent=2, ensure_ascii=False, allow_nan=False)
 
 

@@ -15,7 +15,7 @@ from benchmark.plugins import registry, source
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.plugins.fit import INPUTS
 from benchmark.problems import PROBLEMS
-from benchmark.results.columns import read
+from benchmark.results.columns import known, read
 from benchmark.task import TASK_KINDS
 
 
@@ -43,6 +43,16 @@ def requirements(plugin: type[Metric], config: Any, plugins: registry.Plugins) -
                 f"{attribute} must be a dict of Column(unit=..., meaning=..., ...) with literals: tables read it without importing",
             )
 
+    def second_opinions() -> None:
+        others = known(plugins).columns
+        for name, column in [*plugin.columns.items(), *plugin.rates.items()]:
+            if first := column.second_opinion_of:
+                require(first in others, f"{name} is a second opinion of {first!r}, which no metric scores")
+                require(first not in (*plugin.columns, *plugin.rates), f"{name} is a second opinion of {first}, of the same metric")
+                require(not others[first].second_opinion_of, f"{name} is a second opinion of {first}, which is one itself")
+                alike = all(getattr(others[first], fact) == getattr(column, fact) for fact in ("unit", "higher_is_better"))
+                require(alike, f"{name} and {first} must have one unit and one direction, because they measure the same")
+
     def silent() -> None:
         empty = np.zeros(0, np.float32)
         sample = Sample(empty, empty, (), "s", (), "", "")
@@ -54,4 +64,5 @@ def requirements(plugin: type[Metric], config: Any, plugins: registry.Plugins) -
 
     yield Requirement("declares columns with meanings, needs and version", declared)
     yield Requirement("its columns can be read from source", literals)
+    yield Requirement("second opinions are of other metrics' columns", second_opinions)
     yield Requirement("empty audio is refused, not scored", silent)
