@@ -140,6 +140,8 @@ def test_the_legend_brings_series_to_the_front(page: Any) -> None:
 def test_it_fits_a_phone(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    cut = "(table) => table.scrollWidth > table.parentElement.clientWidth"
+    assert not any(table.evaluate(cut) for table in page.locator("table.stacked").all())
 
 
 @pytest.mark.parametrize("page", ["light"], indirect=True)
