@@ -268,6 +268,18 @@ def test_runs_without_speech_and_toplines_alone_make_a_page(tmp_path: Path, caps
     assert main(arguments) == 0 and file.read_bytes() == before
 
 
+def test_recognition_is_told_as_recognition(tmp_path: Path) -> None:
+    scored = {"columns": ("cer", "wer"), "metric_versions": {"cer": "1", "wer": "1"}, "problem": "recognition", "audio": False}
+    for name, gain in (("finetune", 0.1), ("maml", 0.9)):
+        make_run(tmp_path, name, gain=gain, **scored)  # type: ignore[arg-type]
+    page = Reader(build(boards(list(tmp_path.iterdir()), 1), tmp_path))
+    assert "recognisers" in page.text and "By cer: " in page.text and "lower is better" in page.text
+    assert "text-to-speech" not in page.text
+    links = {attributes["href"] for tag, attributes in page.elements if tag == "a"}
+    places = {f"#{attributes['id']}" for _, attributes in page.elements if "id" in attributes}
+    assert links <= places and not {"#board1-pictures", "#board1-audio"} & places, "there is nothing to hear or to see"
+
+
 def test_each_dataset_has_its_board_and_unfinished_runs_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for dataset in ("one", "two"):
         make_run(tmp_path, "reptile", dataset=dataset, data_version=dataset, shots=(1,), speakers=("a", "b"), audio=False)

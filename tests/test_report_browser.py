@@ -140,6 +140,8 @@ def test_the_legend_brings_series_to_the_front(page: Any) -> None:
 def test_it_fits_a_phone(page: Any) -> None:
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    cut = "(table) => table.scrollWidth > table.parentElement.clientWidth"
+    assert not any(table.evaluate(cut) for table in page.locator("table.stacked").all())
 
 
 @pytest.mark.parametrize("page", ["light"], indirect=True)
@@ -153,6 +155,8 @@ def test_the_width_is_used_and_nothing_stands_out(page: Any, width: int) -> None
     assert page.locator("table.leaderboard").bounding_box()["width"] > 0.9 * width
     best, short = (page.locator(f"#board1-{name}").bounding_box() for name in ("best", "short"))
     assert (short["x"] > best["x"] + best["width"]) == (width > 390), "the two answers side by side, where there is room"
+    pictures = [picture.bounding_box()["width"] for picture in page.locator(".pictures img:visible").all()]
+    assert max(pictures) - min(pictures) < 1, "a second is as wide in one picture as in another"
 
 
 def test_axe_finds_no_fault(browser: Any, report: Path) -> None:

@@ -56,6 +56,12 @@ def test_small_charts_share_the_scale_of_all_and_show_the_others_in_grey(tmp_pat
             assert chart.frame.left <= mark.x <= chart.frame.right and chart.frame.top <= mark.y <= chart.frame.bottom
     few = figures.curves(boards(list(tmp_path.glob("*method0*")), 1)[0])
     assert few is not None and not few.methods, "one curve covers no other"
+    assert {chart.frame for chart in found.ranking} == {charts.WIDE}
+    drawn = [*few.ranking, *figures.costs(boards(list(tmp_path.glob("*method0*")), 1)[0], {})]
+    assert {chart.frame for chart in drawn} == {charts.PLAIN}, "no level needs room for its name"
+    for chart in drawn:
+        assert max(place for place, _ in chart.x.ticks) > charts.WIDE.right
+        assert all(chart.frame.left <= mark.x <= chart.frame.right for line in chart.lines for mark in line.marks)
 
 
 def test_the_picture_shows_what_the_page_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

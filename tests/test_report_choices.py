@@ -35,13 +35,13 @@ def test_the_grid_is_what_pandas_finds_in_the_committed_table() -> None:
     assert found is not None and not found.powerless and "anil" in found.others
     assert [entry.head.value for entry in found.grid.entries] == [1, 5, 10]
     heads = [heading.text for heading in found.grid.columns[1:]]
-    assert heads == ["no steps", "up to 1 s", "up to 5 s", "up to 20 s", "up to 1 min", "up to 5 min"]
+    assert heads == ["no steps", *(f"up to {most}" for most in ("1\xa0s", "5\xa0s", "20\xa0s", "1\xa0min", "5\xa0min"))]
     for entry in found.grid.entries:
         for budget, cell in zip(BUDGETS, entry.cells, strict=False):
             within = frame["steps"] == 0 if budget == 0 else frame["seconds_to_adapt"] <= budget
             best = frame[within & (frame["shots"] == entry.head.value)].sort_values("gap_closed").iloc[-1]
             assert cell.text.partition(":")[0] == best["algorithm"]
-            assert cell.note.startswith(f"{best['gap_closed']:.2f}, {best['steps']} steps, ")
+            assert cell.note.startswith(f"{best['gap_closed']:.2f}, {best['steps']}\xa0steps, ")
     here = frame[frame["shots"] == 10]
     for cost, points in found.points.items():
         dominated = here.apply(

@@ -60,6 +60,11 @@ class Board:
         """Numbers of support utterances, in rows that use any."""
         return sorted({int(row["shots"]) for rows in self.rows.values() for row in rows} - {0})
 
+    @property
+    def speaks(self) -> bool:
+        """Whether the runs synthesise, so that there is speech to hear and to see."""
+        return "speech" in problems.get(self.contenders[0].results[0]["problem"]).provides(())
+
     def uses_shots(self, name: str) -> bool:
         """Whether this contender adapts to so many shots; most toplines and floors don't."""
         return any(row["shots"] != "0" for row in self.rows[name])

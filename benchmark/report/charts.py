@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 COLOURS = 10
 """Colours of the style sheet; further series of a chart repeat them, dashed."""
@@ -26,7 +26,9 @@ class Frame:
     named: bool = True
 
 
-WIDE = Frame(430, 290, 50, 326, 12, 246)
+WIDE = Frame(446, 290, 66, 342, 12, 246)
+PLAIN = replace(WIDE, right=434)
+"""As large, without levels to name."""
 SMALL = Frame(270, 190, 44, 262, 10, 150, named=False)
 """For many side by side."""
 
@@ -216,18 +218,18 @@ def steps_axis(steps: Iterable[int], frame: Frame = WIDE) -> Axis:
     return Axis(lambda value: scale(math.log1p(value)), ticks, "adaptation steps (log scale)" if frame.named else "steps")
 
 
-def log_axis(values: Iterable[float], label: str) -> Axis:
+def log_axis(values: Iterable[float], label: str, frame: Frame = WIDE) -> Axis:
     """Powers of ten; zeros stand apart, at the left."""
     every = [value for value in values if math.isfinite(value)]
     positive = [value for value in every if value > 0] or [1.0]
     low, high = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
     high = max(high, low + 1)
     zero = any(value <= 0 for value in every)
-    start = WIDE.left + (44 if zero else 12)
-    scale = _between(low, high, start, WIDE.right - 12)
+    start = frame.left + (44 if zero else 12)
+    scale = _between(low, high, start, frame.right - 12)
     every_nth = math.ceil((high - low + 1) / 6)
     ticks = [(round(scale(power), 1), _power(power)) for power in range(low, high + 1, every_nth)]
-    apart = WIDE.left + 12.0
+    apart = frame.left + 12.0
     return Axis(lambda value: scale(math.log10(value)) if value > 0 else apart, [(apart, "0"), *ticks] if zero else ticks, label)
 
 

@@ -26,6 +26,7 @@ class Choices:
         fronts: for each cost, the methods and steps on the Pareto front at the most sentences, cheapest first.
         points: the rows on the front of each cost that charts draw, cheapest first.
         shots: the most sentences.
+        tied: somewhere a method ties with the best one.
         powerless: somewhere the speakers are too few for tests to tell the best method from others.
         others: methods of other seeds, which are not ranked.
     """
@@ -35,6 +36,7 @@ class Choices:
     fronts: dict[str, Table]
     points: dict[str, list[Row]]
     shots: int
+    tied: bool
     powerless: bool
     others: list[str]
 
@@ -60,7 +62,7 @@ def choices(board: Board) -> Choices | None:
     return Choices(
         metric, Table(heads, entries), {cost: _front(cost, fronts[cost], metric, places) for cost in FRONTS},
         {cost: [row for _, row in found] for cost, found in fronts.items()}, most,
-        any(answer.with_verdict(POWERLESS) for answer in every),
+        any(answer.with_verdict(TIE) for answer in every), any(answer.with_verdict(POWERLESS) for answer in every),
         sorted({pick.name for answer in every for pick in answer.others}),
     )  # fmt: skip
 
@@ -75,7 +77,12 @@ def _episodes(board: Board, row: Row) -> pd.DataFrame | None:
 
 
 def _within(budget: float) -> str:
-    return "no steps" if budget == 0 else "any time" if math.isinf(budget) else f"up to {in_words(budget)}"
+    return "no steps" if budget == 0 else "any time" if math.isinf(budget) else f"up to {_unbroken(in_words(budget))}"
+
+
+def _unbroken(quantity: str) -> str:
+    """A number and its unit, which stay on one line."""
+    return quantity.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def _cell(answer: Answer, metric: str, places: int) -> TableCell:
@@ -83,7 +90,7 @@ def _cell(answer: Answer, metric: str, places: int) -> TableCell:
         return TableCell("–", "", "nothing is so quick")
     best, tied = answer.choices[0], answer.with_verdict(TIE)
     lost, untested = answer.with_verdict(POWERLESS), answer.with_verdict(UNTESTED)
-    told = [f"{best.value:.{places}f}, {counted(best.steps, 'step')}, {brief(best.cost('seconds_to_adapt'))} s"]
+    told = [f"{best.value:.{places}f}, {_unbroken(counted(best.steps, 'step'))}, {_unbroken(brief(best.cost('seconds_to_adapt')) + ' s')}"]
     told += [f"tied with {listed([pick.name for pick in tied])}"] if tied else []
     told += [f"not separable from {counted(len(lost), 'other')} with this many speakers"] if lost else []
     told += [f"not tested against {counted(len(untested), 'other')}"] if untested else []

@@ -12,6 +12,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing.words import counted
 from benchmark.report.boards import Board, Row
 from benchmark.report.charts import (
+    PLAIN,
     SMALL,
     WIDE,
     Axis,
@@ -88,6 +89,11 @@ def _levels(board: Board, metric: str) -> list[tuple[str, str, float]]:
     ]
 
 
+def _large(board: Board, metric: str) -> Frame:
+    """The frame of a large chart, with room for names only if there are levels to name."""
+    return WIDE if any(not math.isnan(value) for *_, value in _levels(board, metric)) else PLAIN
+
+
 def curves(board: Board) -> Curves | None:
     """Adaptation curves of every metric; None if nothing adapts."""
     if not board.metrics or not board.shots:
@@ -95,7 +101,7 @@ def curves(board: Board) -> Curves | None:
     first, *others = board.metrics
     *fewer, most = board.shots
     return Curves(
-        [_over_steps(board, first, shots, WIDE) for shots in board.shots],
+        [_over_steps(board, first, shots, _large(board, first)) for shots in board.shots],
         _apart(board, first, most) if len(adapting(board)) >= MANY else [],
         [_over_steps(board, metric, most, SMALL) for metric in others],
         [(shots, [_over_steps(board, metric, shots, SMALL) for metric in others]) for shots in reversed(fewer)] if others else [],
@@ -133,7 +139,7 @@ def _series(board: Board, metric: str, shots: int) -> list[Curve]:
     ]  # fmt: skip
 
 
-def _upright(rows: Iterable[Row], levels: Iterable[tuple[str, str, float]], metric: str, label: str, frame: Frame = WIDE) -> Axis:
+def _upright(rows: Iterable[Row], levels: Iterable[tuple[str, str, float]], metric: str, label: str, frame: Frame) -> Axis:
     """An axis for curves and the levels near them; a far level, like PESQ of recordings, would squeeze the curves into one line."""
     values = [value for row in rows for value in _bounds(row, metric) if not math.isnan(value)]
     low, high = min(values, default=-math.inf), max(values, default=math.inf)
@@ -164,7 +170,8 @@ def costs(board: Board, fronts: Mapping[str, Sequence[Row]]) -> list[Chart]:
     levels = _levels(board, metric)
     here = {name: [row for row in board.rows[name] if int(row["shots"]) == shots] for _, name in adapting(board)}
     every = [row for rows in here.values() for row in rows]
-    places, y = digits(every, metric), _upright(every, levels, metric, board.known.label(metric))
+    frame, places = _large(board, metric), digits(every, metric)
+    y = _upright(every, levels, metric, board.known.label(metric), frame)
     charts = []
     for cost, title in COSTS.items():
         series = []
@@ -173,8 +180,8 @@ def costs(board: Board, fronts: Mapping[str, Sequence[Row]]) -> list[Chart]:
             rows = here[name][-1:] if cost == "stored_parameters" else here[name]
             values = [_value(number(row[cost]), name, row, metric, places, f", {number(row[cost]):.3g} {title}") for row in rows]
             series.append(Curve(index, values))
-        x = log_axis((value.x for curve in series for value in curve.values), f"{title} (log scale)")
-        drawn = chart(f"{metric} against {title}, {counted(shots, 'shot')}", series, x, y, levels)
+        x = log_axis((value.x for curve in series for value in curve.values), f"{title} (log scale)", frame)
+        drawn = chart(f"{metric} against {title}, {counted(shots, 'shot')}", series, x, y, levels, frame)
         front = joined([(number(row[cost]), number(row[metric])) for row in fronts.get(cost, ())], x, y)
         charts.append(replace(drawn, front=front))
     return charts
@@ -230,13 +237,13 @@ def _points(path: Path) -> dict[str, list[tuple[float, float]]]:
 def _space(name: str, points: dict[str, list[tuple[float, float]]]) -> Chart:
     """Both axes have the same unit, so that distances are true."""
     xs, ys = ([point[axis] for own in points.values() for point in own] for axis in (0, 1))
-    size = max(max(xs, default=1) - min(xs, default=0), (max(ys, default=1) - min(ys, default=0)) * 1.3, 1e-9)
-    scale = (WIDE.right - WIDE.left - 16) / size
+    across, up = (max(values, default=1) - min(values, default=0) or 1e-9 for values in (xs, ys))
+    scale = min((PLAIN.right - PLAIN.left - 16) / across, (PLAIN.bottom - PLAIN.top - 16) / up)
     left, bottom = min(xs, default=0), min(ys, default=0)
-    x = Axis(lambda value: WIDE.left + 8 + (value - left) * scale, [], "first principal component")
-    y = Axis(lambda value: WIDE.bottom - 8 - (value - bottom) * scale, [], "second principal component")
+    x = Axis(lambda value: PLAIN.left + 8 + (value - left) * scale, [], "first principal component")
+    y = Axis(lambda value: PLAIN.bottom - 8 - (value - bottom) * scale, [], "second principal component")
     series = [
         Curve(index, [Value(*point, math.nan, math.nan, speaker) for point in own])
         for index, (speaker, own) in enumerate(points.items())
     ]
-    return chart(name, series, x, y)
+    return chart(name, series, x, y, frame=PLAIN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from benchmark.errors import UsageError
-from benchmark.report import charts, figures, page
+from benchmark.report import figures, page
 from benchmark.report.boards import Board
 from benchmark.report.choices import choices
 from benchmark.report.findings import findings
@@ -35,5 +35,5 @@ def draw(board: Board) -> str:
     height = max(chart.frame.height, 2 * LINE + LINE * len(legend))
     return page.environment().get_template("picture.svg").render(
         board=board, chart=chart, legend=legend, line=LINE, left=chart.frame.width + COLUMN, width=width, height=height,
-        style=colours[0].removesuffix("* {"), shots=board.shots[-1], frame=charts.WIDE,
+        style=colours[0].removesuffix("* {"), shots=board.shots[-1],
     )  # fmt: skip

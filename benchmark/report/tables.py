@@ -18,7 +18,7 @@ from benchmark.results.leaderboard_rules import FIRST_EDITION, facts_of
 COSTS = {
     "seconds_to_adapt": ("adaptation", "s"),
     "stored_parameters": ("stored", "numbers"),
-    "real_time_factor": ("synthesis", "× real time"),
+    "real_time_factor": ("real-time factor", "s per s"),
     "training_tflops": ("training", "TFLOP"),
 }
 BRIEF = ("seconds_to_adapt", "stored_parameters")
