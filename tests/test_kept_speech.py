@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,7 +15,8 @@ from benchmark.audio import SAMPLE_RATE
 from benchmark.cli import main
 from benchmark.data.corpus import Corpus
 from benchmark.plugins import registry
-from benchmark.results.kept_speech import BESIDE, beside_file, beside_in, damaged
+from benchmark.results.episode_tables import read_episodes
+from benchmark.results.kept_speech import BESIDE, beside_file, beside_in, damaged, speech_in
 from benchmark.results.result import read_result
 from benchmark.running.episodes import sizes_of
 from benchmark.running.preparation import open_corpus, open_manifest
@@ -61,6 +63,31 @@ def test_a_run_keeps_what_its_speakers_said_and_repairs_it(
     path.unlink()
     assert not damaged(folder) and "copy" not in beside_in(folder, result, target), "what was deleted, to save room, is no fault"
     assert main(["run", *WORDS, *again]) == 0 and "already complete" in capsys.readouterr().out
+
+
+HEARD = ["--algo", "finetune", "--dataset", "espeak", "--preset", "smoke", "--backbone", "crnn_ctc", "--backbone.channels", "2",
+         "--backbone.hidden", "8", "--fast-dev-run", "--workers", "1"]  # fmt: skip
+
+
+def test_recognition_keeps_transcripts_which_the_report_shows_beside_what_was_said(
+    in_this_process: None, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", *HEARD, "--cache", str(cache), "--output", str(tmp_path)]) == 0
+    assert "Transcripts to read: " in capsys.readouterr().out
+    (folder,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    result = read_result(folder)
+    found, frame = speech_in(folder, result, "txt"), read_episodes(folder / "episodes.csv")
+    assert set(found) == {(row.speaker, row.shots, row.steps) for row in frame.itertuples()} and not speech_in(folder, result)
+    for row in frame.itertuples():
+        ((_, said),) = beside_in(folder, result, row.speaker).values()
+        heard = found[row.speaker, row.shots, row.steps].read_text()
+        cer = registry.load("metric", "cer")().score(SimpleNamespace(text=heard.strip(), transcript=said))
+        assert cer["cer"] == pytest.approx(row.cer)
+    assert main(["report", str(folder), "--html", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "Transcripts" in page and said in page and page.count("<audio") == 2
+    found[row.speaker, row.shots, row.steps].write_text("something else")
+    assert "disagree" in refused(["report", folder], 1, capsys)
 
 
 def test_names_lead_nowhere_else() -> None:

@@ -22,6 +22,7 @@ from benchmark.report import charts, figures, sounds, tables
 from benchmark.report.boards import Board
 from benchmark.report.choices import Choices, choices
 from benchmark.report.findings import Findings, dissent, findings
+from benchmark.report.heard import HeardSentence, heard
 from benchmark.results.leaderboard_rules import marks_of
 from benchmark.results.result import old_note
 from benchmark.results.verdicts import budget_note
@@ -48,6 +49,7 @@ class Part:
     costs: list[charts.Chart]
     spaces: list[figures.Space]
     sentences: list[sounds.SpokenSentence]
+    heard: list[HeardSentence]
     speaking: int
     speakers: list[tuple[str, tables.Table]]
     failures: tables.Table
@@ -121,7 +123,8 @@ def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
     return Part(
         board, best, found, dissent(board, found) if found else [], tables.leaderboard(board), tables.meanings(board), keys,
         figures.curves(board), figures.costs(board, best.points if best else {}),
-        figures.spaces(board), sentences, speaking, tables.speakers(board), tables.failures(board), _corpus(board), tables.shared(board),
+        figures.spaces(board), sentences, [] if board.speaks else heard(board), speaking, tables.speakers(board), tables.failures(board),
+        _corpus(board), tables.shared(board),
         {contender.name: tables.provenance(board, contender) for contender in board.contenders},
     )  # fmt: skip
 

@@ -171,7 +171,7 @@ def _sentence(
     paths = {name: {place: path for place, (one, path) in by_place.items() if one == utterance} for name, by_place in own.items()}
     adapting = [contender.name for contender in board.contenders if board.uses_shots(contender.name) and paths[contender.name]]
     references, transcript = _references(board, speaker, paths)
-    columns = _columns({name: set(paths[name]) for name in adapting})
+    shown = places_shown({name: set(paths[name]) for name in adapting})
     drawn: list[tuple[str, Audio]] = []
     rows: list[tuple[str, int]] = []
     if pictured:
@@ -187,8 +187,8 @@ def _sentence(
     beside = [next(pictures) for _ in drawn[: len(drawn) - sum(count for _, count in rows)]]
     return SpokenSentence(
         speaker, utterance, transcript or text(utterance),
-        [Reference(name, _clip(path), role, told) for name, path, role, told in references], [title for title, _ in columns],
-        [(name, [_clip(paths[name][at[name]], said(*at[name])) if name in at else None for _, at in columns]) for name in adapting],
+        [Reference(name, clip(path), role, told) for name, path, role, told in references], [title for title, _ in shown],
+        [(name, [clip(paths[name][at[name]], said(*at[name])) if name in at else None for _, at in shown]) for name in adapting],
         beside, [(name, [next(pictures) for _ in range(count)]) for name, count in rows],
     )  # fmt: skip
 
@@ -220,7 +220,7 @@ def said(shots: int, steps: int | str) -> str:
     return f"{counted(shots, 'shot')}, {steps} steps"
 
 
-def _columns(places: Mapping[str, set[Place]]) -> list[tuple[str, dict[str, Place]]]:
+def places_shown(places: Mapping[str, set[Place]]) -> list[tuple[str, dict[str, Place]]]:
     """Where each contender is heard: for each number of shots at its most steps, so that none is missing, then at fewer steps."""
     if not places:
         return []
@@ -248,7 +248,12 @@ def _read(path: Path) -> Audio:
     return audio[:, 0]
 
 
-def _clip(path: Path, place: str = "") -> Clip:
+def clip(path: Path, place: str = "") -> Clip:
+    """A file of speech for the page.
+
+    Raises:
+        BenchmarkError: it can't be read.
+    """
     audio, stream = _read(path), io.BytesIO()
     soundfile.write(stream, audio, MelSpec().sample_rate, format="MP3", subtype="MPEG_LAYER_III", compression_level=COMPRESSION)
     return Clip(_uri("audio/mpeg", stream.getvalue()), len(audio) / MelSpec().sample_rate, place)

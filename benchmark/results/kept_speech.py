@@ -1,7 +1,8 @@
 """The speech that runs keep to listen to: what its files are called, where they are, and whether they are as they were written.
 
 A run keeps, of each target, what it said first at each place of the grid; and beside that, what the target itself said: the recording of
-that sentence, its copy through mel spectrogram and vocoder, and the first support sentence.
+that sentence, its copy through mel spectrogram and vocoder, and the first support sentence. A run of recognition keeps, in the same
+places, what it heard: transcripts, and beside them the recording with its text.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ SUMS = "SHA256SUMS"
 """There, the digests of the speech, noted with the scores that belong to it; ``sha256sum -c`` reads it too."""
 BESIDE = ("recording", "copy", "support")
 """What is kept beside a target's speech; of the recording and the support sentence also the text."""
-NAME = re.compile(r"(.+)_(\d+)shot_(\d+)steps\.wav", re.DOTALL)
+NAME = re.compile(r"(.+)_(\d+)shot_(\d+)steps\.(?:wav|txt)", re.DOTALL)
 UNSAFE = re.compile(r'[%/\\:*?"<>|\x00-\x1f]|^\.')
 """Characters of a target that would lead to another folder, or that some file systems refuse."""
 
@@ -32,9 +33,9 @@ def safe(target: str) -> str:
     return UNSAFE.sub(lambda found: f"%{ord(found[0]):02X}", target)
 
 
-def speech_file(target: str, shots: int, steps: int) -> str:
-    """The name of the file with a target's speech."""
-    return f"{safe(target)}_{shots}shot_{steps:04d}steps.wav"
+def speech_file(target: str, shots: int, steps: int, end: str = "wav") -> str:
+    """The name of the file with a target's speech; with ``end`` "txt", with the transcript of it."""
+    return f"{safe(target)}_{shots}shot_{steps:04d}steps.{end}"
 
 
 def beside_file(target: str, kind: str, end: str = "wav") -> str:
@@ -44,7 +45,7 @@ def beside_file(target: str, kind: str, end: str = "wav") -> str:
 
 def files_of(target: str, places: Iterable[tuple[int, int]]) -> set[str]:
     """The names of all that may be kept of a target, at these numbers of shots and steps."""
-    own = {speech_file(target, shots, steps) for shots, steps in places}
+    own = {speech_file(target, shots, steps, end) for shots, steps in places for end in ("wav", "txt")}
     return own | {beside_file(target, kind, end) for kind in BESIDE for end in ("wav", "txt")}
 
 
@@ -108,20 +109,22 @@ def check(folder: Path, result: Mapping[str, Any]) -> None:
         Contradiction: a file was changed.
     """
     known: Mapping[str, str] = result.get("speech") or {}  # results of before speech had digests have none
-    for path in [*speech_in(folder, result).values(), *_beside(folder, known)] if known else ():
+    every = [*speech_in(folder, result).values(), *speech_in(folder, result, "txt").values(), *_beside(folder, known)]
+    for path in every if known else ():
         if known[path.name] != digest_of_file(path):
             raise Contradiction(folder, f"{FOLDER}/{path.name}")
 
 
-def speech_in(folder: Path, result: Mapping[str, Any] | None = None) -> dict[tuple[str, int, int], Path]:
+def speech_in(folder: Path, result: Mapping[str, Any] | None = None, end: str = "wav") -> dict[tuple[str, int, int], Path]:
     """A run's speech, by target, shots and steps, sorted. Files of other origin beside it are passed over.
 
     Args:
         folder: of the run.
         result: of the run; None while it is not complete. In runs of before speech had digests, every file of such a name is taken.
+        end: "txt" for transcripts instead.
     """
     known = (noted(folder) or None) if result is None else result.get("speech")
-    return {place: path for place, path in _named(folder).items() if known is None or path.name in known}
+    return {place: path for place, path in _named(folder, f"*.{end}").items() if known is None or path.name in known}
 
 
 def _beside(folder: Path, known: Iterable[str]) -> list[Path]:
@@ -130,10 +133,10 @@ def _beside(folder: Path, known: Iterable[str]) -> list[Path]:
     return [path for name in sorted(known) if name.endswith(ends) and (path := folder / FOLDER / name).is_file()]
 
 
-def _named(folder: Path) -> dict[tuple[str, int, int], Path]:
-    """The files that are called as speech is, sorted."""
+def _named(folder: Path, pattern: str = "*") -> dict[tuple[str, int, int], Path]:
+    """The files that are called as speech and transcripts are, sorted; a run has one of the two."""
     found = {}
-    for path in (folder / FOLDER).glob("*.wav"):
+    for path in (folder / FOLDER).glob(pattern):
         if (match := NAME.fullmatch(path.name)) and path.is_file():
             found[unquote(match[1]), int(match[2]), int(match[3])] = path
     return dict(sorted(found.items()))

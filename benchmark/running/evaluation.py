@@ -131,7 +131,7 @@ class Evaluator:
             start: of a job with the same episode and start, whose rows at step 0 are taken over.
         """
         episode = job.episode
-        if self.problem.beside and (episode.index, job.shots) == (0, job.first):
+        if (episode.index, job.shots) == (0, job.first):
             self._keep_beside(episode)
         support = self._support(job)
         seed = self._seed(job, job.shots)
@@ -177,9 +177,11 @@ class Evaluator:
         costs = [replace(cost, shots=job.shots) for cost in start.costs if cost.steps == 0]
         rows = [replace(row, shots=job.shots, flops=flops) for row in start.rows if row.steps == 0] if costs else []
         if rows and job.episode.index == 0:
-            spoken = self.audio / kept_speech.speech_file(job.episode.target, start.rows[0].shots, 0)
-            if spoken.is_file():
-                write_atomic(self.audio / kept_speech.speech_file(job.episode.target, job.shots, 0), partial(shutil.copyfile, spoken))
+            for end in ("wav", "txt"):
+                kept = self.audio / kept_speech.speech_file(job.episode.target, start.rows[0].shots, 0, end)
+                if kept.is_file():
+                    copy = self.audio / kept_speech.speech_file(job.episode.target, job.shots, 0, end)
+                    write_atomic(copy, partial(shutil.copyfile, kept))
         return rows, costs
 
     def _support(self, job: Job) -> Batch | Labels | None:
@@ -256,16 +258,22 @@ class Evaluator:
                 if not error.values:
                     continue
             trials.update(metric.trials(sample))
-        if episode.index == 0 and number == 0 and False in found and len(found[False].audio):
-            self._keep(found[False].audio, kept_speech.speech_file(episode.target, shots, step))
+        if episode.index == 0 and number == 0 and False in found:
+            if len(found[False].audio):
+                self._keep(found[False].audio, kept_speech.speech_file(episode.target, shots, step))
+            elif not self.problem.beside:
+                write_text(self.audio / kept_speech.speech_file(episode.target, shots, step, "txt"), f"{found[False].text}\n")
         return values, failures, trials, factor
 
     def _keep_beside(self, episode: Episode) -> None:
-        """Keep the recording of the sentence that is kept of each prediction, its copy, and the first support sentence."""
-        query, support = self.corpus[episode.query[0]], self.corpus[episode.support[0]]
-        for kind, each in (("recording", query), ("support", support)):
+        """Keep the recording of the sentence that is kept of each prediction; in synthesis its copy and the first support sentence too."""
+        query = self.corpus[episode.query[0]]
+        said = {"recording": query, **({"support": self.corpus[episode.support[0]]} if self.problem.beside else {})}
+        for kind, each in said.items():
             self._keep(each.waveform, kept_speech.beside_file(episode.target, kind))
             write_text(self.audio / kept_speech.beside_file(episode.target, kind, "txt"), f"{each.text}\n")
+        if not self.problem.beside:
+            return
         with suppress(PredictionFailed), torch.no_grad():
             copy = self.vocoder.decode(torch.tensor(query.mel, device=self.device))
             self._keep(copy.cpu().float().numpy(), kept_speech.beside_file(episode.target, "copy"))
