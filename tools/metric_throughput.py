@@ -9,7 +9,7 @@ syntheses of it.
 Rendering, starting workers and preparing the metrics are not timed. The recogniser has its full size but is hardly trained.
 
 "ours" is the CPU time of ``score`` and ``trials``; "library" is that of the library calls that they need, on the same signals and in the
-same single-threaded process: for ``mcd`` DIO, Harvest, CheapTrick and D4C of both signals and librosa's dynamic time warping; for
+same single-threaded process: for ``mcd`` SwiftF0 and CheapTrick of both signals and librosa's dynamic time warping; for
 ``pesq``, ``stoi`` (plain and extended) and ``speaker_similarity`` their packages; for ``per`` log-mel and network in PyTorch; for
 ``duration_error`` torchaudio's MFCCs and deltas of both signals (its Viterbi search is our own).
 """
@@ -136,37 +136,31 @@ def bare_calls(pair: Pair) -> dict[tuple[str, str], Callable[[], object]]:
     from pesq import pesq
     from pystoi import stoi
     from resemblyzer import preprocess_wav
+    from swift_f0 import SwiftF0
     from torchaudio.compliance.kaldi import mfcc
     from torchaudio.functional import compute_deltas
 
     from benchmark.mel import log_mel
-    from benchmark.scoring.pitch_floor import LOW_FLOOR, pitch_floor
+    from benchmark.scoring.pitch import CEILING, FLOOR
     from benchmark.scoring.recogniser import MEL
-    from benchmark.scoring.world import FRAME_PERIOD, VOICED, analyse
+    from benchmark.scoring.world import FRAME_PERIOD, analyse
 
     free, aligned, reference = pair["free"].audio, pair["aligned"].audio, pair["free"].reference
     doubles = [audio.astype(np.float64) for audio in (reference, free)]
-    floors = [pitch_floor(audio, FRAME_PERIOD) for audio in doubles]
-    cepstra = [analyse(audio).cepstra[:, 1:].T.copy() for audio in (reference, free)]
+    analyses = [analyse(audio) for audio in (reference, free)]
+    cepstra = [analysis.cepstra[:, 1:].T.copy() for analysis in analyses]
+    times = [np.arange(len(analysis.pitch)) * FRAME_PERIOD / 1000.0 for analysis in analyses]
+    detector = SwiftF0(threads=1, spin=False)
     scaled = [torch.from_numpy(audio)[None] * 32768 for audio in (reference, free)]
     encoder, recogniser = _networks()
-    pitches: list[tuple[Any, Any]] = []
 
-    def first_look() -> None:
-        for audio in doubles:
-            pyworld.dio(audio, SAMPLE_RATE, f0_floor=LOW_FLOOR, frame_period=FRAME_PERIOD)
-
-    def harvest() -> None:
-        for audio, floor in zip(doubles, floors, strict=True):
-            pitches.append(pyworld.harvest(audio, SAMPLE_RATE, f0_floor=floor, frame_period=FRAME_PERIOD))
+    def pitches() -> None:
+        for audio in (reference, free):
+            detector.detect(audio, SAMPLE_RATE, FLOOR, CEILING)
 
     def envelopes() -> None:
-        for audio, pitch, floor in zip(doubles, pitches, floors, strict=True):
-            pyworld.cheaptrick(audio, *pitch, SAMPLE_RATE, f0_floor=floor)
-
-    def voicing() -> None:
-        for audio, pitch in zip(doubles, pitches, strict=True):
-            pyworld.d4c(audio, *pitch, SAMPLE_RATE, threshold=VOICED)
+        for audio, analysis, places in zip(doubles, analyses, times, strict=True):
+            pyworld.cheaptrick(audio, analysis.pitch, places, SAMPLE_RATE, f0_floor=FLOOR)
 
     def features() -> None:
         for audio in scaled:
@@ -182,10 +176,8 @@ def bare_calls(pair: Pair) -> dict[tuple[str, str], Callable[[], object]]:
         recogniser(mel[None], torch.tensor([len(mel)]))
 
     return {
-        ("mcd", "DIO"): first_look,
-        ("mcd", "Harvest"): harvest,
+        ("mcd", "SwiftF0"): pitches,
         ("mcd", "CheapTrick"): envelopes,
-        ("mcd", "D4C"): voicing,
         ("mcd", "warping"): lambda: dtw(*cepstra, metric="euclidean"),
         ("duration_error", "MFCC"): features,
         ("pesq", "PESQ"): lambda: pesq(SAMPLE_RATE, reference, aligned, "wb"),
