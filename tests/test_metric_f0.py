@@ -84,6 +84,10 @@ def test_noise_has_no_pitch(colour: str) -> None:
     assert np.mean(found > 0) < 0.01
 
 
+def test_silence_has_no_pitch() -> None:
+    assert not analyse(np.zeros(SAMPLE_RATE, np.float32)).pitch.any()
+
+
 def test_loudness_changes_nothing() -> None:
     reference, _ = say("aiueaiue")
     audio, _ = say("aiueaiue", pitch=140.0)

@@ -31,13 +31,14 @@ def track(audio: Audio, times: Floats) -> Floats:
     Confidence is interpolated linearly, pitch in log between voiced frames only.
 
     Args:
-        audio: shape (samples,), float32 at 16 kHz, not silent.
+        audio: shape (samples,), float32 at 16 kHz.
         times: shape (frames,), seconds from 0 up.
 
     Returns:
         shape (frames,), Hz, from ``FLOOR`` to ``CEILING``; 0 where unvoiced.
     """
-    scaled = audio * np.float32(LEVEL / np.sqrt(np.mean(np.square(audio, dtype=np.float64))))
+    level = np.sqrt(np.mean(np.square(audio, dtype=np.float64)))
+    scaled = audio * np.float32(LEVEL / max(level, 1e-6))  # silence stays silent
     found = _detector().detect(np.pad(scaled, (0, CONTEXT)), SAMPLE_RATE, FLOOR, CEILING)
     confidence = np.interp(times, found.timestamps, found.confidence)
     place = np.interp(times, found.timestamps, np.arange(len(found.timestamps)))
