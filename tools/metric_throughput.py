@@ -9,8 +9,8 @@ syntheses of it.
 Rendering, starting workers and preparing the metrics are not timed. The recogniser has its full size but is hardly trained.
 
 "ours" is the CPU time of ``score`` and ``trials``; "library" is that of the library calls that they need, on the same signals and in the
-same single-threaded process: for ``mcd`` DIO, Harvest, CheapTrick and D4C of both signals and librosa's dynamic time warping; for
-``pesq``, ``stoi`` (plain and extended) and ``speaker_similarity`` their packages; for ``per`` log-mel and network in PyTorch; for
+same single-threaded process: for ``mcd`` SwiftF0 and CheapTrick of both signals and librosa's dynamic time warping; for ``pesq``, ``stoi``
+(plain and extended), ``speaker_similarity`` and ``naturalness`` their packages; for ``per`` its network in PyTorch, log-mel included; for
 ``duration_error`` torchaudio's MFCCs and deltas of both signals (its Viterbi search is our own).
 """
 
@@ -18,12 +18,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import io
 import multiprocessing
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, redirect_stdout
 from dataclasses import replace
 from functools import cache, partial
 from multiprocessing.synchronize import Barrier
@@ -39,13 +40,14 @@ from threadpoolctl import threadpool_limits
 from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.data.corpus import Corpus
 from benchmark.data.espeak import VoiceSettings, speak
+from benchmark.mel import MelSpec, log_mel
 from benchmark.metric import Metric, MetricContext, Sample
 from benchmark.plugins import registry
 from benchmark.plumbing import workers
 from benchmark.running.preparation import open_corpus
 
-METRICS = ("mcd", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "per")
-"""The default metrics of a synthesis run, in its order."""
+METRICS = ("mcd", "mel_error", "f0", "duration_error", "pesq", "stoi", "speaker_similarity", "naturalness", "per")
+"""The default metrics of a synthesis run."""
 SECONDS = 2.0
 LEVEL = 10 ** (-26 / 20)
 """Root mean square of all audio."""
@@ -80,7 +82,11 @@ def render(number: int, speakers: Mapping[str, tuple[str, ...]]) -> Pair:
     reference, words = say(voice)
     speaker, enrolment = list(speakers.items())[number % len(speakers)]
     said = {"aligned": say(replace(voice, pitch=voice.pitch + 10)), "free": say(replace(other, rate=other.rate + 10))}
-    return {mode: Sample(audio, reference, words, speaker, enrolment) for mode, (audio, _) in said.items()}
+    mels = {mode: log_mel(torch.from_numpy(audio), MelSpec()).numpy() for mode, (audio, _) in said.items()}
+    wanted = log_mel(torch.from_numpy(reference), MelSpec()).numpy()
+    return {
+        mode: Sample(audio, reference, words, speaker, enrolment, mel=mels[mode], reference_mel=wanted) for mode, (audio, _) in said.items()
+    }
 
 
 def prepared(corpus: Corpus, cache: Path) -> dict[str, Metric]:
@@ -136,37 +142,30 @@ def bare_calls(pair: Pair) -> dict[tuple[str, str], Callable[[], object]]:
     from pesq import pesq
     from pystoi import stoi
     from resemblyzer import preprocess_wav
+    from swift_f0 import SwiftF0
     from torchaudio.compliance.kaldi import mfcc
     from torchaudio.functional import compute_deltas
 
-    from benchmark.mel import log_mel
-    from benchmark.scoring.pitch_floor import LOW_FLOOR, pitch_floor
+    from benchmark.scoring.pitch import CEILING, FLOOR
     from benchmark.scoring.recogniser import MEL
-    from benchmark.scoring.world import FRAME_PERIOD, VOICED, analyse
+    from benchmark.scoring.world import FRAME_PERIOD, analyse
 
     free, aligned, reference = pair["free"].audio, pair["aligned"].audio, pair["free"].reference
     doubles = [audio.astype(np.float64) for audio in (reference, free)]
-    floors = [pitch_floor(audio, FRAME_PERIOD) for audio in doubles]
-    cepstra = [analyse(audio).cepstra[:, 1:].T.copy() for audio in (reference, free)]
+    analyses = [analyse(audio) for audio in (reference, free)]
+    cepstra = [analysis.cepstra[:, 1:].T.copy() for analysis in analyses]
+    times = [np.arange(len(analysis.pitch)) * FRAME_PERIOD / 1000.0 for analysis in analyses]
+    detector = SwiftF0(threads=1, spin=False)
     scaled = [torch.from_numpy(audio)[None] * 32768 for audio in (reference, free)]
-    encoder, recogniser = _networks()
-    pitches: list[tuple[Any, Any]] = []
+    encoder, judge, recogniser = _networks()
 
-    def first_look() -> None:
-        for audio in doubles:
-            pyworld.dio(audio, SAMPLE_RATE, f0_floor=LOW_FLOOR, frame_period=FRAME_PERIOD)
-
-    def harvest() -> None:
-        for audio, floor in zip(doubles, floors, strict=True):
-            pitches.append(pyworld.harvest(audio, SAMPLE_RATE, f0_floor=floor, frame_period=FRAME_PERIOD))
+    def pitches() -> None:
+        for audio in (reference, free):
+            detector.detect(audio, SAMPLE_RATE, FLOOR, CEILING)
 
     def envelopes() -> None:
-        for audio, pitch, floor in zip(doubles, pitches, floors, strict=True):
-            pyworld.cheaptrick(audio, *pitch, SAMPLE_RATE, f0_floor=floor)
-
-    def voicing() -> None:
-        for audio, pitch in zip(doubles, pitches, strict=True):
-            pyworld.d4c(audio, *pitch, SAMPLE_RATE, threshold=VOICED)
+        for audio, analysis, places in zip(doubles, analyses, times, strict=True):
+            pyworld.cheaptrick(audio, analysis.pitch, places, SAMPLE_RATE, f0_floor=FLOOR)
 
     def features() -> None:
         for audio in scaled:
@@ -176,34 +175,40 @@ def bare_calls(pair: Pair) -> dict[tuple[str, str], Callable[[], object]]:
             )  # fmt: skip
             compute_deltas(compute_deltas(coefficients.T, win_length=9), win_length=9)
 
+    @torch.inference_mode()
+    def distill_mos() -> None:
+        judge(torch.from_numpy(free)[None])
+
     @torch.no_grad()
     def network() -> None:
         mel = log_mel(torch.from_numpy(free), MEL)
         recogniser(mel[None], torch.tensor([len(mel)]))
 
     return {
-        ("mcd", "DIO"): first_look,
-        ("mcd", "Harvest"): harvest,
+        ("mcd", "SwiftF0"): pitches,
         ("mcd", "CheapTrick"): envelopes,
-        ("mcd", "D4C"): voicing,
         ("mcd", "warping"): lambda: dtw(*cepstra, metric="euclidean"),
         ("duration_error", "MFCC"): features,
         ("pesq", "PESQ"): lambda: pesq(SAMPLE_RATE, reference, aligned, "wb"),
         ("stoi", "STOI"): lambda: stoi(reference, aligned, SAMPLE_RATE),
         ("stoi", "ESTOI"): lambda: stoi(reference, aligned, SAMPLE_RATE, extended=True),
         ("speaker_similarity", "GE2E"): lambda: encoder.embed_utterance(preprocess_wav(free)),
+        ("naturalness", "Distill-MOS"): distill_mos,
         ("per", "network"): network,
     }
 
 
 @cache
-def _networks() -> tuple[Any, torch.nn.Module]:
-    """Resemblyzer's encoder and a recogniser of the default size."""
+def _networks() -> tuple[Any, torch.nn.Module, torch.nn.Module]:
+    """Resemblyzer's encoder, Distill-MOS, and a recogniser of the default size."""
+    from distillmos import ConvTransformerSQAModel
     from resemblyzer import VoiceEncoder
 
     from benchmark.scoring.recogniser import MEL, Recogniser
 
-    return VoiceEncoder("cpu", verbose=False).eval(), Recogniser(MEL.n_mels, phones=60).eval()
+    with redirect_stdout(io.StringIO()):  # it prints where its weights lie
+        judge = ConvTransformerSQAModel().eval()
+    return VoiceEncoder("cpu", verbose=False).eval(), judge, Recogniser(MEL.n_mels, phones=60).eval()
 
 
 def report(times: Sequence[tuple[dict[str, float], Calls]], wall: float, busy: float, utterances: int, count: int) -> str:

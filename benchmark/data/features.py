@@ -11,7 +11,7 @@ from benchmark.mel import MelSpec
 def pitch(audio: npt.NDArray[np.float32], spec: MelSpec) -> npt.NDArray[np.float32]:
     """F0 in Hz per mel frame, 0 where unvoiced: WORLD's DIO refined by StoneMask (Morise et al.), 60 to 500 Hz.
 
-    It conditions models. Metrics measure F0 by themselves, from 45 Hz in low voices (``benchmark/scoring/pitch_floor.py``).
+    It conditions models. Metrics measure F0 by themselves (``benchmark/scoring/pitch.py``).
     """
     import warnings
 

@@ -16,12 +16,13 @@ class MCD(Metric):
     """Mel-cepstral distortion between synthesised and real speech in dB, 0 for identical speech.
 
     Kubichek (1993): (10·√2 / ln 10) · mean ‖c − ĉ‖ over the path of exact dynamic time warping with Euclidean cost
-    (steps (1,1), (1,0), (0,1), equal weights; ``librosa.sequence.dtw``). c are mel-cepstra 1 … 24 with α = 0.41 of the
-    WORLD envelope (Harvest F0 as in ``f0``, CheapTrick, 5 ms; Morise et al., 2016). **c0 is dropped**: it holds the loudness.
+    (steps (1,1), (1,0), (0,1), equal weights; ``librosa.sequence.dtw``). c are mel-cepstra 1 … 24 with α = 0.41 of
+    WORLD's envelope every 5 ms (CheapTrick; Morise 2015), which needs the pitch: SwiftF0's, as in ``f0`` (Harvest's until
+    version 2). **c0 is dropped**: it holds the loudness.
     Published values differ in order, α, analysis and warping: compare only rows of the same ``version``.
     """
 
-    version = "2"
+    version = "3"
     columns: ClassVar = {
         "mcd": Column(
             unit="dB",

@@ -37,7 +37,8 @@ class StyleGap(Metric):
 
     Each utterance has five features: the median pitch and the distance of its quartiles, in semitones; the share of speech frames
     that are voiced; phones per second, pauses included; the standard deviation of the level, in dB. (Not the level: preparation
-    makes all speech equally loud.) Pitch by Harvest, voicing by D4C's LoveTrain, as in ``f0``.
+    makes all speech equally loud.) Pitch and voicing by SwiftF0, as in ``f0``; in version 1 by
+    Harvest and D4C's LoveTrain.
 
     For feature k let xₖ be the synthesis's value, sₖ the mean over the episode's enrolment utterances (real speech in the style that
     is neither support nor query), nₖ the mean over the speaker's plain utterances, and σₖ the standard deviation between
@@ -53,7 +54,7 @@ class StyleGap(Metric):
     count.
     """
 
-    version = "1"
+    version = "2"
     columns: ClassVar = {
         "style_gap_closed": Column(
             unit="fraction",

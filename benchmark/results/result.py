@@ -43,6 +43,8 @@ LIBRARIES = (
     "pesq",
     "pystoi",
     "pyworld",
+    "swift-f0",
+    "onnxruntime",
     "resemblyzer",
     "distillmos",
     "phonemizer",

@@ -1,4 +1,4 @@
-"""WORLD analysis of speech (pitch and mel-cepstra) and the warping path between two utterances, shared by metrics."""
+"""Pitch and mel-cepstra of speech, and the warping path between two utterances, shared by metrics."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.audio import SAMPLE_RATE, Audio
-from benchmark.scoring.pitch_floor import FLOOR, PAUSE, level, pitch_floor, without_hum
+from benchmark.scoring.pitch import FLOOR, track
 
 ORDER = 24
 ALPHA = 0.41
 """All-pass constant that bends frequency towards the mel scale at 16 kHz (0.42 is also seen)."""
 FRAME_PERIOD = 5.0
 """Milliseconds."""
-VOICED = 0.85
-"""LoveTrain's threshold: its authors' default."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -25,13 +23,11 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Analysis:
-    """What WORLD finds in an utterance, every ``FRAME_PERIOD``.
+    """Pitch and spectral envelope of an utterance, every ``FRAME_PERIOD``.
 
     Attributes:
-        pitch: shape (frames,), F0 in Hz, 0 where unvoiced: Harvest (Morise, Interspeech 2017), which gives unvoiced
-            frames a pitch too, and D4C's "LoveTrain" (Morise 2016), which detects them. Searched from
-            :func:`pitch_floor` up.
-        cepstra: shape (frames, ``ORDER`` + 1), mel-cepstra of the spectral envelope (CheapTrick; Morise 2015), c0
+        pitch: shape (frames,), F0 in Hz, 0 where unvoiced (:func:`benchmark.scoring.pitch.track`).
+        cepstra: shape (frames, ``ORDER`` + 1), mel-cepstra of WORLD's spectral envelope (CheapTrick; Morise 2015), c0
             included; ln-magnitude scale: ln|H(ω)| = Σ c_m cos(m·ω̃).
     """
 
@@ -53,20 +49,16 @@ def analyse(audio: Audio) -> Analysis:
 def _analyse(samples: bytes) -> Analysis:
     import pyworld
 
-    audio = np.frombuffer(samples, dtype=np.float32).astype(np.float64)
-    floor = pitch_floor(audio, FRAME_PERIOD)
-    pitch, times = pyworld.harvest(audio, SAMPLE_RATE, f0_floor=floor, frame_period=FRAME_PERIOD)
-    if floor < FLOOR:
-        # Mains hum is as low as these voices are.
-        pitch[(pitch < FLOOR) & (level(without_hum(audio), times) < PAUSE)] = 0.0
+    audio = np.frombuffer(samples, dtype=np.float32)
+    hop = round(FRAME_PERIOD * SAMPLE_RATE / 1000.0)
+    times = np.arange(len(audio) // hop + 1) * hop / SAMPLE_RATE
+    pitch = track(audio, times)
     # The floor decides the FFT's size: a window of three periods has to fit, or CheapTrick takes the frame for unvoiced.
-    envelope = pyworld.cheaptrick(audio, pitch, times, SAMPLE_RATE, f0_floor=floor)
-    # 1 at frequency 0 where unvoiced.
-    voiced = pyworld.d4c(audio, pitch, times, SAMPLE_RATE, threshold=VOICED)[:, 0] < 0.5
+    envelope = pyworld.cheaptrick(audio.astype(np.float64), pitch, times, SAMPLE_RATE, f0_floor=FLOOR)
     half = envelope.shape[1]
     cepstra = np.fft.irfft(np.log(envelope), axis=1)[:, :half]
     cepstra[:, 0] /= 2.0
-    return Analysis(np.where(voiced, pitch, 0.0), cepstra @ warping(half))
+    return Analysis(pitch, cepstra @ warping(half))
 
 
 @cache
