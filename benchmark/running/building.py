@@ -15,14 +15,14 @@ from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.data.corpus import Corpus
 from benchmark.data.frontend import Frontend
 from benchmark.plugins import registry
-from benchmark.plumbing import checkpoint
+from benchmark.plumbing import checkpoint, model_file
 from benchmark.plumbing.room import within_memory
 from benchmark.running.joint import with_vocoder
 from benchmark.settings.schema import ModelSettings, RunSettings
-from benchmark.vocoder import Vocoder, VocoderContext
+from benchmark.vocoder import Vocoder, VocoderContext, checkpoint_of
 
 ALGORITHM_FILE, VOCODER_FILE = "checkpoints/algorithm.pt", "checkpoints/vocoder.pt"
-"""In a run's folder, the weights that it keeps; the latter only if the vocoder trains."""
+"""In a run's folder, the weights that it keeps; the latter only of some vocoders (:func:`keeps_vocoder`)."""
 METRIC_THREADS = 1
 """Threads for preparing metrics and vocoders; runs share what they train, whatever their ``threads``."""
 
@@ -86,6 +86,11 @@ def fresh_vocoder(settings: RunSettings | ModelSettings, plugins: registry.Plugi
     # What its constructor computes (a pseudo-inverse, say) must not depend on the number of cores.
     with threads(METRIC_THREADS):
         return build_vocoder(chosen.name, chosen.config, plugins)
+
+
+def keeps_vocoder(vocoder: Vocoder) -> bool:
+    """Whether a run keeps the vocoder's weights: those that were trained or given, not those that come with this package."""
+    return vocoder.trains and checkpoint_of(vocoder.config) != model_file.SHIPPED
 
 
 def restored(vocoder: Vocoder, state: Mapping[str, Any]) -> Vocoder:

@@ -28,7 +28,16 @@ from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint, model_file
 from benchmark.plumbing.model_file import Bundle
 from benchmark.results.result import LATER, read_result
-from benchmark.running.building import ALGORITHM_FILE, VOCODER_FILE, fresh_model, fresh_vocoder, frontend_of, restored, spec_of
+from benchmark.running.building import (
+    ALGORITHM_FILE,
+    VOCODER_FILE,
+    fresh_model,
+    fresh_vocoder,
+    frontend_of,
+    keeps_vocoder,
+    restored,
+    spec_of,
+)  # fmt: skip
 from benchmark.running.identity import weights_digest
 from benchmark.running.preparation import cache_folder, metrics_folder
 from benchmark.running.trained_model import TrainedModel, open_model, scores_alone
@@ -175,9 +184,9 @@ def _tell_changes(result: dict[str, Any], settings: RunSettings, plugins: regist
 
 
 def _vocoder(folder: Path, settings: RunSettings, plugins: registry.Plugins) -> Vocoder:
-    """The vocoder that the run spoke with; one that trains has the run's weights."""
+    """The vocoder that the run spoke with, with the weights that the run kept, if it kept any."""
     vocoder = fresh_vocoder(settings, plugins)
-    if vocoder.trains:
+    if keeps_vocoder(vocoder):
         return _restore(folder / VOCODER_FILE, lambda kept: restored(vocoder, kept["state"]))
     vocoder.prepare(VocoderContext(lambda _: None))
     return vocoder

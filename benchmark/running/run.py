@@ -40,6 +40,7 @@ from benchmark.running.building import (
     build_vocoder,
     fresh_model,
     fresh_vocoder,
+    keeps_vocoder,
     spec_of,
     threads,
 )
@@ -241,7 +242,7 @@ def _learned(
     with threads(settings.threads):
         # First, because what is wrong with it would else be told only after hours of training. Each stage seeds itself.
         vocoder, cost = prepared_vocoder(settings, corpus, places, loggers)
-        if vocoder.trains and not places.hardware.rank:
+        if keeps_vocoder(vocoder) and not places.hardware.rank:
             checkpoint.save(folder / VOCODER_FILE, vocoder.weights())
         return *trained(settings, corpus, places, vocoder, folder, training, loggers), vocoder, cost
 
