@@ -12,6 +12,7 @@ from benchmark.plumbing.progress import progress
 from benchmark.running.checks import check_fit, with_metrics
 from benchmark.running.engines import elsewhere, engine
 from benchmark.running.run import Places, run
+from benchmark.settings.config import read_preset
 from benchmark.settings.schema import RunSettings
 
 
@@ -25,8 +26,9 @@ class Outcome:
 
 
 def name_of(settings: RunSettings) -> str:
-    """A run's place in the grid, in words."""
-    vocoder = f" with {settings.vocoder.name}" * (settings.vocoder.name != RunSettings.vocoder.name)
+    """A run's place in the grid, in words; the vocoder is named if it is not the preset's."""
+    usual = read_preset(settings.preset).get("vocoder", RunSettings.vocoder.name)
+    vocoder = f" with {settings.vocoder.name}" * (settings.vocoder.name != usual)
     return f"{settings.algo.name} on {settings.backbone.name}{vocoder}, {settings.dataset.name}, seed {settings.seed}"
 
 
