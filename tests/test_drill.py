@@ -64,9 +64,9 @@ def test_nonsense_is_refused_with_one_sentence(scene: Scene) -> None:
 
 @pytest.mark.slow
 def test_more_of_everything(tmp_path: Path) -> None:
-    well(kills.drill(tmp_path / "kills", 1, 8))
-    well(damage.drill(built(tmp_path), 1, 40))
-    well(inputs.drill(built(tmp_path), 1, 150))
+    well(kills.drill(tmp_path / "kills", 1, 5))
+    well(damage.drill(built(tmp_path), 1, 25))
+    well(inputs.drill(built(tmp_path), 1, 90))
 
 
 def test_a_drill_whose_kills_never_hit_ends(tmp_path: Path) -> None:
