@@ -14,9 +14,8 @@ from collections.abc import Callable, Sequence
 import torch
 from tabulate import tabulate
 from torch import Tensor
-from torch.nn import functional as F
 
-from benchmark.learning.ctc import ctc_loss, differentiable_ctc_loss
+from benchmark.learning.ctc import ctc_loss, differentiable_ctc_loss, native_ctc_loss
 
 STEP_SECONDS, CLASSES, CHARACTERS_A_SECOND = 0.032, 29, 12
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -44,7 +43,7 @@ def batch(utterances: int) -> Batch:
 def table(of: Batch, rounds: int) -> str:
     """Milliseconds and ratios."""
     work = {
-        "torch's, loss and gradient": lambda: first(native, of),
+        "torch's, loss and gradient": lambda: first(native_ctc_loss, of),
         "ours, loss and gradient": lambda: first(ctc_loss, of),
         "ours, and the gradient of that gradient": lambda: second(ctc_loss, of),
         "plain operations alone, loss and gradient": lambda: first(differentiable_ctc_loss, of),
@@ -61,11 +60,6 @@ def table(of: Batch, rounds: int) -> str:
         for name, some in seconds.items()
     ]
     return tabulate(rows, headers=["CTC", "ms", "times torch's"], floatfmt=".2f")
-
-
-def native(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
-    """Torch's loss, as :func:`ctc_loss` takes its arguments."""
-    return F.ctc_loss(scores.transpose(0, 1), targets, lengths, counts, reduction="none", zero_infinity=True)
 
 
 def first(loss: Callable[..., Tensor], of: Batch) -> None:

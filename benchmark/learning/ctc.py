@@ -39,13 +39,13 @@ class _Ctc(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
         ctx.save_for_backward(scores, lengths, targets, counts)
-        return _native(scores, lengths, targets, counts)
+        return native_ctc_loss(scores, lengths, targets, counts)
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         scores, lengths, targets, counts = ctx.saved_tensors
         twice = torch.is_grad_enabled()
-        loss = differentiable_ctc_loss if twice else _native
+        loss = differentiable_ctc_loss if twice else native_ctc_loss
         with torch.enable_grad():
             inner = scores if twice else scores.detach().requires_grad_()
             total = (loss(inner, lengths, targets, counts) * grads[0]).sum()
@@ -53,7 +53,8 @@ class _Ctc(torch.autograd.Function):
         return found, None, None, None
 
 
-def _native(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+def native_ctc_loss(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -> Tensor:
+    """Torch's loss, as :func:`ctc_loss` takes its arguments; it has no second derivatives."""
     return F.ctc_loss(scores.transpose(0, 1), targets, lengths, counts, reduction="none", zero_infinity=True)
 
 

@@ -27,6 +27,7 @@ class Reuse:
             if next(part.parameters(), None) is not None and not any(f"{owner}.".startswith(f"{name}." if name else "") for owner in moved)
         ]  # fmt: skip
         self._kept: dict[nn.Module, list[tuple[Any, list[int]] | None]] | None = None
+        self._inside = False
 
     @contextmanager
     def __call__(self, adapted: Iterable[Tensor]) -> Iterator[None]:
@@ -62,22 +63,20 @@ class Reuse:
 
         return keep
 
-    _inside = False
-
     def _forget(self, leaves: list[Tensor]) -> None:
         """Drop the outputs that depend on the tensors that adapt, which the graph behind them shows."""
         assert self._kept is not None
         reached = _Reached(leaves)
         for outputs in self._kept.values():
             for call, kept in enumerate(outputs):
-                if kept is None or any(reached.by(tensor) for tensor in _tensors(kept[0])):
+                if kept is not None and any(reached.by(tensor) for tensor in _tensors(kept[0])):
                     outputs[call] = None
         self._kept = {part: outputs for part, outputs in self._kept.items() if any(outputs)}
 
     def _replaying(self, part: nn.Module) -> Callable[..., Any]:
         """The part's forward, which gives what it gave in the first pass."""
         assert self._kept is not None
-        forward, outputs, calls = part.forward, self._kept[part], iter(self._kept[part])
+        forward, calls = part.forward, iter(self._kept[part])
 
         def replay(*args: Any, **options: Any) -> Any:
             kept = next(calls, None)
@@ -85,7 +84,7 @@ class Reuse:
                 return forward(*args, **options)
             return kept[0]
 
-        return replay if any(outputs) else forward
+        return replay
 
 
 class _Reached:

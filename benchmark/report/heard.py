@@ -46,11 +46,10 @@ def heard(board: Board) -> list[HeardSentence]:
 
 def _kept(contender: Contender) -> dict[tuple[str, int, int], Path]:
     """The transcripts of the contender's first run that kept any."""
-    for folder, result in zip(contender.folders, contender.results, strict=True):
+    runs = list(zip(contender.folders, contender.results, strict=True))
+    for folder, result in runs:
         check(folder, result)
-        if found := speech_in(folder, result, "txt"):
-            return found
-    return {}
+    return next((found for folder, result in runs if (found := speech_in(folder, result, "txt"))), {})
 
 
 def _sentence(board: Board, speaker: str, kept: Mapping[str, Mapping[tuple[str, int, int], Path]]) -> HeardSentence | None:

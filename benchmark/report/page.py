@@ -116,8 +116,11 @@ def build(boards: Sequence[Board], cache: Path) -> str:
 
 
 def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
-    with progress(f"Speech of {board.name}", 1.0) as show:
-        sentences, speaking = sounds.sentences(board, text, limit, PICTURED, show)
+    sentences: list[sounds.SpokenSentence] = []
+    speaking = 0
+    if board.speaks:
+        with progress(f"Speech of {board.name}", 1.0) as show:
+            sentences, speaking = sounds.sentences(board, text, limit, PICTURED, show)
     best, found = choices(board), findings(board)
     keys = figures.legend((index, _labelled(board, name)) for index, name in figures.adapting(board))
     return Part(

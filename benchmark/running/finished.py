@@ -37,7 +37,7 @@ from benchmark.running.building import (
     keeps_vocoder,
     restored,
     spec_of,
-)  # fmt: skip
+)
 from benchmark.running.identity import weights_digest
 from benchmark.running.preparation import cache_folder, metrics_folder
 from benchmark.running.trained_model import TrainedModel, open_model, scores_alone
