@@ -33,7 +33,7 @@ class Reptile(Algorithm):
 
     same_start = True
     search_space: ClassVar = {
-        "inner_lr": (3e-4, 1e-3, 3e-3, 1e-2, 1e-1), "optimizer": ("adam", "sgd"), "speaker_lr": (0.0, 0.03, 0.1),
+        "inner_lr": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1), "optimizer": ("adam", "sgd"), "speaker_lr": (0.0, 0.03, 0.1),
         "interpolation": (0.0, 1.0), "outer_boost": OUTER_BOOSTS,
     }  # fmt: skip
 
