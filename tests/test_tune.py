@@ -140,6 +140,13 @@ def test_tuned_values_lie_between_preset_and_config(places: list[str], tmp_path:
     # Other algorithms, presets and datasets have their own.
     assert tuning.parse([*arguments, "--algo", "reptile"]).algo.config.inner_lr == 1e-3
     assert tuning.parse([*arguments, "--preset", "small"]).algo.config.learning_rate == 1e-3
+    # A dataset without tuned values takes those of the corpus that it is pretrained on.
+    own = ["--dataset", "folder", "--preset", "smoke", "--algo", "finetune", "--pretrain.dataset", "espeak"]
+    assert tuning.parse(own).algo.config.learning_rate == 0.01
+    assert tuning.parse([*own, "--backbone", "tacotron2"]).algo.config.learning_rate == 1e-3
+    assert tuning.parse([*own, "--pretrain.dataset", "espeak,speechocean762"]).algo.config.learning_rate == 1e-3
+    (tmp_path / "tuned" / "folder-smoke.yaml").write_text("finetune: {values: {learning_rate: 0.003}, trials: 4}\n")
+    assert tuning.parse(own).algo.config.learning_rate == 0.003
     (tmp_path / "tuned" / "espeak-smoke.yaml").write_text("finetune: {values: {learning_rat: 0.01}, trials: 4}\n")
     with pytest.raises(UsageError, match=r"no setting 'algo.learning_rat' of finetune in .*espeak-smoke.yaml; did you mean"):
         tuning.parse(arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +40,10 @@ def parse(arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterab
         UsageError: a tuned value in use is not in the algorithm's search space (its code has changed, perhaps).
     """
     settings = parse_untuned(arguments, plugins, also)
-    section = _section(settings, plugins)
+    path, section = _section(settings, plugins)
     if not section:
         return settings
-    path, name = tuned_file(settings, plugins), settings.algo.name
+    name = settings.algo.name
     tuned = parse_untuned(arguments, plugins, also, [(f" in {path}", {"algo": {"name": name, **section["values"]}})])
     for option, choices in registry.load("algorithm", name, plugins).search_space.items():
         value = getattr(tuned.algo.config, option)
@@ -64,7 +65,7 @@ def parse_untuned(
 
 def tuned_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dict[str, Any] | None:
     """The algorithm's options that have their tuned values ("values"; the user may override others), and the number of "trials"."""
-    section = _section(settings, plugins)
+    _, section = _section(settings, plugins)
     options = config.plain(settings.algo.config)
     values = {name: value for name, value in section["values"].items() if options.get(name) == value} if section else {}
     return {"values": values, "trials": section["trials"]} if values else None
@@ -90,10 +91,18 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
     return [name for name, other in every.items() if other["trials"] != section["trials"]]
 
 
-def _section(settings: RunSettings, plugins: registry.Plugins) -> dict[str, Any]:
-    """The algorithm's section; empty if it was tuned on another backbone, which has other groups and rates."""
-    section = _read(tuned_file(settings, plugins)).get(settings.algo.name, {})
-    return section if section.get("backbone", RunSettings.backbone.name) == settings.backbone.name else {}
+def _section(settings: RunSettings, plugins: registry.Plugins) -> tuple[Path, dict[str, Any]]:
+    """The file with the algorithm's section for the backbone (another has other groups and rates), and the section; {} if there is none.
+
+    The dataset's own file comes first, then that of the one corpus whose speakers it is pretrained on.
+    """
+    pretrained = settings.pretrain.dataset if len(settings.pretrain.dataset) == 1 else ()
+    for dataset in (settings.dataset, *pretrained):
+        path = tuned_file(replace(settings, dataset=dataset), plugins)
+        section = _read(path).get(settings.algo.name, {})
+        if section and section.get("backbone", RunSettings.backbone.name) == settings.backbone.name:
+            return path, section
+    return path, {}
 
 
 def _sealed(sections: Mapping[str, Any]) -> str:
