@@ -136,6 +136,6 @@ def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequen
         if lost := failures_in(folder):
             print(lost)
         if (folder / "audio").is_dir():
-            kept = "Speech to listen to" if results[0]["problem"] == "synthesis" else "Transcripts to read"
+            kept = "Speech to listen to" if problems.get(results[0]["problem"]).speaks else "Transcripts to read"
             print(f"{kept}: {folder / 'audio'}")
     print(f"Leaderboard of your runs: {table}")

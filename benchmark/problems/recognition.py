@@ -17,6 +17,7 @@ class Recognition(Problem):
     """The adapted backbone reads characters off a mel spectrogram."""
 
     name = "recognition"
+    speaks = False
     metrics = ("cer", "wer")
     references = ("all_speech", "no_adaptation", "from_scratch")
     objective = "cer"

@@ -24,6 +24,7 @@ class Synthesis(Problem):
     """The adapted backbone predicts a mel spectrogram; the vocoder turns it into a waveform."""
 
     name = "synthesis"
+    speaks = True
     metrics = ("mcd", "mel_error", "f0", "duration_error", "pesq", "stoi", "naturalness", "speaker_similarity", "per")
     task_metrics: ClassVar = {"style": ("style_gap",)}
     references = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")

@@ -63,7 +63,7 @@ class Board:
     @property
     def speaks(self) -> bool:
         """Whether the runs synthesise, so that there is speech to hear and to see."""
-        return "speech" in problems.get(self.contenders[0].results[0]["problem"]).provides(())
+        return problems.get(self.contenders[0].results[0]["problem"]).speaks
 
     def uses_shots(self, name: str) -> bool:
         """Whether this contender adapts to so many shots; most toplines and floors don't."""

@@ -60,8 +60,8 @@ def _check_vocoder_adapts(settings: RunSettings, plugins: registry.Plugins) -> N
     vocoder: type[Vocoder] = registry.load("vocoder", settings.vocoder.name, plugins)
     algorithm: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
     reason = ""
-    if (problem := fit.problem_of(settings.backbone.name, plugins).name) != "synthesis":
-        reason = f"{settings.backbone.name} does {problem}, which takes no vocoder; leave it out"
+    if not (problem := fit.problem_of(settings.backbone.name, plugins)).speaks:
+        reason = f"{settings.backbone.name} does {problem.name}, which takes no vocoder; leave it out"
     elif not vocoder.trains:
         reason = f"{settings.vocoder.name} learns nothing, so it can't adapt; choose a vocoder that trains"
     elif vocoder.loss is Vocoder.loss:
@@ -105,7 +105,7 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
     """
     targets, left_out = episode_targets(corpus.own, manifest, sizes_of(settings, plugins), settings.evaluation.split)
     sentences = [corpus.left_out(), left_out]
-    if fit.problem_of(settings.backbone.name, plugins).name == "synthesis":
+    if fit.problem_of(settings.backbone.name, plugins).speaks:
         (strange, share), what = corpus.unheard(targets), "phonemes to say are in no training speech, so their embeddings are untrained"
     else:
         (strange, share), what = corpus.unseen(targets), "characters to write are in no training transcript, so no model can write them"

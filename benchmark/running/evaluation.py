@@ -261,18 +261,18 @@ class Evaluator:
         if episode.index == 0 and number == 0 and False in found:
             if len(found[False].audio):
                 self._keep(found[False].audio, kept_speech.speech_file(episode.target, shots, step))
-            elif not self.problem.beside:
+            elif not self.problem.speaks:
                 write_text(self.audio / kept_speech.speech_file(episode.target, shots, step, "txt"), f"{found[False].text}\n")
         return values, failures, trials, factor
 
     def _keep_beside(self, episode: Episode) -> None:
         """Keep the recording of the sentence that is kept of each prediction; in synthesis its copy and the first support sentence too."""
         query = self.corpus[episode.query[0]]
-        said = {"recording": query, **({"support": self.corpus[episode.support[0]]} if self.problem.beside else {})}
+        said = {"recording": query, **({"support": self.corpus[episode.support[0]]} if self.problem.speaks else {})}
         for kind, each in said.items():
             self._keep(each.waveform, kept_speech.beside_file(episode.target, kind))
             write_text(self.audio / kept_speech.beside_file(episode.target, kind, "txt"), f"{each.text}\n")
-        if not self.problem.beside:
+        if not self.problem.speaks:
             return
         with suppress(PredictionFailed), torch.no_grad():
             copy = self.vocoder.decode(torch.tensor(query.mel, device=self.device))

@@ -125,7 +125,7 @@ def trained_model(problem: str, model: Path | None, run: Path | None, cache: Pat
     if run is not None:
         cache = cache_folder(cache)
         return open_model(bundle_of(open_run(run, cache, plugins), cache, plugins), run.name, problems.get(problem), plugins)
-    if model is None and (problem != "synthesis" or not model_file.SHIPPED.is_file()):
+    if model is None and (not problems.get(problem).speaks or not model_file.SHIPPED.is_file()):
         raise UsageError(f"No {problem} model is shipped with this version: name a file that 'export' wrote (--model) or a run (--run).")
     path = model or model_file.SHIPPED
     return open_model(model_file.read(path), str(path), problems.get(problem), plugins)
@@ -151,7 +151,7 @@ def bundle_of(run: FinishedRun, cache: Path, plugins: registry.Plugins, scored: 
         "provenance": {name: result.get(name) for name in PROVENANCE},
         "versions": {"benchmark": benchmark.__version__, "torch": str(torch.__version__)},
     }  # fmt: skip
-    if result["problem"] == "synthesis":
+    if problems.get(result["problem"]).speaks:
         # What adapts too is part of the algorithm.
         tensors["vocoder"] = {} if settings.adapt_vocoder else _vocoder(run.folder, settings, plugins).decoding_state()
         if "transcripts" in run.algorithm.needs:

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from tabulate import tabulate
 
+from benchmark import problems
 from benchmark.errors import UsageError
 from benchmark.plumbing.files import is_file, write_text
 from benchmark.plumbing.model_file import SHIPPED, Bundle
@@ -54,7 +55,7 @@ def write_card(path: Path, model: Path, run: FinishedRun, bundle: Bundle, plugin
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, trim_blocks=True)
     text = environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         mark=MARK, run=run.folder.name, what=what, command=command.format(model.name), backbone=result["backbone"],
-        algorithm=result["algorithm"], vocoder=result["vocoder"] if result["problem"] == "synthesis" else "", preset=result["preset"],
+        algorithm=result["algorithm"], vocoder=result["vocoder"] if problems.get(result["problem"]).speaks else "", preset=result["preset"],
         seed=result["seed"], language=bundle.facts["frontend"]["language"], synthetic=result["synthetic"], dataset=result["dataset"],
         task=run.corpus.task.noun, shots=curve[0]["shots"],
         scores=_table(["steps", *(f"{name} {ARROWS[columns.higher_is_better(name)]}" for name in names)],

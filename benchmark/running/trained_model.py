@@ -130,9 +130,9 @@ def open_model(bundle: Bundle, where: str, problem: Problem, plugins: registry.P
         algorithm_type: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
         algorithm = algorithm_type(fresh_model(settings, frontend.spec, plugins), settings.algo.config)
         checkpoint.into(algorithm)(bundle.part("algorithm"))
-        vocoder = _vocoder(bundle, settings, plugins) if problem.name == "synthesis" else None
+        vocoder = _vocoder(bundle, settings, plugins) if problem.speaks else None
         aligner = Aligner.from_state({**facts["aligner"], **bundle.part("aligner")}) if "aligner" in facts else None
-        metrics, unscored = _metrics(bundle, settings, plugins) if problem.name == "synthesis" else ({}, {})
+        metrics, unscored = _metrics(bundle, settings, plugins) if problem.speaks else ({}, {})
         strangers = bundle.tensors.get("strangers/ge2e")
         name = str(facts["run"])
     except BenchmarkError:
