@@ -46,7 +46,7 @@ class FineTune(Algorithm):
 
     search_space: ClassVar = {
         "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "speaker_lr": (0.0, 0.03, 0.1, 0.3),
-        "optimizer": ("adam", "sgd"), "groups": (("all",), ("embedding",)), "training_boost": (0.3, 1.0),
+        "optimizer": ("adam", "sgd"), "groups": (("all",), ("embedding",), ("norms",)), "training_boost": (0.3, 1.0),
     }  # fmt: skip
     adaptation_only: ClassVar = (
         "groups", "optimizer", "learning_rate", "speaker_lr", "momentum", "weight_decay", "unfreeze_every", "lora_rank",
