@@ -130,12 +130,13 @@ def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequen
     table = add_own(groups, output)
     every = [folder for folders in groups for folder in folders]
     results = [read_result(folder) for folder in every]
-    asked = {name for result in results for name in result["metric_versions"]}.difference(problems.get(results[0]["problem"]).metrics)
+    problem = problems.get(results[0]["problem"])
+    asked = {name for result in results for name in result["metric_versions"]}.difference(problem.metrics)
     print(show(table, run_ids={folder.name for folder in every}, plugins=plugins, beside=asked))
     for folder in every:
         if lost := failures_in(folder):
             print(lost)
         if (folder / "audio").is_dir():
-            kept = "Speech to listen to" if problems.get(results[0]["problem"]).speaks else "Transcripts to read"
+            kept = "Speech to listen to" if problem.speaks else "Transcripts to read"
             print(f"{kept}: {folder / 'audio'}")
     print(f"Leaderboard of your runs: {table}")

@@ -122,13 +122,14 @@ def trained_model(problem: str, model: Path | None, run: Path | None, cache: Pat
     """
     if run is not None and model is not None:
         raise UsageError("--run and --model name a model each; give one of them.")
+    solved = problems.get(problem)
     if run is not None:
         cache = cache_folder(cache)
-        return open_model(bundle_of(open_run(run, cache, plugins), cache, plugins), run.name, problems.get(problem), plugins)
-    if model is None and (not problems.get(problem).speaks or not model_file.SHIPPED.is_file()):
+        return open_model(bundle_of(open_run(run, cache, plugins), cache, plugins), run.name, solved, plugins)
+    if model is None and (not solved.speaks or not model_file.SHIPPED.is_file()):
         raise UsageError(f"No {problem} model is shipped with this version: name a file that 'export' wrote (--model) or a run (--run).")
     path = model or model_file.SHIPPED
-    return open_model(model_file.read(path), str(path), problems.get(problem), plugins)
+    return open_model(model_file.read(path), str(path), solved, plugins)
 
 
 def bundle_of(run: FinishedRun, cache: Path, plugins: registry.Plugins, scored: bool = False) -> Bundle:

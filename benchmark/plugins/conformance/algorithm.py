@@ -20,6 +20,7 @@ from benchmark.mel import MelSpec
 from benchmark.plugins import fit, registry
 from benchmark.plugins.conformance.requirement import Requirement, require
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch, tiny_labels
+from benchmark.problems import PROBLEMS
 from benchmark.running.flops import refuse_uncounted
 from benchmark.task import Task
 from benchmark.utterance import PreparedUtterance
@@ -106,7 +107,7 @@ def _answer(model: Adapted) -> torch.Tensor:
     )  # fmt: skip
     if isinstance(model, Oracle):
         return model.heard(recording, _Loudness())
-    if model.backbone.problem == "recognition":
+    if not PROBLEMS[model.backbone.problem].speaks:
         return torch.as_tensor(model.run("loss", tiny_batch(NEW_SPEAKER, seed=5))["loss"])
     aligned, tokens = "durations" in model.backbone.supports, torch.tensor(recording.tokens)
     try:

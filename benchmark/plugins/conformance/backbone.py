@@ -116,7 +116,7 @@ def requirements(plugin: type[Backbone], config: Any, plugins: registry.Plugins)
     yield Requirement("names groups of adaptable parameters", groups)
     yield Requirement("finite losses and gradients", loss)
     yield Requirement("padding does not change the loss", padding)
-    if plugin.problem == "synthesis":
+    if PROBLEMS[plugin.problem].speaks:
         yield Requirement("speaks, or says why it can't", synthesis)
     else:
         yield Requirement("transcribes", recognition)
