@@ -52,7 +52,9 @@ def test_initial_adapters_change_nothing_and_are_counted() -> None:
     assert {name: value.numel() for name, value in adapters.items()} == lora.sizes(model, chosen)
     assert all(torch.equal(value, model.get_parameter(name)) for name, value in lora.merged(lora.frozen(model), adapters, 8.0).items())
     sentence = torch.tensor([1, 3, 4, 1]), torch.tensor([2, 3, 3, 2])
-    assert torch.equal(lora.LoRAModel(model, adapters, alpha=8.0).mel(*sentence), AdaptedModel(model).mel(*sentence))
+    # The weights are equal to the bit; some processors choose another kernel for them, so the mel is equal but for rounding.
+    adapted, plain = lora.LoRAModel(model, adapters, alpha=8.0).mel(*sentence), AdaptedModel(model).mel(*sentence)
+    assert torch.allclose(adapted, plain, rtol=1e-5, atol=1e-5)
 
 
 def test_narrow_layers_get_their_own_rank_and_larger_ones_are_refused() -> None:

@@ -193,7 +193,9 @@ def test_an_inner_loop_that_overflows_is_a_failed_episode_and_the_run_goes_on(ca
 def test_meta_training_that_diverges_is_one_sentence(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     places = ["--cache", cache, "--output", tmp_path]
     error = refused(["run", "--algo", "maml", "--algo.inner_lr", "1e30", *COMMON, *places], 1, capsys)
-    assert error.startswith("error: Training diverged at step 0: the loss in the inner loop is not finite; lower the learning rate")
+    # How far the inner loop gets before a number overflows depends on the processor.
+    where = "the loss in the inner loop is|loss or gradients are"
+    assert re.match(f"error: Training diverged at step 0: ({where}) not finite; lower the learning rate", error), error
     assert not list(tmp_path.glob("*/result.json"))
 
     # One step goes well; what it learned is kept, and the same command says the same again.
