@@ -130,6 +130,13 @@ def test_what_no_reader_would_take_is_not_written(local: bool, tmp_path: Path) -
     assert table.read_bytes() == before
 
 
+@pytest.mark.parametrize(("other", "said"), [({}, "(8 trials)"), ({"dataset": "espeak"}, "(8 trials on espeak)")])
+def test_a_row_names_the_corpus_whose_tuned_values_it_has(other: dict[str, str], said: str, tmp_path: Path) -> None:
+    tuned = {"values": {"inner_lr": 0.1}, "trials": 8, **other}
+    (row, *_) = add([make_run(tmp_path, tuned=tuned)], tmp_path / "d.csv", preliminary=True)
+    assert row["tuned"] == f"inner_lr=0.1 {said}"
+
+
 def test_rows_of_another_data_version_are_not_mixed_in(tmp_path: Path) -> None:
     table = tmp_path / "d.csv"
     add([make_run(tmp_path)], table, preliminary=True)

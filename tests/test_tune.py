@@ -142,7 +142,12 @@ def test_tuned_values_lie_between_preset_and_config(places: list[str], tmp_path:
     assert tuning.parse([*arguments, "--preset", "small"]).algo.config.learning_rate == 1e-3
     # A dataset without tuned values takes those of the corpus that it is pretrained on.
     own = ["--dataset", "folder", "--preset", "smoke", "--algo", "finetune", "--pretrain.dataset", "espeak"]
-    assert tuning.parse(own).algo.config.learning_rate == 0.01
+    theirs = tuning.parse(own)
+    assert theirs.algo.config.learning_rate == 0.01
+    assert tuning.tuned_values(theirs) == {
+        "values": {"learning_rate": 0.01, "optimizer": "sgd"}, "trials": 4, "dataset": "espeak",
+    }  # fmt: skip
+    assert "dataset" not in (tuning.tuned_values(tuning.parse([*arguments[:4], "--algo", "finetune"])) or {"dataset": ""})
     assert tuning.parse([*own, "--backbone", "tacotron2"]).algo.config.learning_rate == 1e-3
     assert tuning.parse([*own, "--pretrain.dataset", "espeak,speechocean762"]).algo.config.learning_rate == 1e-3
     (tmp_path / "tuned" / "folder-smoke.yaml").write_text("finetune: {values: {learning_rate: 0.003}, trials: 4}\n")

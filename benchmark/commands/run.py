@@ -93,7 +93,8 @@ def say_tuned(settings: RunSettings, plugins: Sequence[str]) -> None:
     from benchmark.settings import tuned_values as tuning
 
     if tuned := tuning.tuned_values(settings, plugins):
-        print(f"Tuned on validation speakers, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
+        speakers = f"{other}'s validation speakers" if (other := tuned.get("dataset")) else "validation speakers"
+        print(f"Tuned on {speakers}, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
 
 
 def places(args: argparse.Namespace, hardware: Hardware) -> Places:

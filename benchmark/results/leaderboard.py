@@ -223,9 +223,9 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
 
 
 def _tuned(result: dict[str, Any]) -> str:
-    """What was tuned, and with how many trials."""
+    """What was tuned, with how many trials, and on which corpus if it is another than the run's."""
     tuned = result.get("tuned")
-    return f"{said(tuned['values'])} ({tuned['trials']} trials)" if tuned else ""
+    return f"{said(tuned['values'])} ({tuned['trials']} trials{f' on {other}' if (other := tuned.get('dataset')) else ''})" if tuned else ""
 
 
 def _cell(value: float) -> str:

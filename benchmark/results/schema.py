@@ -102,10 +102,11 @@ class CostOfVocoder(_Strict):
 
 
 class Tuned(_Strict):
-    """The options that ``tune`` chose, and with how many trials."""
+    """The options that ``tune`` chose, and with how many trials; the corpus if it is another than the run's."""
 
     values: dict[Name, Plain]
     trials: Count
+    dataset: Name | None = None
 
 
 class Timings(_Strict):

@@ -40,7 +40,7 @@ def parse(arguments: Sequence[str], plugins: registry.Plugins = (), also: Iterab
         UsageError: a tuned value in use is not in the algorithm's search space (its code has changed, perhaps).
     """
     settings = parse_untuned(arguments, plugins, also)
-    path, section = _section(settings, plugins)
+    _, path, section = _section(settings, plugins)
     if not section:
         return settings
     name = settings.algo.name
@@ -64,11 +64,15 @@ def parse_untuned(
 
 
 def tuned_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dict[str, Any] | None:
-    """The algorithm's options that have their tuned values ("values"; the user may override others), and the number of "trials"."""
-    _, section = _section(settings, plugins)
+    """The algorithm's options that have their tuned values ("values"; the user may override others), and the number of "trials".
+
+    "dataset" is there too where these were made on another corpus than the settings' own.
+    """
+    dataset, _, section = _section(settings, plugins)
     options = config.plain(settings.algo.config)
     values = {name: value for name, value in section["values"].items() if options.get(name) == value} if section else {}
-    return {"values": values, "trials": section["trials"]} if values else None
+    other = {} if dataset == settings.dataset.name else {"dataset": dataset}
+    return {"values": values, "trials": section["trials"], **other} if values else None
 
 
 def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: registry.Plugins = ()) -> list[str]:
@@ -91,8 +95,8 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
     return [name for name, other in every.items() if other["trials"] != section["trials"]]
 
 
-def _section(settings: RunSettings, plugins: registry.Plugins) -> tuple[Path, dict[str, Any]]:
-    """The file with the algorithm's section for the backbone (another has other groups and rates), and the section; {} if there is none.
+def _section(settings: RunSettings, plugins: registry.Plugins) -> tuple[str, Path, dict[str, Any]]:
+    """The corpus and the file with the algorithm's section for the backbone (another has other groups and rates), and it; {} if none.
 
     The dataset's own file comes first, then that of the one corpus whose speakers it is pretrained on.
     """
@@ -101,8 +105,8 @@ def _section(settings: RunSettings, plugins: registry.Plugins) -> tuple[Path, di
         path = tuned_file(replace(settings, dataset=dataset), plugins)
         section = _read(path).get(settings.algo.name, {})
         if section and section.get("backbone", RunSettings.backbone.name) == settings.backbone.name:
-            return path, section
-    return path, {}
+            return dataset.name, path, section
+    return settings.dataset.name, path, {}
 
 
 def _sealed(sections: Mapping[str, Any]) -> str:
