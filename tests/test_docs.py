@@ -50,7 +50,7 @@ def test_documents_name_only_commands_and_algorithms_that_exist() -> None:
 
 
 def test_links_between_documents_lead_somewhere() -> None:
-    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "leaderboards").rglob("*.md")):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).exists(), (path, link)
 
@@ -77,7 +77,7 @@ def test_comparisons_in_documents_find_their_rows() -> None:
     """In the committed tables, without a question."""
     parser = argparse.ArgumentParser()
     compare.add_arguments(parser)
-    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/findings.md"))
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "leaderboards/protocol-1/findings.md"))
     lines = re.findall(r"python -m benchmark compare ([^`#\n]+)", text)
     assert len(lines) > 5
     for line in lines:
