@@ -116,6 +116,14 @@ def test_unfit_runs_are_refused(changes: dict[str, Any], reason: str, tmp_path: 
     assert not (tmp_path / "d.csv").exists()
 
 
+def test_runs_of_several_methods_are_added_at_once_floors_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("anil", "ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
+    runs = [make_run(tmp_path, seed, algorithm=name) for seed in range(3) for name in names]
+    assert main(["leaderboard", "add", *map(str, runs), "--table", str(tmp_path / "d.csv")]) == 0
+    assert {row["algorithm"]: row["seeds"] for row in read(tmp_path / "d.csv")} == dict.fromkeys(names, "3")
+    assert capsys.readouterr().out.splitlines()[-1].endswith("rows of anil.")
+
+
 @pytest.mark.parametrize("local", [True, False])
 def test_what_no_reader_would_take_is_not_written(local: bool, tmp_path: Path) -> None:
     table = tmp_path / "d.csv"

@@ -3,7 +3,7 @@
 ``leaderboard show [TABLE]`` prints a table, named by its dataset or by the path of a CSV file; without TABLE, all tables.
 ``leaderboard best [TABLE] --shots 5 --budget 5s`` names the best method with so many sentences and so much time for adaptation.
 ``leaderboard cite TABLE ALGORITHM`` prints BibTeX for rows that may be cited.
-``leaderboard add RUN...`` pools the folders of one configuration's seeds into rows of their table. A table is named after its
+``leaderboard add RUN...`` pools the folders of each algorithm's seeds into rows of their table. A table is named after its
 dataset, and also its problem and task if these are not synthesis and speaker (``espeak-recognition``, ``vctk-style``).
 ``leaderboard verify [TABLE]`` checks every table's form and recomputes its rows from the runs kept beside it.
 ``leaderboard card TABLE`` prints the table's card, ``leaderboards/TABLE.md``, for a hub of data sets.
@@ -116,8 +116,9 @@ def run(args: argparse.Namespace) -> int:
     if not table.endswith(".csv") and normalise(table) != normalise(own):
         raise UsageError(f"--table must be a file that ends in .csv, or {own}, the table of these runs, not '{table}'.")
     path = Path(table) if table.endswith(".csv") else leaderboard_places.folder() / f"{own}.csv"
-    rows = leaderboard.add(args.runs, path, args.preliminary)
-    print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.")
+    for folders in leaderboard.by_method(args.runs):
+        rows = leaderboard.add(folders, path, args.preliminary)
+        print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.", flush=True)
     return 0
 
 

@@ -137,7 +137,7 @@ def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequen
     for folder in every:
         if lost := failures_in(folder):
             print(lost)
-        if (folder / "audio").is_dir():
-            kept = "Speech to listen to" if problem.speaks else "Transcripts to read"
-            print(f"{kept}: {folder / 'audio'}")
+    if kept := [folder / "audio" for folder in every if (folder / "audio").is_dir()]:
+        where = kept[0] if len(kept) == 1 else f"audio/ in each of {len(kept)} runs in {output}; 'report' shows them on one page"
+        print(f"{'Speech to listen to' if problem.speaks else 'Transcripts to read'}: {where}")
     print(f"Leaderboard of your runs: {table}")

@@ -16,6 +16,7 @@ from typing import Any
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing.files import write_atomic, write_text
 from benchmark.plumbing.locks import locked
+from benchmark.problems import PROBLEMS
 from benchmark.results.costs import COSTS
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE
 from benchmark.results.leaderboard_file import PROVENANCE, read, run_ids, wrong_cell
@@ -39,6 +40,18 @@ from benchmark.settings.trial import is_trial
 RUNS = "runs"
 """The folder beside the tables that keeps, for each run behind a row, the files that the row is computed from."""
 KEY = ("algorithm", "backbone", "vocoder", "device", "precision", "preset", "options", "shots", "steps")
+
+
+def by_method(folders: Sequence[Path]) -> list[list[Path]]:
+    """Run folders in groups of one algorithm, backbone and vocoder; toplines and floors first, because a method's rows need theirs."""
+    from benchmark.results.result import read_result
+
+    groups: dict[tuple[bool, str, str, str], list[Path]] = {}
+    for folder in folders:
+        result = read_result(folder)
+        method = result["algorithm"] not in PROBLEMS[result["problem"]].references
+        groups.setdefault((method, result["algorithm"], result["backbone"], result["vocoder"]), []).append(folder)
+    return [groups[key] for key in sorted(groups)]
 
 
 def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: bool = False) -> list[dict[str, str]]:
