@@ -131,7 +131,8 @@ def test_runs_go_to_their_datasets_table_unless_told_otherwise(
         calls.append(arguments)
         return [{"algorithm": "reptile"}] * 2
 
-    monkeypatch.setattr(results, "read_result", lambda path: {"dataset": f"of_{path.name}"})
+    method = {"algorithm": "reptile", "backbone": "fastspeech2", "vocoder": "vocos", "problem": "synthesis"}
+    monkeypatch.setattr(results, "read_result", lambda path: {"dataset": f"of_{path.name}", **method})
     monkeypatch.setattr(leaderboard, "add", add)
     assert cli.main(["leaderboard", "add", "one", "two"]) == 0
     assert cli.main(["leaderboard", "add", "one", "--table", "mine.csv", "--preliminary"]) == 0
