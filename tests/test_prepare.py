@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import torch
 
 from benchmark import cli
 from benchmark.audio import from_int16
+from benchmark.data import features
 from benchmark.data.aligner import AlignmentItem, mfcc
 from benchmark.data.audio import Unusable, standardise
 from benchmark.data.corpus import Corpus
@@ -33,7 +35,7 @@ from benchmark.dataset import SPLITS, Dataset, Segment
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.mel import log_mel
 from benchmark.plumbing import checkpoint
-from benchmark.plumbing.files import digest_of_file
+from benchmark.plumbing.files import digest_of_file, write_sealed
 from benchmark.results.costs import COSTS
 from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE
 from benchmark.running.preparation import Sources, open_corpora, open_corpus, open_dataset
@@ -214,16 +216,36 @@ def test_a_damaged_cache_is_made_anew(
     assert "The cache is damaged" in capsys.readouterr().err
 
 
+def test_the_version_is_the_same_where_a_processor_rounds_otherwise(
+    small: Path, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, energy = prepared(small, cache), features.energy
+    monkeypatch.setattr(features, "energy", lambda audio, spec: np.nextafter(energy(audio, spec), np.float32(np.inf)))
+    there = prepared(small, tmp_path / "elsewhere")
+    assert contents(there) != contents(here) and there.exact_version != here.exact_version
+    assert there.version == here.version
+
+    more = tmp_path / "more"
+    shutil.copytree(small, more)
+    path = next(more.glob("WAVE/*/*"))
+    samples, rate = soundfile.read(path, dtype="int16")
+    soundfile.write(path, np.where(np.arange(len(samples)) == 9000, samples + 1, samples), rate, subtype="PCM_16", format="WAV")
+    assert prepared(more, tmp_path / "elsewhere").version != here.version
+
+
+@pytest.mark.parametrize("form", [1, 2])
 @pytest.mark.parametrize(("name", "other"), [("statistics", {"pitch_mean": 9.0}), ("card", {"language": "de"}), ("symbols", ["a"])])
 def test_a_cache_of_the_old_form_is_checked_and_sealed(
-    name: str, other: Any, small: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+    name: str, other: Any, form: int, small: Path, cache: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     corpus = prepared(small, cache)
     path, before = corpus.folder / "corpus.json", contents(corpus)
-    made, old = path.stat().st_ino, {**corpus.meta, "format": 1}
-    path.write_text(json.dumps(old))
-    assert contents(prepared(small, cache)) == before and path.stat().st_ino != made
+    made, old = path.stat().st_ino, {**corpus.meta, "format": form, "version": corpus.exact_version}
+    write_sealed(path, old) if form == 2 else path.write_text(json.dumps(old))
+    renewed = prepared(small, cache)
+    assert contents(renewed) == before and path.stat().st_ino != made and renewed.version == corpus.version
     assert capsys.readouterr().err == ""
+    old = json.loads(path.read_text()) if form == 2 else old
     path.write_text(json.dumps({**old, name: {**old[name], **other} if isinstance(other, dict) else other}))
     assert contents(prepared(small, cache)) == before
     assert "The cache is damaged" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -34,14 +34,17 @@ from benchmark.utterance import PreparedUtterance, Statistics, spelled
 
 ARRAYS = {"audio": "sample", "mel": "frame", "pitch": "frame", "energy": "frame", "tokens": "token", "durations": "token"}
 """The arrays of a shard, and the unit in which ``utterances.jsonl`` says where an utterance's part lies."""
-CORPUS_FORMAT = 2
-OLD_FORMAT = 1
-"""Corpora of this format carry no digest of ``corpus.json``; :func:`benchmark.data.prepare.prepare` checks what it can and adds one."""
+CORPUS_FORMAT = 3
+OLD_FORMATS = UNSEALED, PREPARED_BYTES = 1, 2
+"""The version of these is a digest of the prepared bytes, and those of format 1 carry no digest of ``corpus.json``;
+:func:`benchmark.data.prepare.prepare` checks what it can and brings them to the newest."""
 INDEX = "utterances.jsonl"
 
 
 class Corpus:
     """A prepared corpus. Opening it reads its index; audio and features are memory-mapped on demand.
+
+    ``version`` says what it was made from (:func:`version_of`), ``exact_version`` which bytes came out (:func:`bytes_version`).
 
     Args:
         folder: written by :mod:`benchmark.data.prepare`.
@@ -64,6 +67,7 @@ class Corpus:
     def _read(self) -> None:
         self.name: str = self.meta["dataset"]
         self.version: str = self.meta["version"]
+        _, self.exact_version = versions_in(self.meta)
         # Corpora that don't say are of version 3 (or of 2, which only `say` opens).
         self.preparation = str(self.meta.get("preparation", 3))
         self.symbols: tuple[str, ...] = tuple(self.meta["symbols"])
@@ -281,16 +285,36 @@ def _parts(row: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> dict[str
 def _meta(path: Path) -> dict[str, Any]:
     """The content of a ``corpus.json``, its digest checked."""
     content = read_json(path, "prepared corpus")
-    if not isinstance(content, dict) or content.get("format") not in (OLD_FORMAT, CORPUS_FORMAT):
+    if not isinstance(content, dict) or content.get("format") not in (*OLD_FORMATS, CORPUS_FORMAT):
         raise BenchmarkError(f"The prepared corpus at {path.parent} is of another format; delete it and prepare again.")
-    if content["format"] == CORPUS_FORMAT or SEAL in content:
+    if content["format"] != UNSEALED or SEAL in content:
         return unsealed(content, path, "prepared corpus")
     parts = [content.get(name) for name in ("symbols", "mel", "files")]
-    if content.get("version") != version_of(*parts):
+    if content.get("version") != bytes_version(*parts):
         raise BenchmarkError(f"The prepared corpus at {path.parent} was changed: it is not of its version; delete it and prepare again.")
     return content
 
 
-def version_of(symbols: Any, mel: Any, files: Any) -> str:
-    """The version of a corpus: a digest of its symbols, mel definition and the digests of its files."""
+def version_of(preparation: object, symbols: Any, mel: Any, sources: Sequence[str], rows: Iterable[dict[str, Any]]) -> str:
+    """The version of a corpus, the same on all machines: a digest of what it was made from, and of what is said in it.
+
+    Args:
+        preparation: version of the code.
+        symbols: that tokens stand for.
+        mel: definition, as a dictionary.
+        sources: digests of each speaker's recordings, transcripts and TextGrids.
+        rows: of ``utterances.jsonl``; where their arrays lie does not count.
+    """
+    places = {"shard", *ARRAYS.values(), *(f"{unit}s" for unit in ARRAYS.values())}
+    said = [{name: value for name, value in row.items() if name not in places} for row in rows]
+    return digest_of([str(preparation), symbols, mel, sorted(sources), sorted(said, key=lambda row: str(row["id"]))], 16)
+
+
+def versions_in(meta: dict[str, Any]) -> tuple[str, str]:
+    """The version in the content of a ``corpus.json``, and that of the bytes, which results of before format 3 name."""
+    return meta["version"], bytes_version(*(meta.get(name) for name in ("symbols", "mel", "files")))
+
+
+def bytes_version(symbols: Any, mel: Any, files: Any) -> str:
+    """Digest of a corpus's symbols, mel definition and files. Processors round features differently, so each kind has its own."""
     return digest_of([symbols, mel, files], 16)

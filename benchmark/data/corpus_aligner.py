@@ -31,7 +31,7 @@ def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
     """
     # A dataset without training speakers is aligned by its own speech in preparation; here too, beside what else is learned from.
     alone = not corpus.own.speakers("train")
-    key = digest_of([ALIGNER_FORMAT, corpus.version if alone else corpus.training_digest, UTTERANCES], 24)
+    key = digest_of([ALIGNER_FORMAT, corpus.exact_version if alone else corpus.training_digest, UTTERANCES], 24)
     path = cache / f"aligner-{key}.pt"
     if (aligner := checkpoint.load(path, Aligner.from_state)) is not None:
         return aligner

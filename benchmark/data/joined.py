@@ -38,6 +38,7 @@ class JoinedCorpus(Corpus):
         _refuse_shared_recordings(self.parts)
         self.folder, self.task, self.meta, self.name, self.mel, self.report = own.folder, own.task, own.meta, own.name, own.mel, own.report
         self.version = "+".join(part.version for part in self.parts)
+        self.exact_version = "+".join(part.exact_version for part in self.parts)
         self.preparation = own.preparation
         phones = {symbol for part in self.parts for symbol in part.symbols}.difference(SPECIAL_SYMBOLS)
         self.symbols = (*SPECIAL_SYMBOLS, *sorted(phones))

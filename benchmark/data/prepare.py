@@ -68,9 +68,10 @@ def prepare(
     """
     mel = mel or MelSpec()
     chunks = make_chunks(dataset, textgrids, PREPARE_VERSION)
-    key = digest_of([name, dataset.card.version, PREPARE_VERSION, asdict(mel), [c.digest for c in chunks]], 12)
+    sources = [chunk.digest for chunk in chunks]
+    key = digest_of([name, dataset.card.version, PREPARE_VERSION, asdict(mel), sources], 12)
     folder = cache / f"{name}-{key}"
-    corpus = opened(folder, task, dataset)
+    corpus = opened(folder, task, dataset, sources)
     if corpus:
         return corpus
     work = cache / f".{name}-{key}.partial"
@@ -80,7 +81,7 @@ def prepare(
         raise BenchmarkError(f"The cache folder {cache} can't be written to ({error.strerror}); choose another with --cache.") from error
     with locked(cache / f".{name}-{key}.lock", f"Waiting for another process that prepares {name}."):
         # The other process may have finished it.
-        corpus = opened(folder, task, dataset)
+        corpus = opened(folder, task, dataset, sources)
         if corpus:
             shutil.rmtree(work, ignore_errors=True)
             return corpus
@@ -238,7 +239,8 @@ def _write(name: str, dataset: Dataset, chunks: Sequence[Chunk], work: Path, poo
     report = {"splits": _splits(rows, mel), "skipped": _reasons(skipped), "boundaries": sources, "textgrids refused": _reasons(refused)}
     shard = remembered(partial(open_shard, work))
     write_sealed(work / "corpus.json", {
-        "format": CORPUS_FORMAT, "dataset": name, "version": version_of(symbols, asdict(mel), files), "preparation": PREPARE_VERSION,
+        "format": CORPUS_FORMAT, "dataset": name, "preparation": PREPARE_VERSION,
+        "version": version_of(PREPARE_VERSION, symbols, asdict(mel), [chunk.digest for chunk in chunks], rows),
         "symbols": symbols, "mel": asdict(mel), "statistics": shards.statistics(rows, work / "shards"), "files": files,
         "card": asdict(dataset.card), "report": report, "training_speech": speech_digest(rows, dataset.card.language, shard),
     })  # fmt: skip

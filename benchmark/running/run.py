@@ -324,7 +324,7 @@ def prepared_metrics(settings: RunSettings, corpus: Corpus, manifest: Manifest, 
         info = registry.get("metric", chosen.name, plugins)
         metric: Metric = registry.load_info(info)(chosen.config)
         # Built-in metrics name their files by what these rest on; what other code computed, its next edit must not find.
-        cache = shared if info.origin == "built-in" else shared / f"{chosen.name}-{source_digest(info)}-{corpus.version}"
+        cache = shared if info.origin == "built-in" else shared / f"{chosen.name}-{source_digest(info)}-{corpus.exact_version}"
         lock = shared.with_name(f".{shared.name}-{chosen.name}.lock")
         with locked(lock, f"Waiting for another run that prepares {chosen.name}."):
             metric.prepare(MetricContext(corpus, cache, targets, enrolment=enrolment))

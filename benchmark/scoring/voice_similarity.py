@@ -97,7 +97,7 @@ class VoiceSimilarity(Metric):
             speakers += spread(splits[0], OTHERS)
         names = {speaker: spread(corpus.utterances_of(speaker), self.config.utterances) for speaker in speakers}
         encoder = self.encoder
-        keys = {speaker: digest_of([EMBEDDING_FORMAT, encoder, corpus.version, speaker, names[speaker]], 24) for speaker in speakers}
+        keys = {speaker: digest_of([EMBEDDING_FORMAT, encoder, corpus.exact_version, speaker, names[speaker]], 24) for speaker in speakers}
         paths = {speaker: context.cache / f"speaker-embeddings-{key}.pt" for speaker, key in keys.items()}
         stored = {speaker: _read(path, names[speaker]) for speaker, path in paths.items()}
         self._embeddings = {speaker: found for speaker, found in stored.items() if found is not None}
