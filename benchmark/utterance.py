@@ -100,7 +100,8 @@ class PreparedCorpus(Protocol):
 
     Attributes:
         name: of the dataset.
-        version: digest of the content.
+        version: digest of what it was made from, the same on all machines.
+        exact_version: digest of the prepared bytes, by which to keep what is computed from them; processors round differently.
         training_digest: digest of all of it that a training sees, by which to keep what is learned from training speakers.
         symbols: the table that tokens index; index 0 is padding.
         mel: the mel definition.
@@ -111,6 +112,7 @@ class PreparedCorpus(Protocol):
 
     name: str
     version: str
+    exact_version: str
     symbols: tuple[str, ...]
     mel: MelSpec
     statistics: Statistics

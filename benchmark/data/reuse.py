@@ -54,7 +54,8 @@ def _check_unsealed(corpus: Corpus, dataset: Dataset) -> None:
 
 def _renew(corpus: Corpus, sources: Sequence[str]) -> None:
     """Give a corpus of an older form its version and the digest of ``corpus.json``."""
-    corpus.version = version_of(corpus.preparation, *(corpus.meta[name] for name in ("symbols", "mel")), sources, corpus.rows())
-    corpus.meta = {**corpus.meta, "format": CORPUS_FORMAT, "version": corpus.version}
+    meta = corpus.meta
+    corpus.version = version_of(corpus.preparation, meta["symbols"], meta["mel"], sources, corpus.rows())
+    corpus.meta = {**meta, "format": CORPUS_FORMAT, "version": corpus.version}
     with suppress(BenchmarkError):  # a cache that can't be written to is used as it is
         write_sealed(corpus.folder / "corpus.json", corpus.meta)
