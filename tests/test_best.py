@@ -15,6 +15,7 @@ from scipy import stats
 
 from benchmark.cli import main
 from benchmark.errors import UsageError
+from benchmark.problems import PROBLEMS
 from benchmark.results.best import BUDGETS, Methods, in_words, seconds
 from benchmark.results.leaderboard import add
 from benchmark.results.leaderboard_file import read, title
@@ -25,7 +26,8 @@ from benchmark.results.ties import BEST, POWERLESS, TIE, UNTESTED, WORSE, Row, T
 from tests.committed import TABLES, of_protocol_1
 from tests.report_helpers import make_run
 
-REFERENCES = ["ground_truth", "copy_synthesis", "mean_speaker", "no_adaptation", "wrong_speaker"]
+REFERENCES = {name for problem in PROBLEMS.values() for name in problem.references}
+METRICS = [(table, metric) for table in TABLES for metric in (("cer", "wer") if "recognition" in table.stem else ("gap_closed", "mcd"))]
 
 
 def methods_of(path: Path, metric: str = "gap_closed", higher: bool = True, tested: bool = True) -> Methods:
@@ -36,12 +38,13 @@ def methods_of(path: Path, metric: str = "gap_closed", higher: bool = True, test
     return Methods(rows, Ties(metric, higher, RowEpisodes(path) if tested else lambda row: None))
 
 
-@pytest.mark.parametrize("metric", ["gap_closed", "mcd"])
-@pytest.mark.parametrize("table", TABLES, ids=title)
+@pytest.mark.parametrize(("table", "metric"), METRICS, ids=lambda part: part if isinstance(part, str) else title(part))
 def test_the_best_and_the_pareto_fronts_are_those_that_pandas_finds(table: Path, metric: str) -> None:
     higher = metric == "gap_closed"
     frame = pd.read_csv(table)
-    frame = frame[~frame["algorithm"].isin(REFERENCES) & (frame["status"] == "ok")]
+    frame = frame[~frame["algorithm"].isin(REFERENCES)]
+    if (frame["status"] == "ok").any():  # a table of one seed ranks its preliminary rows
+        frame = frame[frame["status"] == "ok"]
     frame["name"] = frame["algorithm"] + ":" + frame["options"].astype(str)
     methods = methods_of(table, metric, higher, tested=False)
     assert methods.shots == sorted(frame["shots"].unique())
@@ -57,6 +60,7 @@ def test_the_best_and_the_pareto_fronts_are_those_that_pandas_finds(table: Path,
             cheap = here.sort_values([cost, metric], ascending=[True, not higher])
             quality = cheap[metric] * (1 if higher else -1)
             kept = cheap[quality > quality.cummax().shift(fill_value=-np.inf)]
+            kept = cheap.merge(kept[[cost, metric]])  # who costs and scores the same is on the front too
             front = set(kept["name"] + kept["steps"].astype(str))
             assert {each.name + str(each.steps) for each in answer.choices if each.cheapest[cost]} == front & set(
                 ordered["name"] + ordered["steps"].astype(str)

@@ -34,7 +34,7 @@ def test_a_sweep_does_what_run_does_for_each_and_goes_on_where_one_fails(
     assert "Failed: shy on fastspeech2, espeak, seed 0: Unexpected ValueError: too shy to speak" in printed
     assert printed.count("Failed: ") == 2 and printed.endswith("2 of 4 runs are complete, 2 failed.\n")
     assert folders(tmp_path) == ["espeak-mean_speaker-smoke-s0", "espeak-mean_speaker-smoke-s1"]
-    assert "mean_speaker (trial)" in printed and f"Leaderboard of your runs: {tmp_path / 'espeak.csv'}" in printed
+    assert "mean_speaker (trial" in printed and f"Leaderboard of your runs: {tmp_path / 'espeak.csv'}" in printed
 
     # The same folders as run makes, and none is made twice.
     assert main(["run", "--algo", "mean_speaker", "--dataset", "espeak", *TINY, *places]) == 0
