@@ -62,6 +62,6 @@ def test_bash_completes(repository: Path, tmp_path: Path, capsys: pytest.Capture
     ):  # fmt: skip
         script = f'. ./completion; COMP_WORDS=({words}); COMP_CWORD={words.count(" ")}; _shtab_benchmark; echo "${{COMPREPLY[@]}}"'
         done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, cwd=tmp_path, check=True)
-        assert set(done.stdout.split()) == wanted, (words, done)
+        assert sorted(done.stdout.split()) == sorted(wanted), (words, done)
     for shell in completion.SHELLS:
         assert main(["completion", shell]) == 0 and "benchmark" in capsys.readouterr().out

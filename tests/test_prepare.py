@@ -242,11 +242,11 @@ def test_a_cache_of_the_old_form_is_checked_and_sealed(
     path, before = corpus.folder / "corpus.json", contents(corpus)
     made, old = path.stat().st_ino, {**corpus.meta, "format": form, "version": corpus.exact_version}
     write_sealed(path, old) if form == 2 else path.write_text(json.dumps(old))
+    content = json.loads(path.read_text())
     renewed = prepared(small, cache)
     assert contents(renewed) == before and path.stat().st_ino != made and renewed.version == corpus.version
     assert capsys.readouterr().err == ""
-    old = json.loads(path.read_text()) if form == 2 else old
-    path.write_text(json.dumps({**old, name: {**old[name], **other} if isinstance(other, dict) else other}))
+    path.write_text(json.dumps({**content, name: {**content[name], **other} if isinstance(other, dict) else other}))
     assert contents(prepared(small, cache)) == before
     assert "The cache is damaged" in capsys.readouterr().err
 

@@ -34,10 +34,9 @@ from benchmark.utterance import PreparedUtterance, Statistics, spelled
 
 ARRAYS = {"audio": "sample", "mel": "frame", "pitch": "frame", "energy": "frame", "tokens": "token", "durations": "token"}
 """The arrays of a shard, and the unit in which ``utterances.jsonl`` says where an utterance's part lies."""
-CORPUS_FORMAT = 3
-OLD_FORMATS = UNSEALED, PREPARED_BYTES = 1, 2
-"""The version of these is a digest of the prepared bytes, and those of format 1 carry no digest of ``corpus.json``;
-:func:`benchmark.data.prepare.prepare` checks what it can and brings them to the newest."""
+UNSEALED, CORPUS_FORMAT = 1, 3
+"""The oldest and the newest format. Before the newest a corpus's version was a digest of the prepared bytes, and the oldest carries no
+digest of ``corpus.json``; :func:`benchmark.data.prepare.prepare` checks what it can and brings corpora to the newest."""
 INDEX = "utterances.jsonl"
 
 
@@ -67,7 +66,7 @@ class Corpus:
     def _read(self) -> None:
         self.name: str = self.meta["dataset"]
         self.version: str = self.meta["version"]
-        _, self.exact_version = versions_in(self.meta)
+        self.exact_version = bytes_version(self.meta)
         # Corpora that don't say are of version 3 (or of 2, which only `say` opens).
         self.preparation = str(self.meta.get("preparation", 3))
         self.symbols: tuple[str, ...] = tuple(self.meta["symbols"])
@@ -285,12 +284,11 @@ def _parts(row: dict[str, Any], arrays: dict[str, npt.NDArray[Any]]) -> dict[str
 def _meta(path: Path) -> dict[str, Any]:
     """The content of a ``corpus.json``, its digest checked."""
     content = read_json(path, "prepared corpus")
-    if not isinstance(content, dict) or content.get("format") not in (*OLD_FORMATS, CORPUS_FORMAT):
+    if not isinstance(content, dict) or content.get("format") not in range(UNSEALED, CORPUS_FORMAT + 1):
         raise BenchmarkError(f"The prepared corpus at {path.parent} is of another format; delete it and prepare again.")
     if content["format"] != UNSEALED or SEAL in content:
         return unsealed(content, path, "prepared corpus")
-    parts = [content.get(name) for name in ("symbols", "mel", "files")]
-    if content.get("version") != bytes_version(*parts):
+    if content.get("version") != bytes_version(content):
         raise BenchmarkError(f"The prepared corpus at {path.parent} was changed: it is not of its version; delete it and prepare again.")
     return content
 
@@ -310,11 +308,11 @@ def version_of(preparation: object, symbols: Any, mel: Any, sources: Sequence[st
     return digest_of([str(preparation), symbols, mel, sorted(sources), sorted(said, key=lambda row: str(row["id"]))], 16)
 
 
-def versions_in(meta: dict[str, Any]) -> tuple[str, str]:
-    """The version in the content of a ``corpus.json``, and that of the bytes, which results of before format 3 name."""
-    return meta["version"], bytes_version(*(meta.get(name) for name in ("symbols", "mel", "files")))
+def bytes_version(meta: dict[str, Any]) -> str:
+    """Digest of the symbols, mel definition and files in a ``corpus.json``; processors round features differently, so each has its own."""
+    return digest_of([meta.get(name) for name in ("symbols", "mel", "files")], 16)
 
 
-def bytes_version(symbols: Any, mel: Any, files: Any) -> str:
-    """Digest of a corpus's symbols, mel definition and files. Processors round features differently, so each kind has its own."""
-    return digest_of([symbols, mel, files], 16)
+def is_of_version(meta: dict[str, Any], version: str) -> bool:
+    """Whether a result's data version is that of a ``corpus.json``; results of before format 3 name the version of the bytes."""
+    return version in (meta.get("version"), bytes_version(meta))

@@ -11,7 +11,7 @@ from pathlib import Path
 import jinja2
 from markupsafe import Markup
 
-from benchmark.data.corpus import Corpus, versions_in
+from benchmark.data.corpus import Corpus, is_of_version
 from benchmark.dataset import DatasetCard
 from benchmark.errors import BenchmarkError
 from benchmark.plugins import registry
@@ -153,10 +153,10 @@ def transcripts(board: Board, cache: Path) -> Callable[[str], str | None]:
     version = board.contenders[0].results[0]["data_version"].partition("+")[0]  # the dataset's own
     for path in sorted(cache.glob("corpora/*/corpus.json")):
         try:
-            if version in versions_in(read_json(path, "prepared corpus")):
+            if is_of_version(read_json(path, "prepared corpus"), version):
                 corpus = Corpus(path.parent)
                 return lambda utterance: corpus.text(utterance) if utterance in corpus else None
-        except (BenchmarkError, AttributeError, KeyError, TypeError):
+        except (BenchmarkError, AttributeError):
             # Damage to another corpus does not concern this report.
             continue
     return lambda utterance: None

@@ -237,8 +237,10 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
 
 def _tuned(result: dict[str, Any]) -> str:
     """What was tuned, with how many trials, and on which corpus if it is another than the run's."""
-    tuned = result.get("tuned")
-    return f"{said(tuned['values'])} ({tuned['trials']} trials{f' on {other}' if (other := tuned.get('dataset')) else ''})" if tuned else ""
+    if not (tuned := result.get("tuned")):
+        return ""
+    where = f" on {other}" if (other := tuned.get("dataset")) else ""
+    return f"{said(tuned['values'])} ({tuned['trials']} trials{where})"
 
 
 def _cell(value: float) -> str:

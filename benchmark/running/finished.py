@@ -18,7 +18,7 @@ import torch
 import benchmark
 from benchmark import problems
 from benchmark.algorithm import Algorithm
-from benchmark.data.corpus import Corpus, versions_in
+from benchmark.data.corpus import Corpus, is_of_version
 from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.data.joined import JoinedCorpus
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
@@ -240,7 +240,7 @@ def _corpus(name: str, version: str, preparation: str, cache: Path, run: Path, t
             corpus = Corpus(folder, task)
         except BenchmarkError:
             continue
-        if version in versions_in(corpus.meta) and (corpus.preparation == preparation or not known):
+        if is_of_version(corpus.meta, version) and (corpus.preparation == preparation or not known):
             corpus.check()
             return corpus
     raise BenchmarkError(
