@@ -21,6 +21,7 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "leaderboards"
     folder.mkdir()
     monkeypatch.setattr(leaderboard_places, "folder", lambda: folder)
+    monkeypatch.setattr(leaderboard_places, "_committed", lambda: [folder.resolve()])
     names = [*leaderboard_file.IDENTITY, "mcd", "mcd_lo", "mcd_hi", "mcd_failed", *COSTS, *leaderboard_file.PROVENANCE]
     rows = []
     for steps in ("0", "5"):
