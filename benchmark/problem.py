@@ -57,7 +57,7 @@ class Problem(ABC):
 
     Attributes:
         name: "synthesis" or "recognition"; a backbone names the one that it solves.
-        speaks: whether models make speech, with a vocoder; the others read it.
+        speaks: whether models make speech, with a vocoder; otherwise they transcribe it.
         metrics: plugins that a run scores with by default; missing ones are skipped.
         task_metrics: further ones, by the task that they are for.
         references: the toplines and floors whose rows give scores a scale.

@@ -23,6 +23,7 @@ from benchmark.results.ranking import ranking
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 from benchmark.results.verdicts import power_note, seeds_note, verdicts
 from tests.cli_helpers import refused
+from tests.report_helpers import change_result
 
 STEPS = (0, 5, 20)
 
@@ -240,7 +241,11 @@ def test_unlike_budgets_and_partial_runs_are_said(tmp_path: Path, capsys: pytest
     assert main(["compare", *map(str, (one, other, floor, less))]) == 0
     printed = capsys.readouterr().out
     assert "which may explain a difference: one 1 TFLOP, other 1.05 TFLOP, less 0.5 TFLOP." in printed
-    assert "Not run on all test speakers: less." in printed
+    assert "Not run on all test speakers: less." in printed and "processors" not in printed
+    change_result(floor, hardware={"processor": "Abacus"})
+    assert main(["compare", str(floor), str(less)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "so their pretrained models differ a little too: floor on Abacus, less on " in printed
 
 
 def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

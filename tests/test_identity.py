@@ -335,7 +335,7 @@ def test_a_raised_version_makes_another_run(name: str, monkeypatch: pytest.Monke
 def test_what_makes_another_run_and_what_is_learned_again(
     part: str, value: str, runs: int, learned: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The version of a corpus is a digest of all of its speech."""
+    """The version of a corpus is a digest of what its speech was made from."""
     monkeypatch.setattr(pretraining, "_train", lambda model, *_: model.state_dict())
     kept: set[Path] = set()
 

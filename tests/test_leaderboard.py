@@ -105,7 +105,7 @@ def test_few_seeds_are_refused_or_marked_and_stand_below(tmp_path: Path) -> None
         ({"protocol_version": "2"}, "differ in protocol_version"),
         ({"manifest_hash": "other"}, "differ in manifest_hash"),
         ({"facts": {"same": 0.8}}, "differ in same (0.8 and 0.9)"),
-        ({"config": {"seed": 2, "algo": {"name": "no_adaptation", "inner_lr": 3}}}, "differ in their options"),
+        ({"task": "style"}, "belong to several tables, "),
         ({"clean": False}, "uncommitted"),
         ({"seed": 1}, "share a seed"),
     ],
@@ -114,6 +114,16 @@ def test_unfit_runs_are_refused(changes: dict[str, Any], reason: str, tmp_path: 
     runs = [make_run(tmp_path, 0), make_run(tmp_path, 1), make_run(tmp_path / "odd", **{"seed": 2, **changes})]
     assert reason in refused(["leaderboard", "add", *runs, "--table", tmp_path / "d.csv"], 1, capsys)
     assert not (tmp_path / "d.csv").exists()
+
+
+def test_runs_of_several_configurations_are_several_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = {"config": {"algo": {"name": "no_adaptation", "inner_lr": 3}}}
+    runs = [make_run(tmp_path / str(seed), seed, **changes) for seed in range(3) for changes in ({}, other)]
+    with pytest.raises(BenchmarkError, match="differ in their options"):
+        add(runs, tmp_path / "d.csv")
+    assert main(["leaderboard", "add", *map(str, runs), "--table", str(tmp_path / "d.csv")]) == 0
+    assert len({row["options"] for row in read(tmp_path / "d.csv")}) == 2
+    assert {row["seeds"] for row in read(tmp_path / "d.csv")} == {"3"}
 
 
 def test_runs_of_several_methods_are_added_at_once_floors_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

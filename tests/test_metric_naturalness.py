@@ -5,8 +5,13 @@ What damages real speech lowers it: tests/test_metric_sanity.py.
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stdout
+
+import distillmos
 import numpy as np
 import pytest
+import torch
 from scipy.signal import butter, sosfilt
 
 from benchmark.audio import SAMPLE_RATE, Audio
@@ -43,6 +48,16 @@ def test_short_speech_is_filled_with_silence_and_long_speech_is_heard_in_windows
     long = np.concatenate([np.tile(speech, 4), low])[: WINDOW + 20_000]
     starts = (0, 10_000, 20_000)
     assert value(long) == pytest.approx(np.mean([value(long[start : start + WINDOW]) for start in starts]), abs=1e-4)
+
+
+@pytest.mark.parametrize("samples", [8_000, 32_001, 70_000, 117_900, WINDOW - 1, WINDOW, WINDOW + 40_000])
+def test_leaving_out_the_added_silence_changes_no_bit(samples: int) -> None:
+    with redirect_stdout(io.StringIO()):
+        network = distillmos.ConvTransformerSQAModel().eval()
+    noise = np.random.default_rng(samples).normal(size=samples).astype(np.float32) / 10
+    noise[4_000:20_000] = 0  # a pause is not the end
+    with torch.inference_mode():
+        assert value(noise) == float(network(torch.from_numpy(noise)[None]))
 
 
 @pytest.mark.parametrize("name", unusable_audio())

@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import itertools
+import json
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -19,6 +20,7 @@ import soundfile
 from PIL import Image
 
 from benchmark.cli import main
+from benchmark.data.corpus import bytes_version
 from benchmark.plumbing.files import read_sealed, write_sealed
 from benchmark.report import sounds, tables
 from benchmark.report.boards import Board, boards
@@ -220,6 +222,10 @@ def test_other_sentences_and_other_corpora_are_not_mixed_in(tmp_path: Path) -> N
     make_corpus(tmp_path / "other", {"u00": "Not this."}, version="another")
     assert transcripts(board, tmp_path / "cache")("u00") == "Hello." and transcripts(board, tmp_path / "cache")("nothing") is None
     assert transcripts(board, tmp_path / "other")("u00") is None
+    # A run of before the version of a corpus was the same on all machines names its bytes.
+    (meta,) = (json.loads(path.read_text()) for path in (tmp_path / "cache").rglob("corpus.json"))
+    (board,) = boards([make_run(tmp_path / "old", "a", speakers=("anna",), data_version=bytes_version(meta))], 1)
+    assert transcripts(board, tmp_path / "cache")("u00") == "Hello."
 
 
 def test_each_method_is_heard_at_its_most_steps_first(tmp_path: Path) -> None:

@@ -109,6 +109,21 @@ def test_a_complete_run_that_is_damaged_is_repaired_by_the_same_command(
     assert json.loads((folder / "result.json").read_text())["curve"] and (folder / "episodes.csv").read_bytes() == whole
 
 
+@here
+def test_a_run_begun_on_other_features_starts_over(cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run("reptile", cache, tmp_path)
+    whole = (folder / "episodes.csv").read_bytes()
+    (folder / "result.json").unlink()
+    (folder / "episodes.csv").write_bytes(whole[:-20])
+    (folder / "checkpoints" / "training.ckpt").write_bytes(b"learned from what another processor rounded")
+    (folder / "features.txt").write_text("another processor's")
+    capsys.readouterr()
+    run("reptile", cache, tmp_path)
+    told = capsys.readouterr().err
+    assert f"{folder} was begun on features that another machine computed; it starts over." in told and "damaged" not in told
+    assert (folder / "episodes.csv").read_bytes() == whole
+
+
 WITHOUT_LOGS = """
 import sys
 from benchmark.cli import main

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     cite.add_argument("--shots", type=whole, metavar="N", help="only rows with N support utterances")
     cite.add_argument("--steps", type=whole, metavar="N", help="only rows with N adaptation steps")
     add = actions.add_parser("add", help="add runs")
-    add.add_argument("runs", nargs="+", type=place, metavar="RUN", help="folders that 'run' wrote, one for each seed")
+    add.add_argument("runs", nargs="+", type=place, metavar="RUN", help="folders that 'run' or 'sweep' wrote, of all seeds, of one table")
     add.add_argument("--table", type=name_or_place, metavar="TABLE", help="a CSV file (default: the runs' own, in leaderboards/)")
     add.add_argument("--preliminary", action="store_true", help="accept fewer than three seeds, and mark the rows preliminary")
     verify = actions.add_parser("verify", help="recompute rows")

@@ -138,6 +138,7 @@ def show_results(output: Path, groups: Sequence[Sequence[Path]], plugins: Sequen
         if lost := failures_in(folder):
             print(lost)
     if kept := [folder / "audio" for folder in every if (folder / "audio").is_dir()]:
-        where = kept[0] if len(kept) == 1 else f"audio/ in each of {len(kept)} runs in {output}; 'report' shows them on one page"
+        page = f"'report --output {output}' shows them on one page"
+        where = kept[0] if len(kept) == 1 else f"audio/ in each of {len(kept)} runs; {page}"
         print(f"{'Speech to listen to' if problem.speaks else 'Transcripts to read'}: {where}")
     print(f"Leaderboard of your runs: {table}")

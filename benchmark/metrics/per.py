@@ -171,7 +171,7 @@ class PER(Metric):
         return model
 
     def _error_on_real_speech(self, context: MetricContext, key: str) -> float:
-        path = context.cache / f"recogniser-{key}-{digest_of([context.corpus.version, sorted(context.targets)], 12)}.json"
+        path = context.cache / f"recogniser-{key}-{digest_of([context.corpus.exact_version, sorted(context.targets)], 12)}.json"
         try:
             return float(read_sealed(path, "error on real speech")["per_real"])
         except (BenchmarkError, ValueError, KeyError, TypeError):

@@ -136,7 +136,7 @@ class StyleGap(Metric):
         assert self._corpus is not None
         chosen = tuple(spread(names, self.config.utterances))
         if chosen not in self._measured:
-            path = self._cache / f"style-{digest_of([self.version, self._corpus.version, chosen], 24)}.json"
+            path = self._cache / f"style-{digest_of([self.version, self._corpus.exact_version, chosen], 24)}.json"
             rows = _read(path, len(chosen))
             if rows is None:
                 rows = np.stack([features(each.waveform, len(each.phones)) for each in self._corpus.many(chosen)])

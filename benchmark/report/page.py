@@ -25,7 +25,7 @@ from benchmark.report.findings import Findings, dissent, findings
 from benchmark.report.heard import HeardSentence, heard
 from benchmark.results.leaderboard_rules import marks_of
 from benchmark.results.result import old_note
-from benchmark.results.verdicts import budget_note
+from benchmark.results.verdicts import budget_note, processor_note
 
 SPOKEN = 9_000_000
 """Most characters of speech and spectrograms in a page, so that with ten algorithms the whole page stays under 15 MB."""
@@ -88,6 +88,7 @@ class Part:
             "Some runs used plugins from outside the benchmark's repository.": any(result.get("outside_plugins") for result in results),
             f"These runs are of several presets, {listed(presets)}: model sizes and budgets may differ.": len(presets) > 1,
             budget_note(self.board.contenders): True,
+            processor_note(self.board.contenders): True,
             old_note(results): True,
         }  # fmt: skip
         unlike = [_unlike(self.board, plugin, what) for plugin, what in self.board.unlike().items()]

@@ -50,7 +50,7 @@ def compared(
     notes = (
         verdicts.disagreement_note(lines), verdicts.failures_note(chosen, scores, shots, steps),
         verdicts.seeds_note(chosen, lines), verdicts.power_note(lines), verdicts.curve_note(chosen, metrics, shots, steps),
-        verdicts.budget_note(chosen), verdicts.limited_note(chosen), verdicts.wall_time_note(metrics),
+        verdicts.budget_note(chosen), verdicts.processor_note(chosen), verdicts.limited_note(chosen), verdicts.wall_time_note(metrics),
         old_note([result for one in chosen for result in one.results]),
     )  # fmt: skip
     met = {(line.first, line.second, line.metric) for line in lines}

@@ -43,14 +43,24 @@ KEY = ("algorithm", "backbone", "vocoder", "device", "precision", "preset", "opt
 
 
 def by_method(folders: Sequence[Path]) -> list[list[Path]]:
-    """Run folders in groups of one algorithm, backbone and vocoder; toplines and floors first, because a method's rows need theirs."""
-    from benchmark.results.result import read_result
+    """Run folders of one table in groups that differ in the seed alone; toplines and floors first, because a method's rows need theirs.
 
-    groups: dict[tuple[bool, str, str, str], list[Path]] = {}
+    Raises:
+        BenchmarkError: they belong to several tables, or one can't be read.
+    """
+    from benchmark.results.result import read_result, table_name
+
+    groups: dict[tuple[bool, tuple[str, ...]], list[Path]] = {}
+    tables: dict[str, Path] = {}
     for folder in folders:
         result = read_result(folder)
+        tables.setdefault(table_name(result), folder)
         method = result["algorithm"] not in PROBLEMS[result["problem"]].references
-        groups.setdefault((method, result["algorithm"], result["backbone"], result["vocoder"]), []).append(folder)
+        same = (*(result[name] for name in ("algorithm", "backbone", "vocoder", "preset")), options(result))
+        groups.setdefault((method, same), []).append(folder)
+    if len(tables) > 1:
+        each = " and ".join(f"{folder.name} to {name}" for name, folder in sorted(tables.items()))
+        raise BenchmarkError(f"These runs belong to several tables, {each}; add those of one table at a time.")
     return [groups[key] for key in sorted(groups)]
 
 

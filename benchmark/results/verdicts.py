@@ -136,6 +136,15 @@ def budget_note(chosen: Sequence[Contender]) -> str:
     return f"Trained with different budgets, which may explain a difference: {each}."
 
 
+def processor_note(chosen: Sequence[Contender]) -> str:
+    """A note if runs were computed on several processors, each with a pretraining of its own; "" otherwise."""
+    on = {one.name: sorted({result["hardware"].get("processor", "an unknown one") for result in one.results}) for one in chosen}
+    if len({name for names in on.values() for name in names}) < 2:
+        return ""
+    each = ", ".join(f"{name} on {listed(names)}" for name, names in on.items())
+    return f"Computed on processors that round differently, so their pretrained models differ a little too: {each}."
+
+
 def limited_note(chosen: Sequence[Contender]) -> str:
     """A note if some are quick trials, were scored on only some speakers, or made from code that no commit holds; "" otherwise."""
     from benchmark.results.leaderboard_rules import is_uncommitted

@@ -1,16 +1,34 @@
-"""Checks that a complete run's folder is sound: its files are those that its result was made from."""
+"""What of a run's folder can be used again: a complete one if its files are sound, a begun one on the features that it was begun on."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
+from benchmark.plumbing.files import is_file, write_text
 from benchmark.results import kept_speech
 from benchmark.results.episode_log import set_aside
 from benchmark.results.episode_tables import Contradiction
 from benchmark.results.result import read_result, read_tables
+
+
+def keep_to_features(folder: Path, version: str) -> None:
+    """Start a run over, and say so, if it was begun on other features, and note which it has now.
+
+    Processors round features differently: begun on one and finished on another, a run would be neither's.
+
+    Args:
+        folder: of the run, whose result is not there yet.
+        version: ``Corpus.exact_version``.
+    """
+    path = folder / "features.txt"
+    if is_file(path) and path.read_bytes() != version.encode():
+        print(f"{folder} was begun on features that another machine computed; it starts over.", file=sys.stderr)
+        shutil.rmtree(folder)
+    write_text(path, version)
 
 
 def is_sound(folder: Path) -> bool:

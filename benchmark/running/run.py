@@ -53,7 +53,7 @@ from benchmark.running.identity import identify, learned_source, outside_plugins
 from benchmark.running.joint import with_vocoder
 from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
 from benchmark.running.pretraining import pretrained, second_moments, speaker_index
-from benchmark.running.resume import drop_damaged_training, has_damaged_weights, is_sound
+from benchmark.running.resume import drop_damaged_training, has_damaged_weights, is_sound, keep_to_features
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
 from benchmark.running.validation import AdaptedLoss, Validation
@@ -177,6 +177,7 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
             print(f"{folder} is already complete.{repeat}")
             ranks.agreed(False)
             return folder
+        keep_to_features(folder, corpus.exact_version)
         ranks.agreed(True)
         remove_left_over([*folder.rglob(f"{TEMPORARY}*"), *places.output.glob(f"{TEMPORARY}*"), *places.cache.rglob(f"{TEMPORARY}*")])
         before = started_from()

@@ -96,9 +96,10 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
 
 
 def _section(settings: RunSettings, plugins: registry.Plugins) -> tuple[str, Path, dict[str, Any]]:
-    """The corpus and the file with the algorithm's section for the backbone (another has other groups and rates), and it; {} if none.
+    """The corpus and the file that hold the algorithm's tuned values for this backbone, and those values; {} if it was not tuned there.
 
-    The dataset's own file comes first, then that of the one corpus whose speakers it is pretrained on.
+    Another backbone has other groups and rates. The dataset's own file comes first, then that of the corpus that it is pretrained on, if
+    that is one corpus.
     """
     pretrained = settings.pretrain.dataset if len(settings.pretrain.dataset) == 1 else ()
     for dataset in (settings.dataset, *pretrained):
