@@ -162,15 +162,15 @@ def _of(tables: Sequence[Path], dataset: str | None, task: str | None) -> list[P
     """
     from benchmark.errors import UsageError
     from benchmark.plugins.registry import normalise, suggest
+    from benchmark.results.leaderboard_file import task_of
     from benchmark.task import TASK_KINDS
 
     if task is not None and normalise(task) not in TASK_KINDS:
         raise UsageError(f"There is no task '{task}'{suggest(task, TASK_KINDS)}")
 
     def fits(path: Path) -> bool:
-        name, *words = path.stem.split("-")  # no dataset's name has a dash
-        own = next((word for word in words if word in TASK_KINDS), "speaker")
-        return (dataset is None or normalise(dataset) == normalise(name)) and (task is None or normalise(task) == own)
+        name = path.stem.partition("-")[0]  # no dataset's name has a dash
+        return (dataset is None or normalise(dataset) == normalise(name)) and (task is None or normalise(task) == task_of(path).name)
 
     if found := [path for path in tables if fits(path)]:
         return found

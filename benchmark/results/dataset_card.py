@@ -10,7 +10,7 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins import registry
 from benchmark.plumbing.words import counted, listed
 from benchmark.results.costs import COSTS
-from benchmark.results.leaderboard_file import metrics_in, read, title
+from benchmark.results.leaderboard_file import metrics_in, read, task_of, title
 from benchmark.results.leaderboard_names import who
 from benchmark.results.leaderboard_rules import MIN_SEEDS, problem_of, role_of
 
@@ -36,9 +36,10 @@ def card(path: Path, plugins: registry.Plugins = ()) -> str:
     if not rows:
         raise UsageError(f"{path} has no rows to describe; add runs with 'leaderboard add'.")
     corpus, problem = corpus_card(path, plugins), problem_of(rows[0]).name
+    language = "multilingual" if task_of(path).name in ("language", "cross_lingual") else corpus.language.partition("-")[0]
     front = {
         "pretty_name": f"Few-Shot TTS Benchmark: {title(path)}", "license": "apache-2.0",
-        "language": [corpus.language.partition("-")[0]], "annotations_creators": ["machine-generated"],
+        "language": [language], "annotations_creators": ["machine-generated"],
         "task_categories": [CATEGORIES[problem]], "size_categories": [next(size for most, size in SIZES if len(rows) < most)],
         "tags": ["benchmark", "leaderboard", "few-shot-learning", "meta-learning", "speech", *["synthetic"] * _is_synthetic(rows)],
         "configs": [{"config_name": "default", "data_files": path.name}],
@@ -66,7 +67,7 @@ def _is_synthetic(rows: Sequence[Mapping[str, str]]) -> bool:
 
 
 def _text(path: Path, rows: Sequence[dict[str, str]], corpus: DatasetCard, problem: str) -> str:
-    methods = _algorithms(rows, "")
+    methods, noun = _algorithms(rows, ""), task_of(path).noun
     preliminary = sum(row["status"] != "ok" for row in rows)
     citable = (
         "These are synthetic voices: the rows say whether code works, and nothing about speech. Don't cite them as if they did."
@@ -79,17 +80,17 @@ def _text(path: Path, rows: Sequence[dict[str, str]], corpus: DatasetCard, probl
         "Algorithms": f"{counted(len({who(row) for row in rows if not role_of(row)}), 'configuration')} of {listed(methods)}",
         **{f"{role.capitalize()}s": listed(_algorithms(rows, role)) for role in ("topline", "floor")},
         "Shots": _numbers(rows, "shots"), "Steps": _numbers(rows, "steps"), "Seeds": _numbers(rows, "seeds"),
-        "Speakers scored": _numbers(rows, "speakers"), "Presets": _values(rows, "preset"), "Backbones": _values(rows, "backbone"),
-        "Vocoders": _values(rows, "vocoder"), "Scores": listed([f"`{name}`" for name in metrics_in(rows)]),
-        "Costs": listed([f"`{name}`" for name in COSTS]),
+        f"{noun.capitalize()}s scored": _numbers(rows, "speakers"), "Presets": _values(rows, "preset"),
+        "Backbones": _values(rows, "backbone"), "Vocoders": _values(rows, "vocoder"),
+        "Scores": listed([f"`{name}`" for name in metrics_in(rows)]), "Costs": listed([f"`{name}`" for name in COSTS]),
         **{f"`{name}`": _values(rows, name) for name in VERSIONS},
         "`manifest_hash`": listed(sorted({row["manifest_hash"][:16] for row in rows})),
     }  # fmt: skip
     table = ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in facts.items() if value)]
     return "\n".join([
         f"# Few-Shot TTS Benchmark: {title(path)}", "",
-        f"Results, not recordings: how well a model of speech {problem} does for people it never heard, after a few of their sentences "
-        "and a little compute, and what that costs. "
+        f"Results, not recordings: how well a model of speech {problem} does for {noun}s that it never heard, after a few of their "
+        "sentences and a little compute, and what that costs. "
         "`leaderboards/README.md` defines every column, `docs/protocol.md` says how it is measured and what the numbers can't say.",
         "", *table, "", "## Use", "", citable, "",
         "```", f'pandas.read_csv("{path.name}")', f"python -m benchmark leaderboard show {title(path)}",
@@ -98,7 +99,7 @@ def _text(path: Path, rows: Sequence[dict[str, str]], corpus: DatasetCard, probl
         "`verify` computes each row again from its runs, which `runs/` keeps.", "",
         "## The corpus", "",
         f"{corpus.title}, {corpus.licence}. {corpus.how_to_get} Citation: {corpus.citation.rstrip('.')}. "
-        "Its speakers are divided into training, validation and test speakers; the rows are about the last. The table holds no recording.",
+        f"Its {noun}s are divided into training, validation and test {noun}s; the rows are about the last. The table holds no recording.",
         "",
     ])  # fmt: skip
 

@@ -11,6 +11,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.results import cells
 from benchmark.results.costs import COSTS
 from benchmark.results.leaderboard_rules import ASSUMED
+from benchmark.task import TASK_KINDS, TaskKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +38,11 @@ def title(path: Path) -> str:
     """What a table is called: "speechocean762", or "protocol-1/speechocean762" if an older protocol made it."""
     folder = path.resolve().parent.name
     return f"{folder}/{path.stem}" if folder.startswith(PROTOCOL_FOLDERS) else path.stem
+
+
+def task_of(path: Path) -> TaskKind:
+    """The task whose results a table holds, by its name: "espeak-recognition-language" is by language, without a word by speaker."""
+    return TASK_KINDS[next((word for word in path.stem.split("-") if word in TASK_KINDS), "speaker")]
 
 
 def read(path: Path) -> list[dict[str, str]]:
