@@ -148,6 +148,13 @@ class RecognitionBackbone(Backbone):
 
     problem = "recognition"
 
+    def learnable(self, frames: int, text: str) -> bool:
+        """Whether the loss is defined for a recording of so many mel frames and its transcript, as :func:`spelled` writes it.
+
+        Trainings leave the others out. All are by default but those whose transcript spells nothing.
+        """
+        return bool(text)
+
     @abstractmethod
     def transcribe(self, mel: Tensor) -> str:
         """The transcript, in the characters of the training transcripts.

@@ -67,15 +67,19 @@ class Batch:
 def sound_only(mels: Tensor, lengths: Tensor, texts: Sequence[str] = ()) -> Batch:
     """A new speaker's support set without phonemes, for recognisers and for algorithms that need no transcripts.
 
+    One token without a meaning lasts as long as each recording, so that augmentation can stretch it.
+
     Args:
         mels: (B, F, n_mels).
         lengths: (B,) frames.
         texts: B transcripts; none if they are not known.
     """
-    nothing = torch.zeros(len(mels), 0)
-    none, new = nothing.long(), torch.full_like(lengths, NEW_SPEAKER)
-    spelt = pad_sequence([code_points(text) for text in texts], batch_first=True) if texts else none
-    return Batch(none, torch.zeros_like(lengths), none, mels, lengths, nothing, nothing, new, spelt)
+    one, nobody = torch.zeros(len(mels), 1), torch.full_like(lengths, NEW_SPEAKER)
+    spelt = pad_sequence([code_points(text) for text in texts], batch_first=True) if texts else one[:, :0].long()
+    return Batch(
+        one.long(), torch.ones_like(lengths), lengths[:, None], mels, lengths, one, one, nobody, spelt,
+        audio=one[:, :0].to(torch.int16), audio_lengths=torch.zeros_like(lengths),
+    )  # fmt: skip
 
 
 def code_points(text: str) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -91,8 +91,13 @@ def token_symbols(words: Sequence[Sequence[str]]) -> list[str]:
 
 
 def spelled(text: str) -> str:
-    """A text as recognition writes and scores it: case-folded letters, digits and apostrophes, one space between words."""
-    return " ".join(re.findall(r"[\w']+", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").replace("_", " ")))
+    """A text as recognition writes and scores it: case-folded letters with their marks, digits, apostrophes, one space between words.
+
+    In Unicode's composed form (NFC), so that no accent counts as a character of its own where there is a letter that has it.
+    """
+    folded = unicodedata.normalize("NFC", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    folded = folded.replace("i\N{COMBINING DOT ABOVE}", "i")  # what case folding makes of a Turkish capital
+    return " ".join("".join(each if each == "'" or unicodedata.category(each)[0] in "LMN" else " " for each in folded).split())
 
 
 class PreparedCorpus(Protocol):

@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmark.algorithm import Algorithm
+from benchmark.algorithm import AdaptedModel, Algorithm
 from benchmark.backbones.crnn_ctc import CrnnCtc, beam_search
 from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, PredictionFailed
-from benchmark.plugins import registry
+from benchmark.plugins import fit, registry
 from benchmark.plugins.conformance.tiny import tiny_batch, tiny_spec
 from benchmark.problems import PROBLEMS
 from benchmark.running.episodes import Episode
@@ -98,6 +98,31 @@ def test_characters_never_seen_are_left_out_and_hopeless_utterances_too() -> Non
             recogniser.loss(hopeless)
     shares = [float(recogniser.loss(each)["left_out"]) for each in (batch("ab"), crowded, batch("ab", "", "xyz", "c"))]
     assert shares == pytest.approx([0, 0.5, 0.5]), "they are counted"
+
+
+def test_learnable_is_what_has_a_loss() -> None:
+    for frames, text in itertools.product((1, 4, 5, 8), ("", "a", "ab", "aab", "aaaa", "abca")):
+        if model().learnable(frames, text):
+            assert math.isfinite(model().loss(batch(text, frames=frames))["loss"].detach())
+        else:
+            with pytest.raises(AdaptationFailed):
+                model().loss(batch(text, frames=frames))
+
+
+@pytest.mark.parametrize("name", ["maml", "reptile", "meta_sgd", "anil", "maml_plus_plus", "imaml", "finetune"])
+def test_the_learners_of_speech_learn_to_recognise_as_they_are(name: str) -> None:
+    assert not fit.misfit(name, "crnn_ctc")
+    plugin = registry.load("algorithm", name)
+    learner: Algorithm = plugin(model(dropout=0.0))
+    support, query = batch("ab", "ca").as_new_speaker(), batch("bc", "a", seed=1).as_new_speaker()
+    before = {key: value.clone() for key, value in learner.state_dict().items()}
+    optimizer = torch.optim.SGD(learner.parameters(), 0.1)
+    learner.meta_step([Task(support, query)])
+    optimizer.step()
+    assert any(not torch.equal(value, before[key]) for key, value in learner.state_dict().items())
+    adapted = (model for _, model in learner.eval().adapt(support, [0, 10]) if isinstance(model, AdaptedModel))
+    losses = [float(each.run("loss", support)["loss"]) for each in adapted]
+    assert losses[1] < losses[0], "it gets better at what it adapts to"
 
 
 def test_support_sets_that_are_too_short_for_their_transcripts_are_counted_failures(tmp_path: Path) -> None:

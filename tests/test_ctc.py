@@ -41,6 +41,21 @@ def test_value_and_gradient_are_torchs(loss: Callable[..., Tensor]) -> None:
 
 
 @BOTH
+def test_a_model_that_is_surely_wrong_has_torchs_value_and_gradient_too(loss: Callable[..., Tensor]) -> None:
+    """As one is that has blown up, or a poor one on minutes of speech: no path is likelier than e to the power of -10,000."""
+    torch.manual_seed(2)
+    logits = (1000 * torch.randn(2, 40, 5, dtype=torch.float64)).requires_grad_()
+    lengths, counts, targets = torch.tensor([40, 30]), torch.tensor([8, 3]), torch.randint(1, 5, (2, 8))
+    scores = logits.log_softmax(-1)
+    theirs = F.ctc_loss(scores.transpose(0, 1), targets, lengths, counts, reduction="none")
+    ours = loss(scores, lengths, targets, counts)
+    assert theirs.max() > 1e4
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-9)
+    expected = torch.autograd.grad(theirs.sum(), logits, retain_graph=True)
+    torch.testing.assert_close(torch.autograd.grad(ours.sum(), logits, create_graph=True), expected, rtol=1e-7, atol=1e-9)
+
+
+@BOTH
 def test_it_is_the_sum_over_all_paths(loss: Callable[..., Tensor]) -> None:
     torch.manual_seed(1)
     scores = torch.randn(1, 5, 3, dtype=torch.float64).log_softmax(-1)

@@ -20,6 +20,7 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.running.episodes import TaskSampler, make_manifest
 from benchmark.running.pretraining import BatchSampler, speaker_index
 from benchmark.settings.schema import MetaSettings
+from benchmark.utterance import spelled
 from tests.metric_helpers import PHONES, write_corpus
 
 OTHER = {"train": ["a", "b", "c"], "validation": ["v"], "test": ["t"]}
@@ -116,3 +117,18 @@ def test_a_language_is_not_learned_from_elsewhere_where_it_is_held_out(tmp_path:
     german = written(tmp_path, OTHER, 3, "german", "language", facts=speaks("de"))
     with pytest.raises(BenchmarkError, match="Language leak: de is in the test split of mine and in the training speech"):
         JoinedCorpus(own, [german])
+
+
+def test_what_cannot_be_learned_from_is_left_out_of_training_alone(parts: tuple[Corpus, Corpus, Corpus]) -> None:
+    whole = JoinedCorpus(parts[0], parts[1:])
+    every = [name for speaker in whole.speakers("train") for name in whole.utterance_ids(speaker)]
+    fit = whole.frames(every[0]), spelled(whole.text(every[0]))
+    assert whole.learning_from(lambda *_: True).left_out() == "" == whole.left_out()
+    less = pickle.loads(pickle.dumps(whole.learning_from(lambda frames, text: (frames, text) != fit)))
+    lost = [name for name in every if (whole.frames(name), spelled(whole.text(name))) == fit]
+    for find in (less.utterance_ids, less.utterances_of):
+        assert [name for speaker in less.speakers("train") for name in find(speaker)] == [name for name in every if name not in lost]
+    assert less.utterance_ids("ann") == whole.utterance_ids("ann") and less.characters == whole.characters
+    assert less.left_out().startswith(f"{len(lost)} training recording") and f"too long for the recording: {lost[0]}" in less.left_out()
+    with pytest.raises(UsageError, match="No training recording of mine can be learned from: the transcript spells nothing"):
+        whole.learning_from(lambda *_: False)

@@ -117,7 +117,7 @@ def test_unfit_runs_are_refused(changes: dict[str, Any], reason: str, tmp_path: 
 
 
 def test_runs_of_several_configurations_are_several_methods(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    other = {"config": {"algo": {"name": "no_adaptation", "inner_lr": 3}}}
+    other: dict[str, Any] = {"config": {"algo": {"name": "no_adaptation", "inner_lr": 3}}}
     runs = [make_run(tmp_path / str(seed), seed, **changes) for seed in range(3) for changes in ({}, other)]
     with pytest.raises(BenchmarkError, match="differ in their options"):
         add(runs, tmp_path / "d.csv")
@@ -148,7 +148,10 @@ def test_what_no_reader_would_take_is_not_written(local: bool, tmp_path: Path) -
     assert table.read_bytes() == before
 
 
-@pytest.mark.parametrize(("other", "said"), [({}, "(8 trials)"), ({"dataset": "espeak"}, "(8 trials on espeak)")])
+@pytest.mark.parametrize(("other", "said"), [
+    ({}, "(8 trials)"), ({"dataset": "espeak"}, "(8 trials on espeak)"),
+    ({"dataset": "espeak", "task": "speaker"}, "(8 trials by speaker on espeak)"),
+])
 def test_a_row_names_the_corpus_whose_tuned_values_it_has(other: dict[str, str], said: str, tmp_path: Path) -> None:
     tuned = {"values": {"inner_lr": 0.1}, "trials": 8, **other}
     (row, *_) = add([make_run(tmp_path, tuned=tuned)], tmp_path / "d.csv", preliminary=True)

@@ -9,6 +9,7 @@ from benchmark.errors import CannotScore
 from benchmark.metric import Sample
 from benchmark.metrics.cer import CER
 from benchmark.metrics.wer import WER
+from benchmark.utterance import spelled
 
 
 def sample(transcript: str, text: str) -> Sample:
@@ -29,6 +30,21 @@ def sample(transcript: str, text: str) -> Sample:
 def test_edits_for_each_unit_that_was_said(said: str, understood: str, cer: float, wer: float) -> None:
     assert CER().score(sample(said, understood)) == {"cer": pytest.approx(cer)}
     assert WER().score(sample(said, understood)) == {"wer": pytest.approx(wer)}
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("It’s_SO!  50 %", "it's so 50"),
+        ("नमस्ते, दुनिया!", "नमस्ते दुनिया"),
+        ("สวัสดีครับ", "สวัสดีครับ"),
+        ("re\u0301sume\u0301", "r\u00e9sum\u00e9"),
+        ("İSTANBUL", "istanbul"),
+        ("Straße", "strasse"),
+    ],
+)
+def test_words_keep_the_marks_of_their_script(text: str, written: str) -> None:
+    assert spelled(text) == written == spelled(written)
 
 
 @pytest.mark.parametrize("metric", [CER(), WER()])

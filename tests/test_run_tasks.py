@@ -107,6 +107,16 @@ def test_a_folder_by_language_leaves_out_a_language_of_one_speaker(
     ) in capsys.readouterr().out
 
 
+def test_two_languages_are_too_few_to_learn_from_some_and_be_tested_on_others(
+    tmp_path: Path, store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ((f"{language}-{variant}", language, "", variant, espeak.sentences_in(language)[0])
+            for language in ("de", "es") for variant in ("f2", "m3"))  # fmt: skip
+    folder = in_languages(tmp_path, said)
+    command = ["run", "--dataset", "folder", "--data-root", folder, *TINY, "--task", "language", "--algo", "reptile", "--cache", store]
+    assert "folder has fewer than three languages, too few to learn from some" in refused([*command, "--output", tmp_path], 2, capsys)
+
+
 def test_a_folder_without_styles_has_no_tasks_by_style(
     recordings: Path, store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,12 +58,61 @@ def test_a_voice_is_adapted_to_and_errors_are_counted(
 
     assert main([*command, "--voice", str(voice), "--steps", "20"]) == 0
     adapted = capsys.readouterr()
+    assert adapted.out.count(" of the characters wrong, though adapted to)") == 2
     assert re.search(r"Adapted finetune to 2 recordings in \d+\.\d\d s \(20 steps\)", adapted.out)
     assert "Left out: no transcript (2.wav)." in adapted.err
     assert adapted.out.splitlines()[0] != first
 
     one = [*command[:1], str(voice / "2.wav"), *command[2:]]
     assert main(one) == 0 and capsys.readouterr().out.startswith("2.wav: ")
+
+
+def test_what_teaches_nothing_is_left_out_of_the_voice(
+    listener: Path, voice: Path, cache: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (voice / "0.txt").write_text(f"{' '.join(SENTENCES)}\n")
+    (voice / "2.txt").write_text("%\n")
+    command = ["transcribe", str(voice / "1.wav"), "--run", str(listener), "--cache", str(cache), "--voice", str(voice)]
+    assert main(command) == 0
+    said = capsys.readouterr()
+    assert "Adapted finetune to 1 recording in" in said.out
+    assert "Left out: the transcript spells nothing or is too long for the recording (0.wav, 2.wav)." in said.err
+
+
+def test_all_of_a_folder_is_read_whoever_speaks(
+    listener: Path, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, lines = tmp_path / "many", ["audio,text,speaker"]
+    folder.mkdir()
+    for number in range(22):
+        (folder / f"{number:02d}.wav").write_bytes((voice / f"{number % 3}.wav").read_bytes())
+        lines.append(f"{number:02d}.wav,,{'ann' if number % 2 else 'bob'}")
+    (folder / "metadata.csv").write_text("\n".join(lines))
+    assert main(["transcribe", str(folder), "--run", str(listener), "--cache", str(cache)]) == 0
+    assert "Transcribed 22 recordings in" in capsys.readouterr().out
+    refused_voice = ["transcribe", folder, "--run", listener, "--cache", cache, "--voice", folder]
+    assert "names 2 speakers, ann and bob" in refused(refused_voice, 2, capsys)
+
+
+def test_the_model_as_it_was_trained_reads_too(voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--backbone", "crnn_ctc", "--backbone.hidden", "16", "--backbone.channels", "2", "--metrics", "cer"]
+    run = finished(cache, tmp_path / "runs", "--algo", "no_adaptation", *words)
+    command = ["transcribe", str(voice), "--run", str(run), "--cache", str(cache)]
+    assert main(command) == 0
+    assert "Transcribed 3 recordings in" in capsys.readouterr().out
+    assert "no_adaptation does not adapt to recordings; leave --voice out" in refused([*command, "--voice", voice], 2, capsys)
+
+
+@pytest.mark.parametrize(("algorithm", "option"), [("all_speech", "--algo.batch_size=2"), ("finetune", "--algo.augmentation=speed")])
+def test_recordings_are_batches_as_a_corpus_is(
+    algorithm: str, option: str, voice: Path, cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """More of them than a step takes, and stretched."""
+    (voice / "2.txt").write_text(SENTENCES[2])
+    words = ["--backbone", "crnn_ctc", "--backbone.hidden", "16", "--backbone.channels", "2", "--metrics", "cer"]
+    run = finished(cache, tmp_path / "runs", "--algo", algorithm, option, *words)
+    assert main(["transcribe", str(voice), "--run", str(run), "--cache", str(cache), "--voice", str(voice)]) == 0
+    assert f"Adapted {algorithm} to 3 recordings in" in capsys.readouterr().out
 
 
 def test_an_exported_recogniser_reads_as_its_run_does(

@@ -140,6 +140,14 @@ def test_tuned_values_lie_between_preset_and_config(places: list[str], tmp_path:
     # Other algorithms, presets and datasets have their own.
     assert tuning.parse([*arguments, "--algo", "reptile"]).algo.config.inner_lr == 1e-3
     assert tuning.parse([*arguments, "--preset", "small"]).algo.config.learning_rate == 1e-3
+    # Another task takes those by speaker until it has its own.
+    by_style = tuning.parse([*arguments[:4], "--algo", "finetune", "--task", "style"])
+    assert by_style.algo.config.learning_rate == 0.01 and (tuning.tuned_values(by_style) or {})["task"] == "speaker"
+    assert tuning.tuned_file(by_style) == tmp_path / "tuned" / "espeak-style-smoke.yaml"
+    tuning.write_tuned(by_style, {"values": {"learning_rate": 0.002}, "trials": 4})
+    by_style = tuning.parse([*arguments[:4], "--algo", "finetune", "--task", "style"])
+    assert by_style.algo.config.learning_rate == 0.002 and "task" not in (tuning.tuned_values(by_style) or {"task": ""})
+    assert tuning.parse([*arguments[:4], "--algo", "finetune"]).algo.config.learning_rate == 0.01
     # A dataset without tuned values takes those of the corpus that it is pretrained on.
     own = ["--dataset", "folder", "--preset", "smoke", "--algo", "finetune", "--pretrain.dataset", "espeak"]
     theirs = tuning.parse(own)

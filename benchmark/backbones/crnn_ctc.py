@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -106,6 +107,11 @@ class CrnnCtc(RecognitionBackbone):
         starts = {"convolutions": ("first.", "second."), "recurrent": ("forwards.", "backwards."), "output": ("output.",)}
         groups = {group: tuple(name for name in names if name.startswith(start)) for group, start in starts.items()}
         return {**groups, "norms": tuple(name for name in names if ".norm." in name), "all": names}
+
+    def learnable(self, frames: int, text: str) -> bool:
+        """See :meth:`RecognitionBackbone.learnable`: CTC needs a step for each character, and one between two that are the same."""
+        repeats = sum(one == other for one, other in itertools.pairwise(text))
+        return 0 < len(text) + repeats <= -(-frames // POOLED)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """CTC loss for each character, the mean over utterances; "left_out" is the share of utterances without one.

@@ -94,7 +94,8 @@ def say_tuned(settings: RunSettings, plugins: Sequence[str]) -> None:
 
     if tuned := tuning.tuned_values(settings, plugins):
         speakers = f"{other}'s validation speakers" if (other := tuned.get("dataset")) else "validation speakers"
-        print(f"Tuned on {speakers}, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
+        by = f" by {other}" if (other := tuned.get("task")) else ""
+        print(f"Tuned{by} on {speakers}, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
 
 
 def places(args: argparse.Namespace, hardware: Hardware) -> Places:

@@ -36,15 +36,17 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running.transcribe import transcribe
     from benchmark.utterance import spelled
 
-    heard, left_out = recordings.read(args.file)
+    heard, left_out = recordings.read(args.file, voice=False)
     voice, unused = recordings.read(args.voice) if args.voice is not None else ([], [])
     opened = trained_model("recognition", args.model, args.folder, args.cache, args.plugin)
     done = transcribe(heard, opened, voice, args.steps)
     if left_out := [*left_out, *unused, *done.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
+    learned = {each.audio.tobytes() for each in voice}
     for each, text in zip(heard, done.texts, strict=True):
-        real = spelled(each.text)
-        print(f"{each.name}: {text}{f' ({_error(real, text):.0%} of the characters wrong)' if real else ''}")
+        real, known = spelled(each.text), each.audio.tobytes() in learned
+        error = f"{_error(real, text):.0%} of the characters wrong{', though adapted to' * known}" if real else "adapted to" * known
+        print(f"{each.name}: {text}{f' ({error})' * bool(error)}")
     if done.recordings:
         used = counted(done.recordings, "recording")
         print(f"Adapted {opened.settings.algo.name} to {used} in {done.adapted.seconds:.2f} s ({counted(done.adapted.steps, 'step')}).")

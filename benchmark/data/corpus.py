@@ -13,6 +13,7 @@ Layout of a corpus folder (written by :mod:`benchmark.data.prepare`):
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections import Counter
@@ -26,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmark.data.enough import NAMED
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, UsageError
 from benchmark.mel import MelSpec
 from benchmark.plumbing.files import SEAL, digest_of, digest_of_file, read_json, unsealed
 from benchmark.task import TASK_KINDS
@@ -38,6 +39,8 @@ UNSEALED, CORPUS_FORMAT = 1, 3
 """The oldest and the newest format. Before the newest a corpus's version was a digest of the prepared bytes, and the oldest carries no
 digest of ``corpus.json``; :func:`benchmark.data.prepare.prepare` checks what it can and brings corpora to the newest."""
 INDEX = "utterances.jsonl"
+UNLEARNABLE = "the transcript spells nothing or is too long for the recording"
+"""Why a recogniser can't learn from an utterance."""
 
 
 class Corpus:
@@ -96,6 +99,27 @@ class Corpus:
         self._lonely = {target: min(some) for found, count in least for target, some in sorted(found.items()) if len(some) < count}
         for target in self._lonely:
             del self._by_target[target]
+        self._unlearnable: set[str] = set()
+
+    def learning_from(self, learnable: Callable[[int, str], bool]) -> Corpus:
+        """The same corpus without the training utterances that can't be learned from, which :meth:`left_out` tells.
+
+        Args:
+            learnable: of a number of mel frames and a transcript, as :func:`spelled` writes it.
+
+        Raises:
+            UsageError: none can.
+        """
+        every = [row for row in self._index.values() if row["split"] == "train"]
+        lost = {row["id"] for row in every if not learnable(row["frames"], spelled(row["text"]))}
+        if every and len(lost) == len(every):
+            raise UsageError(f"No training recording of {self.name} can be learned from: {UNLEARNABLE}; check the transcripts.")
+        found = copy.copy(self)
+        found._unlearnable = lost
+        for name in ("_by_speaker", "_by_target"):
+            kept = {key: [each for each in names if each not in lost] for key, names in getattr(self, name).items()}
+            setattr(found, name, {key: names for key, names in kept.items() if names})
+        return found
 
     @property
     def own(self) -> Corpus:
@@ -143,7 +167,7 @@ class Corpus:
 
     def speakers(self, split: str) -> list[str]:
         """Speakers of ``split`` ("train", "validation" or "test") that have at least one utterance, sorted."""
-        return sorted({row["speaker"] for row in self._index.values() if row["split"] == split})
+        return sorted({row["speaker"] for row in self._index.values() if row["split"] == split and row["speaker"] in self._by_speaker})
 
     def utterance_ids(self, speaker: str) -> list[str]:
         """The utterances of a speaker, sorted."""
@@ -171,7 +195,17 @@ class Corpus:
         return {name: value for name, value in every[0].items() if all(each.get(name) == value for each in every)}
 
     def left_out(self) -> str:
-        """A sentence about the targets that have too few speakers or languages; "" if there are none."""
+        """A sentence about the targets that have too few speakers or languages, and one about training utterances; "" if all are there."""
+        return " ".join(filter(None, [self._left_out_targets(), self._left_out_utterances()]))
+
+    def _left_out_utterances(self) -> str:
+        if not (lost := sorted(self._unlearnable)):
+            return ""
+        are = "recording is" if len(lost) == 1 else "recordings are"
+        named = ", ".join(lost[:NAMED]) + ", …" * (len(lost) > NAMED)
+        return f"{len(lost)} training {are} left out, because {UNLEARNABLE}: {named}."
+
+    def _left_out_targets(self) -> str:
         if not self._lonely:
             return ""
         count, kind, what = len(self._lonely), self.task.noun, "language" if self.task.crosses else "speaker"

@@ -66,14 +66,15 @@ class Recording:
         return from_int16(self.audio)
 
 
-def read(folder: Path) -> tuple[list[Recording], LeftOut]:
-    """At most ``MOST`` recordings in a folder (not in folders below it, unless a table names them), and those that can't be used.
+def read(folder: Path, voice: bool = True) -> tuple[list[Recording], LeftOut]:
+    """Recordings in a folder (not in folders below it, unless a table names them), and those that can't be used.
 
     Speech that ``say`` wrote is left out. Transcripts come from a table beside the recordings, in any layout that the dataset of one's own
     recordings reads, else from texts beside them.
 
     Args:
         folder: of recordings, or one recording.
+        voice: whether they must be of one voice, of which ``MOST`` are read; otherwise all of anybody's are.
 
     Raises:
         UsageError: there is no such folder or file, it holds no usable recording, or its table names several speakers.
@@ -89,8 +90,8 @@ def read(folder: Path) -> tuple[list[Recording], LeftOut]:
     else:
         raise UsageError(f"There is no folder of recordings and no recording at {folder}.")
     if not paths:
-        raise UsageError(f"{folder} holds no recordings: put a few wav files of the voice there, transcripts beside them as .txt.")
-    if len(speakers := sorted({table[path].speaker for path in paths if path in table})) > 1:
+        raise UsageError(f"{folder} holds no recordings: put a few wav files there, transcripts beside them as .txt.")
+    if voice and len(speakers := sorted({table[path].speaker for path in paths if path in table})) > 1:
         named = listed([*speakers[:3], *(["others"] if len(speakers) > 3 else [])])
         raise UsageError(f"The table in {folder} names {len(speakers)} speakers, {named}; give a folder with recordings of one.")
     recordings: list[Recording] = []
@@ -98,7 +99,7 @@ def read(folder: Path) -> tuple[list[Recording], LeftOut]:
     texts = Transcripts()
     for path in paths:
         try:
-            if len(recordings) == MOST:
+            if voice and len(recordings) == MOST:
                 raise Unusable(f"{MOST} recordings are enough")
             recordings.append(_recording(path, table.get(path), texts))
         except Unusable as reason:

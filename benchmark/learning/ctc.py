@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-NEVER = -1e4
+NEVER = -1e30
 """The logarithm of a probability of 0, finite so that no gradient is NaN."""
 
 
@@ -17,6 +17,8 @@ def ctc_loss(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -
 
     Graves et al., "Connectionist temporal classification" (ICML 2006). Values and first gradients come from
     ``torch.nn.functional.ctc_loss``, which has no second ones; those come from :func:`differentiable_ctc_loss`.
+    ``python -m tools.ctc_speed`` times it beside torch's, which takes no second derivative: on five utterances, loss and gradient took
+    1.6 times as long, and the gradient of the gradient 41 times.
 
     Args:
         scores: (B, S, classes) log-probabilities; class 0 is the blank.

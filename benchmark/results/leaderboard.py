@@ -246,11 +246,12 @@ def compute_rows(folders: Sequence[Path], results: Sequence[dict[str, Any]]) -> 
 
 
 def _tuned(result: dict[str, Any]) -> str:
-    """What was tuned, with how many trials, and on which corpus if it is another than the run's."""
+    """What was tuned, with how many trials, and by which task and on which corpus if these are others than the run's."""
     if not (tuned := result.get("tuned")):
         return ""
+    by = f" by {other}" if (other := tuned.get("task")) else ""
     where = f" on {other}" if (other := tuned.get("dataset")) else ""
-    return f"{said(tuned['values'])} ({tuned['trials']} trials{where})"
+    return f"{said(tuned['values'])} ({tuned['trials']} trials{by}{where})"
 
 
 def _cell(value: float) -> str:

@@ -102,11 +102,12 @@ class CostOfVocoder(_Strict):
 
 
 class Tuned(_Strict):
-    """The options that ``tune`` chose, and with how many trials; the corpus if it is another than the run's."""
+    """The options that ``tune`` chose, and with how many trials; the corpus and the task if they are others than the run's."""
 
     values: dict[Name, Plain]
     trials: Count
     dataset: Name | None = None
+    task: Name | None = None
 
 
 class Timings(_Strict):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from benchmark.algorithm import Algorithm
+from benchmark.backbone import RecognitionBackbone
 from benchmark.batch import collate
-from benchmark.data.corpus import Corpus
+from benchmark.data.corpus import UNLEARNABLE, Corpus
 from benchmark.data.enough import NAMED
 from benchmark.errors import UsageError
 from benchmark.metric import Metric
@@ -18,6 +19,7 @@ from benchmark.running.episodes import Manifest, episode_targets, sizes_of, task
 from benchmark.running.flops import refuse_uncounted
 from benchmark.running.hardware import Hardware
 from benchmark.settings.schema import RunSettings
+from benchmark.utterance import spelled
 from benchmark.vocoder import Vocoder, checkpoint_of
 
 
@@ -128,10 +130,20 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
     if plugin.trains:
         _, left_out = task_targets(corpus, settings.meta)
         sentences.append(left_out)
-    speaker = corpus.speakers("train")[0]
-    batch = collate(corpus.many(corpus.utterance_ids(speaker)[:1]), corpus.statistics, {})
+    if isinstance(backbone, RecognitionBackbone):
+        sentences.append(_unlearnable(backbone, corpus, manifest, settings.evaluation.split))
+    batch = collate(corpus.many(corpus.utterance_ids(corpus.speakers("train")[0])[:1]), corpus.statistics, {})
     refuse_uncounted(backbone, lambda: backbone.loss(batch))
     return list(filter(None, sentences))
+
+
+def _unlearnable(backbone: RecognitionBackbone, corpus: Corpus, manifest: Manifest, split: str) -> str:
+    """A sentence about the support recordings that no adaptation can learn from; "" if there are none."""
+    support = {name for episode in manifest.episodes[split] for name in episode.support}
+    texts = {name: "".join(each for each in spelled(corpus.text(name)) if each in corpus.characters) for name in support}
+    lost = sorted(name for name, text in texts.items() if not backbone.learnable(corpus.frames(name), text))
+    named = ", ".join([*lost[:NAMED], *(["…"] if len(lost) > NAMED else [])])
+    return f"{len(lost)} of {len(support)} support recordings teach nothing, because {UNLEARNABLE}: {named}." if lost else ""
 
 
 def _check_labels(settings: RunSettings, plugin: type[Algorithm], corpus: Corpus, targets: Sequence[str]) -> None:

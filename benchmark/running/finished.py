@@ -86,7 +86,7 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> FinishedRu
         plugins: ``--plugin`` files.
 
     Raises:
-        UsageError: there is no such folder, or the algorithm does not adapt to recordings.
+        UsageError: there is no such folder, or its model can't speak or transcribe for others.
         BenchmarkError: the run is not complete, its checkpoint is missing or does not fit, or its corpus is not in the cache or damaged.
     """
     if not folder.is_dir():
@@ -94,7 +94,8 @@ def open_run(folder: Path, cache: Path, plugins: registry.Plugins) -> FinishedRu
     result = read_result(folder)
     settings = config.from_dict(RunSettings, result["config"], str(folder / "result.json"), plugins)
     algorithm_type: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
-    if algorithm_type.oracle or not algorithm_type.uses_support:
+    speaks = problems.get(result["problem"]).speaks  # an unadapted recogniser is of use; an unadapted voice is nobody's
+    if algorithm_type.oracle or (speaks and not algorithm_type.uses_support):
         raise UsageError(f"{settings.algo.name} does not adapt to recordings; choose a run of an algorithm that does.")
     chosen, versions = [settings.dataset, *settings.pretrain.dataset], result["data_version"].split("+")
     named = zip([each.name for each in chosen], versions, strict=True)

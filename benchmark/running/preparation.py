@@ -126,6 +126,11 @@ def open_corpora(
         if other.undivided and other.root and datasets[0].root and other.root.resolve() == datasets[0].root.resolve():
             raise UsageError(f"{other.root} is the only speech of --dataset, so --pretrain.dataset can't have it; name another corpus.")
         datasets.append(Lent(other) if other.undivided else other)
+    if task == "language" and datasets[0].undivided and not names:
+        raise UsageError(
+            f"{sources.dataset.name} has fewer than three languages, too few to learn from some and be tested on others: name more "
+            "in a column 'language', or another corpus to learn from (--pretrain.dataset NAME)."
+        )
     everyone = [sources.dataset.name, *names]
     # Before hours of preparation; and after it, for audio may be unusable.
     _check_speakers(everyone, [{each: len(dataset.speakers(each)) for each in SPLITS} for dataset in datasets], split)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import torch
 from pytorch_lightning import Callback
@@ -17,6 +18,7 @@ from pytorch_lightning.loggers import Logger
 
 from benchmark.algorithm import Algorithm
 from benchmark.audio import SAMPLE_RATE
+from benchmark.backbone import RecognitionBackbone
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.metric import Metric, MetricContext
@@ -299,7 +301,10 @@ def corpus_of(settings: RunSettings, places: Places) -> Corpus:
     if vocoder.mel.sample_rate != SAMPLE_RATE:
         raise UsageError(f"The vocoder {settings.vocoder.name} is for {vocoder.mel.sample_rate} Hz; speech here is at {SAMPLE_RATE} Hz.")
     sources = Sources(settings.dataset, settings.pretrain.dataset, places.data_root, places.pretrain_roots)
-    return open_corpora(sources, settings.evaluation.split, places.cache, places.workers, plugins, vocoder.mel, settings.task)
+    corpus = open_corpora(sources, settings.evaluation.split, places.cache, places.workers, plugins, vocoder.mel, settings.task)
+    if fit.problem_of(settings.backbone.name, plugins).speaks:
+        return corpus
+    return corpus.learning_from(cast(RecognitionBackbone, fresh_model(settings, spec_of(corpus), plugins)).learnable)
 
 
 def prepared_vocoder(

@@ -6,13 +6,17 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 
+from benchmark.backbone import RecognitionBackbone
+from benchmark.data.corpus import UNLEARNABLE
 from benchmark.data.recordings import LeftOut, Recording, sound_of, told
 from benchmark.errors import BenchmarkError, PredictionFailed, UsageError
 from benchmark.mel import log_mel
 from benchmark.running.trained_model import Adaptation, TrainedModel
+from benchmark.utterance import spelled
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,16 @@ class Transcribed:
     seconds: float
 
 
+def _unusable(recording: Recording, model: TrainedModel) -> str:
+    """Why a model can't adapt to a recording; "" if it can."""
+    if not recording.text:
+        return f"transcript is {recording.unreadable}" if recording.unreadable else "no transcript"
+    backbone, spec = model.algorithm.backbone, model.frontend.spec
+    known = "".join(each for each in spelled(recording.text) if each in spec.characters)
+    learnable = cast(RecognitionBackbone, backbone).learnable(spec.mel.frames(len(recording.audio)), known)
+    return "" if learnable else UNLEARNABLE
+
+
 def transcribe(heard: Sequence[Recording], model: TrainedModel, voice: Sequence[Recording], steps: int | None) -> Transcribed:
     """Adapt to a voice and transcribe recordings of it.
 
@@ -44,11 +58,14 @@ def transcribe(heard: Sequence[Recording], model: TrainedModel, voice: Sequence[
         steps: of adaptation; None for the largest number that the run was scored at.
 
     Raises:
-        UsageError: the voice has no transcript that can be used.
+        UsageError: the voice has no transcript that can be used, or the algorithm adapts to none.
         BenchmarkError: adaptation failed, or a recording can't be transcribed.
     """
-    support = [each for each in voice if each.text]
-    left_out = [(each.name, f"transcript is {each.unreadable}" if each.unreadable else "no transcript") for each in voice if not each.text]
+    if voice and not model.algorithm.uses_support:
+        raise UsageError(f"{model.settings.algo.name} does not adapt to recordings; leave --voice out, or choose another model.")
+    reasons = {each.name: _unusable(each, model) for each in voice}
+    support = [each for each in voice if not reasons[each.name]]
+    left_out = [(name, reason) for name, reason in reasons.items() if reason]
     if voice and not support:
         name = Path(voice[0].name).stem
         where = f"beside the recordings, as {name}.txt, or in a table, metadata.csv"

@@ -1,7 +1,8 @@
-"""Tuned values: options that ``tune`` chose on validation speakers, by dataset, problem and preset; ``run`` puts them over the preset."""
+"""Tuned values: options that ``tune`` chose on validation speakers, by dataset, problem, task and preset; ``run`` lays them over it."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,9 +22,10 @@ HEADER = "# Chosen on validation speakers and written by `python -m benchmark tu
 
 
 def tuned_name(settings: RunSettings, plugins: registry.Plugins = ()) -> str:
-    """What a file of tuned values and a folder of trials are called: "espeak-small", "espeak-recognition-small"."""
+    """What a file of tuned values and a folder of trials are called: "espeak-small", "espeak-recognition-language-small"."""
     problem = fit.problem_of(settings.backbone.name, plugins).name
-    return f"{settings.dataset.name}{f'-{problem}' * (problem != 'synthesis')}-{settings.preset}"
+    apart = f"-{problem}" * (problem != "synthesis") + f"-{settings.task}" * (settings.task != RunSettings.task)
+    return f"{settings.dataset.name}{apart}-{settings.preset}"
 
 
 def tuned_file(settings: RunSettings, plugins: registry.Plugins = ()) -> Path:
@@ -66,12 +68,13 @@ def parse_untuned(
 def tuned_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dict[str, Any] | None:
     """The algorithm's options that have their tuned values ("values"; the user may override others), and the number of "trials".
 
-    "dataset" is there too where these were made on another corpus than the settings' own.
+    "dataset" and "task" are there too where these are another corpus's or another task's than the settings' own.
     """
-    dataset, _, section = _section(settings, plugins)
+    of, _, section = _section(settings, plugins)
     options = config.plain(settings.algo.config)
     values = {name: value for name, value in section["values"].items() if options.get(name) == value} if section else {}
-    other = {} if dataset == settings.dataset.name else {"dataset": dataset}
+    other = {"dataset": of.dataset.name} if of.dataset.name != settings.dataset.name else {}
+    other |= {"task": of.task} if of.task != settings.task else {}
     return {"values": values, "trials": section["trials"], **other} if values else None
 
 
@@ -79,7 +82,7 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
     """Put an algorithm's section into its file.
 
     Args:
-        settings: give dataset, problem, preset and algorithm.
+        settings: give dataset, problem, task, preset and algorithm.
         section: "values", "trials", and anything else to save.
         plugins: ``--plugin`` files.
 
@@ -95,19 +98,20 @@ def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: regi
     return [name for name, other in every.items() if other["trials"] != section["trials"]]
 
 
-def _section(settings: RunSettings, plugins: registry.Plugins) -> tuple[str, Path, dict[str, Any]]:
-    """The corpus and the file that hold the algorithm's tuned values for this backbone, and those values; {} if it was not tuned there.
+def _section(settings: RunSettings, plugins: registry.Plugins) -> tuple[RunSettings, Path, dict[str, Any]]:
+    """Settings that differ from these in dataset and task at most, their file, and the algorithm's values there; {} if there are none.
 
-    Another backbone has other groups and rates. The dataset's own file comes first, then that of the corpus that it is pretrained on, if
-    that is one corpus.
+    Another backbone has other groups and rates, so it has none. The dataset's own file comes first, then its file for tasks by speaker,
+    then that of the corpus that it is pretrained on, if that is one corpus.
     """
     pretrained = settings.pretrain.dataset if len(settings.pretrain.dataset) == 1 else ()
-    for dataset in (settings.dataset, *pretrained):
-        path = tuned_file(replace(settings, dataset=dataset), plugins)
+    for dataset, task in itertools.product((settings.dataset, *pretrained), dict.fromkeys((settings.task, RunSettings.task))):
+        of = replace(settings, dataset=dataset, task=task)
+        path = tuned_file(of, plugins)
         section = _read(path).get(settings.algo.name, {})
         if section and section.get("backbone", RunSettings.backbone.name) == settings.backbone.name:
-            return dataset.name, path, section
-    return settings.dataset.name, path, {}
+            return of, path, section
+    return settings, path, {}
 
 
 def _sealed(sections: Mapping[str, Any]) -> str:
