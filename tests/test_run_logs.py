@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from benchmark.cli import main
-from benchmark.results.kept_speech import beside_in
+from benchmark.results.kept_speech import beside_in, speech_in
+from benchmark.results.result import read_result
 from benchmark.running import loggers as run_logs
 from benchmark.running import run as runs
 from benchmark.running.episodes import PROTOCOL_VERSION
@@ -82,7 +83,8 @@ def test_logs_hold_curves_results_and_speech_and_change_no_number(
     found = list(records(written))
     (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
     assert (start.run_id, start.run_group, start.job_type) == (folder.name, "espeak reptile", "smoke")
-    assert {f"protocol {PROTOCOL_VERSION}", "smoke", "synthetic", "limited", "trial", "uncommitted"} <= set(start.tags)
+    marks = {"synthetic", "limited", "trial", "uncommitted"}
+    assert {f"protocol {PROTOCOL_VERSION}", "synthesis", "task speaker", "smoke", *marks} <= set(start.tags)
     config = items(start.config.update)
     assert (config["data_version"], config["git_commit"], config["uncommitted"]) == (result["data_version"], "a commit", True)
     assert config["algo.inner_lr"] == result["config"]["algo"]["inner_lr"] and config["shots"] == [5], "as sweeps name options"
@@ -125,6 +127,23 @@ def test_logs_hold_curves_results_and_speech_and_change_no_number(
     events = EventAccumulator(str(place)).Reload()
     assert [event.step for event in events.Scalars("pretraining/loss")] == [1, 2, 3, 4]
     assert [event.value for event in events.Scalars("adaptation/mcd_5shot")] == pytest.approx([curve[0], curve[2]], rel=1e-5)
+
+
+def test_recognition_logs_transcripts_in_a_group_of_its_own(cache: Path, tmp_path: Path) -> None:
+    words = ["--backbone", "crnn_ctc", "--backbone.channels", "2", "--backbone.hidden", "8", "--metrics", "cer"]
+    words += ["--wandb", "--cache", str(cache), "--output", str(tmp_path)]
+    assert main(["run", *COMMON, *words]) == 0
+    (folder,) = tmp_path.glob("espeak-recognition-reptile-*")
+    (written,) = (folder / "wandb").glob("offline-run-*/*.wandb")
+    found = list(records(written))
+    (start,) = (record.run for record in found if record.WhichOneof("record_type") == "run")
+    assert start.run_group == "espeak-recognition reptile" and {"recognition", "task speaker"} <= set(start.tags)
+    (path,) = (row["transcripts/path"] for record in found if record.WhichOneof("record_type") == "history"
+               if "transcripts/path" in (row := items(record.history.item)))  # fmt: skip
+    table = json.loads((written.parent / "files" / path).read_text())
+    heard = {tuple(row[:3]): row[4] for row in table["data"]}
+    assert heard == {place: text.read_text().strip() for place, text in speech_in(folder, read_result(folder), "txt").items()}
+    assert all(len(row[3]) > 10 for row in table["data"]) and len({place[0] for place in heard}) == 2
 
 
 def test_a_failed_run_closes_its_logs_and_the_next_one_has_its_own(

@@ -23,7 +23,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from benchmark.errors import BenchmarkError, ExtraMissing, UsageError
 from benchmark.mel import MelSpec, log_mel
 from benchmark.results.kept_speech import beside_in, safe, speech_in
-from benchmark.results.result import RunIdentity, read_result
+from benchmark.results.result import RunIdentity, read_result, table_name
 from benchmark.settings.config import flat
 from benchmark.settings.trial import is_trial
 
@@ -86,7 +86,7 @@ def _logger(kind: str, identity: RunIdentity, folder: Path, commit: str | None, 
 
 
 def _wandb_run(identity: RunIdentity, folder: Path, facts: dict[str, Any]) -> Any:
-    """A run grouped by dataset and algorithm; its tags say which runs it may be compared with."""
+    """A run grouped by table and algorithm; its tags say which runs it may be compared with."""
     if _mode() != "online":
         # Otherwise the library reports errors and usage to its makers, in every mode; it reads this when it is imported.
         os.environ["WANDB_ERROR_REPORTING"] = "false"
@@ -94,13 +94,14 @@ def _wandb_run(identity: RunIdentity, folder: Path, facts: dict[str, Any]) -> An
 
     marks = [mark for mark in ("synthetic", "limited") if getattr(identity, mark)]
     marks += ["trial"] * is_trial(identity.config) + ["uncommitted"] * facts["uncommitted"]
+    kind = [identity.problem, f"task {identity.task}"]
     settings = flat(facts.pop("config"))  # as sweeps name them
     try:
         run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), mode=_mode(),  # type: ignore[arg-type]
-            dir=folder, id=folder.name, name=folder.name, resume="allow", group=f"{identity.dataset} {identity.algorithm}",
+            dir=folder, id=folder.name, name=folder.name, resume="allow", group=f"{table_name(facts)} {identity.algorithm}",
             job_type=identity.preset, config={**facts, **settings}, settings=wandb.Settings(silent=True, console="off"),
-            tags=[f"protocol {identity.protocol_version}", identity.preset, identity.backbone, identity.vocoder, *marks],
+            tags=[f"protocol {identity.protocol_version}", *kind, identity.preset, identity.backbone, identity.vocoder, *marks],
         )  # fmt: skip
     except wandb.errors.Error as error:
         raise BenchmarkError(f"wandb can't start: {str(error).rstrip('.')}; WANDB_MODE=offline needs no account and no network.") from error
@@ -136,7 +137,8 @@ def log_step(loggers: Sequence[Logger], stage: str, step: int, values: Mapping[s
 
 
 def log_results(loggers: Sequence[Logger], folder: Path) -> None:
-    """Log curves over adaptation steps; to Weights & Biases also a table of results, some speech with its spectrograms, and the model.
+    """Log curves over adaptation steps; to Weights & Biases also a table of results, some speech with its spectrograms or its
+    transcripts, and the model.
 
     Args:
         loggers: open.
@@ -170,7 +172,7 @@ def _log_tables(run: Any, result: Mapping[str, Any], folder: Path) -> None:
     # The project's list of runs shows the results at most shots and most steps.
     for name, value in max(curve, key=lambda point: (point["shots"], point["steps"]))["metrics"].items():
         run.summary[name] = value["mean"]
-    media: dict[str, list[Any]] = {}
+    media: dict[str, Any] = {}
     for speaker, files in _speech(folder, result).items():
         media[f"speech/{speaker}"] = [wandb.Audio(str(path), caption=caption) for path, caption in files]
         pictures = [_spectrogram(path) for path, _ in files]
@@ -178,6 +180,11 @@ def _log_tables(run: Any, result: Mapping[str, Any], folder: Path) -> None:
         width = max(picture.shape[1] for picture in pictures)
         padded = [np.pad(picture, ((0, 0), (0, width - picture.shape[1]))) for picture in pictures]
         media[f"spectrogram/{speaker}"] = [wandb.Image(picture, caption=each[1]) for picture, each in zip(padded, files, strict=True)]
+    if heard := speech_in(folder, result, "txt"):
+        media["transcripts"] = wandb.Table(columns=["target", "shots", "steps", "said", "heard"])
+        for (target, shots, steps), path in heard.items():
+            said = next((text for _, text in beside_in(folder, result, target).values()), "")
+            media["transcripts"].add_data(target, shots, steps, said, path.read_text(encoding="utf-8").strip())
     run.log({"results": results, **media})
 
 
