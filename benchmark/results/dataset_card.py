@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmark.dataset import DatasetCard
@@ -49,17 +50,20 @@ def card(path: Path, plugins: registry.Plugins = ()) -> str:
 
 
 def corpus_card(path: Path, plugins: registry.Plugins) -> DatasetCard:
-    """The card of a table's dataset, by the table's name.
+    """The card of a table's dataset, by the table's name: "espeak-style", or "folder_an4" of a plugin that reads several corpora.
 
     Raises:
         UsageError: there is no such plugin.
     """
     name = path.stem.partition("-")[0]  # no dataset's name has a dash
-    try:
-        found: DatasetCard = registry.load("dataset", name, plugins).card
-    except BenchmarkError as error:
-        raise UsageError(f"{path} is named after no dataset plugin that can be read ({name}); give its file with --plugin.") from error
-    return found
+    plugin, _, label = name.partition("_")
+    for known, which in ((name, ""), (plugin, label)):
+        try:
+            found: DatasetCard = registry.load("dataset", known, plugins).card
+        except BenchmarkError:
+            continue
+        return replace(found, title=f"{which}, recordings read by the dataset {known}") if which else found
+    raise UsageError(f"{path} is named after no dataset plugin that can be read ({name}); give its file with --plugin.")
 
 
 def _is_synthetic(rows: Sequence[Mapping[str, str]]) -> bool:
@@ -68,6 +72,7 @@ def _is_synthetic(rows: Sequence[Mapping[str, str]]) -> bool:
 
 def _text(path: Path, rows: Sequence[dict[str, str]], corpus: DatasetCard, problem: str) -> str:
     methods, noun = _algorithms(rows, ""), task_of(path).noun
+    cited = f"Citation: {corpus.citation.rstrip('.')}. " if corpus.citation else ""
     preliminary = sum(row["status"] != "ok" for row in rows)
     citable = (
         "These are synthetic voices: the rows say whether code works, and nothing about speech. Don't cite them as if they did."
@@ -98,7 +103,7 @@ def _text(path: Path, rows: Sequence[dict[str, str]], corpus: DatasetCard, probl
         f"python -m benchmark leaderboard verify {title(path)}", "```", "",
         "`verify` computes each row again from its runs, which `runs/` keeps.", "",
         "## The corpus", "",
-        f"{corpus.title}, {corpus.licence}. {corpus.how_to_get} Citation: {corpus.citation.rstrip('.')}. "
+        f"{corpus.title}; licence: {corpus.licence}. {corpus.how_to_get} {cited}"
         f"Its {noun}s are divided into training, validation and test {noun}s; the rows are about the last. The table holds no recording.",
         "",
     ])  # fmt: skip
