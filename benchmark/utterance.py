@@ -95,9 +95,10 @@ def spelled(text: str) -> str:
 
     In Unicode's composed form (NFC), so that no accent counts as a character of its own where there is a letter that has it.
     """
-    folded = unicodedata.normalize("NFC", text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+    folded = text.casefold().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'")
     folded = folded.replace("i\N{COMBINING DOT ABOVE}", "i")  # what case folding makes of a Turkish capital
-    return " ".join("".join(each if each == "'" or unicodedata.category(each)[0] in "LMN" else " " for each in folded).split())
+    shown = (each for each in unicodedata.normalize("NFC", folded) if unicodedata.category(each) != "Cf")  # joiners, soft hyphens
+    return " ".join("".join(each if each == "'" or unicodedata.category(each)[0] in "LMN" else " " for each in shown).split())
 
 
 class PreparedCorpus(Protocol):

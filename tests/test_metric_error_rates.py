@@ -41,6 +41,9 @@ def test_edits_for_each_unit_that_was_said(said: str, understood: str, cer: floa
         ("re\u0301sume\u0301", "r\u00e9sum\u00e9"),
         ("İSTANBUL", "istanbul"),
         ("Straße", "strasse"),
+        ("I\u0307\u0301", "í"),
+        ("می\u200cخواهم", "میخواهم"),
+        ("co\u00adoperate", "cooperate"),
     ],
 )
 def test_words_keep_the_marks_of_their_script(text: str, written: str) -> None:

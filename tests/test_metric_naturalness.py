@@ -16,7 +16,7 @@ from scipy.signal import butter, sosfilt
 
 from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.errors import CannotScore
-from benchmark.metrics.naturalness import Naturalness
+from benchmark.metrics.naturalness import HOP, Naturalness, _network
 from tests.metric_helpers import sample, say, unusable_audio
 
 METRIC = Naturalness()
@@ -56,8 +56,12 @@ def test_leaving_out_the_added_silence_changes_no_bit(samples: int) -> None:
         network = distillmos.ConvTransformerSQAModel().eval()
     noise = np.random.default_rng(samples).normal(scale=0.1, size=samples).astype(np.float32)
     noise[4_000:20_000] = 0  # a pause is not the end
+    heard: list[int] = []
+    hook = _network().cnn.convolutions.register_forward_pre_hook(lambda _, given: heard.append(given[0].shape[1]))
     with torch.inference_mode():
         assert value(noise) == float(network(torch.from_numpy(noise)[None]))
+    hook.remove()
+    assert heard[-1] < samples + 20 * HOP if samples < WINDOW - 20 * HOP else heard[-1] == WINDOW
 
 
 @pytest.mark.parametrize("name", unusable_audio())

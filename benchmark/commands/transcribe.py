@@ -42,13 +42,12 @@ def run(args: argparse.Namespace) -> int:
     done = transcribe(heard, opened, voice, args.steps)
     if left_out := [*left_out, *unused, *done.left_out]:
         print(f"Left out: {recordings.told(left_out)}.", file=sys.stderr)
-    learned = {each.audio.tobytes() for each in voice}
+    learned = {each.audio.tobytes() for each in done.support}
     for each, text in zip(heard, done.texts, strict=True):
-        real, known = spelled(each.text), each.audio.tobytes() in learned
-        error = f"{_error(real, text):.0%} of the characters wrong{', though adapted to' * known}" if real else "adapted to" * known
-        print(f"{each.name}: {text}{f' ({error})' * bool(error)}")
-    if done.recordings:
-        used = counted(done.recordings, "recording")
+        real, known = spelled(each.text), ", though adapted to" * (each.audio.tobytes() in learned)
+        print(f"{each.name}: {text}{f' ({_error(real, text):.0%} of the characters wrong{known})' if real else ''}")
+    if done.support:
+        used = counted(len(done.support), "recording")
         print(f"Adapted {opened.settings.algo.name} to {used} in {done.adapted.seconds:.2f} s ({counted(done.adapted.steps, 'step')}).")
     print(f"Transcribed {counted(len(heard), 'recording')} in {done.seconds:.2f} s.")
     return 0

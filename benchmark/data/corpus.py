@@ -39,7 +39,7 @@ UNSEALED, CORPUS_FORMAT = 1, 3
 """The oldest and the newest format. Before the newest a corpus's version was a digest of the prepared bytes, and the oldest carries no
 digest of ``corpus.json``; :func:`benchmark.data.prepare.prepare` checks what it can and brings corpora to the newest."""
 INDEX = "utterances.jsonl"
-UNLEARNABLE = "the transcript spells nothing or is too long for the recording"
+UNLEARNABLE = "the transcript spells nothing that the model could write, or is too long for the recording"
 """Why a recogniser can't learn from an utterance."""
 
 

@@ -17,8 +17,8 @@ def ctc_loss(scores: Tensor, lengths: Tensor, targets: Tensor, counts: Tensor) -
 
     Graves et al., "Connectionist temporal classification" (ICML 2006). Values and first gradients come from
     ``torch.nn.functional.ctc_loss``, which has no second ones; those come from :func:`differentiable_ctc_loss`.
-    ``python -m tools.ctc_speed`` times it beside torch's, which takes no second derivative: on five utterances, loss and gradient took
-    1.6 times as long, and the gradient of the gradient 41 times.
+    ``python -m tools.ctc_speed`` times both: on five utterances, this loss and its gradient take 1.6 times as long as torch's, and the
+    gradient of the gradient takes 41 times as long as torch's loss and gradient.
 
     Args:
         scores: (B, S, classes) log-probabilities; class 0 is the blank.

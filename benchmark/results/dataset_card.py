@@ -72,6 +72,8 @@ def _is_synthetic(rows: Sequence[Mapping[str, str]]) -> bool:
 
 def _text(path: Path, rows: Sequence[dict[str, str]], corpus: DatasetCard, problem: str) -> str:
     methods, noun = _algorithms(rows, ""), task_of(path).noun
+    others = "The models learned from other corpora too; the command in `leaderboards/README.md` names them. "
+    joined = others * any("+" in row["data_version"] for row in rows)
     cited = f"Citation: {corpus.citation.rstrip('.')}. " if corpus.citation else ""
     preliminary = sum(row["status"] != "ok" for row in rows)
     citable = (
@@ -103,7 +105,7 @@ def _text(path: Path, rows: Sequence[dict[str, str]], corpus: DatasetCard, probl
         f"python -m benchmark leaderboard verify {title(path)}", "```", "",
         "`verify` computes each row again from its runs, which `runs/` keeps.", "",
         "## The corpus", "",
-        f"{corpus.title}; licence: {corpus.licence}. {corpus.how_to_get} {cited}"
+        f"{corpus.title}; licence: {corpus.licence}. {corpus.how_to_get} {cited}{joined}"
         f"Its {noun}s are divided into training, validation and test {noun}s; the rows are about the last. The table holds no recording.",
         "",
     ])  # fmt: skip

@@ -142,7 +142,7 @@ def processor_note(chosen: Sequence[Contender]) -> str:
     if len({name for names in on.values() for name in names}) < 2:
         return ""
     each = ", ".join(f"{name} on {listed(names)}" for name, names in on.items())
-    return f"Computed on processors that round differently, so their pretrained models differ a little too: {each}."
+    return f"Computed on several processors, which may round differently, so their pretrained models may differ a little: {each}."
 
 
 def limited_note(chosen: Sequence[Contender]) -> str:

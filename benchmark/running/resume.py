@@ -11,24 +11,38 @@ from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import is_file, write_text
 from benchmark.results import kept_speech
 from benchmark.results.episode_log import set_aside
-from benchmark.results.episode_tables import Contradiction
+from benchmark.results.episode_tables import EPISODES_FILE, Contradiction
 from benchmark.results.result import read_result, read_tables
+
+FEATURES = "features.txt"
+"""Names the features that a run was begun on."""
+DAMAGED = ".damaged"
+
+
+def has_features(folder: Path, version: str) -> bool:
+    """Whether a run was begun on features of this version (``Corpus.exact_version``), or nothing tells.
+
+    Processors round features differently: begun on one and finished on another, a run would be neither's.
+    """
+    path = folder / FEATURES
+    return not is_file(path) or path.read_bytes() == version.encode()
 
 
 def keep_to_features(folder: Path, version: str) -> None:
-    """Start a run over, and say so, if it was begun on other features, and note which it has now.
-
-    Processors round features differently: begun on one and finished on another, a run would be neither's.
+    """Start a run over, and say so, if it was begun on other features, and note which a new one has.
 
     Args:
         folder: of the run, whose result is not there yet.
         version: ``Corpus.exact_version``.
     """
-    path = folder / "features.txt"
-    if is_file(path) and path.read_bytes() != version.encode():
+    if not has_features(folder, version):
         print(f"{folder} was begun on features that another machine computed; it starts over.", file=sys.stderr)
-        shutil.rmtree(folder)
-    write_text(path, version)
+        for path in folder.iterdir():
+            if path.suffix != DAMAGED:  # copies that were kept for their owner
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+    begun = (folder / EPISODES_FILE, *(folder / "checkpoints").glob("*"))
+    if not any(map(is_file, begun)):
+        write_text(folder / FEATURES, version)
 
 
 def is_sound(folder: Path) -> bool:

@@ -55,7 +55,7 @@ from benchmark.running.identity import identify, learned_source, outside_plugins
 from benchmark.running.joint import with_vocoder
 from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
 from benchmark.running.pretraining import pretrained, second_moments, speaker_index
-from benchmark.running.resume import drop_damaged_training, has_damaged_weights, is_sound, keep_to_features
+from benchmark.running.resume import drop_damaged_training, has_damaged_weights, has_features, is_sound, keep_to_features
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
 from benchmark.running.validation import AdaptedLoss, Validation
@@ -170,6 +170,10 @@ def run(settings: RunSettings, places: Places, overwrite: str = "missing", train
         elif complete and is_sound(folder):
             _write_settings(folder, settings)
             if has_damaged_weights(folder):
+                if not has_features(folder, corpus.exact_version):
+                    why = "its features were computed by another machine"
+                    raise BenchmarkError(f"The weights in {folder} are damaged and can't be made again here, because {why}; repeat it with "
+                                         "--overwrite always.")  # fmt: skip
                 ranks.agreed(True)
                 _learned(settings, places, corpus, folder, training, ())
                 return folder

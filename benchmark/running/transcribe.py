@@ -25,14 +25,14 @@ class Transcribed:
 
     Attributes:
         texts: one for each recording, as recognition spells it.
-        recordings: number of recordings adapted to.
+        support: recordings adapted to.
         left_out: recordings of the voice that could not be used, and why.
         adapted: to the recordings.
         seconds: of wall time that transcribing took.
     """
 
     texts: list[str]
-    recordings: int
+    support: Sequence[Recording]
     left_out: LeftOut
     adapted: Adaptation
     seconds: float
@@ -63,9 +63,9 @@ def transcribe(heard: Sequence[Recording], model: TrainedModel, voice: Sequence[
     """
     if voice and not model.algorithm.uses_support:
         raise UsageError(f"{model.settings.algo.name} does not adapt to recordings; leave --voice out, or choose another model.")
-    reasons = {each.name: _unusable(each, model) for each in voice}
-    support = [each for each in voice if not reasons[each.name]]
-    left_out = [(name, reason) for name, reason in reasons.items() if reason]
+    judged = [(each, _unusable(each, model)) for each in voice]
+    support = [each for each, reason in judged if not reason]
+    left_out = [(each.name, reason) for each, reason in judged if reason]
     if voice and not support:
         name = Path(voice[0].name).stem
         where = f"beside the recordings, as {name}.txt, or in a table, metadata.csv"
@@ -81,4 +81,4 @@ def transcribe(heard: Sequence[Recording], model: TrainedModel, voice: Sequence[
                 texts.append(adapted.model.transcript(log_mel(torch.from_numpy(each.waveform), mel)))
         except PredictionFailed as error:
             raise BenchmarkError(f"{each.name} can't be transcribed: {error}.") from error
-    return Transcribed(texts, len(support), left_out, adapted, time.perf_counter() - started)
+    return Transcribed(texts, support, left_out, adapted, time.perf_counter() - started)

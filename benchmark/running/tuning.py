@@ -189,7 +189,7 @@ class Search:
         alone = [name for name in self.plugin.adaptation_only if name in self.choices]
         if not alone or not self.plugin.trains:
             return None
-        key = digest_of([self.setup, _without(config.to_dict(settings), alone)], 16)
+        key = digest_of([self.setup, self.corpus.exact_version, _without(config.to_dict(settings), alone)], 16)
         return self.table.parent / "trainings" / f"{settings.algo.name}-{key}.ckpt"
 
     def _opened(self) -> Trials:
