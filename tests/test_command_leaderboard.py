@@ -12,6 +12,7 @@ from benchmark import cli
 from benchmark.results import leaderboard, leaderboard_file, leaderboard_places, runs_meant
 from benchmark.results import result as results
 from benchmark.results.costs import COSTS
+from benchmark.results.leaderboard_rules import FIRST_EDITION
 from tests.cli_helpers import refused
 
 
@@ -132,8 +133,9 @@ def test_runs_go_to_their_datasets_table_unless_told_otherwise(
         calls.append(arguments)
         return [{"algorithm": "reptile"}] * 2
 
-    method = {"algorithm": "reptile", "backbone": "fastspeech2", "vocoder": "vocos", "problem": "synthesis"}
-    monkeypatch.setattr(results, "read_result", lambda path: {"dataset": f"of_{path.name}", **method})
+    method = {"algorithm": "reptile", "backbone": "fastspeech2", "vocoder": "vocos", "problem": "synthesis", "preset": "smoke"}
+    found = {"dataset": "of_one", **method, "config": {}, **FIRST_EDITION}
+    monkeypatch.setattr(results, "read_result", lambda path: found)
     monkeypatch.setattr(leaderboard, "add", add)
     assert cli.main(["leaderboard", "add", "one", "two"]) == 0
     assert cli.main(["leaderboard", "add", "one", "--table", "mine.csv", "--preliminary"]) == 0

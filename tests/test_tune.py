@@ -144,9 +144,9 @@ def test_tuned_values_lie_between_preset_and_config(places: list[str], tmp_path:
     by_style = tuning.parse([*arguments[:4], "--algo", "finetune", "--task", "style"])
     assert by_style.algo.config.learning_rate == 0.01 and (tuning.tuned_values(by_style) or {})["task"] == "speaker"
     assert tuning.tuned_file(by_style) == tmp_path / "tuned" / "espeak-style-smoke.yaml"
-    tuning.write_tuned(by_style, {"values": {"learning_rate": 0.002}, "trials": 4})
+    tuning.write_tuned(by_style, {"values": {"learning_rate": 0.003}, "trials": 4})
     by_style = tuning.parse([*arguments[:4], "--algo", "finetune", "--task", "style"])
-    assert by_style.algo.config.learning_rate == 0.002 and "task" not in (tuning.tuned_values(by_style) or {"task": ""})
+    assert by_style.algo.config.learning_rate == 0.003 and "task" not in (tuning.tuned_values(by_style) or {"task": ""})
     assert tuning.parse([*arguments[:4], "--algo", "finetune"]).algo.config.learning_rate == 0.01
     # A dataset without tuned values takes those of the corpus that it is pretrained on.
     own = ["--dataset", "folder", "--preset", "smoke", "--algo", "finetune", "--pretrain.dataset", "espeak"]
