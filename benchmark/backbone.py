@@ -153,7 +153,7 @@ class RecognitionBackbone(Backbone):
 
         Trainings leave the others out. All are by default but those whose transcript spells nothing.
         """
-        return bool(text)
+        return bool(text.strip())
 
     @abstractmethod
     def transcribe(self, mel: Tensor) -> str:

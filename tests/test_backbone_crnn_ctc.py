@@ -101,6 +101,7 @@ def test_characters_never_seen_are_left_out_and_hopeless_utterances_too() -> Non
 
 
 def test_learnable_is_what_has_a_loss() -> None:
+    assert not model().learnable(8, " ")
     for frames, text in itertools.product((1, 4, 5, 8), ("", "a", "ab", "aab", "aaaa", "abca")):
         if model().learnable(frames, text):
             assert math.isfinite(model().loss(batch(text, frames=frames))["loss"].detach())

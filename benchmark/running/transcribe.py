@@ -43,7 +43,10 @@ def _unusable(recording: Recording, model: TrainedModel) -> str:
     if not recording.text:
         return f"transcript is {recording.unreadable}" if recording.unreadable else "no transcript"
     backbone, spec = model.algorithm.backbone, model.frontend.spec
-    known = "".join(each for each in spelled(recording.text) if each in spec.characters)
+    text = spelled(recording.text)
+    known = "".join(each for each in text if each in spec.characters)
+    if 2 * len(known.replace(" ", "")) < len(text.replace(" ", "")):
+        return "most of the transcript is in characters that the model can't write"
     learnable = cast(RecognitionBackbone, backbone).learnable(spec.mel.frames(len(recording.audio)), known)
     return "" if learnable else UNLEARNABLE
 
