@@ -151,9 +151,13 @@ class RecognitionBackbone(Backbone):
     def learnable(self, frames: int, text: str) -> bool:
         """Whether the loss is defined for a recording of so many mel frames and its transcript, as :func:`spelled` writes it.
 
-        Trainings leave the others out. All are by default but those whose transcript spells nothing.
+        Trainings leave the others out. All are by default but those whose transcript spells nothing that the model can write.
         """
-        return bool(text.strip())
+        return bool(self.writable(text).strip())
+
+    def writable(self, text: str) -> str:
+        """A text without the characters that no training transcript has."""
+        return "".join(each for each in text if each in self.spec.characters)
 
     @abstractmethod
     def transcribe(self, mel: Tensor) -> str:

@@ -13,7 +13,7 @@ from benchmark.cli import main
 
 PAGE = (Path(__file__).resolve().parent.parent / "docs" / "findings.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
-NUMBER = re.compile(r"(?<![\w.\d])[+-]?\d*\.\d+")
+NUMBER = re.compile(r"(?<![\w.])[+-]?\d*\.\d+")
 
 
 def commands() -> list[tuple[str, str]]:

@@ -110,8 +110,9 @@ class CrnnCtc(RecognitionBackbone):
 
     def learnable(self, frames: int, text: str) -> bool:
         """See :meth:`RecognitionBackbone.learnable`: CTC needs a step for each character, and one between two that are the same."""
-        repeats = sum(one == other for one, other in itertools.pairwise(text))
-        return bool(text.strip()) and len(text) + repeats <= -(-frames // POOLED)
+        written = self.writable(text)
+        repeats = sum(one == other for one, other in itertools.pairwise(written))
+        return super().learnable(frames, text) and len(written) + repeats <= -(-frames // POOLED)
 
     def loss(self, batch: Batch) -> dict[str, Tensor]:
         """CTC loss for each character, the mean over utterances; "left_out" is the share of utterances without one.

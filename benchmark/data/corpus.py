@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from benchmark.data.enough import NAMED
+from benchmark.data.enough import first_few
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.mel import MelSpec
 from benchmark.plumbing.files import SEAL, digest_of, digest_of_file, read_json, unsealed
@@ -202,8 +202,7 @@ class Corpus:
         if not (lost := sorted(self._unlearnable)):
             return ""
         are = "recording is" if len(lost) == 1 else "recordings are"
-        named = ", ".join(lost[:NAMED]) + ", …" * (len(lost) > NAMED)
-        return f"{len(lost)} training {are} left out, because {UNLEARNABLE}: {named}."
+        return f"{len(lost)} training {are} left out, because {UNLEARNABLE}: {first_few(lost)}."
 
     def _left_out_targets(self) -> str:
         if not self._lonely:
@@ -211,9 +210,8 @@ class Corpus:
         count, kind, what = len(self._lonely), self.task.noun, "language" if self.task.crosses else "speaker"
         are = f"{kind} of {self.name} has one {what} and is" if count == 1 else f"{kind}s of {self.name} have one {what} each and are"
         why = "queries are in another than the support set" if self.task.crosses else f"no model could tell the {kind} from the speaker"
-        named = ", ".join(f"{target} ({only})" for target, only in list(self._lonely.items())[:NAMED])
-        more = ", …" if count > NAMED else ""
-        return f"{count} {are} left out, because {why}: {named}{more}."
+        named = first_few([f"{target} ({only})" for target, only in self._lonely.items()])
+        return f"{count} {are} left out, because {why}: {named}."
 
     def _language(self, row: dict[str, Any]) -> str:
         return str(row.get("language") or self.meta.get("card", {}).get("language", ""))

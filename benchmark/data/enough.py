@@ -212,5 +212,9 @@ def _suiting(found: Mapping[str, str], need: Need) -> str:
 
 
 def _names(found: Mapping[str, str]) -> str:
-    names = [f"{name} ({count})" for name, count in sorted(found.items())]
+    return first_few([f"{name} ({count})" for name, count in sorted(found.items())])
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first ``NAMED`` of these names, and "…" if there are more."""
     return ", ".join([*names[:NAMED], *(["…"] if len(names) > NAMED else [])])

@@ -81,7 +81,7 @@ class _WithoutAddedSilence(torch.nn.Module):
     def forward(self, audio: torch.Tensor) -> torch.Tensor:
         """Columns of features (windows, features, columns), one for 20 ms of audio (windows, samples) at 16 kHz."""
         samples, margin = audio.shape[1], 8  # columns: a convolved edge reaches 3 of them
-        if self.silent is None or self.silent.shape[-1] != samples // HOP:
+        if self.silent is None:  # windows are all of one length
             self.silent = self.convolutions(audio.new_zeros(1, samples))
         heard = int(audio.any(0).nonzero()[-1]) // HOP + margin if audio.any() else margin
         if (heard + margin) * HOP >= samples:

@@ -27,6 +27,9 @@ from benchmark.results.episode_tables import (
     TAIL_COLUMNS,
 )
 
+DAMAGED = ".damaged"
+"""How the names end of copies that are kept of files that were damaged."""
+
 
 @dataclass(frozen=True)
 class EpisodeRow:
@@ -224,7 +227,7 @@ def _keep(path: Path, found: Scan, header: list[str], done: Sequence[Block]) -> 
 
 def set_aside(path: Path, damage: str) -> None:
     """Copy a damaged file to ``*.damaged`` before it is repaired, and say so."""
-    aside = path.with_name(f"{path.name}.damaged")
+    aside = path.with_name(path.name + DAMAGED)
     shutil.copyfile(path, aside)
     print(f"{path} is damaged ({damage}); a copy is kept as {aside.name}, and the lost part is done again.", file=sys.stderr)
 

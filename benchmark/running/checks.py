@@ -9,7 +9,7 @@ from benchmark.algorithm import Algorithm
 from benchmark.backbone import RecognitionBackbone
 from benchmark.batch import collate
 from benchmark.data.corpus import UNLEARNABLE, Corpus
-from benchmark.data.enough import NAMED
+from benchmark.data.enough import NAMED, first_few
 from benchmark.errors import UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import fit, registry
@@ -140,10 +140,8 @@ def check_options(settings: RunSettings, corpus: Corpus, manifest: Manifest, plu
 def _unlearnable(backbone: RecognitionBackbone, corpus: Corpus, manifest: Manifest, split: str) -> str:
     """A sentence about the support recordings that no adaptation can learn from; "" if there are none."""
     support = {name for episode in manifest.episodes[split] for name in episode.support}
-    texts = {name: "".join(each for each in spelled(corpus.text(name)) if each in corpus.characters) for name in support}
-    lost = sorted(name for name, text in texts.items() if not backbone.learnable(corpus.frames(name), text))
-    named = ", ".join([*lost[:NAMED], *(["…"] if len(lost) > NAMED else [])])
-    return f"{len(lost)} of {len(support)} support recordings teach nothing, because {UNLEARNABLE}: {named}." if lost else ""
+    lost = sorted(name for name in support if not backbone.learnable(corpus.frames(name), spelled(corpus.text(name))))
+    return f"{len(lost)} of {len(support)} support recordings teach nothing, because {UNLEARNABLE}: {first_few(lost)}." if lost else ""
 
 
 def _check_labels(settings: RunSettings, plugin: type[Algorithm], corpus: Corpus, targets: Sequence[str]) -> None:

@@ -10,13 +10,12 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import is_file, write_text
 from benchmark.results import kept_speech
-from benchmark.results.episode_log import set_aside
+from benchmark.results.episode_log import DAMAGED, set_aside
 from benchmark.results.episode_tables import EPISODES_FILE, Contradiction
 from benchmark.results.result import read_result, read_tables
 
 FEATURES = "features.txt"
 """Names the features that a run was begun on."""
-DAMAGED = ".damaged"
 
 
 def has_features(folder: Path, version: str) -> bool:
@@ -53,7 +52,7 @@ def is_sound(folder: Path) -> bool:
     """
     if _agrees(folder):
         return True
-    (folder / "result.json").replace(folder / "result.json.damaged")
+    (folder / "result.json").replace(folder / f"result.json{DAMAGED}")
     return False
 
 

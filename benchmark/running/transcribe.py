@@ -42,13 +42,10 @@ def _unusable(recording: Recording, model: TrainedModel) -> str:
     """Why a model can't adapt to a recording; "" if it can."""
     if not recording.text:
         return f"transcript is {recording.unreadable}" if recording.unreadable else "no transcript"
-    backbone, spec = model.algorithm.backbone, model.frontend.spec
-    text = spelled(recording.text)
-    known = "".join(each for each in text if each in spec.characters)
-    if 2 * len(known.replace(" ", "")) < len(text.replace(" ", "")):
+    backbone, text = cast(RecognitionBackbone, model.algorithm.backbone), spelled(recording.text)
+    if 2 * len(backbone.writable(text).replace(" ", "")) < len(text.replace(" ", "")):
         return "most of the transcript is in characters that the model can't write"
-    learnable = cast(RecognitionBackbone, backbone).learnable(spec.mel.frames(len(recording.audio)), known)
-    return "" if learnable else UNLEARNABLE
+    return "" if backbone.learnable(model.frontend.mel.frames(len(recording.audio)), text) else UNLEARNABLE
 
 
 def transcribe(heard: Sequence[Recording], model: TrainedModel, voice: Sequence[Recording], steps: int | None) -> Transcribed:
