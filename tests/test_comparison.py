@@ -71,6 +71,22 @@ def test_no_difference_is_said_so(tmp_path: Path) -> None:
     assert len(sizes) == 4 and verdicts(lines) == [f"gap_closed: no difference shown between one and two {could}."]
 
 
+def test_places_with_the_same_scores_are_one_test(tmp_path: Path) -> None:
+    """Unadapted models speak once, and their scores stand at every number of shots."""
+
+    def p_of(*gains: float) -> list[float]:
+        root = tmp_path / repr(gains)
+        runs = [
+            make_run(root, name, gain * (name == "a"), shots=shots, config={"seed": 0, "shots": [shots], "algo": {"name": name}})
+            for name in "ab" for shots, gain in enumerate(gains, 1)
+        ]  # fmt: skip
+        return [line.p for line in compare_all(contenders(runs), {"gap_closed": True}) if line.shots == 1]
+
+    alone, other = p_of(0.01), p_of(0.01, 0.02)
+    assert p_of(0.01, 0.01) == alone
+    assert len(alone) == 4 and other[1] > alone[1] and other[0] == alone[0]
+
+
 def test_seeds_are_pooled_and_ties_share_a_rank(tmp_path: Path) -> None:
     runs = [make_run(tmp_path, name, gain, seed) for name, gain in (("a", 0.1), ("b", 0.3), ("c", 0.3)) for seed in (0, 1)]
     chosen = contenders(runs)

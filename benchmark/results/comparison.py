@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -60,7 +59,8 @@ class Line:
         shots: support utterances.
         steps: adaptation steps, or ``CURVE``.
         found: the comparison on the queries that both have.
-        p: ``found.p``, Holm-corrected over all tested lines of the comparison, those of costs apart; NaN if not tested.
+        p: ``found.p``, Holm-corrected over all tests of the comparison, those of costs apart; NaN if not tested. Lines with the
+            same scores, such as unadapted models at several numbers of shots, are one test.
         better: name of the better one; None if no difference is shown.
     """
 
@@ -178,16 +178,17 @@ def compare_all(
                             lines.append((one.name, other.name, metric, size, step, found))
     if not lines:
         raise UsageError(apart(chosen, metrics, shots, steps))
+    tests = [(first, second, metric, step, found.difference, found.p) for first, second, metric, _, step, found in lines]
+    adjusted: dict[tuple[Any, ...], float] = {}
     # Asking what methods cost does not weaken the tests of how well they do.
-    scores, costs = (
-        holm([found.p if (metric in COSTS) is kind else math.nan for _, _, metric, *_, found in lines]) for kind in (False, True)
-    )
-    adjusted = [cost if metric in COSTS else score for (_, _, metric, *_), score, cost in zip(lines, scores, costs, strict=True)]
+    for kind in (False, True):
+        those = list(dict.fromkeys(test for test in tests if (test[2] in COSTS) is kind))
+        adjusted.update(zip(those, holm([p for *_, p in those]), strict=True))
     chosen_lines = []
-    for line, p in zip(lines, adjusted, strict=True):
+    for line, test in zip(lines, tests, strict=True):
         first, second, metric, *_, found = line
         ahead = first if (found.difference.mean > 0) == metrics[metric] else second
-        chosen_lines.append(Line(*line, p=p, better=ahead if p <= SIGNIFICANT else None))
+        chosen_lines.append(Line(*line, p=adjusted[test], better=ahead if adjusted[test] <= SIGNIFICANT else None))
     return chosen_lines
 
 

@@ -23,8 +23,8 @@ FORMATS = ("table", "csv", "json", "latex")
 LEGEND = """\
 first - second: mean difference [95 % interval]; speakers, seeds: those that both have; IQM: interquartile mean over
 speakers; P: probability that the first is better on a sentence; d: effect size between speakers; p: test between
-speakers, Holm-corrected over the lines with a p (none: fewer than six speakers, or identical values), those of costs
-apart. Intervals are not corrected."""
+speakers, Holm-corrected over the lines with a p (none: fewer than six speakers, or identical values), lines with the
+same scores counted once, those of costs apart. Intervals are not corrected."""
 
 
 @dataclass(frozen=True)
