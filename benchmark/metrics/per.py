@@ -19,6 +19,7 @@ from benchmark.settings.ranges import Checked, PositiveFloat, PositiveInt
 from benchmark.utterance import SPECIAL_SYMBOLS, PreparedCorpus, PreparedUtterance
 
 if TYPE_CHECKING:
+    from benchmark.plumbing.model_file import Bundle
     from benchmark.scoring.recogniser import Example, Recogniser
 
 RECOGNISER_FORMAT = 1
@@ -32,9 +33,10 @@ class PER(Metric):
 
     (substitutions + deletions + insertions) / phones in the sentence (Levenshtein 1966), comparing what
     :mod:`benchmark.scoring.recogniser` hears with the phones of the text. The recogniser is trained once per
-    prepared corpus, on its training speakers' real speech, and writes down what it hears: no lexicon or language
-    model repairs what was mumbled. It errs on real speech too: read values against ``per_real``, its mean error on
-    the scored speakers' own recordings, and compare only rows with the same ``per_real``.
+    prepared corpus, on its training speakers' real speech (that of speechocean762 comes with this package), and writes
+    down what it hears: no lexicon or language model repairs what was mumbled. It errs on real speech too: read values
+    against ``per_real``, its mean error on the scored speakers' own recordings, and compare only rows with the same
+    ``per_real``.
     """
 
     version = "1"
@@ -81,12 +83,19 @@ class PER(Metric):
         self._facts: dict[str, float] = {}
 
     def prepare(self, context: MetricContext) -> None:
-        """Train the recogniser, or read it from the cache, and measure it on real speech of the scored speakers."""
+        """Take the shipped recogniser, or one from the cache, or train it; and measure it on real speech of the scored speakers."""
+        from benchmark.plumbing.shipped import learned_from
+
         corpus = context.corpus
         symbols = [symbol for symbol in corpus.symbols if symbol not in SPECIAL_SYMBOLS]
         self._phones = {symbol: index for index, symbol in enumerate(symbols)}
-        key = digest_of([RECOGNISER_FORMAT, corpus.training_digest, asdict(self.config), context.seed], 24)
-        self._model = self._recogniser(corpus, context.cache / f"recogniser-{key}.pt", context.seed)
+        bundle = learned_from(corpus)
+        if bundle and self._shipped_in(bundle):
+            key = digest_of([RECOGNISER_FORMAT, bundle.facts["tensors"]], 24)
+            self._model = self._restored(bundle.part("metric per"))
+        else:
+            key = digest_of([RECOGNISER_FORMAT, corpus.training_digest, asdict(self.config), context.seed], 24)
+            self._model = self._recogniser(corpus, context.cache / f"recogniser-{key}.pt", context.seed)
         self._facts = {"per_real": self._error_on_real_speech(context, key)}
 
     def state(self) -> dict[str, Any]:
@@ -97,15 +106,9 @@ class PER(Metric):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """See :meth:`Metric.restore`."""
-        from benchmark.plumbing.checkpoint import into
-        from benchmark.scoring.recogniser import Recogniser
-
-        weights = {name: value for name, value in state.items() if name not in ("phones", "facts")}
         self._phones = {str(phone): index for index, phone in enumerate(state["phones"])}
         self._facts = {str(name): float(value) for name, value in state["facts"].items()}
-        model = Recogniser(**self._sizes())
-        into(model)(weights)
-        self._model = model.eval()
+        self._model = self._restored({name: value for name, value in state.items() if name not in ("phones", "facts")})
 
     def score(self, sample: Sample) -> dict[str, float]:
         """The phoneme error rate of one sentence.
@@ -148,18 +151,26 @@ class PER(Metric):
         sizes = {"channels": self.config.channels, "blocks": self.config.blocks, "hidden": self.config.hidden}
         return {**sizes, "n_mels": MEL.n_mels, "phones": len(self._phones)}
 
+    def _shipped_in(self, bundle: Bundle) -> bool:
+        """Whether a model file holds the recogniser that these settings would train."""
+        facts = bundle.facts
+        ours, theirs = (asdict(self.config), list(self._phones)), (facts["config"]["metrics"].get("per"), facts["metrics"]["per"]["phones"])
+        return ours == theirs
+
+    def _restored(self, weights: Mapping[str, Any]) -> Recogniser:
+        from benchmark.plumbing.checkpoint import into
+        from benchmark.scoring.recogniser import Recogniser
+
+        model = Recogniser(**self._sizes())
+        into(model)(weights)
+        return model.eval()
+
     def _recogniser(self, corpus: PreparedCorpus, path: Path, seed: int) -> Recogniser:
-        from benchmark.plumbing.checkpoint import into, load, save
-        from benchmark.scoring.recogniser import Recogniser, TrainingPlan, train
+        from benchmark.plumbing.checkpoint import load, save
+        from benchmark.scoring.recogniser import TrainingPlan, train
 
         config, sizes = self.config, self._sizes()
-
-        def restored(weights: Any) -> Recogniser:
-            model = Recogniser(**sizes)
-            into(model)(weights)
-            return model.eval()
-
-        if (kept := load(path, restored)) is not None:
+        if (kept := load(path, self._restored)) is not None:
             return kept
         training = TrainingPlan(config.epochs, config.max_steps, config.batch, config.learning_rate, seed=seed)
         examples = _examples(corpus, self._phones, training.max_steps * training.batch // config.epochs)

@@ -56,7 +56,11 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Everything that makes one run's numbers differ from another's; its hash is part of the run's name."""
+    """Everything that makes one run's numbers differ from another's; its hash is part of the run's name.
+
+    Attributes:
+        pretrained: digest of the shipped weights that it starts from; empty if it is pretrained by its own settings.
+    """
 
     dataset: str
     algorithm: str
@@ -80,6 +84,7 @@ class RunIdentity:
     evaluation_version: str = "1"
     preparation_version: str = "2"
     processes: int = 1
+    pretrained: str = ""
 
 
 LATER: Mapping[str, Any] = {
@@ -95,7 +100,9 @@ def run_id(identity: RunIdentity) -> str:
 
 def _name(identity: Mapping[str, Any]) -> str:
     start = f"{table_name(identity)}-{identity['algorithm']}-{identity['preset']}-s{identity['seed']}"
-    return f"{start}-{digest_of(dict(identity), 10)}"
+    # It came later: runs without it keep the names that they had.
+    counted = {name: value for name, value in identity.items() if name != "pretrained" or value}
+    return f"{start}-{digest_of(counted, 10)}"
 
 
 def table_name(identity: Mapping[str, Any]) -> str:

@@ -145,6 +145,7 @@ class Result(_Strict):
     evaluation_version: Text
     preparation_version: Text
     processes: Annotated[int, Field(ge=1, le=10**6)]
+    pretrained: Text | Literal[""]
     curve: Annotated[list[Point], Field(min_length=1)]
     facts: dict[Name, Finite | None]
     training: Spent

@@ -13,6 +13,7 @@ from benchmark.plumbing.files import digest_of
 from benchmark.results.result import RunIdentity, git_state
 from benchmark.running.episodes import PROTOCOL_VERSION, Manifest
 from benchmark.running.hardware import Hardware
+from benchmark.running.shipped_pretraining import shipped_pretraining
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
 from benchmark.vocoder import checkpoint_of, digest_of_weights
@@ -38,7 +39,7 @@ def identify(
         hardware: its device type, precision and number of processes count: each process averages over its own share of a batch.
     """
     found = _plugins(settings, plugins)
-    evaluation = settings.evaluation
+    evaluation, start = settings.evaluation, shipped_pretraining(settings, corpus)
     return RunIdentity(
         dataset="_".join(filter(None, (settings.dataset.name, corpus.own.meta["card"].get("label")))),
         algorithm=settings.algo.name,
@@ -68,6 +69,7 @@ def identify(
         evaluation_version=EVALUATION_VERSION,
         preparation_version=corpus.preparation,
         processes=hardware.processes,
+        pretrained=start.digest if start else "",
     )
 
 

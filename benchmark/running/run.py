@@ -56,6 +56,7 @@ from benchmark.running.joint import with_vocoder
 from benchmark.running.preparation import Sources, metrics_folder, open_corpora, open_manifest
 from benchmark.running.pretraining import pretrained, second_moments, speaker_index
 from benchmark.running.resume import drop_damaged_training, has_damaged_weights, has_features, is_sound, keep_to_features
+from benchmark.running.shipped_pretraining import measured_moments, shipped_pretraining
 from benchmark.running.training import Budget
 from benchmark.running.training import fit as train
 from benchmark.running.validation import AdaptedLoss, Validation
@@ -266,16 +267,23 @@ def trained(
         learned_source("backbone", settings.backbone.name, plugins), corpus, settings.pretrain, settings.seed, places.cache, loggers,
         places.hardware,
     )  # fmt: skip
+    shipped = shipped_pretraining(settings, corpus)
     if plugin.oracle:  # it plays recordings, so no model speaks
         backbone = fresh_model(settings, spec_of(corpus), plugins)
     else:
-        backbone, _ = pretrained(*pretraining)
+        if shipped:
+            say_once(f"Starting from {shipped.run}, which comes with this package; --pretrain.shipped False pretrains a model instead.")
+            backbone = shipped.backbone(settings, corpus, plugins)
+        else:
+            backbone, _ = pretrained(*pretraining)
         if settings.adapt_vocoder:
             backbone = with_vocoder(backbone, copy.deepcopy(vocoder), settings.vocoder_training.frames)
     torch.manual_seed(settings.seed)
     algorithm = plugin(backbone, settings.algo.config)
     if algorithm.wants_moments:
-        algorithm.take_moments(second_moments(*pretraining))
+        algorithm.take_moments(
+            measured_moments(shipped, corpus, settings, plugins, places.cache, places.hardware) if shipped else second_moments(*pretraining)
+        )
     kept = folder / ALGORITHM_FILE
     if not plugin.trains:
         if plugin.uses_support and not places.hardware.rank:

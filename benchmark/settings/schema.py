@@ -38,12 +38,15 @@ class PretrainSettings(Checked):
         batch_size: utterances per step, at most 10,000.
         learning_rate: peak rate of AdamW.
         dataset: dataset plugins whose training speakers are learned from too, by the pretraining and by the algorithm.
+        shipped: instead of training, start from the model that comes with this package, if its corpus, backbone, pretraining and seed
+            are the run's (speechocean762, ``small``, seed 0).
     """
 
     steps: PositiveInt = 2000
     batch_size: Size = 24
     learning_rate: PositiveFloat = 1e-3
     dataset: tuple[Plugin, ...] = plugins("dataset", ())
+    shipped: bool = later(True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
