@@ -234,16 +234,21 @@ class Aligner:
     def _search(self, item: AlignmentItem) -> tuple[_Graph, Ints]:
         graph = _graph(item.words, self.phones)
         states, position = np.unique(graph.states, return_inverse=True)
-        precision = STREAM_WEIGHTS / self.variance[states]
-        x, mean = item.features, self.mean[states]
-        constant = (np.square(mean) * precision + STREAM_WEIGHTS * np.log(self.variance[states])).sum(1)
-        scores = -0.5 * (np.square(x) @ precision.T - 2 * x @ (mean * precision).T + constant)
+        scores = self.scores(item.features, states)
         stay = self.stay[graph.states]
         path = _viterbi(np.ascontiguousarray(scores[:, position]), np.log(stay), np.log(1 - stay), graph.skip)
         return graph, path
 
-    def align(self, item: AlignmentItem) -> list[list[Segment]]:
-        """Where each phone lies, word by word; pauses are the gaps between words.
+    def scores(self, features: Floats, states: Ints) -> Floats:
+        """Log-likelihoods of frames (frames, 39) in some states, by streams' weights and without a constant; (frames, states)."""
+        precision = STREAM_WEIGHTS / self.variance[states]
+        mean = self.mean[states]
+        constant = (np.square(mean) * precision + STREAM_WEIGHTS * np.log(self.variance[states])).sum(1)
+        scores: Floats = -0.5 * (np.square(features) @ precision.T - 2 * features @ (mean * precision).T + constant)
+        return scores
+
+    def places(self, item: AlignmentItem) -> tuple[Ints, Ints]:
+        """The model's state in each frame, and the number of its phone in the utterance (-1 in silence), both (frames,).
 
         Raises:
             CannotAlign: the utterance is too short for its phones.
@@ -251,7 +256,15 @@ class Aligner:
         if len(item.features) < _least_frames(item.words):
             raise CannotAlign("too short for its phones")
         graph, path = self._search(item)
-        number = graph.segment[path]
+        return graph.states[path], graph.segment[path]
+
+    def align(self, item: AlignmentItem) -> list[list[Segment]]:
+        """Where each phone lies, word by word; pauses are the gaps between words.
+
+        Raises:
+            CannotAlign: the utterance is too short for its phones.
+        """
+        _, number = self.places(item)
         result: list[list[Segment]] = []
         index = 0
         for word in item.words:

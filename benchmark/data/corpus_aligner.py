@@ -1,4 +1,7 @@
-"""The aligner of a prepared corpus, trained once on its training speakers and cached; ``duration_error`` and ``say`` share it."""
+"""The aligner of a prepared corpus, trained once on its training speakers and cached; ``duration_error``, ``gop`` and ``say`` share it.
+
+That of speechocean762 comes with this package.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
+from benchmark.plumbing.shipped import learned_from
 from benchmark.scoring.checks import spread
 from benchmark.utterance import PreparedCorpus
 
@@ -20,7 +24,7 @@ UTTERANCES = 1000
 
 
 def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
-    """The corpus's aligner, from the cache if a whole one is there.
+    """The corpus's aligner: the shipped one if it learned from this corpus, or else from the cache if a whole one is there.
 
     Args:
         corpus: the prepared corpus.
@@ -29,6 +33,8 @@ def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
     Raises:
         BenchmarkError: the aligner can't be trained.
     """
+    if bundle := learned_from(corpus):
+        return Aligner.from_state({**bundle.facts["aligner"], **bundle.part("aligner")})
     # A dataset without training speakers is aligned by its own speech in preparation; here too, beside what else is learned from.
     alone = not corpus.own.speakers("train")
     key = digest_of([ALIGNER_FORMAT, corpus.exact_version if alone else corpus.training_digest, UTTERANCES], 24)

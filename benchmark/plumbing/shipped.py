@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 
@@ -28,7 +29,7 @@ def learned_from(corpus: PreparedCorpus) -> Bundle | None:
     """
     if not model_file.SHIPPED.is_file():
         return None
-    bundle = _bundle()
+    bundle = _read(model_file.SHIPPED)
     frontend = bundle.facts["frontend"]
     spec = frontend["spec"]
     ours = [corpus.name, list(corpus.symbols), asdict(corpus.mel), len(corpus.speakers("train"))]
@@ -39,5 +40,5 @@ def learned_from(corpus: PreparedCorpus) -> Bundle | None:
 
 
 @cache
-def _bundle() -> Bundle:
-    return model_file.read(model_file.SHIPPED)
+def _read(path: Path) -> Bundle:
+    return model_file.read(path)

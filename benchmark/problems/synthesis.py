@@ -25,7 +25,7 @@ class Synthesis(Problem):
 
     name = "synthesis"
     speaks = True
-    metrics = ("mcd", "mel_error", "f0", "duration_error", "pesq", "stoi", "naturalness", "speaker_similarity", "per")
+    metrics = ("mcd", "mel_error", "f0", "duration_error", "pesq", "stoi", "naturalness", "speaker_similarity", "per", "gop")
     task_metrics: ClassVar = {"style": ("style_gap",)}
     references = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker")
     beside: ClassVar = {"ground_truth": "recording", "copy_synthesis": "copy synthesis"}

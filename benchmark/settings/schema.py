@@ -166,7 +166,7 @@ class RunSettings(Checked):
         backbone: backbone plugin.
         vocoder: vocoder plugin.
         metrics: metric plugins to score with; by default the problem's (for synthesis mcd, mel_error, f0, duration_error,
-            pesq, stoi, naturalness, speaker_similarity and per) and the task's (for style style_gap).
+            pesq, stoi, naturalness, speaker_similarity, per and gop) and the task's (for style style_gap).
         task: what to adapt to: a speaker, a language, or one style of one speaker ("speaker", "language", "style"); or a speaker who
             is heard in one language and asked for another ("cross_lingual").
         preset: smoke, small or paper: values for all settings that are not given.
