@@ -103,6 +103,8 @@ class Metric(ABC):
         columns: the values that ``score`` returns, by name; ``prepare`` may leave out, on the instance, what a corpus can't serve.
         rates: rates that the harness pools from ``trials``, by name.
         constants: meanings of the values that ``facts`` returns, by name.
+        tolerances: how far constants may differ between machines, relatively, if that is more than 0.001: those of instruments that
+            each machine trains. Rows whose constants differ by more are refused beside each other.
         needs: its inputs, of "speech" (synthesised), "aligned" (speech with the reference's durations, without which PESQ
             and STOI mean nothing), "reference" (the real recording), "transcript", "centroid" (of the target's real speech)
             and "text" (recognised), or the name of the only task that it makes sense in ("style"). A metric is left out if the
@@ -113,6 +115,7 @@ class Metric(ABC):
     columns: ClassVar[Mapping[str, Column]]
     rates: ClassVar[Mapping[str, Column]] = {}
     constants: ClassVar[Mapping[str, str]] = {}
+    tolerances: ClassVar[Mapping[str, float]] = {}
     needs: ClassVar[Sequence[str]]
 
     @dataclass(frozen=True)

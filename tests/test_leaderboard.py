@@ -211,13 +211,16 @@ def test_rows_hold_facts_and_refuse_others_for_the_same_metrics(tmp_path: Path) 
     def anil(facts: Mapping[str, float], **changes: Any) -> Path:
         return make_run(tmp_path, algorithm="anil", facts=facts, **changes)
 
-    with pytest.raises(BenchmarkError, match=r"the row of no_adaptation in per_real \(0.4589 and 0.47\)"):
-        add([anil({"per_real": 0.47})], table, preliminary=True)
+    with pytest.raises(BenchmarkError, match=r"the row of no_adaptation in per_real \(0.4589 and 0.48\)"):
+        add([anil({"per_real": 0.48})], table, preliminary=True)
+    with pytest.raises(BenchmarkError, match=r"the row of no_adaptation in same \(0.897542 and 0.9\)"):
+        add([make_run(tmp_path, algorithm="reptile", facts={"same": 0.9})], table, preliminary=True)
     with pytest.raises(BenchmarkError, match=r"the version of mcd \(1 and 2\)"):
         add([anil({}, metric_versions={"mcd": "2"})], table, preliminary=True)
     with pytest.raises(BenchmarkError, match=r"manifest_hash \(mh and new\)"):
         add([anil({}, manifest_hash="new")], table, preliminary=True)
-    add([anil({"per_real": 0.45891, "embedding_eer": 0.4}, metric_versions={"per": "1"})], table, preliminary=True)
+    # Each machine trains its own recogniser; what was trained elsewhere is the same everywhere.
+    add([anil({"per_real": 0.46, "embedding_eer": 0.4}, metric_versions={"per": "1"})], table, preliminary=True)
     add([anil({"per_real": 0.3}, preset="paper")], table, preliminary=True)
     assert len(read(table)) == 6 and check(table).problems == []
     good = table.read_text()

@@ -50,6 +50,8 @@ class PER(Metric):
     constants: ClassVar = {
         "per_real": "recogniser's phoneme error rate on recordings",
     }
+    # The same training on two processors gave .500 and .492.
+    tolerances: ClassVar = {"per_real": 0.03}
     needs = ("speech", "transcript")
 
     @dataclass(frozen=True)

@@ -25,12 +25,14 @@ class KnownColumns:
         rates: the columns that are pooled from trials, and so have no value for a single sentence.
         constants: meanings, by name, of what metrics measure on real speech.
         metrics: the metric plugin behind each column and constant.
+        tolerances: how far constants may differ between machines, relatively, where metrics say so.
     """
 
     columns: Mapping[str, Column]
     rates: frozenset[str]
     constants: Mapping[str, str]
     metrics: Mapping[str, str]
+    tolerances: Mapping[str, float]
 
     def of(self, names: Collection[str]) -> KnownColumns:
         """Only the columns and constants of these metric plugins."""
@@ -39,6 +41,7 @@ class KnownColumns:
             frozenset(name for name in self.rates if self.metrics[name] in names),
             {name: meaning for name, meaning in self.constants.items() if self.metrics[name] in names},
             {name: metric for name, metric in self.metrics.items() if metric in names},
+            {name: value for name, value in self.tolerances.items() if self.metrics[name] in names},
         )
 
     def higher_is_better(self, name: str) -> bool | None:
@@ -75,6 +78,7 @@ def _known(plugins: tuple[str, ...]) -> KnownColumns:
     rates: set[str] = set()
     constants: dict[str, str] = {}
     metrics: dict[str, str] = {}
+    tolerances: dict[str, float] = {}
     for info in registry.find("metric", plugins).values():
         try:
             facts = registry.describe(info).facts if info.path else _imported(info)
@@ -86,7 +90,9 @@ def _known(plugins: tuple[str, ...]) -> KnownColumns:
         rates |= pooled.keys()
         constants |= own
         metrics |= dict.fromkeys([*dict(read(facts.get("columns"))), *pooled, *own], info.name)
-    return KnownColumns(columns, frozenset(rates), constants, metrics)
+        given = facts.get("tolerances")
+        tolerances |= {name: float(value) for name, value in given.items() if name in own} if isinstance(given, Mapping) else {}
+    return KnownColumns(columns, frozenset(rates), constants, metrics, tolerances)
 
 
 def read(fact: Any) -> Iterator[tuple[str, Column]]:
@@ -102,7 +108,7 @@ def read(fact: Any) -> Iterator[tuple[str, Column]]:
 def _imported(info: registry.PluginInfo) -> dict[str, Any]:
     """The same facts, for a metric whose file can't be found without importing it."""
     plugin = registry.load_info(info)
-    return {name: getattr(plugin, name) for name in ("columns", "rates", "constants")}
+    return {name: getattr(plugin, name) for name in ("columns", "rates", "constants", "tolerances")}
 
 
 def bounds(column: Column) -> str:

@@ -26,7 +26,7 @@ SETTING = ("preset", "backbone", "vocoder", "device", "precision")
 SEED = re.compile(r"-s(\d+)-[0-9a-f]+$")
 """The seed in a run's name."""
 FACT_TOLERANCE = 1e-3
-"""Relative, and a tenth of it absolute: other machines round the last digits differently; another recogniser differs by more."""
+"""Relative, and a tenth of it absolute, unless a metric gives a constant of its own more: other machines round differently."""
 
 
 def refuse(folders: Sequence[Path], results: Sequence[Mapping[str, Any]], preliminary: bool, local: bool) -> None:
@@ -109,10 +109,11 @@ def differing_fact(
         metrics: plugins whose facts matter; None for all.
         plugins: ``--plugin`` files.
     """
-    behind = known(plugins).metrics
+    found = known(plugins)
     for name in sorted(ours.keys() & theirs.keys()):
-        close = math.isclose(ours[name], theirs[name], rel_tol=FACT_TOLERANCE, abs_tol=FACT_TOLERANCE / 10)
-        if not close and (metrics is None or behind[name] in metrics):
+        tolerance = found.tolerances.get(name, FACT_TOLERANCE)
+        close = math.isclose(ours[name], theirs[name], rel_tol=tolerance, abs_tol=FACT_TOLERANCE / 10)
+        if not close and (metrics is None or found.metrics[name] in metrics):
             return f"{name} ({ours[name]:.6g} and {theirs[name]:.6g})"
     return ""
 
