@@ -11,7 +11,8 @@ import pytest
 
 from benchmark.cli import main
 
-PAGE = (Path(__file__).resolve().parent.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+PAGES = sorted((Path(__file__).resolve().parent.parent / "docs").glob("findings*.md"))
+PAGE = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 NUMBER = re.compile(r"(?<![\w.])[+-]?\d*\.\d+")
 
