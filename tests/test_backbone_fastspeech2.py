@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmark.backbones._blocks import ConditionalLayerNorm, ConvBlock, Packing, RowConv, TransformerBlock
+from benchmark.backbones._blocks import ConditionalLayerNorm, ConvBlock, Packing, RowConv, Stack, TransformerBlock
 from benchmark.backbones.fastspeech2 import FastSpeech2
 from benchmark.plugins import conformance, registry
 from benchmark.plugins.conformance.tiny import longer, tiny_batch, tiny_spec
@@ -139,3 +139,17 @@ def _alone(block: ConvBlock, x: Tensor, speaker: Tensor) -> Tensor:
     hidden = F.layer_norm(x, x.shape[-1:]) * (1 + scale) + bias
     conv: RowConv = block.conv
     return x + block.project(F.gelu(F.conv1d(hidden.mT, conv.weight, conv.bias, padding=2).mT))
+
+
+def test_several_threads_add_up_gradients_in_one_order() -> None:
+    """Else a run would not end with the same numbers twice."""
+    torch.manual_seed(0)
+    stack, x, speaker = Stack(2, 192, 7, 96, 0.0), torch.randn(8, 300, 192, requires_grad=True), torch.randn(8, 96, requires_grad=True)
+    mask = (torch.arange(300) < torch.tensor([[300], [80], [120], [250], [77], [190], [33], [299]])).float().unsqueeze(2)
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    try:
+        found = [torch.autograd.grad(stack(x, speaker, mask).square().sum(), [x, speaker, *stack.parameters()]) for _ in range(3)]
+    finally:
+        torch.set_num_threads(before)
+    assert all(torch.equal(one, other) for each in found[1:] for one, other in zip(found[0], each, strict=True))

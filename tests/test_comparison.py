@@ -14,7 +14,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.results.comparison import CURVE, apart, compare_all, contenders
+from benchmark.results.comparison import CURVE, Line, apart, compare_all, contenders
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, compute_rows
 from benchmark.results.leaderboard_rules import options
@@ -74,16 +74,19 @@ def test_no_difference_is_said_so(tmp_path: Path) -> None:
 def test_places_with_the_same_scores_are_one_test(tmp_path: Path) -> None:
     """Unadapted models speak once, and their scores stand at every number of shots."""
 
+    seen: list[Line] = []
+
     def p_of(*gains: float) -> list[float]:
         root = tmp_path / repr(gains)
         runs = [
             make_run(root, name, gain * (name == "a"), shots=shots, config={"seed": 0, "shots": [shots], "algo": {"name": name}})
             for name in "ab" for shots, gain in enumerate(gains, 1)
         ]  # fmt: skip
-        return [line.p for line in compare_all(contenders(runs), {"gap_closed": True}) if line.shots == 1]
+        seen[:] = compare_all(contenders(runs), {"gap_closed": True})
+        return [line.p for line in seen if line.shots == 1]
 
     alone, other = p_of(0.01), p_of(0.01, 0.02)
-    assert p_of(0.01, 0.01) == alone
+    assert p_of(0.01, 0.01) == alone and len({line.test for line in seen}) == 4 and len(seen) == 8
     assert len(alone) == 4 and other[1] > alone[1] and other[0] == alone[0]
 
 

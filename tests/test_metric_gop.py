@@ -108,6 +108,12 @@ def test_too_short_for_its_phones_gets_no_number(metric: GOP) -> None:
         metric.score(sample(audio, audio))
 
 
+def test_a_phone_of_no_training_speech_gets_no_number(metric: GOP) -> None:
+    """The aligner takes it for average speech, which explains a mumble best."""
+    with pytest.raises(CannotScore, match="does not know the phone 'x'"):
+        metric.score(said("aisuexisue"))
+
+
 @pytest.mark.parametrize("what", unusable_audio())
 def test_unusable_audio_gets_no_number(what: str, metric: GOP) -> None:
     with pytest.raises(CannotScore):

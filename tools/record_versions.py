@@ -26,7 +26,7 @@ VERSIONED = {
         "algorithm.py", "audio.py", "backbone.py", "batch.py", "mel.py", "parameters.py", "task.py", "utterance.py", "vocoder.py",
         "learning/inner_loop.py", "running/building.py", "running/checks.py", "running/episodes.py", "running/flops.py",
         "running/hardware.py", "running/joint.py", "running/leaks.py", "running/pretraining.py", "running/ranks.py", "running/run.py",
-        "running/training.py", "running/vocoding.py",
+        "running/shipped_pretraining.py", "running/training.py", "running/vocoding.py",
     ),
     "evaluation": (
         "metric.py", "problem.py", "problems/*.py", "running/embedding_space.py", "running/episodes.py", "running/evaluation.py",

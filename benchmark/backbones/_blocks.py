@@ -40,11 +40,16 @@ class Packing:
 
     def pack(self, x: Tensor) -> Tensor:
         """(R, width) from (B, L, width)."""
-        return x.flatten(0, 1)[self._source] * self.inside
+        return rows_of(x.flatten(0, 1), self._source) * self.inside
 
     def unpack(self, rows: Tensor) -> Tensor:
         """(B, L, width), 0 in the padding, from (R, width)."""
-        return rows[self._row].unflatten(0, self._mask.shape[:2]) * self._mask
+        return rows_of(rows, self._row).unflatten(0, self._mask.shape[:2]) * self._mask
+
+
+def rows_of(matrix: Tensor, index: Tensor) -> Tensor:
+    """Some rows of a matrix. Not ``matrix[index]``, whose gradient several threads add up in an order of their own."""
+    return F.embedding(index, matrix)
 
 
 class ConditionalLayerNorm(nn.Module):
@@ -59,7 +64,7 @@ class ConditionalLayerNorm(nn.Module):
     def forward(self, x: Tensor, speaker: Tensor, packing: Packing | None = None) -> Tensor:
         """x: (B, L, width), or (R, width) of a packing; speaker: (B, speaker_dim)."""
         condition = self.condition(speaker)
-        scale, bias = (condition.unsqueeze(1) if packing is None else condition[packing.owner]).chunk(2, dim=-1)
+        scale, bias = (condition.unsqueeze(1) if packing is None else rows_of(condition, packing.owner)).chunk(2, dim=-1)
         return F.layer_norm(x, x.shape[-1:]) * (1 + scale) + bias
 
 

@@ -33,7 +33,7 @@ def corpus_aligner(corpus: PreparedCorpus, cache: Path) -> Aligner:
     Raises:
         BenchmarkError: the aligner can't be trained.
     """
-    if bundle := learned_from(corpus):
+    if (bundle := learned_from(corpus)) and bundle.facts["aligner"].get("format") == ALIGNER_FORMAT:
         return Aligner.from_state({**bundle.facts["aligner"], **bundle.part("aligner")})
     # A dataset without training speakers is aligned by its own speech in preparation; here too, beside what else is learned from.
     alone = not corpus.own.speakers("train")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -40,7 +41,7 @@ class GOP(Metric):
         ),
     }
     constants: ClassVar = {
-        "gop_real": "how well their phonemes explain recordings",
+        "gop_real": "goodness of pronunciation of recordings",
     }
     needs = ("speech", "transcript")
 
@@ -59,7 +60,8 @@ class GOP(Metric):
 
         corpus = context.corpus
         self._aligner = corpus_aligner(corpus, context.cache)
-        path = context.cache / f"gop-{digest_of([self.version, corpus.exact_version, sorted(context.targets)], 16)}.json"
+        gaussians = hashlib.sha256(self._aligner.mean.tobytes() + self._aligner.variance.tobytes()).hexdigest()
+        path = context.cache / f"gop-{digest_of([self.version, gaussians, corpus.exact_version, sorted(context.targets)], 16)}.json"
         try:
             self._facts = {"gop_real": float(read_sealed(path, "goodness of real speech")["gop_real"])}
             return
@@ -96,7 +98,8 @@ class GOP(Metric):
         """The goodness of one sentence.
 
         Raises:
-            CannotScore: the audio holds no speech or is too short for its phones, or there are no phones.
+            CannotScore: the audio holds no speech or is too short for its phones; or there are no phones, or one that the aligner does
+                not know.
         """
         if not sample.phones:
             raise CannotScore("the sentence has no phones")
@@ -114,6 +117,8 @@ class GOP(Metric):
             raise RuntimeError("prepare() comes before score()")
         if not any(words):
             raise CannotScore("the sentence has no phones")
+        if unknown := sorted({phone for word in words for phone in word} - self._aligner.phones.keys()):
+            raise CannotScore(f"the aligner does not know the phone {unknown[0]!r}")
         try:
             return float(goodness(self._aligner, AlignmentItem("", mfcc(audio, SAMPLE_RATE), words)).mean())
         except CannotAlign as error:

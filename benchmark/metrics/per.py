@@ -35,8 +35,8 @@ class PER(Metric):
     :mod:`benchmark.scoring.recogniser` hears with the phones of the text. The recogniser is trained once per
     prepared corpus, on its training speakers' real speech (that of speechocean762 comes with this package), and writes
     down what it hears: no lexicon or language model repairs what was mumbled. It errs on real speech too: read values
-    against ``per_real``, its mean error on the scored speakers' own recordings, and compare only rows with the same
-    ``per_real``.
+    against ``per_real``, its mean error on the scored speakers' own recordings. ``compare`` refuses runs whose
+    recognisers differ in it.
     """
 
     version = "1"
@@ -104,13 +104,13 @@ class PER(Metric):
         """See :meth:`Metric.state`: the recogniser."""
         if self._model is None:
             raise RuntimeError("prepare() comes before state()")
-        return {"phones": list(self._phones), "facts": self._facts, **self._model.state_dict()}
+        return {"phones": list(self._phones), "facts": self._facts, "format": RECOGNISER_FORMAT, **self._model.state_dict()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """See :meth:`Metric.restore`."""
         self._phones = {str(phone): index for index, phone in enumerate(state["phones"])}
         self._facts = {str(name): float(value) for name, value in state["facts"].items()}
-        self._model = self._restored({name: value for name, value in state.items() if name not in ("phones", "facts")})
+        self._model = self._restored({name: value for name, value in state.items() if name not in ("phones", "facts", "format")})
 
     def score(self, sample: Sample) -> dict[str, float]:
         """The phoneme error rate of one sentence.
@@ -155,9 +155,9 @@ class PER(Metric):
 
     def _shipped_in(self, bundle: Bundle) -> bool:
         """Whether a model file holds the recogniser that these settings would train."""
-        facts = bundle.facts
-        ours, theirs = (asdict(self.config), list(self._phones)), (facts["config"]["metrics"].get("per"), facts["metrics"]["per"]["phones"])
-        return ours == theirs
+        kept = bundle.facts.get("metrics", {}).get("per", {})
+        theirs = [bundle.facts["config"]["metrics"].get("per"), kept.get("phones"), kept.get("format")]
+        return theirs == [asdict(self.config), list(self._phones), RECOGNISER_FORMAT]
 
     def _restored(self, weights: Mapping[str, Any]) -> Recogniser:
         from benchmark.plumbing.checkpoint import into

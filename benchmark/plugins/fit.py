@@ -142,6 +142,14 @@ def role(algorithm: str, plugins: registry.Plugins = ()) -> str:
     return str(facts.get("role") or ("topline" if facts.get("oracle") else "floor" if facts.get("uses_support") is False else ""))
 
 
+def is_oracle(algorithm: str, plugins: registry.Plugins = ()) -> bool:
+    """Whether an algorithm plays recordings, so that no model speaks; False for one whose plugin is not found."""
+    try:
+        return bool(declared("algorithm", algorithm, plugins).facts.get("oracle"))
+    except BenchmarkError:
+        return False
+
+
 def check_task(task: str, dataset: str, plugins: registry.Plugins = ()) -> None:
     """Refuse a task that a dataset does not have.
 

@@ -72,7 +72,7 @@ def write(path: Path, bundle: Bundle) -> None:
     Raises:
         BenchmarkError: the folder can't be written to, or the disk is full.
     """
-    facts = sealed({**bundle.facts, "format": FORMAT, "tensors": _digest(bundle.tensors)})
+    facts = sealed({**bundle.facts, "format": FORMAT, "tensors": digest_of_tensors(bundle.tensors)})
     # Copies, because some tensors are views of others, which the format does not hold.
     tensors = {name: value.detach().cpu().contiguous().clone() for name, value in bundle.tensors.items()}
     write_atomic(path, lambda temporary: save_file(tensors, temporary, {KEY: json.dumps(facts, sort_keys=True, allow_nan=False)}))
@@ -80,7 +80,7 @@ def write(path: Path, bundle: Bundle) -> None:
 
 def content_digest(path: Path, part: str) -> str:
     """SHA-256 of the tensors of a part of a model file, whatever else is in it; errors as of :func:`read`."""
-    return _digest(read(path).part(part))
+    return digest_of_tensors(read(path).part(part))
 
 
 def is_model(path: Path) -> bool:
@@ -117,12 +117,12 @@ def read(path: Path) -> Bundle:
         known = f"this version reads format {FORMAT}"
         raise BenchmarkError(f"The model file {path} has format {facts.get('format')}, and {known}; export its run again.")
     content = unsealed(facts, path, "model file")
-    if content.get("tensors") != _digest(tensors):
+    if content.get("tensors") != digest_of_tensors(tensors):
         raise BenchmarkError(f"The model file {path} was changed or damaged: its weights are not those that were written; {again}.")
     return Bundle(content, tensors)
 
 
-def _digest(tensors: Mapping[str, Tensor]) -> str:
+def digest_of_tensors(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 of names, types, shapes and values."""
     state = hashlib.sha256()
     for name in sorted(tensors):

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmark.plumbing import model_file
-from benchmark.plumbing.model_file import Bundle
+from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.model_file import Bundle, digest_of_tensors
 from benchmark.utterance import PreparedCorpus
 
 ROUNDED = 1e-4
@@ -22,7 +23,7 @@ ROUNDED = 1e-4
 def learned_from(corpus: PreparedCorpus) -> Bundle | None:
     """The shipped model, if it learned from the training speakers of ``corpus``, and from no others.
 
-    Their statistics tell: no two choices of recordings have the same means and deviations in every mel band.
+    Who says what is compared, and the statistics of the speech, since processors round features differently.
 
     Raises:
         BenchmarkError: the file is damaged.
@@ -32,11 +33,23 @@ def learned_from(corpus: PreparedCorpus) -> Bundle | None:
     bundle = _read(model_file.SHIPPED)
     frontend = bundle.facts["frontend"]
     spec = frontend["spec"]
-    ours = [corpus.name, list(corpus.symbols), asdict(corpus.mel), len(corpus.speakers("train"))]
-    if ours != [frontend["corpus"], list(frontend["symbols"]), spec["mel"], spec["train_speakers"]]:
+    ours = [corpus.name, list(corpus.symbols), asdict(corpus.mel)]
+    if ours != [frontend["corpus"], list(frontend["symbols"]), spec["mel"]] or said_in(corpus) != bundle.facts.get("said"):
         return None
     same = all(np.allclose(value, spec["statistics"][name], rtol=ROUNDED) for name, value in asdict(corpus.statistics).items())
     return bundle if same else None
+
+
+def said_in(corpus: PreparedCorpus) -> str:
+    """Digest of the version of a corpus's preparation and of who says what in its training split; a model file holds it as "said"."""
+    names = [(speaker, name) for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
+    return digest_of([str(corpus.meta.get("preparation")), [[speaker, name, corpus.text(name)] for speaker, name in names]], 24)
+
+
+def instruments(corpus: PreparedCorpus) -> dict[str, str]:
+    """Digest of what the shipped model scores a corpus's speech with, the recogniser and the aligner; empty if it learned from another."""
+    bundle = learned_from(corpus)
+    return {"shipped instruments": digest_of_tensors({**bundle.part("metric per"), **bundle.part("aligner")})} if bundle else {}
 
 
 @cache

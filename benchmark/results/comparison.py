@@ -73,6 +73,11 @@ class Line:
     p: float
     better: str | None
 
+    @property
+    def test(self) -> tuple[Any, ...]:
+        """The same for lines with the same scores, which are one test."""
+        return _test(self.first, self.second, self.metric, self.steps, self.found)
+
 
 def contenders(folders: Sequence[Path], metrics: Collection[str] | None = None, plugins: Plugins = ()) -> list[Contender]:
     """Read runs, and pool those that differ only in seed, shots and steps.
@@ -124,16 +129,22 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plug
 
 
 def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Collection[str] | None, plugins: Plugins) -> str:
+    from benchmark.plugins import fit
     from benchmark.results.leaderboard_rules import differing_fact, facts_of
 
     for key in COMPARABLE:
         if ours[key] != theirs[key]:
             return TOLD.get(key) or f"differ in {key} ({ours[key]} and {theirs[key]}); make one of them again"
+    if not any(fit.is_oracle(each["algorithm"], plugins) for each in (ours, theirs)):
+        if ours["sources"].get("backbone") != theirs["sources"].get("backbone"):
+            return f"were made with other code of the backbone {ours['backbone']}; make one of them again"
+        if ours["seed"] == theirs["seed"] and ours["pretrained"] != theirs["pretrained"]:
+            return "start from other pretrained weights (pretrain.shipped); make one of them again"
     versions, others = ours["metric_versions"], theirs["metric_versions"]
     for name in sorted(versions.keys() & others.keys() if metrics is None else metrics):
         if name in versions and name in others and versions[name] != others[name]:
             return f"differ in metric_versions of {name} ({versions[name]} and {others[name]}); make one of them again"
-    fact = "" if metrics is None else differing_fact(facts_of(ours, plugins), facts_of(theirs, plugins), metrics, plugins)
+    fact = "" if metrics is None else differing_fact(facts_of(ours, plugins), facts_of(theirs, plugins), metrics, plugins, strict=True)
     return fact and f"differ in {fact}; make one of them again"
 
 
@@ -178,7 +189,7 @@ def compare_all(
                             lines.append((one.name, other.name, metric, size, step, found))
     if not lines:
         raise UsageError(apart(chosen, metrics, shots, steps))
-    tests = [(first, second, metric, step, found.difference, found.p) for first, second, metric, _, step, found in lines]
+    tests = [_test(first, second, metric, step, found) for first, second, metric, _, step, found in lines]
     adjusted: dict[tuple[Any, ...], float] = {}
     # Asking what methods cost does not weaken the tests of how well they do.
     for kind in (False, True):
@@ -190,6 +201,10 @@ def compare_all(
         ahead = first if (found.difference.mean > 0) == metrics[metric] else second
         chosen_lines.append(Line(*line, p=adjusted[test], better=ahead if adjusted[test] <= SIGNIFICANT else None))
     return chosen_lines
+
+
+def _test(first: str, second: str, metric: str, step: int, found: Comparison) -> tuple[Any, ...]:
+    return first, second, metric, step, found.difference, found.p
 
 
 def and_costs(chosen: Sequence[Contender]) -> list[Contender]:

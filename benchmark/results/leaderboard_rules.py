@@ -100,18 +100,20 @@ def facts_of(result: Mapping[str, Any], plugins: Plugins = ()) -> dict[str, floa
 
 
 def differing_fact(
-    ours: Mapping[str, float], theirs: Mapping[str, float], metrics: Collection[str] | None = None, plugins: Plugins = ()
-) -> str:
+    ours: Mapping[str, float], theirs: Mapping[str, float], metrics: Collection[str] | None = None, plugins: Plugins = (),
+    strict: bool = False,
+) -> str:  # fmt: skip
     """The first fact that both have and that differs, with its two values; "" if there is none.
 
     Args:
         ours, theirs: as :func:`facts_of` gives them.
         metrics: plugins whose facts matter; None for all.
         plugins: ``--plugin`` files.
+        strict: leave no room for instruments that each machine trains, whose values are to be compared.
     """
     found = known(plugins)
     for name in sorted(ours.keys() & theirs.keys()):
-        tolerance = found.tolerances.get(name, FACT_TOLERANCE)
+        tolerance = FACT_TOLERANCE if strict else found.tolerances.get(name, FACT_TOLERANCE)
         close = math.isclose(ours[name], theirs[name], rel_tol=tolerance, abs_tol=FACT_TOLERANCE / 10)
         if not close and (metrics is None or found.metrics[name] in metrics):
             return f"{name} ({ours[name]:.6g} and {theirs[name]:.6g})"

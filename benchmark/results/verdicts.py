@@ -69,7 +69,7 @@ def power_note(lines: Sequence[Line]) -> str:
     from benchmark.results.statistics import SIGNIFICANT, least_p
 
     lines = [line for line in lines if line.metric not in COSTS] or lines
-    tests = sum(not math.isnan(line.p) for line in lines)
+    tests = len({line.test for line in lines if not math.isnan(line.p)})
     most = max(line.found.speakers for line in lines)
     least = least_p(most, tests)
     if least <= SIGNIFICANT or all(line.found.difference.mean == 0 for line in lines):

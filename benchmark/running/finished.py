@@ -19,7 +19,7 @@ import benchmark
 from benchmark import problems
 from benchmark.algorithm import Algorithm
 from benchmark.data.corpus import Corpus, is_of_version
-from benchmark.data.corpus_aligner import corpus_aligner
+from benchmark.data.corpus_aligner import ALIGNER_FORMAT, corpus_aligner
 from benchmark.data.joined import JoinedCorpus
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
 from benchmark.metric import Metric
@@ -27,6 +27,7 @@ from benchmark.plugins import registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint, model_file
 from benchmark.plumbing.model_file import Bundle
+from benchmark.plumbing.shipped import said_in
 from benchmark.results.result import LATER, read_result
 from benchmark.running.building import (
     ALGORITHM_FILE,
@@ -151,14 +152,14 @@ def bundle_of(run: FinishedRun, cache: Path, plugins: registry.Plugins, scored: 
         "run": run.folder.name, "problem": result["problem"], "config": _portable(result["config"]),
         "frontend": frontend_of(corpus).plain(), "corpora": [{**each.meta["card"], "name": each.name} for each in run.corpora],
         "provenance": {name: result.get(name) for name in PROVENANCE},
-        "versions": {"benchmark": benchmark.__version__, "torch": str(torch.__version__)},
+        "said": said_in(corpus), "versions": {"benchmark": benchmark.__version__, "torch": str(torch.__version__)},
     }  # fmt: skip
     if problems.get(result["problem"]).speaks:
         # What adapts too is part of the algorithm.
         tensors["vocoder"] = {} if settings.adapt_vocoder else _vocoder(run.folder, settings, plugins).decoding_state()
         if "transcripts" in run.algorithm.needs:
             state = corpus_aligner(corpus, metrics_folder(cache, corpus)).state()
-            facts["aligner"] = {"phones": state.pop("phones")}
+            facts["aligner"] = {"phones": state.pop("phones"), "format": ALIGNER_FORMAT}
             tensors["aligner"] = state
         if (embeddings := _strangers(corpus)) is not None:
             tensors["strangers"] = {"ge2e": embeddings}

@@ -10,6 +10,7 @@ from benchmark.errors import UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.shipped import instruments
 from benchmark.results.result import RunIdentity, git_state
 from benchmark.running.episodes import PROTOCOL_VERSION, Manifest
 from benchmark.running.hardware import Hardware
@@ -54,7 +55,8 @@ def identify(
             for name, info in found.items()
             if info.kind != "metric" or info.origin != "built-in"
         }
-        | weights_digest(settings),
+        | weights_digest(settings)
+        | (instruments(corpus) if fit.problem_of(settings.backbone.name, plugins).speaks else {}),
         metric_versions={each.name: registry.load("metric", each.name, plugins).version for each in settings.metrics},
         data_version=corpus.version,
         manifest_hash=manifest.digest,

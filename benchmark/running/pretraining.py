@@ -132,8 +132,8 @@ def _named(
 ) -> tuple[Backbone, Path, str]:  # fmt: skip
     """The fresh backbone, the file of its pretrained weights, and the digest in its name."""
     model = build(backbone, config, spec_of(corpus), seed)
-    # The corpus's digest stands for the datasets.
-    length = {name: value for name, value in asdict(settings).items() if name != "dataset"}
+    # The corpus's digest stands for the datasets, and what is trained here is not shipped.
+    length = {name: value for name, value in asdict(settings).items() if name not in ("dataset", "shipped")}
     shape = asdict(config) | {name: getattr(type(config)(), name) for name in backbone.decoding_only}
     parts = [corpus.training_digest, corpus.preparation, source, shape, length, seed, torch.get_num_threads()]
     key = digest_of([*parts, *hardware.identity], 16)

@@ -282,7 +282,8 @@ def trained(
     algorithm = plugin(backbone, settings.algo.config)
     if algorithm.wants_moments:
         algorithm.take_moments(
-            measured_moments(shipped, corpus, settings, plugins, places.cache, places.hardware) if shipped else second_moments(*pretraining)
+            measured_moments(shipped, pretraining[2], corpus, settings, plugins, places.cache, places.hardware)
+            if shipped else second_moments(*pretraining)
         )
     kept = folder / ALGORITHM_FILE
     if not plugin.trains:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmark.backbone import Backbone
 from benchmark.data.corpus import Corpus
+from benchmark.errors import BenchmarkError
 from benchmark.learning.inner_loop import joint_step
 from benchmark.plugins import registry
-from benchmark.plumbing import shipped
+from benchmark.plumbing import model_file, shipped
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.running import ranks
@@ -43,9 +46,18 @@ class ShippedPretraining:
     digest: str
 
     def backbone(self, settings: RunSettings, corpus: Corpus, plugins: registry.Plugins) -> Backbone:
-        """The backbone with these weights, in 32 bits."""
+        """The backbone with these weights, in 32 bits.
+
+        Raises:
+            BenchmarkError: its code has changed, so that they don't fit.
+        """
         model = build(registry.load("backbone", settings.backbone.name, plugins), settings.backbone.config, spec_of(corpus), settings.seed)
-        model.load_state_dict(self.weights)
+        try:
+            model.load_state_dict(self.weights)
+        except RuntimeError as error:
+            raise BenchmarkError(
+                f"The shipped model's weights are not of the backbone {settings.backbone.name} as it is here; add --pretrain.shipped False."
+            ) from error
         return model
 
 
@@ -60,16 +72,22 @@ def shipped_pretraining(settings: RunSettings, corpus: Corpus) -> ShippedPretrai
     bundle = shipped.learned_from(corpus) if settings.pretrain.shipped else None
     if bundle is None:
         return None
-    theirs, ours = bundle.facts["config"], config.to_dict(settings)
-    if any(ours[name] != theirs[name] for name in ("backbone", "pretrain", "seed")):
+    if _start(bundle.facts["config"]) != _start(config.to_dict(settings)):
         return None
     weights = {name.removeprefix(START): value for name, value in bundle.part("algorithm").items() if name.startswith(START)}
-    return ShippedPretraining(weights, bundle.facts["run"], bundle.facts["tensors"])
+    return ShippedPretraining(weights, bundle.facts["run"], model_file.digest_of_tensors(weights))
+
+
+def _start(values: Mapping[str, Any]) -> list[Any]:
+    """What two runs' configurations share if they have the same pretraining."""
+    length = {name: value for name, value in values["pretrain"].items() if name != "shipped"}
+    return [values["backbone"], length, values["seed"]]
 
 
 def measured_moments(
-    start: ShippedPretraining, corpus: Corpus, settings: RunSettings, plugins: registry.Plugins, cache: Path, hardware: Hardware
-) -> dict[str, Tensor]:
+    start: ShippedPretraining, source: str, corpus: Corpus, settings: RunSettings, plugins: registry.Plugins, cache: Path,
+    hardware: Hardware,
+) -> dict[str, Tensor]:  # fmt: skip
     """An estimate of the optimiser's second moments, which the model's file does not hold.
 
     That is the mean square of each parameter's gradient, clipped as in training, over ``MOMENT_STEPS`` batches of a pretraining that
@@ -77,13 +95,15 @@ def measured_moments(
 
     Args:
         start: the shipped model's.
+        source: digest of the code behind a pretrained backbone.
         corpus: that it learned from.
         settings: of the run.
         plugins: ``--plugin`` files.
         cache: of all runs.
         hardware: of the run.
     """
-    key = digest_of([start.digest, settings.pretrain.batch_size, settings.seed, torch.get_num_threads(), *hardware.identity], 16)
+    parts = [start.digest, source, MOMENT_STEPS, settings.pretrain.batch_size, settings.seed, torch.get_num_threads()]
+    key = digest_of([*parts, *hardware.identity], 16)
     found: dict[str, Tensor] = {}
 
     def measure() -> dict[str, Tensor]:
