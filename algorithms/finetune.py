@@ -154,9 +154,10 @@ class FineTune(Algorithm):
         parameters = rated(list(values.values()), {name: self.rates[lora.weight_of(name)] for name in values})
         if c.optimizer == "sgd":
             return torch.optim.SGD(parameters, momentum=c.momentum)
+        # Fused, a step takes a quarter of the time: on one short sentence, else half of an adaptation step.
         if c.optimizer == "adamw":
-            return torch.optim.AdamW(parameters, weight_decay=c.weight_decay)
-        return torch.optim.Adam(parameters)
+            return torch.optim.AdamW(parameters, weight_decay=c.weight_decay, fused=True)
+        return torch.optim.Adam(parameters, fused=True)
 
     def _loss(self, values: Parameters, fixed: Parameters, batch: Batch) -> Tensor:
         frozen = lora.frozen(self.backbone)

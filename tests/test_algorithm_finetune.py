@@ -70,7 +70,8 @@ def test_the_default_is_adam_on_everything() -> None:
     found = voices(algorithm, [0, 3, 7], support)
     for step, parameters in expected:
         assert found[step].stored.keys() == parameters.keys()
-        assert all(torch.equal(value, parameters[name]) for name, value in found[step].stored.items())
+        for name, value in found[step].stored.items():  # torch's fused steps round otherwise
+            torch.testing.assert_close(value, parameters[name], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
