@@ -11,6 +11,7 @@ import torch
 
 from benchmark.batch import Batch
 from benchmark.cli import main
+from benchmark.data import shipped
 from benchmark.data.corpus import Corpus
 from benchmark.data.corpus_aligner import corpus_aligner
 from benchmark.errors import BenchmarkError
@@ -18,7 +19,7 @@ from benchmark.learning.inner_loop import joint_step
 from benchmark.metric import MetricContext
 from benchmark.metrics import per
 from benchmark.plugins import registry
-from benchmark.plumbing import model_file, shipped
+from benchmark.plumbing import model_file
 from benchmark.results.comparison import contenders
 from benchmark.running import shipped_pretraining as shipped_start
 from benchmark.running.hardware import Hardware

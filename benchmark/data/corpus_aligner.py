@@ -8,12 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.data.aligner import Aligner, AlignmentItem, CannotAlign, mfcc
+from benchmark.data.shipped import learned_from
 from benchmark.dataset import SPLITS
 from benchmark.errors import BenchmarkError
 from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
-from benchmark.plumbing.shipped import learned_from
 from benchmark.scoring.checks import spread
 from benchmark.utterance import PreparedCorpus
 

@@ -86,7 +86,7 @@ class PER(Metric):
 
     def prepare(self, context: MetricContext) -> None:
         """Take the shipped recogniser, or one from the cache, or train it; and measure it on real speech of the scored speakers."""
-        from benchmark.plumbing.shipped import learned_from
+        from benchmark.data.shipped import learned_from
 
         corpus = context.corpus
         symbols = [symbol for symbol in corpus.symbols if symbol not in SPECIAL_SYMBOLS]

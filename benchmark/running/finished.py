@@ -21,13 +21,13 @@ from benchmark.algorithm import Algorithm
 from benchmark.data.corpus import Corpus, is_of_version
 from benchmark.data.corpus_aligner import ALIGNER_FORMAT, corpus_aligner
 from benchmark.data.joined import JoinedCorpus
+from benchmark.data.shipped import said_in
 from benchmark.errors import BenchmarkError, CannotScore, UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing import checkpoint, model_file
 from benchmark.plumbing.model_file import Bundle
-from benchmark.plumbing.shipped import said_in
 from benchmark.results.result import LATER, read_result
 from benchmark.running.building import (
     ALGORITHM_FILE,

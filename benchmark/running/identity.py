@@ -6,11 +6,11 @@ from functools import cache
 from pathlib import Path
 
 from benchmark.data.corpus import Corpus
+from benchmark.data.shipped import instruments
 from benchmark.errors import UsageError
 from benchmark.plugins import fit, registry
 from benchmark.plugins.digest import source_digest
 from benchmark.plumbing.files import digest_of
-from benchmark.plumbing.shipped import instruments
 from benchmark.results.result import RunIdentity, git_state
 from benchmark.running.episodes import PROTOCOL_VERSION, Manifest
 from benchmark.running.hardware import Hardware

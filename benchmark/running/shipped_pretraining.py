@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from benchmark.backbone import Backbone
+from benchmark.data import shipped
 from benchmark.data.corpus import Corpus
 from benchmark.errors import BenchmarkError
 from benchmark.learning.inner_loop import joint_step
 from benchmark.plugins import registry
-from benchmark.plumbing import model_file, shipped
+from benchmark.plumbing import model_file
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.running import ranks
