@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -14,10 +16,11 @@ from scipy.signal import lfilter
 from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.data.corpus import ARRAYS, CORPUS_FORMAT, Corpus
 from benchmark.mel import MelSpec, log_mel
-from benchmark.metric import Sample
+from benchmark.metric import Metric, MetricContext, Sample
 from benchmark.plumbing.files import digest_of_file, write_sealed
 from benchmark.utterance import SPECIAL_SYMBOLS, token_symbols
 
+M = TypeVar("M", bound=Metric)
 FORMANTS = {"a": (750, 1200, 2600), "i": (290, 2250, 3000), "u": (320, 800, 2300), "e": (520, 1850, 2550)}
 PHONES = (*FORMANTS, "s")
 SPEC = MelSpec()
@@ -135,3 +138,12 @@ def write_corpus(
     meta |= {"statistics": statistics, "report": {}, "files": files}
     write_sealed(folder / "corpus.json", meta)
     return Corpus(folder, task)
+
+
+def prepared_twice(kind: type[M], folder: Path) -> tuple[M, M]:
+    """A metric prepared on six invented speakers, and another one that finds in the cache what the first computed, after pickling."""
+    corpus = write_corpus(folder / "corpus", {"train": ["a", "b", "c", "d"], "validation": ["e"], "test": ["f"]}, 12)
+    made, again = kind(), kind()
+    for metric in (made, again):
+        metric.prepare(MetricContext(corpus, folder, ("f",)))
+    return made, pickle.loads(pickle.dumps(again))

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmark.errors import CannotScore
-from benchmark.metric import MetricContext, Sample
+from benchmark.metric import Sample
 from benchmark.metrics.duration_error import DurationError
-from tests.metric_helpers import SPEC, sample, say, unusable_audio, write_corpus
+from tests.metric_helpers import SPEC, prepared_twice, sample, say, unusable_audio
 
 FRAME_MS = 1000 * SPEC.seconds_per_frame
 
@@ -19,12 +18,8 @@ FRAME_MS = 1000 * SPEC.seconds_per_frame
 @pytest.fixture(scope="module")
 def metric(tmp_path_factory: pytest.TempPathFactory) -> DurationError:
     folder: Path = tmp_path_factory.mktemp("durations")
-    corpus = write_corpus(folder / "corpus", {"train": ["a", "b", "c", "d"], "validation": ["e"], "test": ["f"]}, 12)
-    made = DurationError()
-    made.prepare(MetricContext(corpus, folder, ("f",)))
-    again = DurationError()
-    again.prepare(MetricContext(corpus, folder, ("f",)))
-    assert pickle.loads(pickle.dumps(again)).score(_pair()) == made.score(_pair()), "the cached aligner is another one"
+    made, again = prepared_twice(DurationError, folder)
+    assert again.score(_pair()) == made.score(_pair()), "the cached aligner is another one"
     return made
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +10,10 @@ import pytest
 
 from benchmark.data.aligner import STATES, STREAM_WEIGHTS, Aligner, AlignmentItem
 from benchmark.errors import CannotScore
-from benchmark.metric import MetricContext, Sample
+from benchmark.metric import Sample
 from benchmark.metrics.gop import GOP
 from benchmark.scoring.phone_loop import best_path, goodness
-from tests.metric_helpers import sample, say, unusable_audio, write_corpus
+from tests.metric_helpers import prepared_twice, sample, say, unusable_audio
 
 PHONES = {"<sil>": 0, "<unk>": 1, "a": 2, "b": 3}
 FLOOR = -100.0
@@ -24,12 +23,8 @@ FLOOR = -100.0
 @pytest.fixture(scope="module")
 def metric(tmp_path_factory: pytest.TempPathFactory) -> GOP:
     folder: Path = tmp_path_factory.mktemp("goodness")
-    corpus = write_corpus(folder / "corpus", {"train": ["a", "b", "c", "d"], "validation": ["e"], "test": ["f"]}, 12)
-    made = GOP()
-    made.prepare(MetricContext(corpus, folder, ("f",)))
-    again = GOP()
-    again.prepare(MetricContext(corpus, folder, ("f",)))
-    assert pickle.loads(pickle.dumps(again)).facts() == made.facts() and list(made.facts()) == ["gop_real"]
+    made, again = prepared_twice(GOP, folder)
+    assert again.facts() == made.facts() and list(made.facts()) == ["gop_real"]
     return made
 
 

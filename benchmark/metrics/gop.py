@@ -6,20 +6,16 @@ import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from benchmark.audio import SAMPLE_RATE, Audio
-from benchmark.errors import BenchmarkError, CannotScore
+from benchmark.errors import CannotScore
 from benchmark.metric import Column, Metric, MetricContext, Sample
-from benchmark.plumbing.files import digest_of, read_sealed, write_sealed
-from benchmark.scoring.checks import require_speech, spread
+from benchmark.plumbing.files import digest_of
+from benchmark.scoring.checks import require_speech
+from benchmark.scoring.real_speech import mean_on_recordings
 from benchmark.utterance import Words
 
 if TYPE_CHECKING:
     from benchmark.data.aligner import Aligner
-
-HELD_OUT_UTTERANCES = 40
-"""Most real utterances per scored speaker on which real speech is measured."""
 
 
 class GOP(Metric):
@@ -27,8 +23,8 @@ class GOP(Metric):
 
     The likelihood of the speech if it says this text, over that if it says whatever phones explain it best
     (:func:`benchmark.scoring.phone_loop.goodness`; Witt & Young 2000). The Gaussians are those of the built-in aligner, trained on
-    the corpus's training speakers: another instrument than the recogniser behind the phoneme error rate, and one that hears wrong
-    words better and noise worse. Speech more typical of the training speakers than people are scores above people: read
+    the corpus's training speakers: another instrument than the recogniser behind the phoneme error rate; it hears wrong words about
+    as well and noise worse. Speech more typical of the training speakers than people are scores above people: read
     values against ``gop_real``, the mean on the scored speakers' own recordings.
     """
 
@@ -62,22 +58,8 @@ class GOP(Metric):
         self._aligner = corpus_aligner(corpus, context.cache)
         gaussians = hashlib.sha256(self._aligner.mean.tobytes() + self._aligner.variance.tobytes()).hexdigest()
         path = context.cache / f"gop-{digest_of([self.version, gaussians, corpus.exact_version, sorted(context.targets)], 16)}.json"
-        try:
-            self._facts = {"gop_real": float(read_sealed(path, "goodness of real speech")["gop_real"])}
-            return
-        except (BenchmarkError, ValueError, KeyError, TypeError):
-            pass
-        values = []
-        for target in sorted(context.targets):
-            for utterance in corpus.many(spread(corpus.utterances_of(target), HELD_OUT_UTTERANCES)):
-                try:
-                    values.append(self._goodness(utterance.waveform, utterance.words))
-                except CannotScore:
-                    continue
-        if not values:
-            raise BenchmarkError(f"No recording of the scored speakers of {corpus.name} can be aligned.")
-        self._facts = {"gop_real": float(np.mean(values))}
-        write_sealed(path, self._facts)
+        mean = mean_on_recordings(context, path, "gop_real", lambda each: self._goodness(each.waveform, each.words))
+        self._facts = {"gop_real": mean}
 
     def state(self) -> dict[str, Any]:
         """See :meth:`Metric.state`: the aligner."""

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from benchmark.audio import Audio
-from benchmark.errors import BenchmarkError, CannotScore
+from benchmark.errors import CannotScore
 from benchmark.metric import Column, Metric, MetricContext, Sample
-from benchmark.plumbing.files import digest_of, read_sealed, write_sealed
+from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.scoring.checks import require_speech, spread
+from benchmark.scoring.real_speech import mean_on_recordings
 from benchmark.settings.ranges import Checked, PositiveFloat, PositiveInt
 from benchmark.utterance import SPECIAL_SYMBOLS, PreparedCorpus, PreparedUtterance
 
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 RECOGNISER_FORMAT = 1
 """Raise it when the recogniser or its training changes, so that no older one in the cache is used."""
-HELD_OUT_UTTERANCES = 40
-"""Most real utterances per scored speaker on which the recogniser's own error is measured."""
 
 
 class PER(Metric):
@@ -185,21 +184,7 @@ class PER(Metric):
 
     def _error_on_real_speech(self, context: MetricContext, key: str) -> float:
         path = context.cache / f"recogniser-{key}-{digest_of([context.corpus.exact_version, sorted(context.targets)], 12)}.json"
-        try:
-            return float(read_sealed(path, "error on real speech")["per_real"])
-        except (BenchmarkError, ValueError, KeyError, TypeError):
-            pass
-        errors = []
-        for speaker in sorted(context.targets):
-            for utterance in context.corpus.many(spread(context.corpus.utterances_of(speaker), HELD_OUT_UTTERANCES)):
-                try:
-                    errors.append(self._error(utterance.waveform, utterance.phones))
-                except CannotScore:
-                    continue
-        if not errors:
-            raise BenchmarkError(f"No recording of the scored speakers of {context.corpus.name} can be used to test the recogniser.")
-        write_sealed(path, {"per_real": float(np.mean(errors)), "utterances": len(errors)})
-        return float(np.mean(errors))
+        return mean_on_recordings(context, path, "per_real", lambda each: self._error(each.waveform, each.phones))
 
 
 def _examples(corpus: PreparedCorpus, phones: dict[str, int], count: int) -> list[Example]:
