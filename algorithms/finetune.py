@@ -45,8 +45,8 @@ class FineTune(Algorithm):
     """
 
     search_space: ClassVar = {
-        "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2), "speaker_lr": (0.0, 0.03, 0.1, 0.3),
-        "optimizer": ("adam", "sgd"), "groups": (("all",), ("embedding",), ("norms",)), "training_boost": (0.3, 1.0),
+        "learning_rate": (3e-4, 1e-3, 3e-3, 1e-2), "speaker_lr": (0.0, 0.03, 0.1, 0.3), "groups": (("all",), ("norms",)),
+        "training_boost": (0.3, 1.0),
     }  # fmt: skip
     adaptation_only: ClassVar = (
         "groups", "optimizer", "learning_rate", "speaker_lr", "momentum", "weight_decay", "unfreeze_every", "lora_rank",
@@ -79,7 +79,7 @@ class FineTune(Algorithm):
         training_boost: PositiveFloat = 1.0
         optimizer: Literal["adam", "adamw", "sgd"] = "adam"
         learning_rate: PositiveFloat = 1e-3
-        speaker_lr: NonNegativeFloat = 0.0
+        speaker_lr: NonNegativeFloat = 0.1
         momentum: BelowOne = 0.9
         weight_decay: NonNegativeFloat = 0.01
         unfreeze_every: NonNegativeInt = 0
@@ -97,7 +97,7 @@ class FineTune(Algorithm):
         self.names = tuple(self.ranks) or names
         self.stages = _stages(backbone, self.names)
         self.same_start = c.normalisation == "frozen"
-        self.rates = rates(backbone, self.names, c.learning_rate, c.speaker_lr)
+        self.rates = rates(backbone, self.names, c.learning_rate, c.speaker_lr, type(c)().speaker_lr)
         if c.normalisation == "adapted" and not set(MEL_STATISTICS) <= {name for name, _ in backbone.named_buffers()}:
             raise UsageError("The backbone has no buffers mel_mean and mel_std, so its normalisation can't be adapted.")
 

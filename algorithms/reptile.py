@@ -33,8 +33,7 @@ class Reptile(Algorithm):
 
     same_start = True
     search_space: ClassVar = {
-        "inner_lr": (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 1e-1), "optimizer": ("adam", "sgd"), "speaker_lr": (0.0, 0.03, 0.1),
-        "interpolation": (0.0, 1.0), "outer_boost": OUTER_BOOSTS,
+        "inner_lr": (3e-4, 1e-3, 3e-3), "speaker_lr": (0.0, 0.03, 0.1, 0.3), "interpolation": (0.0, 1.0), "outer_boost": OUTER_BOOSTS,
     }  # fmt: skip
 
     @dataclass(frozen=True)
@@ -54,7 +53,7 @@ class Reptile(Algorithm):
         groups: Names = ("all",)
         inner_steps: Annotated[int, Ge(2)] = 5
         inner_lr: PositiveFloat = 1e-3
-        speaker_lr: NonNegativeFloat = 0.0
+        speaker_lr: NonNegativeFloat = 0.1
         interpolation: Annotated[NonNegativeFloat, Le(1)] = 0.0
         outer_boost: PositiveFloat = 1.0
         optimizer: Literal["adam", "sgd"] = "adam"
@@ -63,7 +62,7 @@ class Reptile(Algorithm):
         super().__init__(backbone, config)
         c: Reptile.Config = self.config
         self.names = select(backbone, c.groups)
-        self.rates = rates(backbone, self.names, c.inner_lr, c.speaker_lr)
+        self.rates = rates(backbone, self.names, c.inner_lr, c.speaker_lr, type(c)().speaker_lr)
         if c.interpolation:
             self.outer_step = self._interpolate
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import csv
 import re
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from benchmark.algorithm import Adapted, AdaptedModel, Algorithm
 from benchmark.backbone import SynthesisBackbone, call
@@ -61,12 +61,16 @@ def test_every_option_keeps_the_contract(options: dict[str, Any]) -> None:
     assert unmet("finetune", registry.load("algorithm", "finetune").Config(**options)) <= allowed
 
 
-def test_the_default_is_adam_on_everything() -> None:
+def test_the_default_is_adam_on_everything_at_two_rates() -> None:
     algorithm = make()
-    support = tiny_batch(-1, 4)
-    expected = descend(
-        algorithm.backbone, select(algorithm.backbone, ("all",)), support, partial(torch.optim.Adam, lr=1e-3), [0, 3, 7]
-    )
+    support, names = tiny_batch(-1, 4), select(algorithm.backbone, ("all",))
+
+    def adam(values: list[Tensor]) -> torch.optim.Optimizer:
+        return torch.optim.Adam([
+            {"params": [value], "lr": 0.1 if name == "new_speaker" else 1e-3} for name, value in zip(names, values, strict=True)
+        ])  # fmt: skip
+
+    expected = descend(algorithm.backbone, names, support, adam, [0, 3, 7])
     found = voices(algorithm, [0, 3, 7], support)
     for step, parameters in expected:
         assert found[step].stored.keys() == parameters.keys()
@@ -79,7 +83,7 @@ def test_the_speaker_vector_can_have_a_rate_of_its_own(optimizer: str) -> None:
     support, rate = tiny_batch(-1, 4), 0.02
     own, all_, plain = (
         voices(make(optimizer=optimizer, **options), [1], support)[1].stored
-        for options in ({"speaker_lr": rate}, {"learning_rate": rate}, {"speaker_lr": 0.0})
+        for options in ({"speaker_lr": rate}, {"learning_rate": rate, "speaker_lr": 0.0}, {"speaker_lr": 0.0})
     )
     for name, value in own.items():
         assert torch.equal(value, (all_ if name == "new_speaker" else plain)[name]), name

@@ -325,6 +325,7 @@ def test_the_speaker_vector_moves_at_its_own_rate(name: str, options: dict[str, 
         torch.testing.assert_close(voice.stored[each], parameter.detach() - rate * parameter.grad)
     with pytest.raises(UsageError, match="no speaker vector, so speaker_lr has nothing to move"):
         make(name, Linear(head=W.clone()), speaker_lr=rates[1])
+    make(name, Linear(head=W.clone()), speaker_lr=0.0)
 
 
 def test_maml_adam_adapts_as_torch_does_with_a_rate_of_its_own_for_the_speaker_vector() -> None:
