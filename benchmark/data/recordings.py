@@ -90,7 +90,8 @@ def read(folder: Path, voice: bool = True) -> tuple[list[Recording], LeftOut]:
     else:
         raise UsageError(f"There is no folder of recordings and no recording at {folder}.")
     if not paths:
-        raise UsageError(f"{folder} holds no recordings: put a few wav files there, transcripts beside them as .txt.")
+        texts_too = ", transcripts beside them as .txt" if voice else ""
+        raise UsageError(f"{folder} holds no recordings: put a few wav files there{texts_too}.")
     if voice and len(speakers := sorted({table[path].speaker for path in paths if path in table})) > 1:
         named = listed([*speakers[:3], *(["others"] if len(speakers) > 3 else [])])
         raise UsageError(f"The table in {folder} names {len(speakers)} speakers, {named}; give a folder with recordings of one.")
