@@ -61,14 +61,15 @@ def test_every_option_keeps_the_contract(options: dict[str, Any]) -> None:
     assert unmet("finetune", registry.load("algorithm", "finetune").Config(**options)) <= allowed
 
 
-def test_the_default_is_adam_on_everything_at_two_rates() -> None:
-    algorithm = make()
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.0}], ids=["default", "without momentum"])
+def test_the_default_is_adam_on_everything_at_two_rates(options: dict[str, float]) -> None:
+    algorithm = make(**options)
     support, names = tiny_batch(-1, 4), select(algorithm.backbone, ("all",))
 
     def adam(values: list[Tensor]) -> torch.optim.Optimizer:
-        return torch.optim.Adam([
-            {"params": [value], "lr": 0.1 if name == "new_speaker" else 1e-3} for name, value in zip(names, values, strict=True)
-        ])  # fmt: skip
+        rates = [0.1 if name == "new_speaker" else 1e-3 for name in names]
+        groups = [{"params": [value], "lr": rate} for value, rate in zip(values, rates, strict=True)]
+        return torch.optim.Adam(groups, betas=(options.get("momentum", 0.9), 0.999))
 
     expected = descend(algorithm.backbone, names, support, adam, [0, 3, 7])
     found = voices(algorithm, [0, 3, 7], support)
