@@ -46,7 +46,7 @@ class FineTune(Algorithm):
 
     search_space: ClassVar = {
         "learning_rate": (3e-4, 1e-3, 3e-3, 1e-2), "speaker_lr": (0.0, 0.03, 0.1, 0.3), "groups": (("all",), ("norms",)),
-        "training_boost": (0.3, 1.0),
+        "momentum": (0.0, 0.9), "training_boost": (0.3, 1.0),
     }  # fmt: skip
     adaptation_only: ClassVar = (
         "groups", "optimizer", "learning_rate", "speaker_lr", "momentum", "weight_decay", "unfreeze_every", "lora_rank",

@@ -15,14 +15,15 @@ from benchmark.backbone import Backbone
 from benchmark.batch import Batch
 from benchmark.learning.inner_loop import OptimizerFactory, add_gradients, descend, rated, rates, select, sizes
 from benchmark.parameters import OUTER_BOOSTS, ParameterGroup
-from benchmark.settings.ranges import Checked, Names, NonNegativeFloat, PositiveFloat
+from benchmark.settings.ranges import BelowOne, Checked, Names, NonNegativeFloat, PositiveFloat
 from benchmark.task import Task
 
 
 class Reptile(Algorithm):
     """Nichol, Achiam & Schulman, "On First-Order Meta-Learning Algorithms" (2018), batched version (their section 3).
 
-    Inner loop: k steps from phi to phi_k that alternate between the task's two halves, by Adam with beta1 = 0, as in the paper, or SGD.
+    Inner loop: k steps from phi to phi_k that alternate between the task's two halves, by Adam (beta1 = 0 as in the paper, or
+    ``momentum``) or SGD.
     The paper then moves phi <- phi + epsilon * mean(phi_k - phi) over tasks, and epsilon falls linearly to 0 over the training; that is
     ``interpolation`` (its experiments start from epsilon = 1).
 
@@ -33,7 +34,8 @@ class Reptile(Algorithm):
 
     same_start = True
     search_space: ClassVar = {
-        "inner_lr": (3e-4, 1e-3, 3e-3), "speaker_lr": (0.0, 0.03, 0.1, 0.3), "interpolation": (0.0, 1.0), "outer_boost": OUTER_BOOSTS,
+        "inner_lr": (3e-4, 1e-3, 3e-3), "speaker_lr": (0.0, 0.03, 0.1, 0.3), "momentum": (0.0, 0.9), "interpolation": (0.0, 1.0),
+        "outer_boost": OUTER_BOOSTS,
     }  # fmt: skip
 
     @dataclass(frozen=True)
@@ -45,15 +47,17 @@ class Reptile(Algorithm):
             inner_steps: inner steps per training task, at least 2 (one step is joint training).
             inner_lr: learning rate of the inner optimiser, above 0.
             speaker_lr: that of the new speaker's vector instead, whose numbers are few and must move far; 0: as all.
+            momentum: Adam's beta1, momentum of SGD, 0 to below 1. 0: as in the paper.
             interpolation: move by the paper's rule, with this epsilon at first, up to 1; 0: by AdamW.
             outer_boost: AdamW's learning rate as a multiple of the run's, above 0.
-            optimizer: "adam" (beta1 = 0) or "sgd", in the inner loop and at test time.
+            optimizer: "adam" or "sgd", in the inner loop and at test time.
         """
 
         groups: Names = ("all",)
         inner_steps: Annotated[int, Ge(2)] = 5
         inner_lr: PositiveFloat = 1e-3
         speaker_lr: NonNegativeFloat = 0.1
+        momentum: BelowOne = 0.0
         interpolation: Annotated[NonNegativeFloat, Le(1)] = 0.0
         outer_boost: PositiveFloat = 1.0
         optimizer: Literal["adam", "sgd"] = "adam"
@@ -104,8 +108,10 @@ class Reptile(Algorithm):
     def _optimizer(self) -> OptimizerFactory:
         def make(parameters: list[Tensor]) -> torch.optim.Optimizer:
             groups = rated(parameters, self.rates)
-            # Fused, a step takes a quarter of the time.
-            return torch.optim.Adam(groups, betas=(0.0, 0.999), fused=True) if self.config.optimizer == "adam" else torch.optim.SGD(groups)
+            momentum = self.config.momentum
+            if self.config.optimizer == "sgd":
+                return torch.optim.SGD(groups, momentum=momentum)
+            return torch.optim.Adam(groups, betas=(momentum, 0.999), fused=True)  # fused, a step takes a quarter of the time
 
         return make
 

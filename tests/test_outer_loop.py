@@ -173,10 +173,10 @@ def test_reptile_on_a_quadratic_takes_the_halves_in_turn() -> None:
     close(gradients(*quadratic("reptile", inner_steps=3, optimizer="sgd"))["backbone.w"], (W - w) / (3 * ALPHA))
 
 
-@pytest.mark.parametrize("rule", ["sgd", "adam"])
-def test_reptile_interpolates_as_the_paper_does(rule: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rule", "momentum"), [("sgd", 0.0), ("adam", 0.0), ("sgd", 0.5), ("adam", 0.5)])
+def test_reptile_interpolates_as_the_paper_does(rule: str, momentum: float, tmp_path: Path) -> None:
     """Algorithm 2 of Nichol et al., by hand: epsilon falls linearly to 0, and neither AdamW nor clipping takes part."""
-    algorithm, first = quadratic("reptile", inner_steps=3, optimizer=rule, interpolation=0.5)
+    algorithm, first = quadratic("reptile", inner_steps=3, optimizer=rule, momentum=momentum, interpolation=0.5)
     far = Task(points(A_Q[None], 30 * T_Q[None]), points(A_S[None], 30 * T_S[None]))
     untouched = torch.nn.Parameter(torch.ones(2))
     algorithm.register_parameter("idle", untouched)
@@ -187,13 +187,14 @@ def test_reptile_interpolates_as_the_paper_does(rule: str, tmp_path: Path) -> No
     for step in range(4):
         ends = []
         for task in tasks[step]:
-            fast, square = w, torch.zeros(3)
+            fast, moved, square = w, torch.zeros(3), torch.zeros(3)
             for inner in range(3):
                 batch = task.support if inner % 2 == 0 else task.query
                 gradient = batch.mels[0] @ (fast - batch.energy[0])
                 square = 0.999 * square + 0.001 * gradient**2
-                scaled = gradient / ((square / (1 - 0.999 ** (inner + 1))).sqrt() + 1e-8)
-                fast = fast - ALPHA * (scaled if rule == "adam" else gradient)
+                moved = momentum * moved + (1 - momentum if rule == "adam" else 1) * gradient
+                scaled = moved / (1 - momentum ** (inner + 1)) / ((square / (1 - 0.999 ** (inner + 1))).sqrt() + 1e-8)
+                fast = fast - ALPHA * (scaled if rule == "adam" else moved)
             ends.append(fast - w)
         w = w + 0.5 * (1 - step / 4) * sum(ends) / 2
     close(algorithm.backbone.get_parameter("w").detach(), w)

@@ -48,7 +48,7 @@ REFUSED: dict[tuple[str, str], dict[str, dict[str, str]]] = {
     ("algorithm", "maml_adam"): INNER | RATE | {"speaker_lr": ABOVE},
     ("algorithm", "meta_lora"): INNER | RATE | {"speaker_lr": ABOVE, "lora_rank": ONE, "adapter_lr": ABOVE},
     ("algorithm", "imaml"): INNER | RATE | {"optimizer": CHOICE, "proximal_weight": ABOVE, "damping": ZERO, "cg_steps": ONE},
-    ("algorithm", "reptile"): INNER | RATE | {"inner_steps": TWO, "optimizer": CHOICE, "interpolation": PART},
+    ("algorithm", "reptile"): INNER | RATE | {"inner_steps": TWO, "optimizer": CHOICE, "momentum": BELOW_ONE, "interpolation": PART},
     ("algorithm", "finetune"): FINE_TUNING,
     ("algorithm", "from_scratch"): FINE_TUNING,
     ("algorithm", "all_speech"): FINE_TUNING | {"batch_size": ONE},

@@ -359,7 +359,7 @@ def test_a_recogniser_is_tuned_apart_and_without_groups_that_it_lacks(
     before = speech.read_bytes()
     small = ["--backbone", "crnn_ctc", "--backbone.hidden", "8", "--backbone.channels", "2"]
     command = ["tune", "--algo", "finetune", *TINY, *small, *places, "--trials"]
-    assert "has 32 combinations, fewer than 41 trials" in refused([*command, "41"], 2, capsys)
+    assert "has 64 combinations, fewer than 65 trials" in refused([*command, "65"], 2, capsys)
     assert main([*command, "3"]) == 0, capsys.readouterr().err
     found = rows(tmp_path, of="espeak-recognition-smoke")
     assert {row["groups"] for row in found} == {'["all"]', '["norms"]'} and {"characters_right", "characters_right@2"} <= found[0].keys()
