@@ -29,7 +29,6 @@ from benchmark.results.result import read_result
 from benchmark.running.finished import open_run
 from benchmark.running.training import Training
 from tests.cli_helpers import scoring_here
-from tests.committed import of_protocol_1
 from tests.dataset_helpers import SENTENCES, speech
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -89,7 +88,7 @@ def test_the_page_about_it_is_python_that_runs(capsys: pytest.CaptureFixture[str
 
 def test_a_leaderboard_is_what_pandas_reads() -> None:
     board = benchmark.leaderboard("speechocean762")
-    read = pd.read_csv(of_protocol_1("speechocean762"))
+    read = pd.read_csv(ROOT / "leaderboards" / "speechocean762.csv")
     assert len(board) == len(read) > 10
     for column in ("shots", "steps", "seeds"):
         assert board[column].tolist() == read[column].tolist() and board[column].dtype == "int64"
