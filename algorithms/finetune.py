@@ -97,7 +97,7 @@ class FineTune(Algorithm):
         self.names = tuple(self.ranks) or names
         self.stages = _stages(backbone, self.names)
         self.same_start = c.normalisation == "frozen"
-        self.rates = rates(backbone, self.names, c.learning_rate, c.speaker_lr, type(c)().speaker_lr)
+        self.rates = rates(backbone, self.names, c.learning_rate, c)
         if c.normalisation == "adapted" and not set(MEL_STATISTICS) <= {name for name, _ in backbone.named_buffers()}:
             raise UsageError("The backbone has no buffers mel_mean and mel_std, so its normalisation can't be adapted.")
 

@@ -66,7 +66,7 @@ class Reptile(Algorithm):
         super().__init__(backbone, config)
         c: Reptile.Config = self.config
         self.names = select(backbone, c.groups)
-        self.rates = rates(backbone, self.names, c.inner_lr, c.speaker_lr, type(c)().speaker_lr)
+        self.rates = rates(backbone, self.names, c.inner_lr, c)
         if c.interpolation:
             self.outer_step = self._interpolate
 

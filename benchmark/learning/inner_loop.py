@@ -75,14 +75,14 @@ def speaker_vector(backbone: Backbone) -> tuple[str, ...]:
     return tuple(name for name, parameter in backbone.named_parameters() if parameter is vector)
 
 
-def rates(backbone: Backbone, names: Sequence[str], rate: float, speaker_rate: float, default: float) -> dict[str, float]:
-    """The learning rate of each named parameter: ``speaker_rate`` of the new speaker's vector, unless it is 0, and ``rate`` of others.
+def rates(backbone: Backbone, names: Sequence[str], rate: float, config: Any) -> dict[str, float]:
+    """The learning rate of each named parameter: ``speaker_lr`` of the new speaker's vector, unless it is 0, and ``rate`` of others.
 
     Raises:
-        UsageError: the backbone has no speaker vector, and ``speaker_rate`` is neither 0 nor the ``default``, so somebody asked for it.
+        UsageError: the backbone has no speaker vector, and ``speaker_lr`` is neither 0 nor its default, so somebody asked for it.
     """
-    own = speaker_vector(backbone)
-    if speaker_rate not in (0.0, default) and not own:
+    own, speaker_rate = speaker_vector(backbone), config.speaker_lr
+    if speaker_rate not in (0.0, type(config)().speaker_lr) and not own:
         raise UsageError("The backbone has no speaker vector, so speaker_lr has nothing to move; leave it out.")
     return {name: speaker_rate if speaker_rate and name in own else rate for name in names}
 

@@ -76,7 +76,7 @@ class InnerLoopAlgorithm(Algorithm):
         super().__init__(backbone, config)
         self.names = self.choose(backbone)
         c: InnerLoopConfig = self.config
-        self.initial_rates = rates(backbone, self.names, c.inner_lr, c.speaker_lr, type(c)().speaker_lr)
+        self.initial_rates = rates(backbone, self.names, c.inner_lr, c)
 
     def choose(self, backbone: Backbone) -> tuple[str, ...]:
         """The names of the parameters that adapt."""
