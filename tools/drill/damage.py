@@ -215,7 +215,7 @@ def _means_other(damaged: Path, intact: Path) -> bool:
     """Whether a file is there and says something else than it did; JSON may be laid out in another way."""
     if not damaged.is_file() or damaged.read_bytes() == intact.read_bytes():
         return False
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         return damaged.suffix != ".json" or bool(json.loads(damaged.read_bytes()) != json.loads(intact.read_bytes()))
     return True
 

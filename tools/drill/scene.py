@@ -169,7 +169,7 @@ def _reduced(path: Path, content: bytes) -> str | None:
         if path.suffix == ".csv" and path.name != "episodes.csv":
             rows = [{name: cell for name, cell in row.items() if name not in VARYING} for row in _rows(content)]
             return json.dumps(rows)
-    except ValueError:
+    except (ValueError, RecursionError):  # a damaged file, or one nested too deeply
         pass
     return None
 
