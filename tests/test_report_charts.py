@@ -99,5 +99,9 @@ def test_a_table_is_shown_as_it_stands(tmp_path: Path, capsys: pytest.CaptureFix
     assert main(["report", "--table", str(table), "--html", str(out), "--cache", str(tmp_path), "--picture", str(tmp_path / "p.svg")]) == 0
     assert "What anna said." in out.read_text()
     assert "give one of them" in refused(["report", runs[0], "--table", table], 2, capsys)
+    monkeypatch.setattr("benchmark.results.leaderboard_places._committed", lambda: [tmp_path / "runs"])
+    shutil.copy(table, table.with_name("another.csv"))
+    assert main(["report", "--table", "all", "--html", str(out), "--cache", str(tmp_path)]) == 0
+    assert out.read_text().count("<article") == 2, "all committed tables are on one page"
     shutil.rmtree(runs[1])
     assert f"{runs[1].name}, which a row of" in refused(["report", "--table", table], 2, capsys)

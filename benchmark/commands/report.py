@@ -2,7 +2,8 @@
 
 The file opens from disk and needs no network. Without RUN it holds all complete runs in --output. Runs that differ only in
 the seed are pooled. Each dataset gets its own leaderboard, or several if runs can't be compared (other backbones, say). With --table it
-shows a leaderboard's rows as they stand, and the speech that is kept beside the table ('leaderboard speech' puts some there).
+shows a leaderboard's rows as they stand, and the speech that is kept beside the table ('leaderboard speech' puts some there); with
+'--table all', every committed leaderboard, one after the other.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("runs", nargs="*", type=place, metavar="RUN",
                         help="run folders, or their names in --output (default: all complete ones there)")  # fmt: skip
-    parser.add_argument("--table", type=name_or_place, metavar="TABLE", help="show this leaderboard instead, by name or path")
+    parser.add_argument("--table", type=name_or_place, metavar="TABLE", help="show this leaderboard instead, by name or path, or all")
     parser.add_argument("--output", type=directory, default=Path("runs"), metavar="DIR", help="folder of runs (default: runs)")
     parser.add_argument("--html", type=place, metavar="FILE", help="file to write (default: report.html beside the runs; TABLE.html)")
     parser.add_argument("--picture", type=place, metavar="FILE", help="also draw quality against time to adapt, as an SVG file")
@@ -44,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
     if args.picture and args.picture.suffix.lower() != ".svg":
         raise UsageError(f"--picture must name an SVG file to write, not {args.picture}.")
     if args.table:
-        table = table_files(args.table)[0]
-        found = boards.of_table(table, [args.output], args.plugin)
-        path = args.html or Path(f"{table.stem}.html")
+        tables = table_files(None if args.table == "all" else args.table)
+        found = [board for table in tables for board in boards.of_table(table, [args.output], args.plugin)]
+        found.sort(key=lambda board: bool(board.contenders[0].results[0]["synthetic"]))  # real speech first
+        path = args.html or Path(f"{tables[0].stem if len(tables) == 1 else 'leaderboards'}.html")
     else:
         folders = [run_folder(name, args.output) for name in args.runs]
         if not folders:
