@@ -6,10 +6,18 @@ Errors are those of the command line: :class:`benchmark.errors.UsageError` for a
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from benchmark.cli import Parser
+from benchmark.commands import compare as compare_command
+from benchmark.commands import run as run_command
+from benchmark.commands import say as say_command
+from benchmark.errors import UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,27 +69,64 @@ def run(
         UsageError: a setting, plugin or combination is wrong.
         BenchmarkError: bad data, a diverging training, a folder that can't be written to.
     """
-    from benchmark.plumbing.workers import default_workers
     from benchmark.results.leaderboard import add_own
     from benchmark.running.hardware import Hardware
-    from benchmark.running.preparation import cache_folder
-    from benchmark.running.run import Places, run_seeds
+    from benchmark.running.run import run_seeds
     from benchmark.settings import tuned_values
     from benchmark.settings.config import flat
 
     chosen = {**({"preset": "smoke"} if fast_dev_run else {}), **flat(settings or {}), "algo": algorithm, "dataset": dataset}
-    words = [f"--{name}={_word(value)}" for name, value in chosen.items()]
-    parsed = tuned_values.parse(words, list(map(str, plugins)))
-    places = Places(
-        Path(output), cache_folder(Path(cache) if cache else None), Path(data_root) if data_root else None, workers or default_workers(),
-        tuple(map(Path, plugins)), tuple(logs), engine, hardware or Hardware(),
-        {name: Path(root) for name, root in (pretrain_roots or {}).items()}, tuple(callbacks),
+    args = _read(
+        run_command.add_arguments, seeds=seeds, output=output, data_root=data_root, cache=cache, workers=workers, engine=engine,
+        overwrite=overwrite, plugin=plugins,
+    )  # fmt: skip
+    parsed = tuned_values.parse([f"--{name}={_word(value)}" for name, value in chosen.items()], args.plugin)
+    places = replace(
+        run_command.places(args, hardware or Hardware()), logs=tuple(_several(logs)), callbacks=tuple(callbacks),
+        pretrain_roots={name: Path(root) for name, root in (pretrain_roots or {}).items()},
     )  # fmt: skip
     places.require()
-    folders = run_seeds(parsed, seeds, places, overwrite, fast_dev_run)
+    folders = run_seeds(parsed, args.seeds, places, args.overwrite, fast_dev_run)
     if not places.hardware.rank:
-        add_own([folders], Path(output))
+        add_own([folders], args.output)
     return folders
+
+
+class _Arguments(Parser):
+    """Words its errors as Python has it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise argparse's message, without the dashes."""
+        named = re.sub(r"^argument (?:-\w/)?--([\w-]+): ", lambda found: f"{found[1].replace('-', '_')} ", message)
+        raise UsageError(f"{named.rstrip('.')}.")
+
+
+def _read(declare: Callable[[argparse.ArgumentParser], None], *positional: Place, **given: Any) -> argparse.Namespace:
+    """Arguments as the command reads them, so that both refuse the same values.
+
+    Args:
+        declare: the command's options.
+        positional: arguments without a name.
+        given: the others; None and empty collections are not passed.
+
+    Raises:
+        UsageError: one is wrong.
+    """
+    parser = _Arguments()
+    declare(parser)
+    parser.add_argument("--plugin", action="append", default=[])
+    words = [f"--plugin={each}" for each in _several(given.pop("plugin", ()))]
+    for name, value in given.items():
+        if isinstance(value, str) and not value:
+            raise UsageError(f"{name} has no value: '' is none.")
+        if value is not None and value not in ((), []):
+            words.append(f"--{name.replace('_', '-')}={_word(value)}")
+    return parser.parse_args([*words, *(["--", *map(str, positional)] if positional else [])])
+
+
+def _several(values: Any) -> list[Any]:
+    """One or several, as a list: a text is one."""
+    return [values] if isinstance(values, str | Path) else list(values)
 
 
 def _word(value: Any) -> str:
@@ -92,7 +137,7 @@ def _word(value: Any) -> str:
 
 
 def compare(
-    *runs: Place, metrics: Sequence[str] = (), shots: int | None = None, steps: int | Literal["curve"] | None = None,
+    *runs: Place, metrics: str | Sequence[str] = (), shots: int | None = None, steps: int | Literal["curve"] | None = None,
     table: Place | None = None, output: Place = "runs", plugins: Sequence[Place] = (),
 ) -> Compared:  # fmt: skip
     """Compare runs of two or more algorithms on the same sentences: paired differences, corrected tests; ``python -m benchmark compare``.
@@ -103,7 +148,7 @@ def compare(
 
     Args:
         runs: run folders, or algorithms that have rows in a leaderboard; ``reptile:d37ca7c2`` if one has several configurations.
-        metrics: columns of metrics or costs; none for the one that ranks.
+        metrics: a column of a metric or a cost, or several; none for the one that ranks.
         shots: only at so many support sentences.
         steps: only at so many adaptation steps; "curve" for the area under the whole curve.
         table: leaderboard with the algorithms, by name or path; None to look for it.
@@ -118,12 +163,9 @@ def compare(
     Raises:
         UsageError: a run or a column is not found, or they can't be compared.
     """
-    from benchmark.results.comparing import compared
-    from benchmark.results.comparison import CURVE
-
-    place = None if table is None else str(table)
-    at = CURVE if steps == "curve" else steps
-    return compared(list(map(str, runs)), metrics, shots, at, place, Path(output), list(map(str, plugins)))
+    return compare_command.comparison(_read(
+        compare_command.add_arguments, *runs, metrics=metrics, shots=shots, steps=steps, table=table, output=output, plugin=plugins
+    ))  # fmt: skip
 
 
 def leaderboard(table: Place) -> pd.DataFrame:
@@ -152,7 +194,7 @@ def leaderboard(table: Place) -> pd.DataFrame:
 
 def voice(
     recordings: Place, *, model: Place | None = None, run: Place | None = None, cache: Place | None = None, steps: int | None = None,
-    budget: float | None = None, language: str = "", plugins: Sequence[Place] = (),
+    budget: float | str | None = None, language: str = "", plugins: Sequence[Place] = (),
 ) -> Voice:  # fmt: skip
     """Adapt a trained model to a voice, which then speaks; ``python -m benchmark say``.
 
@@ -166,7 +208,7 @@ def voice(
         run: folder of a finished run, instead.
         cache: of ``run``, the one that it was made with; None for the usual one.
         steps: of adaptation; None for the most that the run was scored at.
-        budget: seconds of wall time for them, in which fewer may fit; None for no limit.
+        budget: seconds of wall time for them, or "500ms", "2min", in which fewer may fit; None for no limit.
         language: espeak-ng voice that reads the transcripts ("de"); "" for the model's own.
         plugins: files of plugins.
 
@@ -182,8 +224,12 @@ def voice(
     from benchmark.running import say
     from benchmark.running.finished import trained_model
 
-    reads = say.reader(language, "language")
-    heard, left_out = read(Path(recordings))
-    model, run, cache = (Path(place) if place else None for place in (model, run, cache))
-    adapted = say.adapt(trained_model("synthesis", model, run, cache, list(map(str, plugins))), heard, steps, budget, reads)
+    args = _read(
+        say_command.add_adaptation, voice=recordings, model=model, run=run, cache=cache, steps=steps, budget=budget,
+        language=language or None, plugin=plugins,
+    )  # fmt: skip
+    reads = say.reader(args.language, "language")
+    heard, left_out = read(args.voice)
+    model_used = trained_model("synthesis", args.model, args.folder, args.cache, args.plugin)
+    adapted = say.adapt(model_used, heard, args.steps, args.budget, reads)
     return replace(adapted, left_out=[*left_out, *adapted.left_out])

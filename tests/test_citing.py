@@ -74,4 +74,5 @@ def test_a_citation_names_a_configuration_by_what_it_differs_in_and_its_versions
     entry = cite(path, f"metric:{row['options']}")
     assert r"metric (fine\_tune\_groups=[]) on speechocean762" in entry and f"-metric-{row['options']},\n" in entry
     assert f"Version {row['benchmark_version']} (training 1, evaluation 1, duration\\_error 1" in entry and "finetune" not in entry
-    assert "title = {Few-Shot {TTS} Benchmark: finetune on speechocean762}" in cite(path, "finetune")
+    assert "title = {Few-Shot {TTS} Benchmark: finetune on speechocean762}" in (entry := cite(path, "finetune"))
+    assert "corpus speechocean762, Zhang et al., Interspeech 2021" in entry and "licence CC-BY-4.0}" in entry, "whose recordings they are"

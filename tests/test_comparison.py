@@ -58,7 +58,7 @@ def test_a_difference_is_found_where_it_is_and_nowhere_else(tmp_path: Path) -> N
     assert lines[1].found.difference.mean == pytest.approx(0.2, abs=0.02)
     assert lines[1].p >= lines[1].found.p
     (sentence,) = verdicts(lines)
-    assert "good is better than bad at 5 shots and 5 steps" in sentence and "; no difference shown elsewhere" in sentence
+    assert "good is better than bad at 5 shots and 5 or 20 steps and over the whole curve. No difference is shown elsewhere" in sentence
     assert [line.better for line in compare_all(chosen, {"gap_closed": False}, steps=5)] == ["bad"]
 
 
@@ -67,8 +67,8 @@ def test_no_difference_is_said_so(tmp_path: Path) -> None:
     lines = compare_all(contenders([make_run(tmp_path, "one", 0.1), make_run(tmp_path, "two", 0.1)]), {"gap_closed": True})
     sizes = [line.found.detectable for line in lines if not math.isnan(line.p)]
     span = f"{min(sizes):.2g} to {max(sizes):.2g}"
-    could = f"(a true one of {span} would have been shown in 80 % of such tests, uncorrected)"
-    assert len(sizes) == 4 and verdicts(lines) == [f"gap_closed: no difference shown between one and two {could}."]
+    could = f"(80 % of such tests, uncorrected, would show a true one of {span})"
+    assert len(sizes) == 4 and verdicts(lines) == [f"gap_closed: no difference is shown between one and two {could}."]
 
 
 def test_places_with_the_same_scores_are_one_test(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_too_few_speakers_to_show_anything_are_said(tmp_path: Path) -> None:
     lines = compare_all(contenders([make_run(tmp_path, "a", 0.1), make_run(tmp_path, "b", 0.3)]), {"gap_closed": True})
     assert power_note(lines) == ""
     few = [replace(line, found=replace(line.found, speakers=5)) for line in lines]
-    assert power_note(few).startswith("5 speaker(s) in 4 place(s) give a p of at least 0.25, so no difference could be shown")
+    assert power_note(few).startswith("With 5 speakers and 4 tests no p can be below 0.25, so no difference could be shown")
 
 
 @pytest.mark.parametrize(
@@ -174,11 +174,11 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     runs = [str(make_run(tmp_path, name, gain)) for name, gain in (("a", 0.1), ("b", 0.3), ("d", 0.3))]
     assert main(["compare", *runs, "--steps", "curve"]) == 0
     printed = capsys.readouterr().out
-    assert "b is better than a at 5 shots over the whole curve" in printed and "no difference shown between b and d" in printed
+    assert "b is better than a at 5 shots over the whole curve" in printed and "no difference is shown between b and d" in printed
     assert any(line.endswith(("b ~ d > a", "d ~ b > a")) for line in printed.splitlines())
     said = refused(["compare", *runs, "--metrics", "gap_close"], 2, capsys)
     assert "no metric 'gap_close' in these runs; did you mean 'gap_closed'" in said
-    assert "--steps must be a number or 'curve', not 'some'" in refused(["compare", *runs, "--steps", "some"], 2, capsys)
+    assert "--steps: must be a number or 'curve', not 'some'" in refused(["compare", *runs, "--steps", "some"], 2, capsys)
     assert "in common at 3 shots" in refused(["compare", *runs, "--shots", "3"], 2, capsys)
 
 
@@ -247,7 +247,7 @@ def test_what_failed_is_counted_beside_the_verdict(tmp_path: Path, capsys: pytes
     printed = capsys.readouterr().out
     assert "Not scored, and left out on both sides: gap_closed of lost 20 of 30, at 5,20 steps (no voice found)." in printed
     assert main(["compare", *map(str, runs[:2])]) == 0 and "Not scored" not in capsys.readouterr().out
-    assert "--metrics names no column" in refused(["compare", *map(str, runs), "--metrics", " ,"], 2, capsys)
+    assert "--metrics: names no column" in refused(["compare", *map(str, runs), "--metrics", " ,"], 2, capsys)
 
 
 def test_unlike_budgets_and_partial_runs_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,7 +58,7 @@ def test_unusable_audio_has_no_embedding(kind: str, given: list[Any]) -> None:
 
 def test_where_it_is_not_installed_a_run_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dvector_similarity, "find_spec", lambda name: None)
-    with pytest.raises(BenchmarkError, match=r"install it with pip install 'few-shot-tts-benchmark\[dvector\]'.*or leave the metric out"):
+    with pytest.raises(BenchmarkError, match=r"pip install -e '\.\[dvector\]'.*or leave the metric out"):
         DVectorSimilarity().require()
 
 

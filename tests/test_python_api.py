@@ -7,7 +7,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +107,33 @@ def test_a_comparison_is_that_of_the_command(capsys: pytest.CaptureFixture[str])
     assert found.sentences[0] in str(found)
     with pytest.raises(UsageError, match="can't be paired; compare"):
         benchmark.compare("finetune", "reptile", table="espeak", metrics=["eer"])
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda: benchmark.run("reptile", "espeak", overwrite="nope"), "overwrite invalid choice: 'nope'"),  # type: ignore[arg-type]
+        (lambda: benchmark.run("reptile", "espeak", engine="nope"), "engine invalid choice: 'nope'"),  # type: ignore[arg-type]
+        (lambda: benchmark.run("reptile", "espeak", logs="nope"), "There is no live log 'nope'; choose wandb, tensorboard or csv."),
+        (lambda: benchmark.run("reptile", "espeak", seeds=0), "seeds must be a whole number, at least 1, not 0"),
+        (lambda: benchmark.run("reptile", "espeak", workers=1.5), "workers must be a whole number"),  # type: ignore[arg-type]
+        (lambda: benchmark.run("reptile", "espeak", plugins="none.py"), "none.py"),
+        (lambda: benchmark.compare(), "RUN|ALGORITHM"),
+        (lambda: benchmark.compare("finetune", "reptile", table="espeak", metrics="mdc"), "no metric 'mdc' in these runs; did you"),
+        (lambda: benchmark.compare("finetune", "reptile", steps="all"), "steps must be a number or 'curve', not 'all'"),  # type: ignore[arg-type]
+        (lambda: benchmark.compare("finetune", "reptile", table="espeak").text("xml"), "The format must be table, csv, json or latex, not"),
+        (lambda: benchmark.voice("", steps=1), "voice has no value"),
+        (lambda: benchmark.voice(None), "--voice"),  # type: ignore[arg-type]
+        (lambda: benchmark.voice("here", steps=-1), "steps must be a whole number, at least 0, not -1."),
+        (lambda: benchmark.voice("here", steps=1.5), "steps must be a whole number"),  # type: ignore[arg-type]
+        (lambda: benchmark.voice("here", budget=float("nan")), "budget must be a time, such as 500ms, 5s or 2min, not nan."),
+        (lambda: benchmark.voice("here", language="Klingon"), "language"),
+    ],
+)  # fmt: skip
+def test_a_wrong_argument_is_refused_at_once_in_a_sentence(call: Callable[[], Any], sentence: str) -> None:
+    with pytest.raises(UsageError) as told:
+        call()
+    assert sentence in str(told.value) and "\n" not in str(told.value)
 
 
 def test_a_run_is_that_of_the_command(watched: tuple[Path, Watcher], cache: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -150,11 +150,46 @@ def test_rows_and_means_are_those_of_the_runs(tmp_path: Path) -> None:
     here = episodes[(episodes["shots"] == 5) & (episodes["steps"] == 20)]
     (_, table), *_ = tables.speakers(board)
     means = here.groupby("speaker")["gap_closed"].mean()
-    assert [heading.text for heading in table.columns[1:]] == means.index.tolist()
-    assert [cell.value for cell in table.entries[0].cells] == pytest.approx(means.tolist())
+    assert [heading.text for heading in table.columns] == ["speaker", "reptile"]
+    assert [entry.head.text for entry in table.entries] == means.index.tolist()
+    assert [cell.value for entry in table.entries for cell in entry.cells] == pytest.approx(means.tolist())
     (entry,) = tables.failures(board).entries
     # Of two queries the first failed, at two of three steps, two numbers of shots, three speakers, two seeds.
     assert [cell.text for cell in entry.cells] == ["mcd", "24 of 72", "too short"]
+
+
+def test_speakers_have_a_row_each_and_methods_a_column(tmp_path: Path) -> None:
+    speakers = [f"s{n}" for n in range(7)]
+    make_run(tmp_path, "maml", speakers=speakers, audio=False)
+    make_run(tmp_path, "maml", seed=1, speakers=speakers, audio=False)
+    make_run(tmp_path, "reptile", speakers=speakers[:3], audio=False)
+    make_run(tmp_path, "no_adaptation", shots=(0,), speakers=speakers, audio=False)
+    (_, table), *_ = tables.speakers(boards(list(tmp_path.iterdir()), 1)[0])
+    assert [entry.head.text for entry in table.entries] == speakers
+    assert [(heading.text, heading.small, heading.arrow) for heading in table.columns] == [
+        ("speaker", "", ""), ("maml", "", "↑"), ("reptile", "1 seed", "↑"), ("no_adaptation", "floor, 1 seed", "↑"),
+    ]  # fmt: skip
+    assert [entry.cells[1].text == "–" for entry in table.entries] == [False] * 3 + [True] * 4
+
+
+def test_what_gives_the_scale_is_said_to_hear_what_it_hears(tmp_path: Path) -> None:
+    scored = {"columns": ("gap_closed", "per", "gop"), "metric_versions": {"speaker_similarity": "1", "per": "1", "gop": "1"}}
+    for name in ("maml", "from_scratch"):
+        make_run(tmp_path, name, audio=False, **scored)  # type: ignore[arg-type]
+    for name in ("ground_truth", "all_speech", "wrong_speaker", "same_sex_speaker", "same_sex_adults", "nobody_knows_it"):
+        make_run(tmp_path, name, shots=(0,), audio=False, **scored)  # type: ignore[arg-type]
+    (board,) = boards(list(tmp_path.iterdir()), 1)
+    told = tables.references(board)
+    nothing = "It hears nothing of the speaker"
+    assert {name: text.partition(". ")[2] for name, text in told.items()} == {
+        "ground_truth": "It is given the recording that it is scored on.", "from_scratch": "It hears the same sentences as the methods.",
+        "all_speech": "It hears all speech of the speaker but the sentences that it is scored on.", "wrong_speaker": f"{nothing}.",
+        "same_sex_speaker": f"{nothing}, but is told the sex.", "same_sex_adults": f"{nothing}, but is told the sex and age.",
+    }  # fmt: skip
+    assert told["wrong_speaker"].startswith("The pretrained backbone speaking as somebody else. ")
+    text = " ".join(Reader(build([board], tmp_path)).text.split())
+    assert "Recordings don't score perfectly in per and gop, so read them against ground_truth." in text
+    assert all(sentence in text for sentence in told.values())
 
 
 def test_an_adaptation_that_failed_is_reported_and_costs_nothing(tmp_path: Path) -> None:
@@ -237,6 +272,11 @@ def test_each_method_is_heard_at_its_most_steps_first(tmp_path: Path) -> None:
         "gradient": ["5 shots, 20 steps", "1 shot, 20 steps", "5 shots, 5 steps", "5 shots, 0 steps"],
         "metric": ["5 shots, 0 steps", "1 shot, 0 steps", None, None],
     }
+    text = " ".join(Reader(build([board], tmp_path)).text.split())
+    assert "at each algorithm's fewest and its most adaptation steps. All" in text and "Adapted, at the most steps first" in text
+    (last,) = boards([make_run(tmp_path / "last", "gradient", shots=(5,), steps=(20,), speakers=("anna",))], 1)
+    text = " ".join(Reader(build([last], tmp_path)).text.split())
+    assert "at each algorithm's most adaptation steps. All" in text and "most steps first" not in text and "before and after" not in text
     # All on one scale of time.
     rows = [sentence.pictures, *(row for _, row in sentence.spectrograms)]
     assert len({(picture.width, picture.frame) for row in rows for picture in row}) == 1

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.report_helpers import HOSTILE, HOSTILE_TEXT, make_report
+from benchmark.cli import main
+from tests.report_helpers import HOSTILE, HOSTILE_TEXT, make_report, make_run
 
 api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install '.[browser]'")
 
@@ -157,6 +158,55 @@ def test_the_width_is_used_and_nothing_stands_out(page: Any, width: int) -> None
     assert (short["x"] > best["x"] + best["width"]) == (width > 390), "the two answers side by side, where there is room"
     pictures = [picture.bounding_box()["width"] for picture in page.locator(".pictures img:visible").all()]
     assert max(pictures) - min(pictures) < 1, "a second is as wide in one picture as in another"
+
+
+SCALE = ("ground_truth", "copy_synthesis", "no_adaptation", "mean_speaker", "wrong_speaker", "same_sex_speaker", "same_sex_adults")
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A page about as many methods, metrics, toplines and floors as a committed table has."""
+    root = tmp_path_factory.mktemp("full")
+    columns = ("gap_closed", "mcd", "pesq", "stoi", "naturalness", "per", "f0_rmse", "estoi", "gop")
+    versions = dict.fromkeys(("speaker_similarity", "mcd", "pesq", "stoi", "naturalness", "per", "f0", "gop"), "1")
+    speakers = [f"{number:04}" for number in range(20)]
+    for name, shots in {"finetune": (1, 10), "maml_plus_plus": (1, 10), **dict.fromkeys(SCALE, (0,))}.items():
+        make_run(root, name, shots=shots, speakers=speakers, audio=False, columns=columns, metric_versions=versions)
+    assert main(["report", "--output", str(root), "--cache", str(root), "--workers", "1"]) == 0
+    return root / "report.html"
+
+
+@pytest.mark.parametrize("width", [390, 1265, 1920])  # 1280 less a scroll bar
+def test_the_whole_table_fits_a_screen(browser: Any, full: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    page.goto(full.as_uri())
+    names = page.locator("table.leaderboard thead th:visible").all_inner_texts()
+    assert {"shots", "per", "seeds", "stored"} <= {name.split()[0] for name in names}
+    cut = "(table) => table.parentElement.scrollWidth > table.parentElement.clientWidth"
+    for shown in ("table.leaderboard", "#board1-speakers details[open] table", ".fronts[open] table"):
+        assert width == 390 or not any(table.evaluate(cut) for table in page.locator(shown).all()), shown
+    # Text never leaves its chart.
+    beyond = page.evaluate("""() => Array.from(document.querySelectorAll("svg[role=img] text"), (text) => {
+        const [own, all] = [text, text.ownerSVGElement].map((element) => element.getBoundingClientRect());
+        return own.width && (own.left < all.left || own.right > all.right) ? text.textContent : "";
+    }).filter(Boolean)""")
+    assert beyond == [] and page.locator("svg[role=img] text", has_text="same_sex_speaker").count() > 3
+    # Speakers are read downwards.
+    assert page.locator("#board1-speakers table").first.locator("tbody tr").count() == 20
+    page.close()
+
+
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_the_fronts_are_seen_first_where_there_is_room(browser: Any, full: Path, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 1400})
+    page.goto(full.as_uri())
+    fronts = page.locator(".fronts table")
+    assert fronts.count() == 2 and [table.is_visible() for table in fronts.all()] == [width > 390] * 2
+    if width > 390:
+        first, second = (table.bounding_box() for table in fronts.all())
+        assert second["x"] > first["x"] + first["width"] and first["y"] + first["height"] < 1400, "side by side, on the first screen"
+        assert page.locator(".fronts").bounding_box()["y"] < page.locator("#board1-table").bounding_box()["y"]
+    page.close()
 
 
 def test_axe_finds_no_fault(browser: Any, report: Path) -> None:

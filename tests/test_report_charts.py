@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from PIL import ImageFont
 
 from benchmark.cli import main
 from benchmark.report import charts, figures
@@ -56,12 +60,63 @@ def test_small_charts_share_the_scale_of_all_and_show_the_others_in_grey(tmp_pat
             assert chart.frame.left <= mark.x <= chart.frame.right and chart.frame.top <= mark.y <= chart.frame.bottom
     few = figures.curves(boards(list(tmp_path.glob("*method0*")), 1)[0])
     assert few is not None and not few.methods, "one curve covers no other"
-    assert {chart.frame for chart in found.ranking} == {charts.WIDE}
+    assert {chart.frame for chart in found.ranking} == {charts.beside(["no_adaptation"])}
     drawn = [*few.ranking, *figures.costs(boards(list(tmp_path.glob("*method0*")), 1)[0], {})]
-    assert {chart.frame for chart in drawn} == {charts.PLAIN}, "no level needs room for its name"
+    assert {chart.frame for chart in drawn} == {charts.WIDE}, "no level needs room for its name"
     for chart in drawn:
-        assert max(place for place, _ in chart.x.ticks) > charts.WIDE.right
+        assert max(place for place, _ in chart.x.ticks) > found.ranking[0].frame.right
         assert all(chart.frame.left <= mark.x <= chart.frame.right for line in chart.lines for mark in line.marks)
+
+
+FLOORS = ("same_sex_speaker", "same_sex_adults", "wrong_speaker", "SOMEBODY_WITH_A_LONG_NAME", "mmmwwwMMMWWW@@@%%%")
+
+
+@pytest.mark.parametrize("floors", [FLOORS, ()])
+def test_no_text_of_a_chart_is_cut(floors: Sequence[str], tmp_path: Path) -> None:
+    """In DejaVu Sans, one of the widest fonts that pages are read in; what stood beyond the view box would be cut."""
+    for name in ("maml_plus_plus_with_a_long_name", "MAML"):
+        make_run(tmp_path, name, audio=False)
+    for place, name in enumerate(floors):
+        make_run(tmp_path, name, gain=place / 10, shots=(0,), audio=False)
+    picture = tmp_path / "main.svg"
+    assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1", "--picture", str(picture)]) == 0
+    charts_of_page = re.findall(r'<svg viewBox="[^"]*" role="img".*?</svg>', (tmp_path / "report.html").read_text(), re.DOTALL)
+    assert len(charts_of_page) > 5
+    seen = set()
+    for drawn in (*charts_of_page, picture.read_text()):
+        root = ElementTree.fromstring(re.sub(" xmlns=[^ ]*", "", drawn))
+        width, height = map(float, root.attrib["viewBox"].split()[2:])
+        for element, (x, y, turned) in _placed(root):
+            text = str(element.text)
+            size, start = _font().getlength(text), {"end": 1.0, "middle": 0.5}.get(element.get("class", ""), 0.0)
+            low, limit = (y, height) if turned else (x, width)
+            assert low - start * size >= 0 and low + (1 - start) * size <= limit, (text, root.attrib)
+            seen.add(text)
+    assert {*floors[:3], "MAML", "maml_plus_plus_with_a_long_name", "gap_closed (fraction)"} <= seen
+    assert (sum(text.endswith("…") for text in seen) == 2) == (len(floors) == 5), "names that leave no room for the curves"
+
+
+def _placed(root: ElementTree.Element) -> Iterator[tuple[ElementTree.Element, tuple[float, float, bool]]]:
+    """Texts with their places, and whether they run upwards."""
+    groups = [(root, 0.0), *((group, float(group.attrib["transform"][10:].split()[0])) for group in root.iterfind("g[@transform]"))]
+    for group, aside in groups:
+        for element in group.iterfind("text"):
+            if "rotate" in element.get("transform", ""):
+                yield element, (0.0, float(re.findall(r"[\d.]+", element.attrib["transform"])[1]), True)
+            else:
+                yield element, (aside + float(element.attrib["x"]), float(element.attrib["y"]), False)
+
+
+@lru_cache
+def _font() -> ImageFont.FreeTypeFont:
+    matplotlib = pytest.importorskip("matplotlib", reason="needs its font: pip install '.[plots]'")
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"), 13)
+
+
+def test_a_line_of_text_is_no_broader_than_estimated() -> None:
+    for letter in (chr(code) for code in (*range(32, 127), 0xE4, 0x2026)):
+        assert _font().getlength(letter) <= charts.breadth(letter), letter
+    assert charts.breadth("same_sex_speaker") < 1.15 * _font().getlength("same_sex_speaker"), "the curves need room too"
 
 
 def test_the_picture_shows_what_the_page_shows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

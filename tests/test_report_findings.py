@@ -120,13 +120,13 @@ def test_only_methods_of_the_same_seeds_are_ranked(tmp_path: Path) -> None:
     floor = make_run(tmp_path, "no_adaptation", gain=0.0, shots=(0,), **small)
     found = findings(boards([*runs, *single, floor], 1)[0])
     assert found is not None and [[score.name for score in group] for group in found.groups] == [["a"], ["worse"]]
-    assert found.seeds == "seeds 0,1,2" and found.absent == []
+    assert found.seeds == "seeds 0, 1 and 2" and found.absent == []
     assert [(score.name, score.seeds) for score in found.others] == [("also", "seed 0"), ("once", "seed 0")]
     found = findings(boards([runs[0], runs[3], *single], 1)[0])
     assert found is not None and (found.seeds, found.others) == ("seed 0", []) and sum(map(len, found.groups)) == 4
     assert main(["report", "--output", str(tmp_path), "--cache", str(tmp_path), "--workers", "1"]) == 0
     text = (tmp_path / "report.html").read_text()
-    assert "rests on seeds 0,1,2. Not ranked, because other seeds are other models: <span class=" in text
+    assert "rests on seeds 0, 1 and 2. Not ranked, because other seeds are other models: <span class=" in text
     assert ", 20 steps, seed 0" in text and "no_adaptation (floor, seed 0)" in text
     assert "once (1 seed)</button>" in text and "a</button>" in text, "the curves' legend says so too"
 
@@ -190,6 +190,10 @@ def test_a_metric_of_ones_own_is_labelled_by_its_class(tmp_path: Path) -> None:
     assert boards(runs, 1, [str(file)])[0].unlike() == {"loudness": "loud_real (4 and 5)"}
     (board,) = boards(runs, 1)
     assert board.unlike() == {} and tables.arrow(board, "loud") == "" and tables.meanings(board)["loud"] == "see its plugin"
+
+
+def test_seeds_are_told_in_words() -> None:
+    assert [words.seeds_said(seeds) for seeds in ({3}, {1, 0}, [2, 0, 1])] == ["seed 3", "seeds 0 and 1", "seeds 0, 1 and 2"]
 
 
 def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmark.plugins.registry import normalise
+from benchmark.plumbing.durations import seconds
 from benchmark.plumbing.files import is_there
 from benchmark.settings.ranges import MOST
 
@@ -31,6 +32,30 @@ def whole(text: str, least: int = 0) -> int:
         return int(text)
     bound = f"at most {MOST}" if re.fullmatch("[0-9]{10,}", text) else f"at least {least}"
     raise argparse.ArgumentTypeError(f"must be a whole number, {bound}, not {text}")
+
+
+def columns(text: str) -> list[str]:
+    """Names between commas, each once.
+
+    Raises:
+        argparse.ArgumentTypeError: there is none.
+    """
+    found = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError("names no column; try gap_closed, or mcd,per")
+    return found
+
+
+def duration(text: str) -> float:
+    """Seconds, as :func:`benchmark.plumbing.durations.seconds` reads them.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no time.
+    """
+    try:
+        return seconds(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def add_adaptation_steps(parser: argparse.ArgumentParser) -> None:

@@ -8,21 +8,24 @@ Tests are between speakers (sign-flip permutation), corrected for the number of 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmark.commands._options import directory, name_or_place, whole
+from benchmark.commands._options import columns, directory, name_or_place, whole
+
+if TYPE_CHECKING:
+    from benchmark.results.comparison_table import Compared
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("runs", nargs="+", type=name_or_place, metavar="RUN|ALGORITHM",
                         help="run folders, or algorithms that have rows in a leaderboard")  # fmt: skip
-    parser.add_argument("--metrics", default="", metavar="A,B",
+    parser.add_argument("--metrics", type=columns, default=[], metavar="A,B",
                         help="columns of metrics or costs to compare (default: gap_closed; for recognition, cer)")  # fmt: skip
     parser.add_argument("--shots", type=whole, metavar="N", help="only at N support utterances")
-    parser.add_argument("--steps", metavar="N|curve", help="only at N adaptation steps, or over the whole curve")
+    parser.add_argument("--steps", type=_steps, metavar="N|curve", help="only at N adaptation steps, or over the whole curve")
     parser.add_argument("--table", type=name_or_place, metavar="TABLE", help="leaderboard with the algorithms, by dataset or path "
                         "(default: the one that has all of them; committed ones before those in --output)")  # fmt: skip
     parser.add_argument("--format", choices=("table", "csv", "json", "latex"), default="table",
@@ -32,17 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the comparisons and the verdicts."""
-    from benchmark.errors import UsageError
-    from benchmark.results.comparing import compared
-    from benchmark.results.comparison import CURVE
-
-    if args.steps not in (None, "curve") and not re.fullmatch("[0-9]{1,10}", args.steps):
-        raise UsageError(f"--steps must be a number or 'curve', not '{args.steps}'.")
-    steps = None if args.steps is None else CURVE if args.steps == "curve" else int(args.steps)
-    columns = [name.strip() for name in args.metrics.split(",") if name.strip()]
-    if args.metrics and not columns:
-        raise UsageError("--metrics names no column; try gap_closed, or mcd,per.")
-    told = compared(args.runs, columns, args.shots, steps, args.table, args.output, args.plugin)
+    told = comparison(args)
     if told.tables:
         where = f"Algorithms from their rows in {', '.join(map(str, told.tables))}."
         print(where, file=sys.stdout if args.format == "table" else sys.stderr)
@@ -50,3 +43,21 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "csv":
         print("\n".join([*told.sentences, *told.rankings, *told.disagreements]), file=sys.stderr)
     return 0
+
+
+def comparison(args: argparse.Namespace) -> Compared:
+    """What the options ask for."""
+    from benchmark.results.comparing import compared
+    from benchmark.results.comparison import CURVE
+
+    steps = CURVE if args.steps == "curve" else args.steps
+    return compared(args.runs, args.metrics, args.shots, steps, args.table, args.output, args.plugin)
+
+
+def _steps(text: str) -> int | str:
+    if text == "curve":
+        return text
+    try:
+        return whole(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"must be a number or 'curve', not '{text}'") from error

@@ -17,7 +17,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmark.commands._options import directory, name_or_place, place, positive, whole
+from benchmark.commands._options import columns, directory, duration, name_or_place, place, positive, whole
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                       help="a table, espeak or espeak-recognition, or a CSV file (default: all)")  # fmt: skip
     show.add_argument("--shots", type=whole, metavar="N", help="only rows with N support utterances")
     show.add_argument("--steps", type=whole, metavar="N", help="only rows with N adaptation steps")
-    show.add_argument("--metrics", metavar="A,B", default="",
+    show.add_argument("--metrics", type=columns, metavar="A,B", default=[],
                       help="columns of metrics or costs, or all (default: those that fit a terminal)")  # fmt: skip
     show.add_argument("--where", metavar="CONDITION", action="append", default=[],
                       help="only rows that meet it, 'seconds_to_adapt<=5', on any column; may be repeated")  # fmt: skip
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     best.add_argument("--dataset", metavar="NAME", help="only tables of this dataset")
     best.add_argument("--task", metavar="NAME", help="only tables of this task: speaker, language, style or cross_lingual")
     best.add_argument("--shots", type=positive, metavar="N", help="sentences of the new speaker (default: each number in the table)")
-    best.add_argument("--budget", metavar="TIME",
+    best.add_argument("--budget", type=duration, metavar="TIME",
                       help="time to adapt to one speaker: 500ms, 5s, 2min; 0: no adaptation steps (default: several)")  # fmt: skip
     best.add_argument("--metric", metavar="COLUMN", default="", help="by which to choose (default: the one that ranks)")
     best.add_argument("--output", type=directory, action="append", default=[], metavar="DIR", help="folder of runs not beside the table")
@@ -125,10 +125,9 @@ def run(args: argparse.Namespace) -> int:
 def _print_tables(args: argparse.Namespace) -> None:
     """Show tables, or what is best in them; what is wrong with one of several does not keep the others from being read."""
     from benchmark.errors import UsageError
-    from benchmark.results import best, best_table, leaderboard_file, leaderboard_places, leaderboard_table
+    from benchmark.results import best_table, leaderboard_file, leaderboard_places, leaderboard_table
 
     if args.action == "best":
-        budget = None if args.budget is None else best.seconds(args.budget)
         tables = _of(leaderboard_places.table_files(args.table), args.dataset, args.task)
     else:
         tables = leaderboard_places.table_files(args.table)
@@ -139,13 +138,12 @@ def _print_tables(args: argparse.Namespace) -> None:
             print()
         try:
             if args.action == "best":
-                print(best_table.show_best(path, args.shots, budget, args.metric, args.output, args.plugin))
+                print(best_table.show_best(path, args.shots, args.budget, args.metric, args.output, args.plugin))
                 continue
             if len(tables) > 1 and args.format in ("table", "md"):
                 print(leaderboard_file.title(path))
-            chosen = list(dict.fromkeys(name.strip() for name in args.metrics.split(",") if name.strip()))
             print(leaderboard_table.show(
-                path, args.shots, args.steps, args.format, metrics=chosen, sort=args.sort, plugins=args.plugin, where=args.where,
+                path, args.shots, args.steps, args.format, metrics=args.metrics, sort=args.sort, plugins=args.plugin, where=args.where,
                 against=args.against,
             ))  # fmt: skip
         except UsageError as error:

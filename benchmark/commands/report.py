@@ -45,9 +45,8 @@ def run(args: argparse.Namespace) -> int:
     if args.picture and args.picture.suffix.lower() != ".svg":
         raise UsageError(f"--picture must name an SVG file to write, not {args.picture}.")
     if args.table:
-        tables = table_files(None if args.table == "all" else args.table)
+        tables = table_files(None, older=True) if args.table == "all" else table_files(args.table)
         found = [board for table in tables for board in boards.of_table(table, [args.output], args.plugin)]
-        found.sort(key=lambda board: bool(board.contenders[0].results[0]["synthetic"]))  # real speech first
         path = args.html or Path(f"{tables[0].stem if len(tables) == 1 else 'leaderboards'}.html")
     else:
         folders = [run_folder(name, args.output) for name in args.runs]

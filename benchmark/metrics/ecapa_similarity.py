@@ -1,4 +1,4 @@
-"""Speaker similarity by a second encoder, ECAPA-TDNN. Run as a module, this file fetches the encoder's weights."""
+"""Speaker similarity by a second encoder, ECAPA-TDNN; ``python -m benchmark.metrics.ecapa_similarity`` fetches its weights."""
 
 from __future__ import annotations
 

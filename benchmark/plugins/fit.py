@@ -39,7 +39,7 @@ NEEDS = (*SUPPORT, *CAPABILITIES, *ON_PROBLEM)
 """What algorithms may need."""
 ROLES = ("topline", "floor")
 """What rows that give the scale are; a method's have no role."""
-DECLARED = ("needs", "supports", "problem", "tasks", "columns", "conditions_on", "role", "oracle", "uses_support")
+DECLARED = ("needs", "supports", "problem", "tasks", "columns", "conditions_on", "role", "oracle", "uses_support", "extra")
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,9 @@ def note(info: registry.PluginInfo, backbones: Sequence[str], plugins: registry.
             return f"{facts.facts.get('problem')}{f', has {supports}' if supports else ''}"
         if info.kind == "metric":
             out = [name for name in backbones if not fitting([info.name], name, plugins)]
-            return f"needs {in_words(facts.words('needs'))}: not on {listed(out)}" if out else ""
+            extra = facts.facts.get("extra")
+            beside = [f"pip install -e '.[{extra}]'"] if extra else []
+            return "; ".join([*([f"needs {in_words(facts.words('needs'))}: not on {listed(out)}"] if out else []), *beside])
         if info.kind == "dataset":
             tasks = facts.words("tasks")
             return f"tasks: {', '.join(tasks)}" if len(tasks) > 1 else ""

@@ -82,7 +82,8 @@ class PluginInfo:
         name = source.plugin_name(text, self.attribute)
         if name is None and self.attribute == "PLUGIN":
             return "BROKEN: the file has no line 'PLUGIN = YourClass'"
-        return (source.docstring(text, None) or source.docstring(text, name or self.attribute)).strip().partition("\n")[0]
+        first = (source.docstring(text, None) or source.docstring(text, name or self.attribute)).strip().partition("\n")[0]
+        return first.replace("``", "")
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from benchmark.results.columns import KnownColumns, known, shown
 from benchmark.results.comparison import COMPARABLE, Contender, pooled
 from benchmark.results.episode_tables import COSTS_FILE, EPISODES_FILE, adapted
 from benchmark.results.leaderboard import compute_rows, run_folder
-from benchmark.results.leaderboard_file import metrics_in, read, run_ids
+from benchmark.results.leaderboard_file import metrics_in, read, run_ids, title
 from benchmark.results.leaderboard_rules import differing_fact, facts_of
 from benchmark.results.result import read_result, read_tables, table_name
 from benchmark.settings.config import flat, said
@@ -77,6 +77,10 @@ class Board:
         """How many seeds a contender has, "1 seed", if others have more; "" otherwise."""
         counts = {each: max(int(row["seeds"]) for row in rows) for each, rows in self.rows.items()}
         return counted(counts[name], "seed") if counts[name] < max(counts.values()) else ""
+
+    def note(self, name: str) -> str:
+        """What readers must know of a contender beside its name, "floor, 1 seed"; "" if nothing."""
+        return ", ".join(filter(None, [self.role(name), self.fewer_seeds(name)]))
 
     def unlike(self) -> dict[str, str]:
         """Metric plugins whose scores can't be compared, each with a constant that differs between contenders and its values."""
@@ -163,7 +167,8 @@ def of_table(table: Path, places: Sequence[Path], plugins: registry.Plugins = ()
         if (folder := run_folder(table, name, places)) is None:
             raise UsageError(f"{name}, which a row of {table} was made from, is not beside it; say where with --output.")
         folders.append(folder)
-    return boards(folders, 1, plugins, rows)
+    protocol = title(table).removesuffix(table.stem)  # "" of the newest
+    return [replace(board, name=f"{protocol}{board.name}") for board in boards(folders, 1, plugins, rows)]
 
 
 def _rows_of(contender: Contender, rows: Sequence[Row]) -> list[Row]:

@@ -11,11 +11,17 @@ COLOURS = 10
 SHAPES = ("m-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "m-3.5,-3.5h7v7h-7z", "m0,-4.5l4.5,8h-9z", "m0,-5l5,5l-5,5l-5,-5z", "m-4,-4l8,8m0,-8l-8,8")
 LABEL = 14
 """Height of a line of text."""
+GAP = 5
+"""Between the axes and the names of levels."""
+LONGEST = 150
+"""Room for a level's name, in units: a longer one is cut, for the curves need room too."""
+SLIM = frozenset("abcdefghijklnopqrstuvxyz0123456789_-.,:()[] ")
+"""Characters no wider than a digit."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A view box, and where in it the axes are; ``named``: there is room at the right for the names of levels."""
+    """A view box, and where in it the axes are; ``named``: the names of levels stand at their right."""
 
     width: int
     height: int
@@ -25,10 +31,14 @@ class Frame:
     bottom: int
     named: bool = True
 
+    @property
+    def names(self) -> int:
+        """Where the names of levels start."""
+        return self.right + GAP
 
-WIDE = Frame(446, 290, 66, 342, 12, 246)
-PLAIN = replace(WIDE, right=434)
-"""As large, without levels to name."""
+
+WIDE = Frame(446, 290, 66, 434, 12, 246)
+"""Without levels to name; :func:`beside` makes room for them."""
 SMALL = Frame(270, 190, 44, 262, 10, 150, named=False)
 """For many side by side."""
 
@@ -92,6 +102,11 @@ class Level:
     y: float
     label_y: float
 
+    @property
+    def label(self) -> str:
+        """The name, cut if it is long."""
+        return _cut(self.name)
+
 
 @dataclass(frozen=True)
 class Chart:
@@ -117,6 +132,24 @@ class Chart:
     front: str = ""
     others: list[str] = field(default_factory=list)
     frame: Frame = WIDE
+
+
+def breadth(text: str) -> float:
+    """Units that a line of text takes at most: readers have different fonts, of which DejaVu Sans is among the widest."""
+    return sum(8.3 if letter in SLIM else 13 for letter in text)
+
+
+def beside(names: Iterable[str]) -> Frame:
+    """A wide frame with room for these names of levels."""
+    return replace(WIDE, right=min(WIDE.right, math.floor(WIDE.width - GAP - max(breadth(_cut(name)) for name in names))))
+
+
+def _cut(name: str) -> str:
+    if breadth(name) <= LONGEST:
+        return name
+    while breadth(f"{name}…") > LONGEST:
+        name = name[:-1]
+    return f"{name}…"
 
 
 def look(number: int) -> str:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from benchmark.plumbing.durations import in_words
 from benchmark.plumbing.words import counted, listed
 from benchmark.report.boards import Board, Row
 from benchmark.report.tables import COSTS, Entry, Heading, Table, TableCell
 from benchmark.report.words import digits, interval
-from benchmark.results.best import FRONTS, Answer, Methods, in_words
+from benchmark.results.best import FRONTS, Answer, Methods
 from benchmark.results.costs import brief
 from benchmark.results.ties import POWERLESS, TIE, UNTESTED, Ties
 

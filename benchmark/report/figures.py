@@ -12,7 +12,6 @@ from benchmark.errors import BenchmarkError
 from benchmark.plumbing.words import counted
 from benchmark.report.boards import Board, Row
 from benchmark.report.charts import (
-    PLAIN,
     SMALL,
     WIDE,
     Axis,
@@ -20,6 +19,7 @@ from benchmark.report.charts import (
     Curve,
     Frame,
     Value,
+    beside,
     chart,
     joined,
     linear,
@@ -90,8 +90,9 @@ def _levels(board: Board, metric: str) -> list[tuple[str, str, float]]:
 
 
 def _large(board: Board, metric: str) -> Frame:
-    """The frame of a large chart, with room for names only if there are levels to name."""
-    return WIDE if any(not math.isnan(value) for *_, value in _levels(board, metric)) else PLAIN
+    """The frame of a large chart, with as much room for names as the levels' need."""
+    names = [name for name, _, value in _levels(board, metric) if not math.isnan(value)]
+    return beside(names) if names else WIDE
 
 
 def curves(board: Board) -> Curves | None:
@@ -238,12 +239,12 @@ def _space(name: str, points: dict[str, list[tuple[float, float]]]) -> Chart:
     """Both axes have the same unit, so that distances are true."""
     xs, ys = ([point[axis] for own in points.values() for point in own] for axis in (0, 1))
     across, up = (max(values, default=1) - min(values, default=0) or 1e-9 for values in (xs, ys))
-    scale = min((PLAIN.right - PLAIN.left - 16) / across, (PLAIN.bottom - PLAIN.top - 16) / up)
+    scale = min((WIDE.right - WIDE.left - 16) / across, (WIDE.bottom - WIDE.top - 16) / up)
     left, bottom = min(xs, default=0), min(ys, default=0)
-    x = Axis(lambda value: PLAIN.left + 8 + (value - left) * scale, [], "first principal component")
-    y = Axis(lambda value: PLAIN.bottom - 8 - (value - bottom) * scale, [], "second principal component")
+    x = Axis(lambda value: WIDE.left + 8 + (value - left) * scale, [], "first principal component")
+    y = Axis(lambda value: WIDE.bottom - 8 - (value - bottom) * scale, [], "second principal component")
     series = [
         Curve(index, [Value(*point, math.nan, math.nan, speaker) for point in own])
         for index, (speaker, own) in enumerate(points.items())
     ]
-    return chart(name, series, x, y, frame=PLAIN)
+    return chart(name, series, x, y, frame=WIDE)

@@ -11,8 +11,8 @@ import pandas as pd
 
 from benchmark.errors import UsageError
 from benchmark.report.boards import Board, Row
-from benchmark.report.words import digits, interval
-from benchmark.results.comparison import Line, compare_all, seeds_in_words, seeds_of
+from benchmark.report.words import digits, interval, seeds_said
+from benchmark.results.comparison import Line, compare_all, seeds_of
 from benchmark.results.ranking import ranking
 from benchmark.results.statistics import SIGNIFICANT, least_p
 from benchmark.results.ties import POWERLESS, UNTESTED, WORSE, Ties, ranked_seeds
@@ -81,7 +81,7 @@ def findings(board: Board, metric: str = "") -> Findings | None:
         every = [(name, last[name]) for name in names]
         return [
             Score(name, f"{float(row[metric]):.{places}f}", interval(row, metric, places), int(row["steps"]),
-                  int(row[f"{metric}_failed"]), seeds_in_words(seeds[name]))
+                  int(row[f"{metric}_failed"]), seeds_said(seeds[name]))
             for name, row in every
         ]  # fmt: skip
 
@@ -125,7 +125,7 @@ def findings(board: Board, metric: str = "") -> Findings | None:
     named = {*others, *(one.name for one in chosen)}
     absent = [one.name for one in board.contenders if not board.role(one.name) and one.name not in named]
     return Findings(
-        metric, shots, [scores(names) for names in groups], scale, seeds_in_words(ranked), by_value(others), by_value(untold), powerless,
+        metric, shots, [scores(names) for names in groups], scale, seeds_said(ranked), by_value(others), by_value(untold), powerless,
         best_alone, absent,
     )  # fmt: skip
 

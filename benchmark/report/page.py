@@ -43,6 +43,7 @@ class Part:
     findings: Findings | None
     dissent: list[Findings]
     leaderboard: tables.Table
+    references: dict[str, str]
     meanings: dict[str, str]
     legend: list[figures.Key]
     curves: figures.Curves | None
@@ -66,6 +67,14 @@ class Part:
     def statuses(self) -> set[str]:
         """The statuses that rows have."""
         return {row["status"] for rows in self.board.rows.values() for row in rows}
+
+    @property
+    def imperfect(self) -> str:
+        """A sentence about the metrics by which not even recordings score perfectly; "" if there are none."""
+        names = [metric for metric in self.board.metrics if self.board.known.off_on_real_speech(metric)]
+        if not names:
+            return ""
+        return f"Recordings don't score perfectly in {listed(names)}, so read {'it' if len(names) == 1 else 'them'} against ground_truth."
 
     @property
     def warnings(self) -> list[str]:
@@ -125,7 +134,8 @@ def _part(board: Board, limit: int, text: Callable[[str], str | None]) -> Part:
     best, found = choices(board), findings(board)
     keys = figures.legend((index, _labelled(board, name)) for index, name in figures.adapting(board))
     return Part(
-        board, best, found, dissent(board, found) if found else [], tables.leaderboard(board), tables.meanings(board), keys,
+        board, best, found, dissent(board, found) if found else [], tables.leaderboard(board),
+        tables.references(board), tables.meanings(board), keys,
         figures.curves(board), figures.costs(board, best.points if best else {}),
         figures.spaces(board), sentences, [] if board.speaks else heard(board), speaking, tables.speakers(board), tables.failures(board),
         _corpus(board), tables.shared(board),
@@ -145,8 +155,8 @@ def _corpus(board: Board) -> str:
 
 def _labelled(board: Board, name: str) -> str:
     """A contender's name, and what readers of a chart must know of it."""
-    notes = ", ".join(filter(None, [board.role(name), board.fewer_seeds(name)]))
-    return f"{name} ({notes})" if notes else name
+    note = board.note(name)
+    return f"{name} ({note})" if note else name
 
 
 def transcripts(board: Board, cache: Path) -> Callable[[str], str | None]:

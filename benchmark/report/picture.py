@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from benchmark.errors import UsageError
-from benchmark.report import figures, page
+from benchmark.report import charts, figures, page
 from benchmark.report.boards import Board
 from benchmark.report.choices import choices
 from benchmark.report.findings import findings
 
 COLUMN, LINE = 20, 19
 """Margin of the legend, and height of its lines, in the chart's units."""
+KEY = 32
+"""From a legend's mark to its name."""
 
 
 def draw(board: Board) -> str:
@@ -31,9 +34,10 @@ def draw(board: Board) -> str:
     assert colours is not None
     chart = drawn[0]
     legend = figures.legend(series)
-    width = chart.frame.width + COLUMN + 8 * max(len(key.name) for key in legend)
+    left = chart.frame.width + COLUMN
+    width = math.ceil(left + KEY + max(charts.breadth(key.name) for key in legend))
     height = max(chart.frame.height, 2 * LINE + LINE * len(legend))
     return page.environment().get_template("picture.svg").render(
-        board=board, chart=chart, legend=legend, line=LINE, left=chart.frame.width + COLUMN, width=width, height=height,
+        board=board, chart=chart, legend=legend, line=LINE, name_at=KEY, left=left, width=width, height=height,
         style=colours[0].removesuffix("* {"), shots=board.shots[-1],
     )  # fmt: skip

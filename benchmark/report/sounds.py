@@ -81,7 +81,7 @@ class SpokenSentence:
         places: headings of the columns of ``adapted``.
         adapted: for each contender that adapts, a clip or None for each place.
         pictures: spectrograms of the recording, its copy and a support sentence.
-        spectrograms: before and after adaptation, for each contender that adapts.
+        spectrograms: of each contender that adapts, at its fewest and its most steps of which speech was kept.
     """
 
     speaker: str
@@ -92,6 +92,11 @@ class SpokenSentence:
     adapted: list[tuple[str, list[Clip | None]]]
     pictures: list[Picture]
     spectrograms: list[tuple[str, list[Picture]]]
+
+    @property
+    def shows_fewest(self) -> bool:
+        """Whether some contender is pictured at its fewest steps too, not only at its most."""
+        return any(len(own) > 1 for _, own in self.spectrograms)
 
     @property
     def size(self) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.errors import BenchmarkError
+from benchmark.plugins import fit, registry
+from benchmark.plumbing.words import listed
 from benchmark.report.boards import Board, Row
 from benchmark.report.words import SECONDS, digits, facts, interval, number, ranged
 from benchmark.results import costs
@@ -39,7 +43,7 @@ class Heading:
 
     Attributes:
         text: what it says.
-        unit: of its numbers.
+        small: what stands under it: the unit of its numbers, or a method's role.
         arrow: which way is better.
         more: shown only on demand.
         words: the cells hold text.
@@ -47,7 +51,7 @@ class Heading:
     """
 
     text: str
-    unit: str = ""
+    small: str = ""
     arrow: str = ""
     more: bool = False
     words: bool = False
@@ -107,6 +111,31 @@ def leaderboard(board: Board) -> Table:
     return Table(columns, entries)
 
 
+def references(board: Board) -> dict[str, str]:
+    """What each topline and floor is, and what it hears of a speaker; those whose plugins are not found are left out."""
+    found = {}
+    for contender in board.contenders:
+        algorithm, role = contender.results[0]["algorithm"], board.role(contender.name)
+        if role:
+            with suppress(BenchmarkError):  # it comes from a plugin file that was not given
+                what = registry.get("algorithm", algorithm, board.plugins).summary.removeprefix(f"{role.capitalize()}: ").rstrip(".")
+                given = _heard(fit.declared("algorithm", algorithm, board.plugins).facts)
+                found[contender.name] = f"{what[:1].upper()}{what[1:]}. {given}"
+    return found
+
+
+def _heard(facts: Mapping[str, Any]) -> str:
+    """What an algorithm hears of a speaker, in a sentence, by what its class declares."""
+    if facts.get("oracle"):
+        return "It is given the recording that it is scored on."
+    if facts.get("uses_all_speech"):
+        return "It hears all speech of the speaker but the sentences that it is scored on."
+    if facts.get("uses_support") is not False:
+        return "It hears the same sentences as the methods."
+    labels = listed(list(facts.get("labels") or ()))
+    return f"It hears nothing of the speaker{f', but is told the {labels}' if labels else ''}."
+
+
 def meanings(board: Board) -> dict[str, str]:
     """What each column holds, in a sentence."""
     known = board.known.columns
@@ -132,20 +161,18 @@ def _short(value: float) -> str:
 
 
 def speakers(board: Board) -> list[tuple[str, Table]]:
-    """For each headline metric, every contender's mean over each speaker's sentences, at its most shots and steps."""
+    """For each headline metric, a row for each speaker: every contender's mean over the sentences, at its most shots and steps."""
     tables = []
     for metric in board.headline:
         means = {contender.name: _means(board, contender, metric) for contender in board.contenders}
         if not any(means.values()):
             continue
         places = digits((row for rows in board.rows.values() for row in rows), metric)
-        names = sorted({speaker for own in means.values() for speaker in own})
         entries = [
-            Entry(TableCell(name, name, board.fewer_seeds(name)), [_mean(own.get(speaker, math.nan), places) for speaker in names],
-                  board.role(name))
-            for name, own in means.items()
-        ]  # fmt: skip
-        heads = [Heading("algorithm"), *(Heading(speaker, arrow=arrow(board, metric)) for speaker in names)]
+            Entry(TableCell(speaker, speaker), [_mean(own.get(speaker, math.nan), places) for own in means.values()])
+            for speaker in sorted({speaker for own in means.values() for speaker in own})
+        ]
+        heads = [Heading("speaker"), *(Heading(name, board.note(name), arrow(board, metric)) for name in means)]
         tables.append((metric, Table(heads, entries)))
     return tables
 

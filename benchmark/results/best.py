@@ -3,40 +3,14 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmark.errors import UsageError
 from benchmark.results.leaderboard_rules import seeds_behind
 from benchmark.results.ties import BEST, Row, Standing, Ties, ranked_seeds
 
 BUDGETS = (0.0, 1.0, 5.0, 20.0, 60.0, 300.0, math.inf)
 """Seconds of adaptation that a table of answers asks about; those that allow nothing more than the one before are left out."""
-UNITS = {"ms": 1e-3, "s": 1.0, "min": 60.0}
-TIME = re.compile(r"(\d{1,9}(?:\.\d{1,9})?) ?(ms|s|min)")
-
-
-def seconds(text: str) -> float:
-    """Seconds in a time such as "500ms", "5s", "1.5min" or "0".
-
-    Raises:
-        UsageError: it is none.
-    """
-    if text.strip() == "0":
-        return 0.0
-    found = TIME.fullmatch(text.strip())
-    if found is None:
-        raise UsageError(f"--budget must be a time, such as 500ms, 5s or 2min, or 0, not '{text}'.")
-    return float(found[1]) * UNITS[found[2]]
-
-
-def in_words(budget: float) -> str:
-    """A time in its largest unit of which it has at least one: "500 ms", "5 s", "2 min"; "any" if unlimited."""
-    if budget == 0 or math.isinf(budget):
-        return "any" if budget else "0"
-    unit = next((unit for unit in ("min", "s") if budget >= UNITS[unit]), "ms")
-    return f"{budget / UNITS[unit]:g} {unit}"
 
 
 @dataclass(frozen=True)

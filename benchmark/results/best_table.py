@@ -9,8 +9,9 @@ from pathlib import Path
 
 from benchmark.errors import UsageError
 from benchmark.plugins.registry import Plugins, suggest
+from benchmark.plumbing.durations import in_words
 from benchmark.plumbing.words import counted, listed
-from benchmark.results.best import Answer, Methods, Pick, in_words
+from benchmark.results.best import Answer, Methods, Pick
 from benchmark.results.columns import KnownColumns, known
 from benchmark.results.costs import brief
 from benchmark.results.leaderboard_file import metrics_in, read, title
@@ -110,7 +111,7 @@ def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 def _text(path: Path, methods: Methods, shots: int | None, budget: float | None, rows: Sequence[Row]) -> str:
     if shots is not None and shots not in methods.shots:
-        raise UsageError(f"{path} has no method at {counted(shots, 'shot')}; it has {','.join(map(str, methods.shots))} shots.")
+        raise UsageError(f"{path} has no method at {counted(shots, 'shot')}; it has {', '.join(map(str, methods.shots))} shots.")
     if shots is not None and budget is not None:
         answer = methods.answer(shots, budget)
         if not answer.choices:
@@ -153,7 +154,7 @@ def _one(answer: Answer, methods: Methods) -> list[str]:
         "seconds": [_cost(pick, "seconds_to_adapt") for pick in answer.choices],
         "stored": [_cost(pick, "stored_parameters") for pick in answer.choices],
         "verdict": [pick.verdict.word for pick in answer.choices],
-        "p": [f"{pick.verdict.p:.3f}" if pick.verdict.word in (TIE, WORSE) else "" for pick in answer.choices],
+        "p": [_p(pick.verdict.p) if pick.verdict.word in (TIE, WORSE) else "" for pick in answer.choices],
     }
     for name in ("failed", "p"):
         if not any(table[name]):
@@ -185,6 +186,10 @@ def _grid(answers: Sequence[Answer]) -> str:
     left = max(12, WIDTH - 2 * 7 - sum(taken))
     table = [[*cells, textwrap.fill(tied, left, break_long_words=False)] for *cells, tied in lines]
     return tabulate(table, header, tablefmt="simple", disable_numparse=True, colalign=sides)
+
+
+def _p(value: float) -> str:
+    return f"{value:.3f}" if value >= 0.0005 else "<0.001"
 
 
 def _allowed(budget: float) -> str:

@@ -12,6 +12,7 @@ from math import isfinite, isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmark.errors import UsageError
 from benchmark.results import latex
 from benchmark.results.comparison import CURVE, Line
 from benchmark.results.ranking import LEGEND as ORDER
@@ -59,7 +60,13 @@ class Compared:
         return pd.DataFrame(self._records())
 
     def text(self, style: str) -> str:
-        """As text, in one of ``FORMATS``; of csv, the lines alone."""
+        """As text, in one of ``FORMATS``; of csv, the lines alone.
+
+        Raises:
+            UsageError: there is no such format.
+        """
+        if style not in FORMATS:
+            raise UsageError(f"The format must be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}, not {style!r}.")
         return {"table": self._table, "csv": self._csv, "json": self._json, "latex": self._latex}[style]()
 
     def _table(self) -> str:

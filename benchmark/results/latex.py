@@ -7,6 +7,8 @@ from collections.abc import Collection, Sequence
 
 SIGNS = {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", "×": r"$\times$"}
 SPECIAL = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}"}
+PAGE = 40
+"""Rows that fit a page."""
 NUMBER = re.compile(r"[-+]?[\d.]+(?: ± [\d.]+)?|[-+]?[\d.]+ \[[-+\d., ]+\]")
 
 
@@ -27,7 +29,7 @@ def table(
     header: Sequence[str], rows: Sequence[Sequence[str]], caption: str, label: str, notes: Sequence[str] = (),
     bold: Collection[tuple[int, int]] = (), left: Collection[int] = (0,),
 ) -> str:  # fmt: skip
-    """A floating table with booktabs' rules.
+    """A floating table with booktabs' rules; with more rows than a page holds, one that goes on over pages.
 
     Args:
         header: of the columns.
@@ -43,10 +45,14 @@ def table(
     frame = pd.DataFrame(cells, columns=[text(name) for name in header])
     sides = "".join("l" if place in left else "r" for place in range(len(header)))
     label = "tab:" + re.sub(r"[^\w.:-]", "-", label)
-    whole = frame.to_latex(index=False, escape=False, column_format=sides, position="htbp", caption=text(caption), label=label)
-    body, end, rest = whole.rstrip().partition("\\end{tabular}")
+    long = len(rows) > PAGE
+    whole = frame.to_latex(
+        index=False, escape=False, column_format=sides, longtable=long, position=None if long else "htbp", caption=text(caption),
+        label=label,
+    )
+    body, end, rest = whole.rstrip().partition("\\end{longtable}" if long else "\\end{tabular}")
     under = "".join(f"\n\\par{{\\footnotesize {text(note)}}}" for note in notes)
-    return "% needs \\usepackage{booktabs}\n" + body + end + under + rest
+    return f"% needs \\usepackage{{booktabs{',longtable' * long}}}\n" + body + end + under + rest
 
 
 def _cell(cell: str, bold: bool) -> str:

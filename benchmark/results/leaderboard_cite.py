@@ -61,6 +61,7 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
     note = (
         f"Version {first['benchmark_version']} ({parts}), protocol {first['protocol_version']}, data {first['data_version']}, episodes "
         f"{first['manifest_hash'][:12]}, preset {first['preset']}, configuration {first['options']}{origin}; runs {', '.join(runs)}"
+        f"{_credit(path, runs)}"
     )
     return "\n".join([
         f"@misc{{few-shot-tts-benchmark-{path.stem}-{algorithm}{suffix},",
@@ -70,6 +71,18 @@ def cite(path: Path, algorithm: str, shots: int | None = None, steps: int | None
         f"  note = {{{escaped(note)}}},",
         "}",
     ])  # fmt: skip
+
+
+def _credit(path: Path, runs: Sequence[str]) -> str:
+    """Whose corpus it is, which papers must credit too; "" if no run is at hand, or its dataset's plugin is not."""
+    from benchmark.plugins import registry
+    from benchmark.results.result import read_result
+
+    for folder in filter(None, (run_folder(path, run_id) for run_id in runs)):
+        with suppress(BenchmarkError):
+            card = registry.load("dataset", read_result(folder)["dataset"]).card
+            return f"; corpus {card.title}, {card.citation.rstrip('.')}, licence {card.licence}"
+    return ""
 
 
 def _commits(path: Path, runs: Sequence[str]) -> str:

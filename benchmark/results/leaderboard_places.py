@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import benchmark
@@ -26,8 +27,16 @@ def is_committed(path: Path) -> bool:
     return (place.parent if place.name.startswith(PROTOCOL_FOLDERS) else place) in _committed()
 
 
+def _is_synthetic(path: Path) -> bool:
+    """Whether a table's first row says so; a table that can't be read is told of where it is used."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as stream:
+        return next(csv.DictReader(stream), {}).get("synthetic") == "true"
+
+
 def table_files(wanted: str | None, older: bool = False) -> list[Path]:
     """The CSV files that ``wanted`` names: all, a dataset's (of the newest protocol that has one), or the one with this path.
+
+    Those of the newest protocol come first, and of each protocol those of real speech.
 
     Args:
         wanted: "speechocean762", "protocol-1/speechocean762", a path, or None for all.
@@ -46,7 +55,7 @@ def table_files(wanted: str | None, older: bool = False) -> list[Path]:
             newest[normalise(path.stem)] = every[normalise(title(path))] = path
     found = {**every, **newest}
     if wanted is None and found:
-        return list((every if older else newest).values())
+        return sorted((every if older else newest).values(), key=lambda path: (title(path) != path.stem, _is_synthetic(path)))
     if wanted and normalise(wanted) in found:
         return [found[normalise(wanted)]]
     if wanted is None:

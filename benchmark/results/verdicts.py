@@ -25,7 +25,7 @@ UNLIKE = 1.1
 
 
 def verdicts(lines: Sequence[Line]) -> list[str]:
-    """One sentence for each pair and metric."""
+    """For each pair and metric who is better where, a sentence for either, and what is shown nowhere."""
     sentences = []
     for (first, second, metric), group in itertools.groupby(lines, key=lambda line: (line.first, line.second, line.metric)):
         rest = list(group)
@@ -33,13 +33,13 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
         for name, other in ((first, second), (second, first)):
             where = [line for line in rest if line.better == name]
             if where:
-                parts.append(f"{name} is better than {other} {_places(where, len(rest))}")
+                parts.append(f"{name} is better than {other} {_places(where, len(rest))}.")
         undecided = [line for line in rest if line.better is None]
         if not parts:
-            sentences.append(f"{metric}: no difference shown between {first} and {second}{_detectable(undecided)}.")
+            sentences.append(f"{metric}: no difference is shown between {first} and {second}{_detectable(undecided)}.")
         else:
-            elsewhere = f"; no difference shown elsewhere{_detectable(undecided)}" if undecided else ""
-            sentences.append(f"{metric}: {', '.join(parts)}{elsewhere}.")
+            elsewhere = [f"No difference is shown elsewhere{_detectable(undecided)}."] if undecided else []
+            sentences.append(f"{metric}: {' '.join([*parts, *elsewhere])}")
     return sentences
 
 
@@ -49,7 +49,7 @@ def _detectable(lines: Sequence[Line]) -> str:
     if not sizes:
         return ""
     span = " to ".join(dict.fromkeys([min(sizes, key=float), max(sizes, key=float)]))
-    return f" (a true one of {span} would have been shown in 80 % of such tests, uncorrected)"
+    return f" (80 % of such tests, uncorrected, would show a true one of {span})"
 
 
 def place(line: Line) -> str:
@@ -61,7 +61,17 @@ def place(line: Line) -> str:
 def _places(lines: Sequence[Line], everywhere: int) -> str:
     if len(lines) == everywhere:
         return "everywhere" if everywhere > 1 else f"at {place(lines[0])}"
-    return "at " + ", ".join(place(line) for line in lines)
+    return "at " + "; ".join(_at(shots, list(own)) for shots, own in itertools.groupby(lines, key=lambda line: line.shots))
+
+
+def _at(shots: int, lines: Sequence[Line]) -> str:
+    """Places with so many shots, "5 shots and 1, 2 or 20 steps"."""
+    *others, last = sorted(line.steps for line in lines if line.steps != CURVE) or [0]
+    if len(lines) == 1:
+        return place(lines[0])
+    steps = f"{', '.join(map(str, others))} or {last} steps" if others else counted(last, "step")
+    curve = " and over the whole curve" if any(line.steps == CURVE for line in lines) else ""
+    return f"{counted(shots, 'shot')} and {steps}{curve}"
 
 
 def power_note(lines: Sequence[Line]) -> str:
@@ -75,8 +85,8 @@ def power_note(lines: Sequence[Line]) -> str:
     if least <= SIGNIFICANT or all(line.found.difference.mean == 0 for line in lines):
         return ""
     more = "choose fewer places by --shots and --steps, before looking, or take" if tests > 1 else "take"
-    where = f"{most} speaker(s) in {max(tests, 1)} place(s)"
-    return f"{where} give a p of at least {least:.2g}, so no difference could be shown: {more} more speakers."
+    where = f"{counted(most, 'speaker')} and {counted(max(tests, 1), 'test')}"
+    return f"With {where} no p can be below {least:.2g}, so no difference could be shown: {more} more speakers."
 
 
 def disagreement_note(lines: Sequence[Line]) -> str:

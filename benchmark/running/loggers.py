@@ -44,8 +44,10 @@ def check(kinds: Sequence[str]) -> None:
 
     Raises:
         ExtraMissing: one is not.
-        UsageError: $WANDB_MODE is none of ``MODES``.
+        UsageError: there is no such logger, or $WANDB_MODE is none of ``MODES``.
     """
+    if unknown := [kind for kind in kinds if kind not in KINDS]:
+        raise UsageError(f"There is no live log {unknown[0]!r}; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
     if "wandb" in kinds and _mode() not in MODES:
         raise UsageError(f"WANDB_MODE must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {_mode()!r}.")
     for kind in kinds:

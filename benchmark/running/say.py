@@ -28,6 +28,8 @@ MOST_CHARACTERS = 20_000
 """Of a text to say: about half an hour of speech."""
 PAUSE_SECONDS = 0.25
 """Between sentences."""
+LITTLE_SECONDS = 3.0
+"""Speech below which scores of it mean little."""
 JUDGED_SECONDS = 60.0
 """Speech that is kept to judge it by; a text is spoken and written sentence by sentence, so that memory does not grow with its length."""
 
@@ -135,6 +137,8 @@ def sentences(text: str, frontend: Frontend, language: str = "") -> list[Sentenc
         UsageError: the text is empty or too long, is in a script that the voice does not read or in another language, has no phonemes, or
             has phonemes without a symbol.
     """
+    if not isinstance(text, str):
+        raise UsageError(f"The text to say must be a text, not {type(text).__name__}.")
     plain, given, language = " ".join(text.split()), bool(language), language or frontend.language
     if not plain:
         raise UsageError("The text to say is empty.")
@@ -143,7 +147,8 @@ def sentences(text: str, frontend: Frontend, language: str = "") -> list[Sentenc
     if control_in(plain):
         raise UsageError(f"The text to say holds {control_in(plain)!r}, which is no letter; leave it out.")
     if is_foreign(plain, language):
-        raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; give its --language.")
+        advice = "give its --language, or choose a model that speaks it"
+        raise UsageError(f"{plain[:60]!r} is in a script that espeak-ng's voice {language} can't read; {advice}.")
     if not given and is_other_language(plain, language):
         raise UsageError(f"{plain[:60]!r} is not in the model's language, {language}; if it is, give --language {language}.")
     parts = sentences_of(plain)
@@ -151,7 +156,8 @@ def sentences(text: str, frontend: Frontend, language: str = "") -> list[Sentenc
     if not every:
         raise UsageError(f"There is nothing to pronounce in {plain[:60]!r}; write words.")
     if strange := frontend.unknown(tuple(word for _, words in every for word in words)):
-        raise UsageError(f"The model never heard {' '.join(strange)}, which {plain[:60]!r} needs; use other words.")
+        advice = "choose a model of that language" if given else "use other words"
+        raise UsageError(f"The model speaks {frontend.language} and never heard {' '.join(strange)}, which {plain[:60]!r} needs; {advice}.")
     ids = frontend.symbol_ids
     return [Sentence(part, words, torch.tensor([ids[symbol] for symbol in token_symbols(words)])) for part, words in every]
 

@@ -74,6 +74,9 @@ for (const area of document.querySelectorAll(".focusable")) {
   });
 }
 
+// On a phone the fronts would push all else out of sight.
+if (matchMedia("(max-width: 40rem)").matches) for (const one of document.querySelectorAll(".fronts")) one.open = false;
+
 // One voice at a time.
 document.addEventListener("play", (event) => {
   for (const player of document.querySelectorAll("audio")) if (player !== event.target && !player.paused) player.pause();
