@@ -36,7 +36,7 @@ def _is_synthetic(path: Path) -> bool:
 def table_files(wanted: str | None, older: bool = False) -> list[Path]:
     """The CSV files that ``wanted`` names: all, a dataset's (of the newest protocol that has one), or the one with this path.
 
-    Those of the newest protocol come first, and of each protocol those of real speech.
+    Those of the newest protocol come first, then those of real speech, then those of synthesis by speaker.
 
     Args:
         wanted: "speechocean762", "protocol-1/speechocean762", a path, or None for all.
@@ -55,7 +55,7 @@ def table_files(wanted: str | None, older: bool = False) -> list[Path]:
             newest[normalise(path.stem)] = every[normalise(title(path))] = path
     found = {**every, **newest}
     if wanted is None and found:
-        return sorted((every if older else newest).values(), key=lambda path: (title(path) != path.stem, _is_synthetic(path)))
+        return sorted((every if older else newest).values(), key=lambda path: (title(path) != path.stem, _is_synthetic(path), "-" in path.stem))
     if wanted and normalise(wanted) in found:
         return [found[normalise(wanted)]]
     if wanted is None:
