@@ -82,7 +82,7 @@ class Problem(ABC):
 
     @abstractmethod
     def gain(self, column: str, score: float, query: PreparedUtterance, statistics: Statistics) -> float:
-        """What tuning maximises, computed from a score: 1 is the goal, 0 is what needs no learning; a failure counts as 0.
+        """What tuning maximises, computed from a score: 1 is the goal, 0 is what needs no learning.
 
         Args:
             column: one of ``tuned_by``.

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     import pandas
 
 
+FAILED = -1.0
+"""The gain of what could not be scored: as far below no gain as the goal is above it, so that failing never pays."""
+
+
 def scorers(settings: RunSettings, problem: Problem, plugins: registry.Plugins) -> dict[str, config.Plugin]:
     """The metric for each column that tuning goes by: one of those given, or else of all; without columns, other than the first, that
     no metric can score with this backbone.
@@ -39,7 +43,7 @@ def scorers(settings: RunSettings, problem: Problem, plugins: registry.Plugins) 
 
 
 def curve(problem: Problem, rows: pandas.DataFrame, column: str, corpus: Corpus) -> dict[int, float]:
-    """The gain of a column by adaptation steps, a mean over speakers; what could not be scored counts as 0.
+    """The gain of a column by adaptation steps, a mean over speakers; what could not be scored counts as ``FAILED``.
 
     Args:
         problem: says what a score is worth.
@@ -50,7 +54,7 @@ def curve(problem: Problem, rows: pandas.DataFrame, column: str, corpus: Corpus)
     queries = {name: corpus[name] for name in rows["utterance"].unique()}
     scored = zip(rows["utterance"], rows[column], strict=True)
     gains = rows.assign(gain=[problem.gain(column, score, queries[name], corpus.statistics) for name, score in scored])
-    speakers = gains.fillna({"gain": 0.0}).groupby(["steps", "speaker"])["gain"].mean()
+    speakers = gains.fillna({"gain": FAILED}).groupby(["steps", "speaker"])["gain"].mean()
     return {int(step): float(value) for step, value in dict(speakers.groupby("steps").mean()).items()}
 
 

@@ -3,7 +3,7 @@
 A trial is a run on the validation speakers, at the largest of the preset's shots, scored by the metrics that have the columns which
 the problem is ``tuned_by``. Each becomes a gain, a mean over speakers at each of the preset's steps; the trial's curve is the geometric
 mean of the gains, and its objective the mean of the curve (the area under the adaptation curve), so that both fast learning and a high
-end count. An utterance that could not be scored counts as 0: leaving it out would reward options that fail on difficult utterances.
+end count. An utterance that could not be scored counts as -1: left out, or at 0, it would reward options that fail where others do badly.
 
 :mod:`benchmark.running.trials` chooses each trial's values and keeps its outcome; the CSV table is rewritten after each trial.
 """
@@ -131,9 +131,7 @@ class Search:
         return trial
 
     def best(self) -> Trial:
-        """The trial with the highest objective, the earliest of equals; if none is above 0, the one with fewest failures.
-
-        A failure counts as 0, and would otherwise beat a voice below 0 (further from the target than a stranger's).
+        """The trial with the highest objective, the earliest of equals.
 
         Raises:
             BenchmarkError: the training diverged in every trial.
@@ -141,7 +139,7 @@ class Search:
         scored = [trial for trial in self.trials if trial.curve]
         if not scored:
             raise BenchmarkError(f"The training diverged in all trials of {self.settings.algo.name}; see {self.table}.")
-        return max(scored, key=lambda trial: (max(trial.objective, 0.0), -trial.failed, trial.objective))
+        return max(scored, key=lambda trial: trial.objective)
 
     def section(self, arguments: Sequence[str]) -> Values:
         """What to save as tuned values: the chosen options, and all others that are not defaults.
