@@ -55,7 +55,8 @@ def table_files(wanted: str | None, older: bool = False) -> list[Path]:
             newest[normalise(path.stem)] = every[normalise(title(path))] = path
     found = {**every, **newest}
     if wanted is None and found:
-        return sorted((every if older else newest).values(), key=lambda path: (title(path) != path.stem, _is_synthetic(path), "-" in path.stem))
+        those = (every if older else newest).values()
+        return sorted(those, key=lambda path: (title(path) != path.stem, _is_synthetic(path), "-" in path.stem))
     if wanted and normalise(wanted) in found:
         return [found[normalise(wanted)]]
     if wanted is None:

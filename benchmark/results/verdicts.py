@@ -61,17 +61,26 @@ def place(line: Line) -> str:
 def _places(lines: Sequence[Line], everywhere: int) -> str:
     if len(lines) == everywhere:
         return "everywhere" if everywhere > 1 else f"at {place(lines[0])}"
-    return "at " + "; ".join(_at(shots, list(own)) for shots, own in itertools.groupby(lines, key=lambda line: line.shots))
+    steps: dict[int, list[int]] = {}
+    for line in lines:
+        steps.setdefault(line.shots, []).append(line.steps)
+    shots: dict[tuple[int, ...], list[int]] = {}
+    for size, own in steps.items():
+        shots.setdefault(tuple(own), []).append(size)
+    return "at " + "; ".join(_at(sizes, own) for own, sizes in shots.items())
 
 
-def _at(shots: int, lines: Sequence[Line]) -> str:
-    """Places with so many shots, "5 shots and 1, 2 or 20 steps"."""
-    *others, last = sorted(line.steps for line in lines if line.steps != CURVE) or [0]
-    if len(lines) == 1:
-        return place(lines[0])
-    steps = f"{', '.join(map(str, others))} or {last} steps" if others else counted(last, "step")
-    curve = " and over the whole curve" if any(line.steps == CURVE for line in lines) else ""
-    return f"{counted(shots, 'shot')} and {steps}{curve}"
+def _at(shots: Sequence[int], steps: Sequence[int]) -> str:
+    """Places of the grid that share their steps, "1 or 5 shots and 1, 2 or 20 steps and over the whole curve"."""
+    single = [step for step in steps if step != CURVE]
+    parts = [_either(shots, "shot"), *([_either(single, "step")] if single else [])]
+    curve = " over the whole curve" if CURVE in steps else ""
+    return " and ".join(parts) + (f" and{curve}" if single and curve else curve)
+
+
+def _either(numbers: Sequence[int], what: str) -> str:
+    *others, last = sorted(numbers)
+    return f"{', '.join(map(str, others))} or {last} {what}s" if others else counted(last, what)
 
 
 def power_note(lines: Sequence[Line]) -> str:
