@@ -82,5 +82,5 @@ def test_comparisons_in_documents_find_their_rows() -> None:
     assert len(lines) > 5
     for line in lines:
         args = parser.parse_args(shlex.split(line))
-        folders, _ = find_runs(args.runs, args.table, args.output, [name for name in args.metrics.split(",") if name])
+        folders, _ = find_runs(args.runs, args.table, args.output, args.metrics)
         assert len(folders) > 1 and all((folder / "result.json").is_file() for folder in folders), line
