@@ -17,10 +17,12 @@ from benchmark.errors import BenchmarkError, UsageError
 from benchmark.results.comparison import CURVE, Line, apart, compare_all, contenders
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, compute_rows
+from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE
 from benchmark.results.leaderboard_rules import options
 from benchmark.results.leaderboard_table import show
 from benchmark.results.ranking import ranking
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
+from benchmark.results.runs_meant import _one_configuration
 from benchmark.results.verdicts import power_note, seeds_note, verdicts
 from tests.cli_helpers import refused
 from tests.report_helpers import change_result
@@ -360,3 +362,15 @@ def test_of_several_configurations_the_label_says_which(own_runs: Path, capsys: 
         writer.writeheader()
         writer.writerows(lines)
     assert by_name(own_runs, "reptile", "maml") == 0
+
+
+def test_a_name_alone_means_the_most_tuned_configuration() -> None:
+    """A variant, with options set by hand, does not make the name ambiguous; two that are tuned alike do."""
+    row = dict.fromkeys([*IDENTITY, *PROVENANCE], "") | {"algorithm": "finetune", "gap_closed": "0.5", "settings": "momentum=0.9"}
+    tuned = {**row, "options": "aaaa", "tuned": "learning_rate=0.001 speaker_lr=0.1 (8 trials)"}
+    variant = {**row, "options": "bbbb", "tuned": "learning_rate=0.001 (8 trials)"}
+    assert _one_configuration("finetune", Path("t.csv"), [variant, tuned], ["gap_closed"]) == [tuned]
+    for other in ({**tuned, "options": "cccc"}, {**variant, "options": "cccc", "tuned": ""}):
+        rows = [tuned, other] if other["tuned"] else [{**variant, "tuned": ""}, other]
+        with pytest.raises(UsageError, match=r"finetune has several configurations in t\.csv"):
+            _one_configuration("finetune", Path("t.csv"), rows, ["gap_closed"])

@@ -136,7 +136,7 @@ def _check_scale(path: Path, rows: list[dict[str, str]], report: Verification) -
 def _check_runs(path: Path, report: Verification) -> None:
     """Report runs kept beside the tables that no table has a row of: deleted rows leave them behind."""
     tables = "".join(table.read_text(encoding="utf-8", errors="replace") for table in sorted(path.parent.glob("*.csv")))
-    idle = sorted(folder.name for folder in (path.parent / RUNS).glob("*") if folder.name not in tables)
+    idle = sorted(folder.name for folder in (path.parent / RUNS).glob("*") if folder.is_dir() and folder.name not in tables)
     if mine := [name for name in idle if _table_of(path.parent / RUNS / name) == path.stem]:
         more = f" and {len(mine) - 1} more" * (len(mine) > 1)
         report.problems.append(f"{path} has no row of {mine[0]}{more}, kept in {path.parent / RUNS}; restore the rows, or delete the runs.")

@@ -103,12 +103,23 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
 
 
 def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]) -> Rows:
-    """The rows of the only configuration scored with all these metrics (the metric that ranks if there are none)."""
+    """The rows of the only configuration scored with all these metrics (the metric that ranks if there are none).
+
+    Of several, the one with the most tuned options is meant, if no other has as many: the others are variants of it.
+    """
     columns = columns or [problem_of(rows[0]).objective]
     kinds: dict[str, Rows] = {}
     for row in rows:
         kinds.setdefault(row["options"], []).append(row)
     scored = [own for own in kinds.values() if all(own[0].get(column) for column in columns)]
+    most = max((_tuned(own) for own in scored), default=0)
+    if most and len(mostly := [own for own in scored if _tuned(own) == most]) == 1:
+        return mostly[0]
     if len(scored or kinds) > 1:
         raise UsageError(f"{name} has several configurations in {path}; name one of them: {' '.join(configurations(rows))}")
     return scored[0] if scored else rows
+
+
+def _tuned(rows: Rows) -> int:
+    """The number of options that tuning chose for a configuration."""
+    return sum("=" in word for word in rows[0]["tuned"].split())
