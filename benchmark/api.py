@@ -147,7 +147,8 @@ def compare(
     ['dataset', 'first', 'second', 'metric']
 
     Args:
-        runs: run folders, or algorithms that have rows in a leaderboard; ``reptile:d37ca7c2`` if one has several configurations.
+        runs: run folders, or algorithms that have rows in a leaderboard; ``reptile:d37ca7c2`` for another configuration
+            than the most tuned one.
         metrics: a column of a metric or a cost, or several; none for the one that ranks.
         shots: only at so many support sentences.
         steps: only at so many adaptation steps; "curve" for the area under the whole curve.

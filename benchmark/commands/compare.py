@@ -1,8 +1,9 @@
 """Compare runs of two or more algorithms: paired differences, corrected tests, and a verdict.
 
 Takes run folders, or algorithms that have rows in a leaderboard (a committed one, or the one of your own runs). If an algorithm has
-several configurations, name one as ``leaderboard show`` prints it: ``reptile:d37ca7c2``. Runs that differ only in the seed are pooled.
-Tests are between speakers (sign-flip permutation), corrected for the number of comparisons (Holm).
+several configurations, its name means the most tuned one; name another as ``leaderboard show`` prints it: ``reptile:d37ca7c2``. Runs
+that differ only in the seed are pooled. Tests are between speakers (sign-flip permutation), corrected for the number of comparisons
+(Holm).
 """
 
 from __future__ import annotations

@@ -54,8 +54,7 @@ def _detectable(lines: Sequence[Line]) -> str:
 
 def place(line: Line) -> str:
     """Where on the grid, in words."""
-    shots = counted(line.shots, "shot")
-    return f"{shots} over the whole curve" if line.steps == CURVE else f"{shots} and {counted(line.steps, 'step')}"
+    return _at([line.shots], [line.steps])
 
 
 def _places(lines: Sequence[Line], everywhere: int) -> str:
