@@ -110,9 +110,9 @@ def test_what_has_fewer_seeds_is_compared_on_those_alone_and_said_so(tmp_path: P
     chosen = contenders([*many, make_run(tmp_path, "c", 0.1, seed=1)])
     lines = compare_all(chosen, {"gap_closed": True}, steps=5)
     assert {line.found.difference.n for line in lines} == {10}
-    left = "Left out, because not all have them: a's seeds 0,2, b's seeds 0,2. "
+    left = "Left out, because not all have them: a's seeds 0 and 2, b's seeds 0 and 2. "
     assert seeds_note(chosen, lines) == f"{left}Compared on seed 1: preliminary, because another pretraining may say otherwise."
-    with pytest.raises(UsageError, match="No seed is common to all: a has seeds 0,1,2; d has seed 3"):
+    with pytest.raises(UsageError, match="No seed is common to all: a has seeds 0, 1 and 2; d has seed 3"):
         compare_all(contenders([*many[:3], make_run(tmp_path, "d", 0.1, seed=3)]), {"gap_closed": True})
 
 

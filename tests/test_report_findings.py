@@ -192,10 +192,6 @@ def test_a_metric_of_ones_own_is_labelled_by_its_class(tmp_path: Path) -> None:
     assert board.unlike() == {} and tables.arrow(board, "loud") == "" and tables.meanings(board)["loud"] == "see its plugin"
 
 
-def test_seeds_are_told_in_words() -> None:
-    assert [words.seeds_said(seeds) for seeds in ({3}, {1, 0}, [2, 0, 1])] == ["seed 3", "seeds 0 and 1", "seeds 0, 1 and 2"]
-
-
 def test_numbers_have_the_digits_that_their_intervals_bear_out() -> None:
     rows = [{"m": "1.23456", "m_lo": low, "m_hi": high} for low, high in (("0.2", "2.2"), ("1.2", "1.3"), ("", ""))]
     wide = [{"m": "500", "m_lo": "400", "m_hi": "600"}]

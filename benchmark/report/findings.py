@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from benchmark.errors import UsageError
+from benchmark.plumbing.words import seeds_said
 from benchmark.report.boards import Board, Row
-from benchmark.report.words import digits, interval, seeds_said
+from benchmark.report.words import digits, interval
 from benchmark.results.comparison import Line, compare_all, seeds_of
 from benchmark.results.ranking import ranking
 from benchmark.results.statistics import SIGNIFICANT, least_p

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import re
 import statistics
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from benchmark.plumbing.words import listed
 from benchmark.report.boards import Row
 
 SECONDS = re.compile(r"\b\d+\.\d+(?= s\b)")
@@ -40,11 +39,6 @@ def said(row: Row, metric: str, places: int) -> str:
         return "not scored"
     bounds = interval(row, metric, places)
     return f"{float(row[metric]):.{places}f}" + (f", 95 % interval {bounds}" if bounds else "")
-
-
-def seeds_said(seeds: Collection[int]) -> str:
-    """Seeds in words, "seeds 0, 1 and 2"."""
-    return f"{'seed' if len(seeds) == 1 else 'seeds'} {listed([str(seed) for seed in sorted(seeds)])}"
 
 
 def ranged(texts: Sequence[str]) -> str:

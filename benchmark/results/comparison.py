@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plumbing.files import digest_of
+from benchmark.plumbing.words import seeds_said
 from benchmark.results.costs import COSTS, with_costs
 
 if TYPE_CHECKING:
@@ -169,7 +170,7 @@ def compare_all(
 
     lines: list[tuple[str, str, str, int, int, Comparison]] = []
     if not common_seeds(chosen):
-        raise UsageError(f"No seed is common to all: {'; '.join(f'{one.name} has {seeds_in_words(seeds_of(one))}' for one in chosen)}.")
+        raise UsageError(f"No seed is common to all: {'; '.join(f'{one.name} has {seeds_said(seeds_of(one))}' for one in chosen)}.")
     chosen = on_common_seeds(chosen)
     for one, other in itertools.combinations(chosen, 2):
         for metric, higher in metrics.items():
@@ -305,8 +306,3 @@ def _frame(by_steps: dict[int, pd.DataFrame], metric: str, step: int) -> pd.Data
     if step == CURVE:
         return area(pd.concat(by_steps.values()), metric)
     return by_steps[step] if step in by_steps else next(iter(by_steps.values()))
-
-
-def seeds_in_words(seeds: Collection[int]) -> str:
-    """Seeds in words, "seeds 0,1,2"."""
-    return f"seed{'s' * (len(seeds) > 1)} {','.join(map(str, sorted(seeds)))}"

@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import Collection, Sequence
 
-from benchmark.plumbing.words import counted, listed
+from benchmark.plumbing.words import counted, listed, seeds_said
 from benchmark.results.comparison import (
     CURVE,
     Contender,
@@ -14,7 +14,6 @@ from benchmark.results.comparison import (
     common_seeds,
     on_common_seeds,
     rows_at,
-    seeds_in_words,
     seeds_of,
     shots_of,
 )
@@ -79,7 +78,7 @@ def _at(shots: Sequence[int], steps: Sequence[int]) -> str:
 
 def _either(numbers: Sequence[int], what: str) -> str:
     *others, last = sorted(numbers)
-    return f"{', '.join(map(str, others))} or {last} {what}s" if others else counted(last, what)
+    return listed([*map(str, others), counted(last, what)], "or")
 
 
 def power_note(lines: Sequence[Line]) -> str:
@@ -183,11 +182,11 @@ def seeds_note(chosen: Sequence[Contender], lines: Sequence[Line]) -> str:
     from benchmark.results.leaderboard_rules import MIN_SEEDS
 
     common, notes = set(common_seeds(chosen)), []
-    if left := [f"{one.name}'s {seeds_in_words(more)}" for one in chosen if (more := seeds_of(one) - common)]:
+    if left := [f"{one.name}'s {seeds_said(more)}" for one in chosen if (more := seeds_of(one) - common)]:
         notes.append(f"Left out, because not all have them: {', '.join(left)}.")
     fewest, most = (pick(line.found.seeds for line in lines) for pick in (min, max))
     if fewest < MIN_SEEDS:
-        where = seeds_in_words(common) if fewest == most == len(common) else f"{counted(fewest, 'seed')} in places"
+        where = seeds_said(common) if fewest == most == len(common) else f"{counted(fewest, 'seed')} in places"
         notes.append(f"Compared on {where}: preliminary, because another pretraining may say otherwise.")
     return " ".join(notes)
 

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 
 from benchmark.errors import UsageError
+from benchmark.plumbing.words import listed
 
 ACCELERATORS = ("auto", "cpu", "gpu", "cuda", "mps")
 STRATEGIES = ("auto", "ddp", "ddp_spawn")
@@ -39,7 +40,7 @@ class Hardware:
         }  # fmt: skip
         for (name, reason), known in zip(reasons.items(), (ACCELERATORS, STRATEGIES, PRECISIONS), strict=True):
             if (value := getattr(self, name)) not in known:
-                raise UsageError(f"--{name} must be {', '.join(known[:-1])} or {known[-1]}, not {value}{reason}.")
+                raise UsageError(f"--{name} must be {listed(known, 'or')}, not {value}{reason}.")
         if self.devices < 1:
             raise UsageError(f"--devices must be at least 1, not {self.devices}.")
         if self.launched and self.strategy == "ddp_spawn":

@@ -22,6 +22,7 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 
 from benchmark.errors import BenchmarkError, ExtraMissing, UsageError
 from benchmark.mel import MelSpec, log_mel
+from benchmark.plumbing.words import listed
 from benchmark.results.kept_speech import beside_in, safe, speech_in
 from benchmark.results.result import RunIdentity, read_result, table_name
 from benchmark.settings.config import flat
@@ -47,9 +48,9 @@ def check(kinds: Sequence[str]) -> None:
         UsageError: there is no such logger, or $WANDB_MODE is none of ``MODES``.
     """
     if unknown := [kind for kind in kinds if kind not in KINDS]:
-        raise UsageError(f"There is no live log {unknown[0]!r}; choose {', '.join(KINDS[:-1])} or {KINDS[-1]}.")
+        raise UsageError(f"There is no live log {unknown[0]!r}; choose {listed(KINDS, 'or')}.")
     if "wandb" in kinds and _mode() not in MODES:
-        raise UsageError(f"WANDB_MODE must be {', '.join(MODES[:-1])} or {MODES[-1]}, not {_mode()!r}.")
+        raise UsageError(f"WANDB_MODE must be {listed(MODES, 'or')}, not {_mode()!r}.")
     for kind in kinds:
         if kind != "csv" and find_spec(kind) is None:
             raise ExtraMissing(f"--{kind}", kind, kind)
