@@ -218,3 +218,12 @@ def test_all_built_in_ones_are_compared(
 def test_wrong_usage_is_one_sentence(words: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert sentence in refused(["vocoders", "--dataset", "espeak", "--preset", "smoke", "--output", tmp_path, *words], 2, capsys)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_table_that_cannot_be_written_is_refused_before_the_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmark.commands.sweep.done_for", pytest.fail)
+    (tmp_path / "file").write_text("")
+    words = ["vocoders", "--dataset", "espeak", "--preset", "smoke", "--output", tmp_path, "-o", tmp_path / "file" / "table.csv"]
+    assert "table.csv: Not a directory; choose a folder that is writable" in refused(words, 1, capsys)

@@ -41,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
         return _tabulate(args, [run_folder(run, args.output) for run in args.runs])
     from benchmark.plugins import registry
+    from benchmark.plumbing.files import check_place
     from benchmark.settings import tuned_values as tuning
 
     for option, instead in (("--algo", f"it is always {ALGORITHM}"), ("--vocoder", "name vocoders with --vocoders")):
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         parsed = tuning.parse(words, plugins=args.plugin, also=args.options)
         grid += parsed.seeded(args.seeds)
 
+    if args.table:
+        check_place(args.table)
     outcomes = sweep.done_for(args, grid)
     folders = [outcome.folder for outcome in outcomes if outcome.folder]
     if folders:

@@ -9,7 +9,7 @@ import soundfile
 
 from benchmark.audio import SAMPLE_RATE, Audio
 from benchmark.errors import UsageError
-from benchmark.plumbing.files import write_atomic
+from benchmark.plumbing.files import check_place, write_atomic
 from benchmark.plumbing.sound_files import mended
 
 MARK = "Synthesised speech, no recording: written by 'benchmark say'"
@@ -39,15 +39,17 @@ def is_marked(path: Path) -> bool:
 
 
 def refuse_to_overwrite(path: Path) -> None:
-    """Refuse to write anything but a wav file, or where something is that :func:`write` did not write.
+    """Refuse to write anything but a wav file, where nothing can be written, or where something is that :func:`write` did not write.
 
     Raises:
+        BenchmarkError: the folder can't be written to.
         UsageError: it is refused.
     """
     if path.suffix.lower() != ".wav" or path.is_dir():
         raise UsageError(f"Speech is written as wav; name a file such as out.wav, not {path}.")
     if path.exists() and not is_marked(path):
         raise UsageError(f"{path} is there and was not written by 'say'; choose another name.")
+    check_place(path)
 
 
 def _write(path: Path, pieces: Iterable[Audio]) -> None:

@@ -59,10 +59,25 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
             os.close(handle)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise BenchmarkError(
-            f"Could not write {path}: {reason}; choose a folder that is writable and has space."
-        ) from error
+        raise _could_not_write(path, error) from error
+
+
+def check_place(path: Path) -> None:
+    """Before long work: find out whether :func:`write_atomic` can make files in the folder of ``path``, without making it.
+
+    Raises:
+        BenchmarkError: it can't.
+    """
+    there = next(folder for folder in path.absolute().parents if is_there(folder))
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise _could_not_write(path, error) from error
+
+
+def _could_not_write(path: Path, error: OSError) -> BenchmarkError:
+    return BenchmarkError(f"Could not write {path}: {error.strerror or error}; choose a folder that is writable and has space.")
 
 
 def remove_left_over(paths: Iterable[Path]) -> None:
