@@ -1,13 +1,13 @@
-"""The committed tables, wherever they are: beside those of the present protocol, older ones have folders."""
+"""The committed tables, wherever they are: beside those of the present protocol, older ones and studies have folders."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS
+from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS, STUDY_FOLDERS
 
 FOLDER = Path(__file__).resolve().parents[1] / "leaderboards"
-TABLES = [*sorted(FOLDER.glob("*.csv")), *sorted(FOLDER.glob(f"{PROTOCOL_FOLDERS}*/*.csv"))]
+TABLES = [*sorted(FOLDER.glob("*.csv")), *(path for folder in (PROTOCOL_FOLDERS, STUDY_FOLDERS) for path in sorted(FOLDER.glob(f"{folder}*/*.csv")))]
 
 
 def of_protocol_1(name: str) -> Path:

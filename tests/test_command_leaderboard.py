@@ -60,11 +60,24 @@ def test_tables_of_older_protocols_are_found_by_their_folder_and_where_there_is_
     everything = shown(capsys)
     assert "protocol-10/gone\n" in everything and "toy_corpus\n" in everything and "from_2" not in everything
     assert "did you mean 'protocol-2/gone'?" in refused(["leaderboard", "show", "protocol-2/go"], 2, capsys)
-    verified = leaderboard_places.table_files(None, older=True)
+    verified = leaderboard_places.table_files(None, every=True)
     assert {tables / f"{name}.csv" for name in ("toy_corpus", "protocol-2/toy_corpus", "protocol-2/gone", "protocol-9/gone")} <= {*verified}
     assert leaderboard_places.is_committed(tables / "protocol-9" / "gone.csv")
     assert not leaderboard_places.is_committed(tables / "mine" / "gone.csv")
     assert runs_meant._tables("protocol-9/gone", tables, "from_9") == [tables / "protocol-9" / "gone.csv"]
+
+
+def test_tables_of_studies_are_found_by_their_folder_alone(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (tables / "toy_corpus.csv").read_text()
+    (tables / "study-budget").mkdir()
+    for name in ("toy_corpus", "only_here"):
+        (tables / "study-budget" / f"{name}.csv").write_text(text.replace("reptile", "with_less"))
+    assert "with_less" in shown(capsys, "study-budget/toy_corpus") and "with_less" not in shown(capsys, "toy_corpus")
+    assert "with_less" not in shown(capsys)
+    assert "did you mean 'study-budget/only_here'?" in refused(["leaderboard", "show", "study-budget/only"], 2, capsys)
+    assert "no leaderboard of 'only_here'" in refused(["leaderboard", "show", "only_here"], 2, capsys)
+    assert tables / "study-budget" / "toy_corpus.csv" in leaderboard_places.table_files(None, every=True)
+    assert leaderboard_places.is_committed(tables / "study-budget" / "toy_corpus.csv")
 
 
 def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,7 +77,7 @@ def _names(plugins: tuple[str, ...]) -> Mapping[str, list[str]]:
 
     found = {kind: list(registry.find(kind, plugins)) for kind in registry.KINDS}
     every, columns = [name for names in found.values() for name in names], [*known(plugins).columns, *COSTS]
-    tables = list(dict.fromkeys([*(path.stem for path in table_files(None)), *map(title, table_files(None, older=True))]))
+    tables = list(dict.fromkeys([*(path.stem for path in table_files(None)), *map(title, table_files(None, every=True))]))
     return {
         **found, "algo": found["algorithm"], "metrics": found["metric"], "preset": list(presets()), "task": list(TASK_KINDS),
         "vocoders": found["vocoder"], "TABLE": tables, "NAME|FILE": every, "name NAME": every,

@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
         return 0
 
     if args.action == "verify":
-        return _verify(leaderboard_places.table_files(args.table, older=True), args.output)
+        return _verify(leaderboard_places.table_files(args.table, every=True), args.output)
     if args.action == "card":
         from benchmark.results.dataset_card import card
 

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     if args.picture and args.picture.suffix.lower() != ".svg":
         raise UsageError(f"--picture must name an SVG file to write, not {args.picture}.")
     if args.table:
-        tables = table_files(None, older=True) if args.table == "all" else table_files(args.table)
+        tables = table_files(None, every=True) if args.table == "all" else table_files(args.table)
         found = [board for table in tables for board in boards.of_table(table, [args.output], args.plugin)]
         path = args.html or Path(f"{tables[0].stem if len(tables) == 1 else 'leaderboards'}.html")
     else:

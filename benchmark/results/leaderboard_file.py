@@ -25,6 +25,8 @@ NEEDED = ("algorithm", "shots", "steps")
 """Without these a file is no leaderboard."""
 PROTOCOL_FOLDERS = "protocol-"
 """How the folders begin that hold the tables of older protocols, beside those of the present one."""
+STUDY_FOLDERS = "study-"
+"""How the folders begin that hold tables of one question, whose runs differ in more than the algorithm or have budgets of their own."""
 CHECKS: Mapping[str, Callable[[str], object]] = {
     **dict.fromkeys(("shots", "steps", "seeds", "speakers", "episodes"), cells.whole),
     **dict.fromkeys(("algorithm", "backbone", "vocoder", "preset"), cells.name),
@@ -35,9 +37,9 @@ CHECKS: Mapping[str, Callable[[str], object]] = {
 
 
 def title(path: Path) -> str:
-    """What a table is called: "speechocean762", or "protocol-1/speechocean762" if an older protocol made it."""
+    """What a table is called: "speechocean762"; with its folder, "protocol-1/speechocean762", if an older protocol or a study made it."""
     folder = path.resolve().parent.name
-    return f"{folder}/{path.stem}" if folder.startswith(PROTOCOL_FOLDERS) else path.stem
+    return f"{folder}/{path.stem}" if folder.startswith((PROTOCOL_FOLDERS, STUDY_FOLDERS)) else path.stem
 
 
 def task_of(path: Path) -> TaskKind:
