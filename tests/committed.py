@@ -7,7 +7,8 @@ from pathlib import Path
 from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS, STUDY_FOLDERS
 
 FOLDER = Path(__file__).resolve().parents[1] / "leaderboards"
-TABLES = [*sorted(FOLDER.glob("*.csv")), *(path for folder in (PROTOCOL_FOLDERS, STUDY_FOLDERS) for path in sorted(FOLDER.glob(f"{folder}*/*.csv")))]
+_FOLDERS = (".", f"{PROTOCOL_FOLDERS}*", f"{STUDY_FOLDERS}*")
+TABLES = [path for folder in _FOLDERS for path in sorted(FOLDER.glob(f"{folder}/*.csv"))]
 
 
 def of_protocol_1(name: str) -> Path:

@@ -167,8 +167,8 @@ def of_table(table: Path, places: Sequence[Path], plugins: registry.Plugins = ()
         if (folder := run_folder(table, name, places)) is None:
             raise UsageError(f"{name}, which a row of {table} was made from, is not beside it; say where with --output.")
         folders.append(folder)
-    folder = title(table).removesuffix(table.stem)  # "" of the newest protocol
-    return [replace(board, name=f"{folder}{board.name}") for board in boards(folders, 1, plugins, rows)]
+    place = title(table).removesuffix(table.stem)  # "" of the newest protocol
+    return [replace(board, name=f"{place}{board.name}") for board in boards(folders, 1, plugins, rows)]
 
 
 def _rows_of(contender: Contender, rows: Sequence[Row]) -> list[Row]:
