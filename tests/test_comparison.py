@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from benchmark.cli import main
 from benchmark.errors import BenchmarkError, UsageError
-from benchmark.results.comparison import CURVE, Line, apart, compare_all, contenders
+from benchmark.results.comparison import CURVE, Contender, Line, apart, compare_all, contenders
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, compute_rows
 from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE
@@ -23,7 +24,7 @@ from benchmark.results.leaderboard_table import show
 from benchmark.results.ranking import ranking
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
 from benchmark.results.runs_meant import _one_configuration
-from benchmark.results.verdicts import power_note, seeds_note, verdicts
+from benchmark.results.verdicts import power_note, processor_note, seeds_note, verdicts
 from tests.cli_helpers import refused
 from tests.report_helpers import change_result
 
@@ -267,6 +268,13 @@ def test_unlike_budgets_and_partial_runs_are_said(tmp_path: Path, capsys: pytest
     assert main(["compare", str(floor), str(less)]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "so their pretrained models may differ a little: floor on Abacus, less on " in printed
+
+
+def test_processors_matter_less_to_runs_of_one_shipped_start() -> None:
+    for start, ending in (("", ", so their pretrained models may differ a little: "), ("d1", ": ")):
+        results = {name: {"hardware": {"processor": name.upper()}, "pretrained": start} for name in ("a", "b")}
+        chosen = [Contender(name, [result], pd.DataFrame(), []) for name, result in results.items()]
+        assert processor_note(chosen) == f"Computed on several processors, which may round differently{ending}a on A, b on B."
 
 
 def test_the_table_fits_a_terminal_and_says_once_what_is_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

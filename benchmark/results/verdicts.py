@@ -154,12 +154,14 @@ def budget_note(chosen: Sequence[Contender]) -> str:
 
 
 def processor_note(chosen: Sequence[Contender]) -> str:
-    """A note if runs were computed on several processors, each with a pretraining of its own; "" otherwise."""
+    """A note if runs were computed on several processors, each with a pretraining of its own unless all start from a shipped one."""
     on = {one.name: sorted({result["hardware"].get("processor", "an unknown one") for result in one.results}) for one in chosen}
     if len({name for names in on.values() for name in names}) < 2:
         return ""
     each = ", ".join(f"{name} on {listed(names)}" for name, names in on.items())
-    return f"Computed on several processors, which may round differently, so their pretrained models may differ a little: {each}."
+    shipped = all(result.get("pretrained") for one in chosen for result in one.results)
+    so = "" if shipped else ", so their pretrained models may differ a little"
+    return f"Computed on several processors, which may round differently{so}: {each}."
 
 
 def limited_note(chosen: Sequence[Contender]) -> str:
