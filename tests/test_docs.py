@@ -17,7 +17,7 @@ from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE, read
 from benchmark.results.runs_meant import find_runs
 from benchmark.results.statistics import RESAMPLES
 from benchmark.running.episodes import PROTOCOL_VERSION
-from tests.committed import of_protocol_1
+from tests.committed import FOLDER
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = (ROOT / "leaderboards" / "README.md").read_text(encoding="utf-8")
@@ -69,8 +69,21 @@ def test_the_picture_in_the_readme_is_of_committed_rows() -> None:
     assert "docs/speechocean762.svg" in (ROOT / "README.md").read_text(encoding="utf-8")
     picture = ElementTree.parse(ROOT / "docs" / "speechocean762.svg").getroot()
     texts = {str(element.text) for element in picture.iter("{http://www.w3.org/2000/svg}text")}
-    algorithms = {row["algorithm"] for row in read(of_protocol_1("speechocean762")) if row["shots"] != "0"}
+    algorithms = {row["algorithm"] for row in read(FOLDER / "speechocean762.csv") if row["shots"] != "0"}
     assert algorithms <= {text.partition(" (")[0] for text in texts}, "draw it again, as CONTRIBUTING.md says"
+
+
+def test_the_results_in_the_readme_are_committed_rows() -> None:
+    """Each line is a row, with half the width of each interval."""
+    lines = re.findall(r"^\| (\w+ \|.*) \|$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    (_, *names), *table = (line.split(" | ") for line in lines)
+    rows = [[row["algorithm"], *(row[name] if name in ("shots", "steps") else _rounded(row, name) for name in names)]
+            for row in read(FOLDER / "speechocean762.csv")]  # fmt: skip
+    assert len(table) > 5 and [line for line in table if line not in rows] == []
+
+
+def _rounded(row: dict[str, str], metric: str) -> str:
+    return f"{float(row[metric]):.2f} ± {(float(row[f'{metric}_hi']) - float(row[f'{metric}_lo'])) / 2:.2f}"
 
 
 def test_comparisons_in_documents_find_their_rows() -> None:
