@@ -154,7 +154,7 @@ def budget_note(chosen: Sequence[Contender]) -> str:
 
 
 def processor_note(chosen: Sequence[Contender]) -> str:
-    """A note if runs were computed on several processors, each with a pretraining of its own unless all start from a shipped one."""
+    """A note if runs were computed on several processors, which may have pretrained otherwise unless all start as shipped; "" otherwise."""
     on = {one.name: sorted({result["hardware"].get("processor", "an unknown one") for result in one.results}) for one in chosen}
     if len({name for names in on.values() for name in names}) < 2:
         return ""
