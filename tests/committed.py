@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS, STUDY_FOLDERS
+from benchmark.results.leaderboard_file import PROTOCOL_FOLDERS
 
 FOLDER = Path(__file__).resolve().parents[1] / "leaderboards"
-_FOLDERS = (".", f"{PROTOCOL_FOLDERS}*", f"{STUDY_FOLDERS}*")
-TABLES = [path for folder in _FOLDERS for path in sorted(FOLDER.glob(f"{folder}/*.csv"))]
+TABLES = [*sorted(FOLDER.glob("*.csv")), *sorted(FOLDER.glob("*/*.csv"))]
 
 
 def of_protocol_1(name: str) -> Path:
