@@ -15,6 +15,7 @@ import pytest
 
 from benchmark import cli
 from benchmark.errors import BenchmarkError, UsageError
+from benchmark.parameters import OUTER_BOOSTS
 from benchmark.plumbing.files import write_text
 from tests.cli_helpers import refused
 from tests.committed import of_protocol_1
@@ -109,6 +110,7 @@ def test_describe_shows_options_and_facts(capsys: pytest.CaptureFixture[str]) ->
     assert cli.main(["describe", "reptile"]) == 0
     text = capsys.readouterr().out
     assert "--algo.inner_lr (PositiveFloat, default" in text and "algorithms/reptile.py" in text
+    assert f"outer_boost: {OUTER_BOOSTS}" in text, "a constant that the file imports is shown as its value"
     assert cli.main(["describe", "mcd", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["facts"]["columns"]) == ["mcd"]
 

@@ -198,10 +198,11 @@ def facts(source: Source, dotted: str) -> dict[str, Any]:
     """Literal class attributes, inherited ones included.
 
     ``version = "1"`` is {"version": "1"}; ``columns = {"mcd": Column(unit="dB")}`` is {"columns": {"mcd": {"unit": "dB"}}};
-    ``card = DatasetCard(title="VCTK")`` is {"card.title": "VCTK"}. Values that are not literals are given as source text.
+    ``card = DatasetCard(title="VCTK")`` is {"card.title": "VCTK"}. A constant of the file, or one that it imports from the harness, counts
+    as its value. Values that are not literals are given as source text.
     """
     result: dict[str, Any] = {}
-    for _, node in reversed(list(lineage(source, dotted))):
+    for where, node in reversed(list(lineage(source, dotted))):
         for statement in node.body:
             if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
                 name, value = statement.targets[0].id, statement.value
@@ -210,10 +211,10 @@ def facts(source: Source, dotted: str) -> dict[str, Any]:
             else:
                 continue
             if isinstance(value, ast.Call):
-                parts = {word.arg: _literal(word.value) for word in value.keywords if word.arg}
+                parts = {word.arg: _literal(word.value, where) for word in value.keywords if word.arg}
                 result |= {f"{name}.{key}": part for key, part in parts.items()}
             elif not name.startswith("_"):
-                result[name] = _literal(value)
+                result[name] = _literal(value, where)
     return result
 
 
@@ -257,17 +258,30 @@ def _dotted(node: ast.expr | None) -> str | None:
     return node.id if isinstance(node, ast.Name) else None
 
 
-def _literal(node: ast.expr) -> Any:
+def _literal(node: ast.expr, source: Source) -> Any:
     """A literal's value; inside a dict, a call with only keywords becomes a dict of them."""
+    if isinstance(node, ast.Name) and (constant := _constant(source, node.id)):
+        return _literal(constant, source)
     if isinstance(node, ast.Dict) and all(isinstance(key, ast.Constant) for key in node.keys):
         keys = [key.value for key in node.keys if isinstance(key, ast.Constant)]
-        return dict(zip(keys, map(_literal, node.values), strict=True))
+        return {key: _literal(value, source) for key, value in zip(keys, node.values, strict=True)}
     if isinstance(node, ast.Call) and node.keywords and not node.args and all(word.arg for word in node.keywords):
-        return {word.arg: _literal(word.value) for word in node.keywords}
+        return {word.arg: _literal(word.value, source) for word in node.keywords if word.arg}
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, ArithmeticError):  # no literal, or one of a list in a set, say
         return ast.unparse(node)
+
+
+def _constant(source: Source, name: str) -> ast.expr | None:
+    """The value of a literal constant that the file defines, or imports from the harness."""
+    for node in source.tree.body:
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and target.id == name:
+            return None if isinstance(node.value, ast.Name) else node.value
+    module, _, there = source.imports.get(name, "").rpartition(".")
+    path = harness_file(module)
+    return _constant(read(path), there) if path and path != source.path else None
 
 
 class _WithoutLimits(ast.NodeTransformer):
