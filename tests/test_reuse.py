@@ -126,14 +126,15 @@ class Body(nn.Module):
 
 
 class Model(nn.Module):
-    """A body and a head; what lies between may depend on an adapted offset, or write into the body's output."""
+    """A body and a head; the body's input may depend on an adapted offset or be drawn, and the model may write into its output."""
 
-    def __init__(self, writes: bool = False, offset: bool = False) -> None:
+    def __init__(self, writes: bool = False, offset: bool = False, draws: bool = False) -> None:
         super().__init__()
-        self.body, self.head, self.writes = Body(), nn.Linear(2, 1), writes
+        self.body, self.head, self.writes, self.draws = Body(), nn.Linear(2, 1), writes, draws
         self.offset = nn.Parameter(torch.zeros(2)) if offset else None
 
     def forward(self, x: Tensor) -> Tensor:
+        x = torch.rand_like(x) if self.draws else x.clone()
         hidden = self.body(x if self.offset is None else x + self.offset)
         return torch.as_tensor(self.head(hidden.mul_(2) if self.writes else hidden))
 
@@ -145,15 +146,18 @@ class Model(nn.Module):
         ({"writes": True}, ["head.weight"], 3),
         ({"offset": True}, ["offset"], 3),
         ({}, ["body.layer.weight"], 3),
+        ({"draws": True}, ["head.weight"], 3),
     ],
 )
 def test_only_what_adapted_parameters_do_not_reach_is_kept(options: dict[str, bool], adapted: list[str], calls: int) -> None:
     model, x = Model(**options), torch.ones(1, 2)
     reuse = Reuse(model, adapted)
     parameters = dict(model.named_parameters())
-    for _ in range(3):
+    for step in range(3):
+        torch.manual_seed(step)
         expected = model(x).detach()
         model.body.calls -= 1
+        torch.manual_seed(step)
         with reuse(parameters[name] for name in adapted):
             found = model(x)
         torch.testing.assert_close(found, expected, rtol=0, atol=0)

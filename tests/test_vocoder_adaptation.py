@@ -24,6 +24,7 @@ from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.cli import main
 from benchmark.errors import PredictionFailed
 from benchmark.learning.inner_loop import gradients
+from benchmark.learning.reuse import Reuse
 from benchmark.mel import MelSpec, log_mel
 from benchmark.plugins import registry
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch
@@ -170,6 +171,18 @@ def test_its_operations_are_charged() -> None:
     # Forward, the gradients of weights, and of the inputs of all layers but the first; before that the mel filters.
     vocoder = 3 * sum(layers) - layers[0] + 2 * frames * bins * mels
     assert total.total - backbone.total == vocoder
+
+
+def test_adapters_learn_from_pieces_drawn_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of the vocoder has no adapters; what it makes of the first piece must not serve for the next."""
+    support = tiny_batch(NEW_SPEAKER)
+
+    def adapters() -> Any:
+        return last(algorithm("finetune", model("vocos", frames=8), groups=("vocoder",), lora_rank=2), support, 4).stored
+
+    found = adapters()
+    monkeypatch.setattr(Reuse, "__call__", lambda self, adapted: nullcontext())
+    torch.testing.assert_close(dict(found), dict(adapters()), rtol=0, atol=0)
 
 
 def test_padding_and_augmentation_change_nothing_for_it_and_pieces_are_drawn() -> None:

@@ -4,16 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+
+@dataclass
+class _Call:
+    """A module's call in the first pass.
+
+    Attributes:
+        inputs: positional and named.
+        output: what the call gave.
+        versions: of the tensors in both, counted up whenever somebody writes into one.
+    """
+
+    inputs: tuple[tuple[Any, ...], dict[str, Any]]
+    output: Any
+    versions: list[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.versions = self._versions()
+
+    def repeats(self, args: tuple[Any, ...], options: dict[str, Any]) -> bool:
+        """Whether a call with these inputs gives the same: they are equal, and nobody wrote into the kept tensors."""
+        return self.versions == self._versions() and _equal(self.inputs, (args, options))
+
+    def _versions(self) -> list[int]:
+        return [tensor._version for tensor in _tensors([*self.inputs, self.output])]
 
 
 class Reuse:
     """The outputs, on one batch, of the modules that adapted parameters do not reach.
 
-    The first pass keeps them, and later passes take them instead of calling the modules. Values stay the same to the digit; gradients
-    that pass through kept outputs are sums in another order. Modules must be in evaluation mode, where nothing is drawn.
+    The first pass keeps them, and later passes take them instead of calling the modules with the same inputs. Values stay the same to the
+    digit; gradients that pass through kept outputs are sums in another order. Modules must be in evaluation mode, where nothing is drawn.
 
     Args:
         module: what is called.
@@ -26,7 +53,7 @@ class Reuse:
             part for name, part in module.named_modules()
             if next(part.parameters(), None) is not None and not any(f"{owner}.".startswith(f"{name}." if name else "") for owner in moved)
         ]  # fmt: skip
-        self._kept: dict[nn.Module, list[tuple[Any, list[int]] | None]] | None = None
+        self._kept: dict[nn.Module, list[_Call | None]] | None = None
         self._inside = False
 
     @contextmanager
@@ -58,7 +85,7 @@ class Reuse:
                 output = forward(*args, **options)
             finally:
                 self._inside = False
-            kept.setdefault(part, []).append((output, [tensor._version for tensor in _tensors(output)]))
+            kept.setdefault(part, []).append(_Call((args, options), output))
             return output
 
         return keep
@@ -67,11 +94,11 @@ class Reuse:
         """Drop the outputs that depend on the tensors that adapt, which the graph behind them shows."""
         assert self._kept is not None
         reached = _Reached(leaves)
-        for outputs in self._kept.values():
-            for call, kept in enumerate(outputs):
-                if kept is not None and any(reached.by(tensor) for tensor in _tensors(kept[0])):
-                    outputs[call] = None
-        self._kept = {part: outputs for part, outputs in self._kept.items() if any(outputs)}
+        for calls in self._kept.values():
+            for number, call in enumerate(calls):
+                if call is not None and any(reached.by(tensor) for tensor in _tensors(call.output)):
+                    calls[number] = None
+        self._kept = {part: calls for part, calls in self._kept.items() if any(calls)}
 
     def _replaying(self, part: nn.Module) -> Callable[..., Any]:
         """The part's forward, which gives what it gave in the first pass."""
@@ -80,9 +107,7 @@ class Reuse:
 
         def replay(*args: Any, **options: Any) -> Any:
             kept = next(calls, None)
-            if kept is None or [tensor._version for tensor in _tensors(kept[0])] != kept[1]:  # whoever got it wrote into it
-                return forward(*args, **options)
-            return kept[0]
+            return kept.output if kept is not None and kept.repeats(args, options) else forward(*args, **options)
 
         return replay
 
@@ -117,6 +142,17 @@ class _Reached:
             else:
                 todo += new
         return self._nodes[tensor.grad_fn]
+
+
+def _equal(ours: Any, theirs: Any) -> bool:
+    """Whether inputs are the same; those of unknown types are if they are one object."""
+    if isinstance(ours, Tensor) and isinstance(theirs, Tensor):
+        return ours is theirs or (ours.dtype == theirs.dtype and torch.equal(ours, theirs))
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return ours.keys() == theirs.keys() and all(_equal(value, theirs[name]) for name, value in ours.items())
+    if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
+        return len(ours) == len(theirs) and all(map(_equal, ours, theirs))
+    return ours is theirs or (isinstance(ours, bool | int | float | str) and bool(ours == theirs))
 
 
 def _tensors(value: Any) -> Iterator[Tensor]:
