@@ -213,7 +213,10 @@ def _refusing(decode: Callable[..., Tensor]) -> Callable[..., Tensor]:
             raise PredictionFailed(f"the mel has {len(mel)} frame{'s' * (len(mel) != 1)}, and a waveform takes {least}")
         if not torch.isfinite(mel).all():
             raise PredictionFailed("the mel holds values that are not finite")
-        wave = decode(self, mel)
+        try:
+            wave = decode(self, mel)
+        except torch.linalg.LinAlgError as error:  # a matrix that adaptation or training made singular
+            raise PredictionFailed(f"the vocoder could not compute a waveform ({error})") from error
         if not torch.isfinite(wave).all():
             raise PredictionFailed("the vocoder made a waveform that is not finite")
         return wave

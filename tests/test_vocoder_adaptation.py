@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 import pickle
 from collections.abc import Sequence
@@ -44,10 +45,10 @@ FRAMES = 24
 TRAINED = [name for name in registry.find("vocoder") if registry.load("vocoder", name).trains]
 
 
-def vocoder_of(name: str) -> Vocoder:
+def vocoder_of(name: str, **options: Any) -> Vocoder:
     kind = registry.load("vocoder", name, [EXAMPLE])
     torch.manual_seed(1)
-    made: Vocoder = kind(kind.tiny())
+    made: Vocoder = kind(dataclasses.replace(kind.tiny(), **options))
     return made
 
 
@@ -121,10 +122,15 @@ def test_the_model_speaks_with_its_own_vocoder_and_adapted_weights(name: str) ->
     assert torch.equal(plain.wave(fixed, tokens, durations), fixed.decode(plain.mel(tokens, durations)))
 
 
-def test_adapted_weights_that_make_no_waveform_are_a_failure() -> None:
-    joint = model()
-    spoilt = {name: torch.full_like(joint.get_parameter(name), torch.nan) for name in joint.adaptable_groups()["vocoder"]}
-    with pytest.raises(PredictionFailed, match="made a waveform that is not finite"):
+@pytest.mark.parametrize(
+    ("name", "options", "value"),
+    [*((name, {}, torch.nan) for name in ["trained_vocoder", *TRAINED]), ("wavenet", {"output": "mu_law", "levels": 8}, torch.nan),
+     ("waveglow", {}, 0.0)],  # a singular mixing matrix
+)  # fmt: skip
+def test_adapted_weights_that_make_no_waveform_are_a_failure(name: str, options: dict[str, Any], value: float) -> None:
+    joint = with_vocoder(tiny_backbone(), vocoder_of(name, **options), FRAMES)
+    spoilt = {each: torch.full_like(joint.get_parameter(each), value) for each in joint.adaptable_groups()["vocoder"]}
+    with pytest.raises(PredictionFailed, match="made a waveform that is not finite|could not compute a waveform"):
         AdaptedModel(joint, spoilt).wave(vocoder_of("trained_vocoder"), torch.tensor([1, 3, 4]), torch.full((3,), 3))
 
 

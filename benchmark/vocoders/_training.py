@@ -47,11 +47,17 @@ def stft_loss(made: Tensor, real: Tensor, sizes: Sequence[int] = RESOLUTIONS) ->
     return total / len(sizes)
 
 
-def mel_loss(made: Tensor, mels: Tensor, mel: MelSpec) -> Tensor:
-    """Mean absolute error of the log-mel of ``made`` (B, samples) against ``mels`` (B, F, n_mels)."""
-    spectrum = magnitude(made, mel.n_fft, mel.hop_length).transpose(1, 2)
-    ours = spectrum @ mel_filters(mel).to(spectrum)
-    return F.l1_loss(ours.clamp_min(LOG_FLOOR).log(), mels)
+def mel_loss(made: Tensor, real: Tensor, mel: MelSpec) -> Tensor:
+    """Mean absolute error of log-mels, of (B, samples) both (HiFi-GAN, equation 3).
+
+    Both are padded by reflection at the ends of a piece; the mel of the whole recording has other frames there.
+    """
+
+    def log_mels(audio: Tensor) -> Tensor:
+        spectrum = magnitude(audio, mel.n_fft, mel.hop_length).transpose(1, 2)
+        return (spectrum @ mel_filters(mel).to(spectrum)).clamp_min(LOG_FLOOR).log()
+
+    return F.l1_loss(log_mels(made), log_mels(real))
 
 
 class PeriodDiscriminator(nn.Module):
@@ -174,7 +180,7 @@ class SpectralVocoder(Vocoder):
         frames, least = segments.mels.shape[1], max(RESOLUTIONS) // 2 // self.mel.hop_length + 2
         if frames < least:
             raise UsageError(f"Pieces of {frames} frames are too short for the losses; set vocoder_training.frames to {least} or more.")
-        spectral, mels = stft_loss(made, segments.audio), mel_loss(made, segments.mels, self.mel)
+        spectral, mels = stft_loss(made, segments.audio), mel_loss(made, segments.audio, self.mel)
         return {"loss": spectral + mels, "stft": spectral, "mel": mels}
 
     def training_step(self, segments: Segments) -> dict[str, float]:

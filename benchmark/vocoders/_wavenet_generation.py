@@ -95,8 +95,10 @@ def draw_index(log_odds: Array, draw: Any, temperature: Any) -> int:
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def draw_sample(predicted: Array, draw: Array, rule: Any) -> Any:
-    """A sample of what the network predicts."""
+    """A sample of what the network predicts; NaN where that is not finite, which a draw could not tell from the last level."""
     mixture, temperature, least_log_scale = rule
+    if not np.isfinite(predicted.sum()):
+        return np.float32(np.nan)
     if mixture:
         return draw_logistic(predicted, draw, temperature, least_log_scale)
     return np.float32(2 * draw_index(predicted, draw[0], temperature) / (len(predicted) - 1) - 1)

@@ -98,8 +98,8 @@ class Vocos(SpectralVocoder):
         hidden = self.last(self.blocks(hidden.transpose(1, 2)).transpose(1, 2))
         correction, phase = self.head(hidden).chunk(2, dim=2)
         prior = (mels.exp() @ self.inverse).clamp_min(1e-5).log()
-        # e^5 is louder than any frame of a waveform in [-1, 1] sounds.
-        spectrum = torch.polar((prior + correction).clamp_max(5).exp(), phase)
+        # No bin of a waveform in [-1, 1] is louder: a square wave's fundamental has 4 / pi times half of the window's sum, 326.
+        spectrum = torch.polar((prior + correction).clamp_max(6).exp(), phase)
         return torch.istft(spectrum.transpose(1, 2), self.mel.n_fft, self.mel.hop_length, self.mel.win_length, self.window)
 
 

@@ -163,7 +163,8 @@ class WaveNet(Vocoder):
         c: WaveNet.Config = self.config
         self.upsampling = Upsampling(self.mel.n_mels, c.condition_channels)
         self.first = nn.Conv1d(1, c.channels, 1)
-        self.first.weight.data /= LOUDNESS
+        if c.output == "logistics":  # mu-law's companded samples are louder
+            self.first.weight.data /= LOUDNESS
         self.inner = nn.ModuleList(nn.Conv1d(c.channels, 2 * c.channels, 2, dilation=dilation) for dilation in c.dilations)
         self.condition = nn.ModuleList(nn.Conv1d(c.condition_channels, 2 * c.channels, 1, bias=False) for _ in c.dilations)
         self.outer = nn.ModuleList(nn.Conv1d(c.channels, c.channels + c.skip_channels, 1) for _ in c.dilations)
