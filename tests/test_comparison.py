@@ -19,11 +19,11 @@ from benchmark.results.comparison import CURVE, Contender, Line, apart, compare_
 from benchmark.results.episode_log import CostRow, EpisodeLog, EpisodeRow
 from benchmark.results.leaderboard import add, compute_rows
 from benchmark.results.leaderboard_file import IDENTITY, PROVENANCE
+from benchmark.results.leaderboard_names import one_configuration
 from benchmark.results.leaderboard_rules import options
 from benchmark.results.leaderboard_table import show
 from benchmark.results.ranking import ranking
 from benchmark.results.result import RunIdentity, read_result, run_id, write_result
-from benchmark.results.runs_meant import _one_configuration
 from benchmark.results.verdicts import power_note, processor_note, seeds_note, verdicts
 from tests.cli_helpers import refused
 from tests.report_helpers import change_result
@@ -377,8 +377,8 @@ def test_a_name_alone_means_the_most_tuned_configuration() -> None:
     row = dict.fromkeys([*IDENTITY, *PROVENANCE], "") | {"algorithm": "finetune", "gap_closed": "0.5", "settings": "momentum=0.9"}
     tuned = {**row, "options": "aaaa", "tuned": "learning_rate=0.001 speaker_lr=0.1 (8 trials)"}
     variant = {**row, "options": "bbbb", "tuned": "learning_rate=0.001 (8 trials)"}
-    assert _one_configuration("finetune", Path("t.csv"), [variant, tuned], ["gap_closed"]) == [tuned]
+    assert one_configuration("finetune", Path("t.csv"), [variant, tuned], ["gap_closed"]) == [tuned]
     for other in ({**tuned, "options": "cccc"}, {**variant, "options": "cccc", "tuned": ""}):
         rows = [tuned, other] if other["tuned"] else [{**variant, "tuned": ""}, other]
         with pytest.raises(UsageError, match=r"finetune has several configurations in t\.csv"):
-            _one_configuration("finetune", Path("t.csv"), rows, ["gap_closed"])
+            one_configuration("finetune", Path("t.csv"), rows, ["gap_closed"])

@@ -12,6 +12,7 @@ from benchmark.results.leaderboard import add
 from benchmark.results.leaderboard_against import with_difference
 from benchmark.results.leaderboard_file import read
 from tests.cli_helpers import refused
+from tests.committed import FOLDER
 from tests.report_helpers import make_run
 
 SPEAKERS = [f"s{number}" for number in range(8)]
@@ -49,3 +50,14 @@ def test_the_table_shows_it_in_every_format(table: Path, capsys: pytest.CaptureF
     assert main(["leaderboard", "show", str(table), "--metrics", "mcd"]) == 0 and "mcd-finetune" not in capsys.readouterr().out
     wrong = refused(["leaderboard", "show", table, "--metrics", "mcd", "--against", "finetun"], 2, capsys)
     assert "has no rows of finetun; did you mean 'finetune'?" in wrong
+
+
+def test_a_bare_name_means_the_most_tuned_configuration() -> None:
+    """As it does to ``compare``; plain descent and Reptile's earlier choice have rows beside the tuned ones."""
+    path = FOLDER / "speechocean762.csv"
+    every = read(path)
+    place = [row for row in every if (row["shots"], row["steps"]) == ("10", "2") and row["algorithm"] == "finetune"]
+    rows, column = with_difference(path, place, every, "finetune", "gap_closed")
+    tuned, plain = sorted(rows, key=lambda row: "sgd" in row["settings"])
+    assert column == f"gap_closed-finetune:{tuned['options']}" and "optimizer=sgd" in plain["settings"]
+    assert tuned[column] == "" and float(plain[f"{column}_hi"]) < -0.3

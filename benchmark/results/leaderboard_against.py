@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmark.errors import UsageError
 from benchmark.plugins.registry import suggest
-from benchmark.results.leaderboard_names import labels, rows_named
+from benchmark.results.leaderboard_names import labels, one_configuration, rows_named
 from benchmark.results.leaderboard_rules import SETTING
 from benchmark.results.row_episodes import RowEpisodes
 
@@ -25,11 +25,11 @@ def with_difference(path: Path, rows: Rows, every: Sequence[dict[str, str]], aga
         path: the table, whose runs are read.
         rows: those to show.
         every: all rows of the table.
-        against: the method, "finetune", or one configuration of it, "finetune:d37ca7c2".
+        against: the method, "finetune" (its most tuned configuration), or one configuration of it, "finetune:d37ca7c2".
         metric: a column of scores.
 
     Raises:
-        UsageError: the table has no such method, or several configurations of it.
+        UsageError: the table has no such method, or several configurations of it could be meant.
         BenchmarkError: a run is damaged.
     """
     from benchmark.results.statistics import compare
@@ -37,13 +37,11 @@ def with_difference(path: Path, rows: Rows, every: Sequence[dict[str, str]], aga
     theirs = rows_named(every, against)
     if not theirs:
         raise UsageError(f"{path} has no rows of {against}{suggest(against, sorted({row['algorithm'] for row in every}))}")
-    name = theirs[0]["algorithm"]
-    kinds = sorted({f"{row['algorithm']}:{row['options']}" for row in theirs})
-    if len(kinds) > 1:
-        raise UsageError(f"{path} has several configurations of {name}; say which with --against: {', '.join(kinds)}.")
+    theirs, name = one_configuration(against, path, theirs, [metric]), theirs[0]["algorithm"]
     place = ("shots", "steps", *SETTING)
     partners = {tuple(row[each] for each in place): row for row in reversed(theirs)}  # citable rows come first, and stay
-    column, episodes, found = f"{metric}-{labels(theirs)[0]}", RowEpisodes(path), []
+    label = labels(every)[every.index(theirs[0])]
+    column, episodes, found = f"{metric}-{label}", RowEpisodes(path), []
     for row in rows:
         cells = {"": "", "_lo": "", "_hi": "", "_failed": ""}
         partner = partners.get(tuple(row[each] for each in place))

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
-from benchmark.errors import BenchmarkError
+from benchmark.errors import BenchmarkError, UsageError
 from benchmark.plugins.registry import normalise
-from benchmark.results.leaderboard_rules import SETTING
+from benchmark.results.leaderboard_rules import SETTING, problem_of
 from benchmark.settings.config import said
 
 Who = tuple[str, ...]
 """An algorithm's configuration: algorithm, digest of its options, preset, backbone, vocoder."""
+Rows = list[dict[str, str]]
 
 
 def who(row: dict[str, str]) -> Who:
@@ -24,6 +26,33 @@ def rows_named(rows: Sequence[dict[str, str]], name: str) -> list[dict[str, str]
     """The rows of an algorithm, ``reptile``, or of one of its configurations, ``reptile:d37ca7c2``."""
     algorithm, _, options = name.partition(":")
     return [row for row in rows if row["algorithm"] == normalise(algorithm) and row["options"].startswith(options)]
+
+
+def one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]) -> Rows:
+    """An algorithm's rows of the only configuration scored with all these metrics (the metric that ranks if there are none).
+
+    Of several, the one with the most tuned options is meant, if no other has as many: the others are variants of it.
+
+    Args:
+        name: the algorithm as the user gave it.
+        path: the table.
+        rows: of the algorithm, at least one.
+        columns: of scores.
+
+    Raises:
+        UsageError: several could be meant; describes them.
+    """
+    columns = columns or [problem_of(rows[0]).objective]
+    kinds: dict[str, Rows] = {}
+    for row in rows:
+        kinds.setdefault(row["options"], []).append(row)
+    scored = [own for own in kinds.values() if all(own[0].get(column) for column in columns)]
+    most = max((_tuned(own) for own in scored), default=0)
+    if most and len(mostly := [own for own in scored if _tuned(own) == most]) == 1:
+        return mostly[0]
+    if len(scored or kinds) > 1:
+        raise UsageError(f"{name} has several configurations in {path}; name one of them: {' '.join(configurations(rows))}")
+    return scored[0] if scored else rows
 
 
 def names(rows: Sequence[dict[str, str]]) -> list[str]:
@@ -78,3 +107,8 @@ def _own_choice(row: dict[str, str]) -> list[str]:
             defaults[field.name] = said({field.name: ast.literal_eval(field.default or "")})
     own = [each for each in row["settings"].split(" ") if each not in tuned]
     return [each for each in own if (name := each.partition("=")[0]) in defaults and each != defaults[name]]
+
+
+def _tuned(rows: Rows) -> int:
+    """The number of options that tuning chose for a configuration."""
+    return sum("=" in word for word in rows[0]["tuned"].split())

@@ -11,9 +11,8 @@ from benchmark.plugins.registry import normalise, suggest
 from benchmark.plumbing.words import listed
 from benchmark.results import leaderboard_file
 from benchmark.results.leaderboard import run_folder as behind
-from benchmark.results.leaderboard_names import configurations, rows_named
+from benchmark.results.leaderboard_names import one_configuration, rows_named
 from benchmark.results.leaderboard_places import table_files
-from benchmark.results.leaderboard_rules import problem_of
 from benchmark.results.result import read_result, table_name
 
 Rows = list[dict[str, str]]
@@ -43,7 +42,7 @@ def find_runs(wanted: Sequence[str], table: str | None, output: Path, columns: S
             folders.append(Path(name))
             continue
         path, rows = found[name]
-        for run_id in leaderboard_file.run_ids(_one_configuration(name, path, rows, columns)):
+        for run_id in leaderboard_file.run_ids(one_configuration(name, path, rows, columns)):
             folder = behind(path, run_id, [output])
             if folder is None:
                 raise UsageError(f"{run_id}, which a row of {name} in {path} was made from, is not in {output}; say where with --output.")
@@ -100,26 +99,3 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
             hint = suggest(name, sorted({row["algorithm"] for rows in boards.values() for row in rows}))
             raise UsageError(f"There is no run folder {name}, and no such algorithm in {places} (--table names another){hint}")
     raise UsageError(f"No dataset has {', '.join(names)} together in {places}; say where with --table.")
-
-
-def _one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str]) -> Rows:
-    """The rows of the only configuration scored with all these metrics (the metric that ranks if there are none).
-
-    Of several, the one with the most tuned options is meant, if no other has as many: the others are variants of it.
-    """
-    columns = columns or [problem_of(rows[0]).objective]
-    kinds: dict[str, Rows] = {}
-    for row in rows:
-        kinds.setdefault(row["options"], []).append(row)
-    scored = [own for own in kinds.values() if all(own[0].get(column) for column in columns)]
-    most = max((_tuned(own) for own in scored), default=0)
-    if most and len(mostly := [own for own in scored if _tuned(own) == most]) == 1:
-        return mostly[0]
-    if len(scored or kinds) > 1:
-        raise UsageError(f"{name} has several configurations in {path}; name one of them: {' '.join(configurations(rows))}")
-    return scored[0] if scored else rows
-
-
-def _tuned(rows: Rows) -> int:
-    """The number of options that tuning chose for a configuration."""
-    return sum("=" in word for word in rows[0]["tuned"].split())
