@@ -24,7 +24,7 @@ from benchmark.results.row_episodes import RowEpisodes
 from benchmark.results.statistics import Comparison, Estimate
 from benchmark.results.ties import BEST, POWERLESS, TIE, UNTESTED, WORSE, Row, Ties
 from tests.committed import TABLES, of_protocol_1
-from tests.report_helpers import make_run
+from tests.report_helpers import change_result, make_run
 
 REFERENCES = {name for problem in PROBLEMS.values() for name in problem.references} | {"same_sex_adults", "same_sex_speaker"}
 METRICS = [(table, metric) for table in TABLES for metric in (("cer", "wer") if "recognition" in table.stem else ("gap_closed", "mcd"))]
@@ -201,3 +201,15 @@ def test_times_are_read_as_they_are_written() -> None:
     for text in ("", "-1s", "5 parsecs", "1e9s", "nan", "0s2", "9" * 30 + "s"):
         with pytest.raises(ValueError, match="must be a time, such as 500ms, 5s or 2min, not"):
             seconds(text)
+
+
+def test_seconds_of_several_processors_are_pointed_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table, names = tmp_path / "made_up.csv", [f"s{number}" for number in range(8)]
+    for algorithm in ("reptile", "maml"):
+        run = make_run(tmp_path, algorithm, speakers=names, shots=(5,), audio=False)
+        change_result(run, hardware={"processor": "Abacus"})
+        add([run], table, local=True)
+    for processor, told in (("Abacus", False), ("Slide rule", True)):
+        change_result(run, hardware={"processor": processor})
+        assert main(["leaderboard", "best", str(table), "--shots", "5"]) == 0
+        assert ("Made on several processors (Abacus, Slide rule)" in " ".join(capsys.readouterr().out.split())) is told

@@ -11,8 +11,12 @@ from scipy import stats
 
 from benchmark.cli import main
 from benchmark.results.leaderboard import add
+from benchmark.results.leaderboard_file import read
 from benchmark.results.power import ALPHA, POWER, Components, Design, components, pooled
+from benchmark.results.row_episodes import RowEpisodes
+from benchmark.results.statistics import compare
 from tests.cli_helpers import refused
+from tests.committed import FOLDER
 from tests.report_helpers import make_run
 
 TRUE = Components(speaker=0.106**2, seed=0.05**2, interaction=0.034**2, sentence=0.064**2, residual=0.119**2)
@@ -63,6 +67,27 @@ def test_a_detectable_difference_is_shown_as_often_as_promised() -> None:
     for mean, expected in ((size, POWER), (0.0, ALPHA)):
         shown = [stats.ttest_1samp(simulated(true, design, rng, mean).mean((1, 2)), 0).pvalue < ALPHA for _ in range(2000)]
         assert np.mean(shown) == pytest.approx(expected, abs=0.03)
+
+
+@pytest.mark.parametrize("place", [(5, 1), (10, 2), (10, 5)])
+def test_committed_rows_show_what_compare_calls_detectable(place: tuple[int, int]) -> None:
+    """Experiments with as many speakers, drawn from those of the rows, and a sign-flip test between them."""
+    table = FOLDER / "speechocean762.csv"
+    episodes, at = RowEpisodes(table), tuple(map(str, place))
+    ours, theirs = (
+        episodes(next(row for row in read(table) if row["algorithm"] == name and (row["shots"], row["steps"]) == at))
+        for name in ("maml_adam", "finetune")
+    )
+    assert ours is not None and theirs is not None
+    found = compare(ours, theirs, "gap_closed", True)
+    key = ["speaker", "seed", "episode", "utterance"]
+    differences = (ours.set_index(key)["gap_closed"] - theirs.set_index(key)["gap_closed"]).groupby("speaker").mean().dropna().to_numpy()
+    rng, count = np.random.default_rng(4), len(differences)
+    signs = rng.choice([-1, 1], (1000, count))
+    for true, expected in ((found.detectable, POWER), (0.0, ALPHA)):
+        drawn = rng.choice(differences - differences.mean() + true, (1000, count))
+        p = [(np.abs(signs @ each) >= abs(each.sum())).mean() for each in drawn]
+        assert np.mean(np.array(p) < ALPHA) == pytest.approx(expected, abs=0.05)
 
 
 def test_what_is_missing_is_left_out() -> None:

@@ -56,7 +56,7 @@ def show_best(
         if methods.rows:
             about = f"{title(path)}{heading}, by {metric} ({'higher' if higher else 'lower'} is better)"
             try:
-                texts.append(f"{about}\n\n{_text(path, methods, shots, budget, group)}")
+                texts.append(f"{about}\n\n{_text(path, methods, shots, budget, group, episodes)}")
             except UsageError as error:
                 lacking.append(error)
     if not texts:
@@ -109,20 +109,22 @@ def comparable(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return groups
 
 
-def _text(path: Path, methods: Methods, shots: int | None, budget: float | None, rows: Sequence[Row]) -> str:
+def _text(
+    path: Path, methods: Methods, shots: int | None, budget: float | None, rows: Sequence[Row], episodes: RowEpisodes
+) -> str:
     if shots is not None and shots not in methods.shots:
         raise UsageError(f"{path} has no method at {counted(shots, 'shot')}; it has {', '.join(map(str, methods.shots))} shots.")
     if shots is not None and budget is not None:
         answer = methods.answer(shots, budget)
         if not answer.choices:
             raise UsageError(f"No method in {path} adapts to {counted(shots, 'shot')} in {in_words(budget)}: {_quickest(methods, [shots])}")
-        return "\n".join([*_one(answer, methods), "", *_notes([answer], methods, rows)])
+        return "\n".join([*_one(answer, methods), "", *_notes([answer], methods, rows, episodes)])
     sizes = methods.shots if shots is None else [shots]
     answers = [methods.answer(size, each) for size in sizes for each in (methods.budgets(sizes) if budget is None else [budget])]
     answers = [answer for answer in answers if answer.choices]
     if not answers:
         raise UsageError(f"No method in {path} adapts in {in_words(budget or 0)}: {_quickest(methods, sizes)}")
-    return "\n".join([_grid(answers), "", *_notes(answers, methods, rows)])
+    return "\n".join([_grid(answers), "", *_notes(answers, methods, rows, episodes)])
 
 
 def _quickest(methods: Methods, sizes: Sequence[int]) -> str:
@@ -206,7 +208,7 @@ def _cost(pick: Pick, column: str) -> str:
     return brief(value) + ("*" if pick.cheapest[column] else " ")
 
 
-def _notes(answers: Sequence[Answer], methods: Methods, rows: Sequence[Row]) -> list[str]:
+def _notes(answers: Sequence[Answer], methods: Methods, rows: Sequence[Row], episodes: RowEpisodes) -> list[str]:
     """What a reader must know."""
     several = len(answers) > 1
     metric, choices = methods.ties.metric, [pick for answer in answers for pick in answer.choices]
@@ -216,6 +218,9 @@ def _notes(answers: Sequence[Answer], methods: Methods, rows: Sequence[Row]) -> 
         "*: on the Pareto front: no method at any steps within the budget scores as well in fewer seconds, or with fewer stored numbers.",
         f"Tests: paired between speakers, Holm-corrected over the methods tested against the best one{' at that place' * several}.",
     ]
+    processors = episodes.processors([pick.row for pick in choices])
+    if len(processors) > 1:
+        lines.append(f"Made on several processors ({', '.join(processors)}), whose seconds differ; flops_to_adapt, in the table, do not.")
     if several:
         lines.insert(0, "time: most time of adaptation; one that changes nothing is left out.")
         if any(answer.with_verdict(POWERLESS) for answer in answers):

@@ -75,7 +75,9 @@ def show_power(path: Path, metric: str = "", places: Sequence[Path] = (), plugin
 
 
 def _pairs(rows: Sequence[Row], metric: str, episodes: RowEpisodes) -> Iterator[tuple[Components, Design]]:
+    """Each pair's components; once where scores are the same at several numbers of shots, as before the first step."""
     by_place: dict[tuple[str, str], list[Row]] = {}
+    seen = set()
     for row in rows:
         if row[metric]:
             by_place.setdefault((row["shots"], row["steps"]), []).append(row)
@@ -83,9 +85,11 @@ def _pairs(rows: Sequence[Row], metric: str, episodes: RowEpisodes) -> Iterator[
         frames = [frame.set_index(KEY)[metric] for row in own if (frame := episodes(row)) is not None]
         for one, other in itertools.combinations(frames, 2):
             paired = pd.concat([one, other], axis=1, keys=["one", "other"], join="inner").dropna()
-            if paired.empty or (paired["one"] == paired["other"]).all():
+            differences = (paired["one"] - paired["other"]).to_numpy()
+            if not differences.any() or differences.tobytes() in seen:
                 continue
-            flat = paired.reset_index().assign(value=(paired["one"] - paired["other"]).to_numpy())
+            seen.add(differences.tobytes())
+            flat = paired.reset_index().assign(value=differences)
             flat["sentence"] = flat["episode"].astype(str) + " " + flat["utterance"]
             try:
                 yield components(flat[["speaker", "seed", "sentence", "value"]])
