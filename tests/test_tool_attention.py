@@ -30,22 +30,26 @@ def along(*path: int, tokens: int = 6) -> Tensor:
     ("path", "found"),
     [
         ((0, 1, 2, 3, 4, 5), True),
-        ((0, 0, 2, 1, 3, 5), True),  # one token back is on its way
-        ((0, 1, 2, 3, 4, 4), True),  # but for the closing silence
+        ((0, 0, 2, 1, 3, 4), True),  # one token back is on its way
+        ((1, 1, 2, 3, 4, 4), True),  # but for the silence at both ends
         ((0, 1, 3, 1, 4, 5), False),  # two back
         ((0, 1, 2, 3, 3, 3), False),  # stuck
         ((0, 5, 0, 1, 2, 3), False),
+        ((0, 1, 2, 4, 4, 5), True),  # token 3 takes two steps only
+        ((0, 2, 3, 4, 4, 5), False),  # token 1 takes three
+        ((0, 1, 2, 5, 5, 5), False),  # two tokens at once
+        ((2, 2, 3, 4, 4, 5), False),  # a late start
+        ((5, 5, 5, 5, 5, 5), False),
     ],
 )
 def test_monotonic_is_as_defined(path: tuple[int, ...], found: bool) -> None:
-    assert monotonic(along(*path)) is found
+    assert monotonic(along(*path), torch.tensor([9.0, 3, 1, 2, 1, 9])) is found
 
 
 def test_shares_are_counted() -> None:
     good, bad = along(0, 1, 2, 3, 4, 5), along(0, 1, 2, 2, 2, 2)
-    ends = torch.arange(1, 7)
     found = [("a", good, good), ("b", good, bad), ("c", bad, None), ("d", good, bad)]
-    lines = report([Followed(*each, ends) for each in found])
+    lines = report([Followed(*each, torch.full((6,), 4)) for each in found], 2)
     assert lines[0] == "given the real frames: 75.0 % of 4 sentences monotonic"
     assert lines[1] == "hearing itself:        25.0 % of 4 sentences monotonic; 1 never stopped"
 

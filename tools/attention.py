@@ -1,7 +1,8 @@
 """Does a backbone that attends find its way? ``python -m tools.attention --run runs/RUN``, or ``--pretrained FILE`` from the cache.
 
-Prints the share of the training speakers' sentences along which attention moves steadily from the first symbol to the last: given
-the real frames before each step, and when the model hears itself. Draws some of them, with the aligner's path, into a PNG.
+Prints the share of the training speakers' sentences along which attention moves steadily from the first symbol to the last and leaves
+out nothing of length: given the real frames before each step, and when the model hears itself. Draws some of them, with the aligner's
+path, into a PNG.
 
     python -m tools.attention --run runs/espeak-finetune-smoke-s0-0123456789
     python -m tools.attention --pretrained CACHE/pretrained/espeak-tacotron2-s0-0123456789abcdef.pt --dataset espeak \\
@@ -16,6 +17,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +41,9 @@ from benchmark.settings.tuned_values import parse_untuned
 BACK = 1
 """Tokens that a step may look back and still be on its way."""
 LEFT = 1
-"""Tokens that may be left at the end: the last symbol is silence, which recordings hardly have."""
+"""Tokens that may be left at either end: the first and the last symbol are silence, which recordings hardly have."""
+PASSED = 2
+"""Steps that the tokens may take, in the recording, which attention passes over at once: short symbols share a step."""
 
 
 @dataclass(frozen=True)
@@ -50,23 +54,31 @@ class Followed:
         sentence: its name.
         taught: given the real frames, (S, T).
         free: hearing itself, (S, T); None where it babbled.
-        ends: the frame after each token, by the aligner, (T,).
+        frames: of each token, by the aligner, (T,).
     """
 
     sentence: str
     taught: Tensor
     free: Tensor | None
-    ends: Tensor
+    frames: Tensor
 
 
-def monotonic(attention: Tensor) -> bool:
-    """Whether the token most attended to never moves back by more than ``BACK``, and comes within ``LEFT`` of the last.
+def monotonic(attention: Tensor, steps: Tensor) -> bool:
+    """Whether attention, that is the token most attended to, goes through the whole sentence in order.
+
+    It never moves back by more than ``BACK`` tokens, passes over no more than ``PASSED`` steps' worth of tokens at once, and leaves no
+    more than ``LEFT`` tokens at either end.
 
     Args:
         attention: (S, T).
+        steps: that each token takes in the recording, (T,).
     """
-    path = attention.argmax(-1)
-    return bool((path.diff() >= -BACK).all()) and int(path[-1]) >= attention.shape[1] - 1 - LEFT
+    path = attention.argmax(-1).tolist()
+    missed = steps.clone()
+    missed[path] = 0
+    moves = pairwise([LEFT - 1, *path])
+    forward = all(after - before >= -BACK and float(missed[before + 1 : after].sum()) <= PASSED for before, after in moves)
+    return forward and path[-1] >= attention.shape[1] - 1 - LEFT
 
 
 def follow(backbone: Any, corpus: Corpus, sentences: Sequence[str]) -> list[Followed]:
@@ -81,14 +93,14 @@ def follow(backbone: Any, corpus: Corpus, sentences: Sequence[str]) -> list[Foll
                 free = backbone.speak(batch.tokens[0], own)[1]
             except PredictionFailed:
                 free = None
-            found.append(Followed(name, backbone.attention(batch)[0], free, batch.durations[0].cumsum(0)))
+            found.append(Followed(name, backbone.attention(batch)[0], free, batch.durations[0]))
     return found
 
 
-def report(paths: Sequence[Followed]) -> list[str]:
+def report(paths: Sequence[Followed], frames_per_step: int) -> list[str]:
     """What was found, for people."""
-    taught = sum(monotonic(each.taught) for each in paths)
-    free = sum(each.free is not None and monotonic(each.free) for each in paths)
+    taught = sum(monotonic(each.taught, each.frames / frames_per_step) for each in paths)
+    free = sum(each.free is not None and monotonic(each.free, each.frames / frames_per_step) for each in paths)
     babble = sum(each.free is None for each in paths)
     return [
         f"given the real frames: {100 * taught / len(paths):.1f} % of {len(paths)} sentences monotonic",
@@ -116,7 +128,8 @@ def plot(file: Path, paths: Sequence[Followed], frames_per_step: int) -> None:
                 axes.text(0.5, 0.5, "never stopped", ha="center", transform=axes.transAxes)
                 continue
             axes.imshow(attention.T.numpy(), origin="lower", aspect="auto", cmap="magma", vmin=0, vmax=1, interpolation="nearest")
-        row[0].step((each.ends / frames_per_step - 0.5).numpy(), range(len(each.ends)), where="pre", color="deepskyblue", lw=1)
+        ends = each.frames.cumsum(0) / frames_per_step - 0.5
+        row[0].step(ends.numpy(), range(len(ends)), where="pre", color="deepskyblue", lw=1)
     write_atomic(file, lambda temporary: figure.savefig(temporary, dpi=80, format="png"))
 
 
@@ -161,9 +174,10 @@ def run(args: argparse.Namespace, words: Sequence[str]) -> None:
     torch.set_num_threads(1)
     backbone, corpus = load(args, words)
     every = [name for speaker in corpus.speakers("train") for name in corpus.utterance_ids(speaker)]
-    sentences = every[:: max(1, len(every) // args.sentences)][: args.sentences]
+    count = min(args.sentences, len(every))
+    sentences = [every[place * len(every) // count] for place in range(count)]
     paths = follow(backbone, corpus, sentences)
-    print("\n".join(report(paths)))
+    print("\n".join(report(paths, backbone.config.frames_per_step)))
     if args.plot is not None:
         plot(args.plot, paths[:: max(1, len(paths) // args.plots)][: args.plots], backbone.config.frames_per_step)
         print(f"Plot written to {args.plot}.")
