@@ -46,7 +46,7 @@ class Backbone(nn.Module, ABC):
     training (pretraining, ``joint_step``) runs in training mode: batches' statistics, which running ones follow. Inner loops, the
     outer losses behind them and ``adapt`` run in evaluation mode: they use the running statistics and change no buffer, and an
     utterance's loss does not depend on the others. Statistics of each inner step (MAML++, section 4) or of the support set are
-    never taken, and a layer without running ones is refused. On several devices each takes statistics of its own share, and the
+    never taken, and `check` refuses a layer without running ones. On several devices each takes statistics of its own share, and the
     first one's are kept: a norm over channels (``LayerNorm``, ``GroupNorm``) has no such trouble, nor does it see padding.
 
     Attributes:

@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 import os
+import re
 import subprocess
 import sys
 import types
@@ -16,6 +17,7 @@ import pytest
 from benchmark import cli
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.parameters import OUTER_BOOSTS
+from benchmark.plugins import registry
 from benchmark.plumbing.files import write_text
 from tests.cli_helpers import refused
 from tests.committed import of_protocol_1
@@ -111,6 +113,10 @@ def test_describe_shows_options_and_facts(capsys: pytest.CaptureFixture[str]) ->
     text = capsys.readouterr().out
     assert "--algo.inner_lr (PositiveFloat, default" in text and "algorithms/reptile.py" in text
     assert f"outer_boost: {OUTER_BOOSTS}" in text, "a constant that the file imports is shown as its value"
+    for kind in ("backbone", "vocoder"):
+        for name in registry.find(kind):
+            cli.main(["describe", f"{kind}/{name}"])
+            assert re.search(r"\(.*(19|20)\d\d\)", capsys.readouterr().out), f"{name} names no paper"
     assert cli.main(["describe", "mcd", "--json"]) == 0
     assert list(json.loads(capsys.readouterr().out)["facts"]["columns"]) == ["mcd"]
 

@@ -1,17 +1,4 @@
-"""Deep Voice 3: convolutional from end to end; causal convolutions with attention write frames from left to right.
-
-Ping et al., "Deep Voice 3: Scaling Text-to-Speech with Convolutional Sequence Learning" (ICLR 2018), section 3: the encoder (3.4), the
-decoder (3.5) with its attention block and position encodings (3.6), the converter (3.7), and the speaker's vector in every block.
-
-What differs from the paper, and why:
-
-* The converter predicts the mel that our vocoders read, in place of a linear spectrogram or WORLD's parameters, and does so at the
-  frame rate. Smaller layers: 2 hours of speech and a laptop. Preset ``paper`` has about the published sizes.
-* Attention learns from the aligner's durations too (:mod:`benchmark.backbones._attentive`); all of the decoder's blocks attend.
-* The pre-net drops half of what it hears in training, as Tacotron's does: with so little speech the decoder copies frames otherwise.
-* No weight normalisation. It would make an inner loop's steps depend on a split of each weight into length and direction that
-  gradients do not see, and the initialisation already keeps the variance.
-"""
+"""Deep Voice 3: convolutional from end to end; causal convolutions with attention write frames from left to right."""
 
 from __future__ import annotations
 
@@ -150,9 +137,22 @@ class State(NamedTuple):
 
 
 class DeepVoice3(AttentiveBackbone):
-    """Ping et al. (2018), compact, for several speakers, its attention guided by durations; it needs none to speak.
+    """Compact Deep Voice 3 for several speakers; durations guide its attention in training, and it needs none to speak.
 
-    Groups as of :class:`benchmark.backbones._attentive.AttentiveBackbone`; "postnet" is the converter.
+    Ping et al., "Deep Voice 3: Scaling Text-to-Speech with Convolutional Sequence Learning" (ICLR 2018), section 3: the encoder (3.4), the
+    decoder (3.5) with its attention block and position encodings (3.6), the converter (3.7), and the speaker's vector in every block.
+
+    What differs from the paper, and why:
+
+    * The converter predicts the mel that our vocoders read, in place of a linear spectrogram or WORLD's parameters, and does so at the
+      frame rate. Smaller layers: 2 hours of speech and a laptop. Preset ``paper`` has about the published sizes.
+    * Attention learns from the aligner's durations too (:mod:`benchmark.backbones._attentive`); all of the decoder's blocks attend.
+    * The pre-net drops half of what it hears in training, as Tacotron's does: with so little speech the decoder copies frames otherwise.
+    * No weight normalisation. It would make an inner loop's steps depend on a split of each weight into length and direction that gradients
+      do not see, and the initialisation already keeps the variance.
+
+    Adaptable groups: "embedding" (the speaker vector), "encoder", "attention", "decoder", "postnet" (the converter), "output" (the layers
+    that give mel and stop), "all".
     """
 
     supports = ("speaker_vector",)

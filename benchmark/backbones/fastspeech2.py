@@ -1,9 +1,4 @@
-"""FastSpeech 2: duration, pitch and energy predictors, speaker-conditioned layer norm; compact and convolutional, or as published.
-
-Follows Ren et al., "FastSpeech 2" (ICLR 2021) for the variance adaptor and Chen et al., "AdaSpeech" (ICLR 2021),
-section 2.3, for conditional layer normalisation. By default convolutions replace self-attention: utterances are short,
-and the model trains on a laptop. ``blocks="transformer"`` takes the published blocks.
-"""
+"""FastSpeech 2: duration, pitch and energy predictors, speaker-conditioned layer norm; compact and convolutional, or as published."""
 
 from __future__ import annotations
 
@@ -28,6 +23,10 @@ MOST_FRAMES = 200
 
 class FastSpeech2(SynthesisBackbone):
     """Compact multi-speaker FastSpeech 2.
+
+    Follows Ren et al., "FastSpeech 2" (ICLR 2021) for the variance adaptor and Chen et al., "AdaSpeech" (ICLR 2021), section 2.3, for
+    conditional layer normalisation. By default convolutions replace self-attention: utterances are short, and the model trains on a laptop.
+    ``blocks="transformer"`` takes the published blocks.
 
     Adaptable groups: "embedding" (the speaker vector), "variance" (the predictors), "decoder" (with the prosody and position inputs),
     "output" (the last layer), "all".

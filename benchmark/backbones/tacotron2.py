@@ -1,24 +1,4 @@
-"""Tacotron 2: recurrent, with location-sensitive attention; it writes frames from left to right and says itself when to stop.
-
-Shen et al., "Natural TTS Synthesis by Conditioning WaveNet on Mel Spectrogram Predictions" (ICASSP 2018), section 2.2, with the
-attention of Chorowski et al., "Attention-Based Models for Speech Recognition" (NeurIPS 2015), section 2.1. Speakers are told apart
-as in Jia et al., "Transfer Learning from Speaker Verification to Multispeaker Text-To-Speech Synthesis" (NeurIPS 2018): their vector
-is appended to each state of the encoder.
-
-What differs from the paper, and why:
-
-* Several frames a step, the last of which is heard in the next one, as in the first Tacotron (Wang et al. 2017, section 3.3), and
-  smaller layers: 2 hours of speech and a laptop. Preset ``paper`` has the published sizes.
-* Attention learns from the aligner's durations too (:mod:`benchmark.backbones._attentive`).
-* Layer norm over channels in place of batch norm: an utterance's loss must depend neither on the others in its batch, which several
-  devices would share out differently, nor on padding (see :class:`benchmark.backbone.Backbone` on batch norm).
-* Dropout on the outputs of recurrent layers in place of zoneout, which their fast kernels can't do, and no dropout at all in
-  evaluation, where the paper keeps the pre-net's: losses and speech must be repeatable.
-
-speechbrain's Tacotron2 can be differentiated twice and runs through ``functional_call``, but its batch norm takes statistics over
-padding, its texts must be sorted by length, its pre-net always drops at random, and it knows no speakers (its MSTacotron2, which does,
-fails with several frames a step). So only its attention serves, as a reference in the tests.
-"""
+"""Tacotron 2: recurrent, with location-sensitive attention; it writes frames from left to right and says itself when to stop."""
 
 from __future__ import annotations
 
@@ -104,9 +84,29 @@ class State(NamedTuple):
 
 
 class Tacotron2(AttentiveBackbone):
-    """Shen et al. (2018), compact, for several speakers, its attention guided by durations; it needs none to speak.
+    """Compact Tacotron 2 for several speakers; durations guide its attention in training, and it needs none to speak.
 
-    Groups as of :class:`benchmark.backbones._attentive.AttentiveBackbone`.
+    Shen et al., "Natural TTS Synthesis by Conditioning WaveNet on Mel Spectrogram Predictions" (ICASSP 2018), section 2.2, with the
+    attention of Chorowski et al., "Attention-Based Models for Speech Recognition" (NeurIPS 2015), section 2.1. Speakers are told apart as
+    in Jia et al., "Transfer Learning from Speaker Verification to Multispeaker Text-To-Speech Synthesis" (NeurIPS 2018): their vector is
+    appended to each state of the encoder.
+
+    What differs from the paper, and why:
+
+    * Several frames a step, the last of which is heard in the next one, as in the first Tacotron (Wang et al. 2017, section 3.3), and
+      smaller layers: 2 hours of speech and a laptop. Preset ``paper`` has the published sizes.
+    * Attention learns from the aligner's durations too (:mod:`benchmark.backbones._attentive`).
+    * Layer norm over channels in place of batch norm: an utterance's loss must depend neither on the others in its batch, which several
+      devices would share out differently, nor on padding (see :class:`benchmark.backbone.Backbone` on batch norm).
+    * Dropout on the outputs of recurrent layers in place of zoneout, which their fast kernels can't do, and no dropout at all in
+      evaluation, where the paper keeps the pre-net's: losses and speech must be repeatable.
+
+    speechbrain's Tacotron2 can be differentiated twice and runs through ``functional_call``, but its batch norm takes statistics over
+    padding, its texts must be sorted by length, its pre-net always drops at random, and it knows no speakers (its MSTacotron2, which does,
+    fails with several frames a step). So only its attention serves, as a reference in the tests.
+
+    Adaptable groups: "embedding" (the speaker vector), "encoder", "attention", "decoder", "postnet", "output" (the layers that give mel
+    and stop), "all".
     """
 
     supports = ("speaker_vector",)

@@ -50,7 +50,9 @@ class PublishedCritics(nn.Module):
 class HifiGan(SpectralVocoder):
     """Kong, Kim & Bae, "HiFi-GAN" (NeurIPS 2020), with speechbrain's generator.
 
-    To fit two cores, training differs from the paper's: spectral losses alone at first, narrow discriminators for the last part.
+    To fit two cores, training differs from the paper's: spectral losses alone at first, of the mel (equation 3) and of several resolutions
+    (Yamamoto et al., "Parallel WaveGAN", ICASSP 2020, equations 3 to 6); narrow discriminators for the last part (equations 1, 2 and 4),
+    with a feature loss relative to the features' size. The generator is that of appendix A.1, at 16 kHz and a hop of 256.
     """
 
     @dataclass(frozen=True)

@@ -39,10 +39,12 @@ class Block(nn.Module):
 class Vocos(SpectralVocoder):
     """A ConvNeXt network with an inverse short-time Fourier transform as its head, small enough to train on two cores.
 
-    Siuzdak, "Vocos" (ICLR 2024). Two things differ, for the sake of a small budget. The network corrects the magnitudes that
-    the mel filters' pseudo-inverse gives instead of predicting them from nothing (Lv et al., "FreeV", Interspeech 2024).
-    Training first compares spectrograms alone; discriminators, of HiFi-GAN's periods and UnivNet's resolutions but much
-    narrower, join for the last part (``adversarial_part``).
+    Siuzdak, "Vocos" (ICLR 2024), section 3. What differs, for the sake of a small budget: the network corrects the magnitudes that
+    the mel filters' pseudo-inverse gives instead of predicting them from nothing (Lv et al., "FreeV", Interspeech 2024). Training first
+    compares spectrograms alone, the mel and those of several resolutions (Yamamoto et al., "Parallel WaveGAN", ICASSP 2020, equations 3
+    to 6). Discriminators, of HiFi-GAN's periods and UnivNet's resolutions but much narrower, join for the last part
+    (``adversarial_part``), with HiFi-GAN's least squares (equations 1 and 2) in place of a hinge, and a feature loss relative to the
+    features' size.
     """
 
     window: Tensor

@@ -1,9 +1,4 @@
-"""WaveGlow: a normalising flow between noise and waveforms, of invertible 1x1 convolutions and affine couplings.
-
-Prenger, Valle & Catanzaro, "WaveGlow: a flow-based generative network for speech synthesis" (ICASSP 2019). The default sizes
-follow Zhai et al., "SqueezeWave: extremely lightweight vocoders for on-device speech synthesis" (2020): many samples in a group,
-so that a flow works on few positions, and depthwise separable convolutions.
-"""
+"""WaveGlow: a normalising flow between noise and waveforms, of invertible 1x1 convolutions and affine couplings."""
 
 from __future__ import annotations
 
@@ -171,7 +166,14 @@ class Flow(nn.Module):
 class WaveGlow(Vocoder):
     """Learns by maximum likelihood alone; makes all samples at once, of noise whose seed is fixed.
 
-    The paper's sizes are ``group: 8, flows: 12, early_every: 4, early_channels: 2, layers: 8, channels: 512, skip_channels: 256,
+    Prenger, Valle & Catanzaro, "WaveGlow: a flow-based generative network for speech synthesis" (ICASSP 2019): affine couplings (section
+    2.1), invertible 1x1 convolutions (2.2), early outputs (2.3). The default sizes follow Zhai et al., "SqueezeWave: extremely lightweight
+    vocoders for on-device speech synthesis" (2020): many samples in a group, so that a flow works on few positions, and depthwise separable
+    convolutions.
+
+    What differs: samples are first divided by how loud they are, as far as the mel tells (``scaled``; Lee et al., "PriorGrad", ICLR 2022,
+    section 4), audio is dequantised, and convolutions have no weight normalisation, so that an inner loop moves the weights themselves. The
+    paper's sizes are ``group: 8, flows: 12, early_every: 4, early_channels: 2, layers: 8, channels: 512, skip_channels: 256,
     condition_channels: 640, scaled: false, separable: false``.
     """
 

@@ -1,9 +1,4 @@
-"""WaveNet: the waveform sample by sample, each conditioned on the ones before and on the mel spectrogram.
-
-Van den Oord et al., "WaveNet: a generative model for raw audio" (2016), conditioned on mels as in Shen et al., "Natural TTS
-synthesis by conditioning WaveNet on mel spectrogram predictions" (Tacotron 2, ICASSP 2018). Samples are made with a queue for
-each layer after Le Paine et al., "Fast WaveNet generation algorithm" (2016), on the CPU, whatever the device is.
-"""
+"""WaveNet: the waveform sample by sample, each conditioned on the ones before and on the mel spectrogram."""
 
 from __future__ import annotations
 
@@ -114,8 +109,15 @@ class Upsampling(nn.Module):
 class WaveNet(Vocoder):
     """Learns by maximum likelihood; makes a second of speech in less than one, with the default sizes and on one core.
 
-    The paper's network for speech had 3 cycles of 10 layers and 256 mu-law levels; Tacotron 2's, 30 layers of 256 channels and 10
-    logistics.
+    Van den Oord et al., "WaveNet: a generative model for raw audio" (2016): dilated causal convolutions (section 2.1), mu-law levels (2.2),
+    gated units (2.3), residual and skip connections (2.4), local conditioning (2.5). Conditioned on mels, with mixtures of logistics, as
+    in Shen et al., "Natural TTS synthesis by conditioning WaveNet on mel spectrogram predictions" (Tacotron 2, ICASSP 2018); the mixture
+    is of Salimans et al., "PixelCNN++" (ICLR 2017), equation 2. Samples are made with a queue for each layer after Le Paine et al., "Fast
+    WaveNet generation algorithm" (2016), on the CPU, whatever the device is.
+
+    What differs: the paper's network for speech had 3 cycles of 10 layers and 256 mu-law levels, Tacotron 2's 30 layers of 256 channels
+    and 10 logistics. A mu-law sample enters as one number, not as one of 256 indicators, and through a convolution of one tap, not two.
+    The sum of the skip connections is divided by the root of their number, so that it does not grow with depth.
     """
 
     trains = True
