@@ -43,12 +43,24 @@ def test_a_quoted_command_prints_what_the_page_says(line: str, expected: str, ca
     assert pattern(expected).search("".join(f"{' '.join(row.split())}\n" for row in printed.splitlines())), printed
 
 
-@pytest.mark.parametrize("section", re.split(r"^## ", PAGE, flags=re.M)[1:], ids=lambda section: section.partition("\n")[0])
-def test_every_number_of_a_sentence_is_printed_in_its_section(section: str) -> None:
+def paragraphs() -> list[tuple[str, str]]:
+    """Each paragraph, and the commands that must print its numbers: those right below; of a section's answer, its first one, and of what
+    follows its last commands, all of the section."""
+    found = []
+    for section in re.split(r"^## ", PAGE, flags=re.M)[1:]:
+        *parts, end = BLOCK.split(section.partition("\n")[2])
+        every = "".join(parts[1::2])
+        below = [(text, block) for texts, block in zip(parts[::2], parts[1::2], strict=True) for text in texts.strip().split("\n\n")]
+        answer, *others = [*below, *((text, every) for text in end.strip().split("\n\n"))]
+        found += [(answer[0], every), *others]
+    return found
+
+
+@pytest.mark.parametrize(("paragraph", "block"), paragraphs(), ids=lambda text: text[:40])
+def test_every_number_of_a_paragraph_is_printed_by_its_commands(paragraph: str, block: str) -> None:
     """One with a sign has it there too; one without, as in "less by .05", is a size."""
-    printed = [Decimal(number) for block in BLOCK.findall(section) for number in NUMBER.findall(block)]
-    sentences = re.sub(r"`[^`\n]+`", "", BLOCK.sub("", section))
-    for said in NUMBER.findall(sentences):
+    printed = [Decimal(number) for number in NUMBER.findall(block)]
+    for said in NUMBER.findall(re.sub(r"`[^`\n]+`", "", paragraph)):
         number = Decimal(said)
         there = printed if said[0] in "+-" else map(abs, printed)
-        assert any(each.quantize(number, ROUND_HALF_EVEN) == number for each in there), f"no command of the section prints {said}"
+        assert any(each.quantize(number, ROUND_HALF_EVEN) == number for each in there), f"the commands below do not print {said}"
