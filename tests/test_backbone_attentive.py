@@ -171,6 +171,21 @@ def test_it_stops_when_it_says_so(name: str) -> None:
 
 
 @BOTH
+def test_a_text_far_longer_than_any_in_training_is_spoken(name: str) -> None:
+    """Up to the cap, which grows with it."""
+    model, tokens = tiny(name), torch.arange(600) % 8 + 1
+    with torch.no_grad():
+        model.stop.weight.zero_()  # type: ignore[operator, union-attr]
+        model.stop.bias.fill_(100.0)  # type: ignore[operator, union-attr]
+    mel = AdaptedModel(model).mel(tokens)
+    assert mel.shape == (4, 80) and torch.isfinite(mel).all()
+    with torch.no_grad():
+        model.stop.bias.fill_(-100.0)  # type: ignore[operator, union-attr]
+    with pytest.raises(PredictionFailed, match="it does not stop within"), torch.no_grad():
+        model.speak(tokens[:60])
+
+
+@BOTH
 def test_dropout_is_off_in_evaluation_and_speech_is_repeatable(name: str) -> None:
     model = tiny(name)
     with torch.no_grad():
