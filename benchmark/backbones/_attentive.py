@@ -25,7 +25,7 @@ from benchmark.errors import PredictionFailed
 from benchmark.settings.ranges import Checked, NonNegativeFloat, PositiveInt
 
 MOST_FRAMES = 40
-"""That a symbol may last, on average over a sentence, before it is babble; in speech it is about ten."""
+"""That a symbol may last, on average over a sentence, before it is babble; in speech it is about eight."""
 STOP_BOOST = 5.0
 """What the step that ends an utterance counts in the loss of stopping: it is one of dozens. So models stop where they hold an end for
 likelier than about 1 in 6."""

@@ -18,7 +18,7 @@ from benchmark.settings.ranges import BelowOne, Checked, Odd, PositiveInt
 from benchmark.utterance import SPECIAL_SYMBOLS
 
 MOST_FRAMES = 200
-"""Most mel frames per symbol, averaged over a sentence; speech has about ten. A diverged model would ask for terabytes."""
+"""Most mel frames per symbol, averaged over a sentence; speech has about eight. A diverged model would ask for terabytes."""
 
 
 class FastSpeech2(SynthesisBackbone):
