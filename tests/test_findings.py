@@ -50,9 +50,9 @@ def paragraphs() -> list[tuple[str, str]]:
     for section in re.split(r"^## ", PAGE, flags=re.M)[1:]:
         *parts, end = BLOCK.split(section.partition("\n")[2])
         every = "".join(parts[1::2])
-        below = [(text, block) for texts, block in zip(parts[::2], parts[1::2], strict=True) for text in texts.strip().split("\n\n")]
-        answer, *others = [*below, *((text, every) for text in end.strip().split("\n\n"))]
-        found += [(answer[0], every), *others]
+        own = [(text, block) for texts, block in zip(parts[::2], parts[1::2], strict=True) for text in texts.strip().split("\n\n")]
+        own += [(text, every) for text in end.strip().split("\n\n")]
+        found += [(own[0][0], every), *own[1:]]
     return found
 
 

@@ -19,7 +19,7 @@ from benchmark.results.leaderboard_names import differences, labels
 from benchmark.results.leaderboard_rules import SETTING, conflict, problem_of, role_of
 from benchmark.results.leaderboard_table import UNFIT, interval
 from benchmark.results.row_episodes import RowEpisodes
-from benchmark.results.ties import POWERLESS, TIE, UNTESTED, WORSE, Row, Ties
+from benchmark.results.ties import POWERLESS, TIE, UNTESTED, WORSE, Row, Ties, would_show
 
 WIDTH = 80
 
@@ -141,13 +141,14 @@ def _one(answer: Answer, methods: Methods) -> list[str]:
     place = f"{counted(answer.shots, 'sentence')} and {_allowed(answer.budget)}"
     told = [f"Best with {place}: {_named(best)} at {counted(best.steps, 'step')}, {interval(best.row, methods.ties.metric)}."]
     for word, sentence in (
-        (TIE, "Tied with it, because a test could have shown a difference and did not: {}."),
+        (TIE, "Tied with it, because a test could have shown a difference and did not{told}: {}."),
         (POWERLESS, "Not separable from it with this many speakers: {}."),
         (UNTESTED, "Not tested, because the runs behind the rows are not at hand or share no sentence: {}."),
         (WORSE, "Worse: {}."),
     ):
         if those := answer.with_verdict(word):
-            told.append(sentence.format(listed([pick.name for pick in those])))
+            unseen = would_show(pick.verdict.detectable for pick in those)
+            told.append(sentence.format(listed([pick.name for pick in those]), told=unseen))
     table = {
         "method": [_named(pick) for pick in answer.choices],
         "steps": [str(pick.steps) for pick in answer.choices],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,10 +29,12 @@ class Standing:
             to the digit; ``POWERLESS``: so few speakers can't show one, whatever their scores; ``UNTESTED``: a run behind the rows is not
             at hand, or they share no scored sentence.
         p: of the paired test, Holm-corrected over the tests with the best one; NaN if not tested.
+        detectable: true difference that the test, uncorrected, shows with probability .8; NaN if not tested.
     """
 
     word: str
     p: float = math.nan
+    detectable: float = math.nan
 
 
 class Ties:
@@ -70,7 +72,7 @@ class Ties:
             elif least_p(one.speakers, tests) > SIGNIFICANT:
                 verdicts.append(Standing(POWERLESS, p))
             else:
-                verdicts.append(Standing(TIE, p))
+                verdicts.append(Standing(TIE, p, one.detectable))
         return verdicts
 
     def _compared(self, best: Row, other: Row) -> Comparison | None:
@@ -81,6 +83,15 @@ class Ties:
             ours, theirs = self.episodes(best), self.episodes(other)
             self._done[key] = None if ours is None or theirs is None else compare(ours, theirs, self.metric, self.higher_is_better)
         return self._done[key]
+
+
+def would_show(detectable: Iterable[float]) -> str:
+    """What tests that showed nothing could have shown, in brackets; "" if there was no test."""
+    sizes = [f"{size:.2g}" for size in detectable if not math.isnan(size)]
+    if not sizes:
+        return ""
+    span = " to ".join(dict.fromkeys([min(sizes, key=float), max(sizes, key=float)]))
+    return f" (80 % of such tests, uncorrected, would show a true one of {span})"
 
 
 def _key(row: Row) -> tuple[object, ...]:

@@ -18,6 +18,7 @@ from benchmark.results.comparison import (
     shots_of,
 )
 from benchmark.results.costs import COSTS, WALL_TIME
+from benchmark.results.ties import would_show
 
 UNLIKE = 1.1
 """Ratio from which training budgets count as different."""
@@ -34,21 +35,13 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
             if where:
                 parts.append(f"{name} is better than {other} {_places(where, len(rest))}.")
         undecided = [line for line in rest if line.better is None]
+        unseen = would_show(line.found.detectable for line in undecided)
         if not parts:
-            sentences.append(f"{metric}: no difference is shown between {first} and {second}{_detectable(undecided)}.")
+            sentences.append(f"{metric}: no difference is shown between {first} and {second}{unseen}.")
         else:
-            elsewhere = [f"No difference is shown elsewhere{_detectable(undecided)}."] if undecided else []
+            elsewhere = [f"No difference is shown elsewhere{unseen}."] if undecided else []
             sentences.append(f"{metric}: {' '.join([*parts, *elsewhere])}")
     return sentences
-
-
-def _detectable(lines: Sequence[Line]) -> str:
-    """What tests that showed nothing could have shown, in brackets; "" if there was no test."""
-    sizes = [f"{line.found.detectable:.2g}" for line in lines if not math.isnan(line.found.detectable)]
-    if not sizes:
-        return ""
-    span = " to ".join(dict.fromkeys([min(sizes, key=float), max(sizes, key=float)]))
-    return f" (80 % of such tests, uncorrected, would show a true one of {span})"
 
 
 def place(line: Line) -> str:
