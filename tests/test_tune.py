@@ -137,6 +137,9 @@ def test_tuned_values_lie_between_preset_and_config(places: list[str], tmp_path:
     assert tuning.parse(arguments).algo.config.optimizer == "adamw"
     assert tuning.parse(arguments).algo.config.learning_rate == 0.01
     assert tuning.parse([*arguments, "--algo.learning_rate", "0.5"]).algo.config.learning_rate == 0.5
+    # With one of them changed, the others were not chosen to go with it.
+    assert tuning.tuned_values(tuning.parse(arguments)) is None
+    assert tuning.changed_values(tuning.parse(arguments)) == {"optimizer": "adamw"}
     # Other algorithms, presets and datasets have their own.
     assert tuning.parse([*arguments, "--algo", "reptile"]).algo.config.inner_lr == 1e-3
     assert tuning.parse([*arguments, "--preset", "small"]).algo.config.learning_rate == 1e-3

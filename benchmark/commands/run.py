@@ -96,6 +96,8 @@ def say_tuned(settings: RunSettings, plugins: Sequence[str]) -> None:
         speakers = f"{other}'s validation speakers" if (other := tuned.get("dataset")) else "validation speakers"
         by = f" by {other}" if (other := tuned.get("task")) else ""
         print(f"Tuned{by} on {speakers}, in {tuned['trials']} trials: {config.said(tuned['values'])}.", flush=True)
+    elif changed := tuning.changed_values(settings, plugins):
+        print(f"Does not count as tuned, because you chose {config.said(changed)}.", flush=True)
 
 
 def places(args: argparse.Namespace, hardware: Hardware) -> Places:

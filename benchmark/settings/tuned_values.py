@@ -66,16 +66,24 @@ def parse_untuned(
 
 
 def tuned_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dict[str, Any] | None:
-    """The algorithm's options that have their tuned values ("values"; the user may override others), and the number of "trials".
+    """The algorithm's options that tuning chose ("values"), and after how many "trials"; None if the user changed one of them.
 
-    "dataset" and "task" are there too where these are another corpus's or another task's than the settings' own.
+    Options were chosen together, so with one of them changed the rest is nobody's choice. "dataset" and "task" are there too where these
+    are another corpus's or another task's than the settings' own.
     """
     of, _, section = _section(settings, plugins)
-    options = config.plain(settings.algo.config)
-    values = {name: value for name, value in section["values"].items() if options.get(name) == value} if section else {}
+    if not section or changed_values(settings, plugins):
+        return None
     other = {"dataset": of.dataset.name} if of.dataset.name != settings.dataset.name else {}
     other |= {"task": of.task} if of.task != settings.task else {}
-    return {"values": values, "trials": section["trials"], **other} if values else None
+    return {"values": section["values"], "trials": section["trials"], **other}
+
+
+def changed_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dict[str, Any]:
+    """The algorithm's tuned options that have other values than tuning chose: the user gave them."""
+    chosen = _section(settings, plugins)[2].get("values", {})
+    options = config.plain(settings.algo.config)
+    return {name: options.get(name) for name, value in chosen.items() if options.get(name) != value}
 
 
 def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: registry.Plugins = ()) -> list[str]:
