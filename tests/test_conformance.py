@@ -143,6 +143,19 @@ def test_a_vocoder_may_be_as_long_as_metrics_of_aligned_speech_accept(tmp_path: 
         assert (verdicts(path, code.format(more))["decodes mels to waveforms, repeatably"] is None) == fits, more
 
 
+def test_a_vocoder_that_learners_adapt_has_second_derivatives(tmp_path: Path) -> None:
+    code = (
+        "import torch\nfrom benchmark.vocoder import Vocoder\n\nclass V(Vocoder):\n    def __init__(self, config=None):\n"
+        "        super().__init__(config)\n        self.gain = torch.nn.Parameter(torch.ones(()))\n\n    def decode(self, mel):\n"
+        "        return self.gain * torch.zeros((len(mel) - 1) * 256)\n\n    def loss(self, segments):\n"
+        "        return {{'loss': {}}}\n\nPLUGIN = V\n"
+    )
+    twice = "its loss trains its adaptable parameters, and can be differentiated twice"
+    error = "(self.gain * segments.audio.mean() - 1)"
+    for name, loss, fits in (("square", f"{error}.square()", True), ("detached", f"{error} * {error}.detach()", False)):
+        assert (verdicts(tmp_path / f"{name}.py", code.format(loss))[twice] is None) == fits
+
+
 def test_a_misspelt_group_is_named_with_the_groups_there_are(tmp_path: Path) -> None:
     path = tmp_path / "misspelt.py"
     path.write_text(
