@@ -24,8 +24,10 @@ from benchmark.parameters import ParameterGroup
 from benchmark.settings.ranges import BelowOne, Checked, Names, NonNegativeFloat, NonNegativeInt, PositiveFloat
 from benchmark.task import Task
 
-UNFREEZING = ("output", "decoder", "variance", "embedding", "all")
-"""The order in which groups are unfrozen: from the output towards the input; "all" adds what no other group has."""
+UNFREEZING = (
+    "vocoder", "postnet", "output", "decoder", "recurrent", "attention", "variance", "encoder", "convolutions", "embedding", "all",
+)  # fmt: skip
+"""The order in which groups of all backbones are unfrozen: from the output towards the input; "all" adds what no other group has."""
 MEL_STATISTICS = ("mel_mean", "mel_std")
 LEAST_STD = 0.1
 """Least standard deviation of a mel band, in nepers, so that a silent band does not get a scale of zero."""

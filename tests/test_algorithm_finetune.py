@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,21 @@ def test_groups_unfreeze_output_first() -> None:
     # A group that is not adapted takes no turn.
     few = make(unfreeze_every=2, groups=("output", "embedding"))
     assert changed(few, voices(few, [3])[3]) == {"output.weight", "output.bias", "new_speaker"}
+
+
+@pytest.mark.parametrize(
+    ("backbone", "order"),
+    [
+        ("tacotron2", ("postnet", "output", "decoder", "attention", "encoder", "embedding")),
+        ("crnn_ctc", ("output", "recurrent", "convolutions")),
+    ],
+)
+def test_every_backbone_unfreezes_from_its_output(backbone: str, order: Sequence[str]) -> None:
+    plugin = registry.load("algorithm", "finetune")
+    algorithm = plugin(tiny_backbone(registry.load("backbone", backbone)), plugin.Config(unfreeze_every=1))
+    groups = algorithm.backbone.adaptable_groups()
+    turns = [{algorithm.stages[name] for name in groups[group]} for group in order]
+    assert turns == [{turn} for turn in range(len(order))] and set(order) | {"norms", "all"} >= set(groups)
 
 
 def test_adapters_are_all_that_is_stored_and_they_learn() -> None:
