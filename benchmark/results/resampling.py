@@ -86,6 +86,10 @@ def drawn_means(
     by_seed: list[list[npt.NDArray[np.float64]]], seeds: npt.NDArray[np.int64], generator: np.random.Generator
 ) -> npt.NDArray[np.float64]:
     """Draws of a speaker's mean, one per row of ``seeds``: under each seed, draws episodes, then utterances, with replacement."""
+    if len(by_seed) == 1 and len(by_seed[0]) == 1:  # as below, without choosing between one
+        (unit,) = by_seed[0]
+        drawn: npt.NDArray[np.float64] = unit[generator.integers(len(unit), size=(len(seeds), len(unit)))].mean(1)
+        return drawn
     means = np.full(seeds.shape, np.nan)
     for place, units in enumerate(by_seed):
         here = seeds == place

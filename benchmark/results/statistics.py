@@ -76,11 +76,13 @@ def estimate(frame: pd.DataFrame, column: str, resamples: int = RESAMPLES, seed:
     generator = np.random.default_rng(seed)
     chosen = generator.integers(count, size=(resamples, count))
     seeds = drawn_seeds(len(speakers[0]), resamples, generator)
-    draws = np.empty((resamples, count))
-    for number, speaker in enumerate(speakers):
-        where = chosen == number
-        draws[where] = drawn_means(speaker, seeds[np.nonzero(where)[0]], generator)
-    return Estimate(mean, *interval(draws.mean(1), spread_of(speakers)), len(values), failed)
+    draws = np.empty(resamples * count)
+    # Where each speaker was drawn; small numbers are sorted by their digits.
+    order = np.argsort(chosen.astype(np.min_scalar_type(count)), axis=None, kind="stable")
+    where = np.split(order, np.cumsum(np.bincount(chosen.ravel(), minlength=count))[:-1])
+    for speaker, places in zip(speakers, where, strict=True):
+        draws[places] = drawn_means(speaker, seeds[places // count], generator)
+    return Estimate(mean, *interval(draws.reshape(resamples, count).mean(1), spread_of(speakers)), len(values), failed)
 
 
 def _with_seed(frame: pd.DataFrame) -> pd.DataFrame:
