@@ -18,7 +18,7 @@ from benchmark.plumbing.durations import in_words, seconds
 from benchmark.problems import PROBLEMS
 from benchmark.results.best import BUDGETS, Methods
 from benchmark.results.leaderboard import add
-from benchmark.results.leaderboard_file import read, title
+from benchmark.results.leaderboard_file import metrics_in, read, title
 from benchmark.results.leaderboard_rules import role_of
 from benchmark.results.row_episodes import RowEpisodes
 from benchmark.results.statistics import Comparison, Estimate
@@ -27,7 +27,7 @@ from tests.committed import TABLES, of_protocol_1
 from tests.report_helpers import change_result, make_run
 
 REFERENCES = {name for problem in PROBLEMS.values() for name in problem.references} | {"same_sex_adults", "same_sex_speaker"}
-METRICS = [(table, metric) for table in TABLES for metric in (("cer", "wer") if "recognition" in table.stem else ("gap_closed", "mcd"))]
+METRICS = [(table, metric) for table in TABLES for metric in ("cer", "wer", "gap_closed", "mcd") if metric in metrics_in(read(table))]
 
 
 def methods_of(path: Path, metric: str = "gap_closed", higher: bool = True, tested: bool = True) -> Methods:
