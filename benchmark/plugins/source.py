@@ -276,8 +276,7 @@ def _literal(node: ast.expr, source: Source) -> Any:
 def _constant(source: Source, name: str) -> ast.expr | None:
     """The value of a literal constant that the file defines, or imports from the harness."""
     for node in source.tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(node, ast.Assign) and isinstance(target, ast.Name) and target.id == name:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name:
             return None if isinstance(node.value, ast.Name) else node.value
     module, _, there = source.imports.get(name, "").rpartition(".")
     path = harness_file(module)
