@@ -113,26 +113,26 @@ def test_tune_end_to_end(places: list[str], tmp_path: Path, monkeypatch: pytest.
 def test_run_takes_tuned_values_and_says_so(places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "tuned").mkdir()
     file = tmp_path / "tuned" / "espeak-smoke.yaml"
-    chosen = "{values: {learning_rate: 0.01, groups: [norms]}, trials: 4}"
+    chosen = "{values: {learning_rate: 0.01, speaker_lr: 0.3}, trials: 4}"
     file.write_text(f"mean_speaker: {{values: {{}}, trials: 4}}\nfinetune: {chosen}\n")
     given = ["--algo", "finetune", *TINY, "--metrics", "stoi"]
     assert main(["run", *given, "--cache", places[1], "--output", str(tmp_path / "runs")]) == 0
-    assert "Tuned on validation speakers, in 4 trials: groups=norms, learning_rate=0.01.\n" in capsys.readouterr().out
+    assert "Tuned on validation speakers, in 4 trials: learning_rate=0.01 speaker_lr=0.3.\n" in capsys.readouterr().out
     (folder,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     result = json.loads((folder / "result.json").read_text())
-    assert (result["config"]["algo"]["learning_rate"], result["config"]["algo"]["groups"]) == (0.01, ["norms"])
-    assert result["tuned"] == {"values": {"learning_rate": 0.01, "groups": ["norms"]}, "trials": 4}
+    assert (result["config"]["algo"]["learning_rate"], result["config"]["algo"]["speaker_lr"]) == (0.01, 0.3)
+    assert result["tuned"] == {"values": {"learning_rate": 0.01, "speaker_lr": 0.3}, "trials": 4}
     with (tmp_path / "runs" / "espeak.csv").open() as stream:
         row = next(csv.DictReader(stream))
-    assert row["tuned"] == "groups=norms, learning_rate=0.01 (4 trials)"
+    assert row["tuned"] == "learning_rate=0.01 speaker_lr=0.3 (4 trials)"
 
     # What the user gives stands above what was tuned, and the rest was not chosen to go with it.
-    given += ["--algo.groups", "embedding"]
+    given += ["--algo.speaker_lr", "0.03"]
     assert main(["run", *given, "--cache", places[1], "--output", str(tmp_path / "others")]) == 0
-    assert "Does not count as tuned, because you chose groups=embedding.\n" in capsys.readouterr().out
+    assert "Does not count as tuned, because you chose speaker_lr=0.03.\n" in capsys.readouterr().out
     with (tmp_path / "others" / "espeak.csv").open() as stream:
         row = next(csv.DictReader(stream))
-    assert row["tuned"] == "" and "groups=embedding" in row["settings"] and "learning_rate=0.01" in row["settings"]
+    assert row["tuned"] == "" and "speaker_lr=0.03" in row["settings"] and "learning_rate=0.01" in row["settings"]
 
 
 def test_tuned_values_lie_between_preset_and_config(places: list[str], tmp_path: Path) -> None:
