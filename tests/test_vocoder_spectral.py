@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -79,6 +80,16 @@ def test_discriminators_join_in_the_last_part_and_learn_from_their_own_loss_alon
     shared.critic_loss(alone.critics, vocoder.waveform(segments.mels), segments.audio).backward()  # type: ignore[no-untyped-call]
     expected = gradients(alone)
     assert expected and all(torch.allclose(found[name], each, atol=1e-7) for name, each in expected.items())
+
+
+def test_the_published_discriminators_are_eight_and_learn_from_their_own_loss() -> None:
+    vocoder = made(HifiGan, critics="published")
+    assert [len(outputs) for outputs in vocoder.critics(tones(1).audio)] == [6] * 5 + [8] * 3
+    logs = vocoder.training_step(tones(1))
+    assert logs.keys() >= {"critic", "adversarial", "features"} and all(map(math.isfinite, logs.values()))
+    found = gradients(vocoder)
+    assert all(float(found[name].abs().max()) > 0 for name, _ in vocoder.named_parameters() if name.endswith("conv.bias"))
+    assert not any(name.startswith("critics") for name in [*vocoder.adaptable_parameters(), *vocoder.decoding_state()])
 
 
 def test_discriminators_learn_to_tell_noise_from_tones() -> None:

@@ -20,8 +20,8 @@ HALF = sqrt(0.5)
 """What sums of two things of variance 1 are multiplied by."""
 WINDOW = 3
 """Tokens that free-running attention may look at: where it looked last, and those right after (section 3.6, "monotonic attention")."""
-SYMBOL_FRAMES = 6.0
-"""That a symbol lasts, about: at first the keys' clock runs so many frames a token."""
+SYMBOL_FRAMES = 8.0
+"""How long a symbol lasts, about: at first the keys' clock runs so many frames a token."""
 
 
 class SpeakerBias(nn.Module):

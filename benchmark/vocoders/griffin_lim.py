@@ -50,8 +50,6 @@ class GriffinLim(Vocoder):
         """See :meth:`Vocoder.decode`."""
         mel = mel.detach().float().to(self._inverse.device)
         magnitude = (mel.exp().pow(self.config.sharpen) @ self._inverse).clamp_min(0.0)
-        if len(magnitude) < 2:
-            return torch.zeros(0)
         return self._griffin_lim(magnitude.T)
 
 
