@@ -31,7 +31,7 @@ types: $(VENV)/installed-dev lint
 	$(BIN)/mypy
 
 unit: $(VENV)/installed-dev types
-	$(BIN)/python -m pytest -q -n auto --maxprocesses $(JOBS)
+	$(BIN)/python -m pytest -q -n auto --maxprocesses $(JOBS) --durations 30 --durations-min 5
 
 # Each stamp is written last, so an interrupted installation is completed by the next call.
 $(VENV)/bin/python:
