@@ -219,16 +219,16 @@ def test_a_backbone_without_any_product_of_matrices_is_refused() -> None:
 @pytest.mark.parametrize("mode", [nullcontext, torch.no_grad, torch.inference_mode])
 def test_it_counts_what_torchs_own_counter_counts(mode: Callable[[], AbstractContextManager[None]]) -> None:
     torch.manual_seed(0)
-    layers = nn.Sequential(nn.Linear(D, 8), nn.Tanh(), nn.Conv1d(T, 5, 3), nn.LSTM(6, 4, batch_first=True))
+    first = nn.Linear(D, 8)
+    layers = nn.Sequential(first, nn.Tanh(), nn.Conv1d(T, 5, 3), nn.LSTM(6, 4, batch_first=True))
     attention, x = nn.TransformerEncoderLayer(D, 2, 8, 0.0, batch_first=True), torch.randn(B, T, D)
 
     def work() -> None:
         out = layers(attention(x))[0].tanh()
         product = torch.einsum("bij,bkj->bik", out, out) @ out
         if product.requires_grad:
-            weight = layers[0].weight
-            (slope,) = torch.autograd.grad(product.square().sum(), weight, create_graph=True)
-            torch.autograd.grad(slope.square().sum(), weight)
+            (slope,) = torch.autograd.grad(product.square().sum(), first.weight, create_graph=True)
+            torch.autograd.grad(slope.square().sum(), first.weight)
 
     with mode():
         with counted() as ours:
