@@ -124,7 +124,7 @@ class Count(TorchDispatchMode):
             composite = func.has_kernel_for_dispatch_key(DispatchKey.CompositeImplicitAutograd)
             self._known[func] = composite, REGISTRY.get(func._overloadpacket)
         composite, formula = self._known[func]
-        if composite and formula is None:
+        if composite:
             with self:
                 return func.decompose(*args, **kwargs or {})
         out = func(*args, **kwargs or {})
