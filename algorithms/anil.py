@@ -17,7 +17,7 @@ class ANIL(InnerLoopAlgorithm):
     """
 
     search_space: ClassVar = {
-        "inner_lr": (0.1, 0.2, 0.5, 1.0), "speaker_lr": (0.0, 3.0), "groups": (("output",), ("decoder", "output"), ("embedding", "output")),
+        "inner_lr": (0.1, 0.2, 0.5, 1.0), "speaker_lr": (0.0, 3.0), "groups": (("output",), ("embedding", "output")),
         "first_order": (False, True), "outer_boost": OUTER_BOOSTS,
     }  # fmt: skip
 
