@@ -147,9 +147,14 @@ class Vocoder(nn.Module, ABC):
         return dict(self.named_parameters())
 
     def decoding_state(self) -> dict[str, Tensor]:
-        """The state that ``decode`` depends on: without what only helps to train, such as discriminators."""
-        trained, decoding = dict(self.named_parameters()), self.adaptable_parameters()
-        return {name: value for name, value in self.state_dict().items() if name not in trained or name in decoding}
+        """The state that ``decode`` depends on: without what only helps to train, such as discriminators and their buffers."""
+        helping = dict(self.named_parameters()).keys() - self.adaptable_parameters().keys()
+        helpers = tuple(
+            f"{name}."
+            for name, module in self.named_modules()
+            if (own := {f"{name}.{each}" for each, _ in module.named_parameters()}) and own <= helping
+        )
+        return {name: value for name, value in self.state_dict().items() if name not in helping and not name.startswith(helpers)}
 
     def loss(self, segments: Segments) -> dict[str, Tensor]:
         """Training losses, scalars; "loss" is minimised, the others are only logged.

@@ -171,10 +171,6 @@ class SpectralVocoder(Vocoder):
         """See :meth:`Vocoder.adaptable_parameters`."""
         return {name: each for name, each in self.named_parameters() if not name.startswith("critics.")}
 
-    def decoding_state(self) -> dict[str, Tensor]:
-        """See :meth:`Vocoder.decoding_state`; discriminators may have buffers too."""
-        return {name: value for name, value in self.state_dict().items() if not name.startswith("critics.")}
-
     def loss(self, segments: Segments) -> dict[str, Tensor]:
         """See :meth:`Vocoder.loss`: the spectral losses alone."""
         return self._spectral(self.waveform(segments.mels), segments)
