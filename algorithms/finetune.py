@@ -17,7 +17,7 @@ from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.learning import lora
 from benchmark.learning.augmentation import Augmentation, augment
-from benchmark.learning.inner_loop import Parameters, both_halves, half_seeds, joint_step, rated, rates, select, sizes
+from benchmark.learning.inner_loop import Parameters, both_halves, half_seeds, joint_step, optimizer_named, rates, select, sizes
 from benchmark.learning.lora import LoRAModel
 from benchmark.learning.reuse import Reuse
 from benchmark.parameters import ParameterGroup
@@ -153,14 +153,8 @@ class FineTune(Algorithm):
 
     def _optimizer(self, values: Parameters) -> torch.optim.Optimizer:
         c: FineTune.Config = self.config
-        parameters = rated(list(values.values()), {name: self.rates[lora.weight_of(name)] for name in values})
-        if c.optimizer == "sgd":
-            return torch.optim.SGD(parameters, momentum=c.momentum)
-        betas = (c.momentum, 0.999)
-        # Fused, a step takes a quarter of the time: on one short sentence, else half of an adaptation step.
-        if c.optimizer == "adamw":
-            return torch.optim.AdamW(parameters, betas=betas, weight_decay=c.weight_decay, fused=True)
-        return torch.optim.Adam(parameters, betas=betas, fused=True)
+        rates = {name: self.rates[lora.weight_of(name)] for name in values}
+        return optimizer_named(c.optimizer, list(values.values()), rates, c.momentum, c.weight_decay)
 
     def _loss(self, values: Parameters, fixed: Parameters, batch: Batch) -> Tensor:
         frozen = lora.frozen(self.backbone)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.backbone import call
-from benchmark.learning.inner_loop import OptimizerFactory, descend, gradients, rated
+from benchmark.learning.inner_loop import OptimizerFactory, descend, gradients, optimizer_named
 from benchmark.learning.outer_loop import InnerLoopAlgorithm, InnerLoopConfig
 from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import NonNegativeFloat, PositiveFloat, PositiveInt
@@ -29,7 +29,8 @@ class IMAML(InnerLoopAlgorithm):
     The theorem holds at the solution, however it is reached: by Adam with beta1 = 0, as in Reptile, or by plain gradient descent.
     Plain descent needs rates below 2 / curvature. MAML differentiates through its steps and so learns a start that allows larger
     rates; here nothing pulls towards such a start. A few steps end far from the solution, where H may have negative directions, so
-    the outer gradient is damped: lambda + damping replaces lambda, as in the authors' code (up to a constant).
+    the outer gradient is damped: lambda + damping replaces lambda, as in the authors' code (up to a constant). Its defaults damp far more
+    than theirs, by a hundred lambda rather than ten, so x is close to the first-order gradient.
     """
 
     search_space: ClassVar = {
@@ -107,11 +108,7 @@ class _Proximal:
     def __init__(self, config: IMAML.Config, rates: Mapping[str, float], parameters: list[Tensor]) -> None:
         self.strength, self.parameters = config.proximal_weight, parameters
         self.start = [parameter.detach().clone() for parameter in parameters]
-        self.optimizer: torch.optim.Optimizer
-        if config.optimizer == "adam":
-            self.optimizer = torch.optim.Adam(rated(parameters, rates), betas=(0.0, 0.999))
-        else:
-            self.optimizer = torch.optim.SGD(rated(parameters, rates))
+        self.optimizer = optimizer_named(config.optimizer, parameters, rates, momentum=0.0)
 
     @torch.no_grad()
     def step(self) -> None:

@@ -24,9 +24,9 @@ class MAMLAdam(StepRates):
     test time, and the outer loop learns the initialisation and MAML++'s rates (:class:`StepRates`). Each training task draws how
     many of the ``inner_steps`` it takes, from 1 up, so that the learned start serves after any number of them.
 
-    First order by default: inner gradients, and so the moments, are constants of the outer gradient. Its derivative by a rate is
-    then exact for these steps: - rate * (m / (sqrt(v) + epsilon)) . grad L_query. All speakers share the rates: none are stored per
-    speaker.
+    First order by default: inner gradients, and so the moments, are constants of the outer gradient. Its derivative by the logarithm
+    of a rate is then - rate * (m / (sqrt(v) + epsilon)) . grad L_query, with bias-corrected moments: exact for the last step; an
+    earlier step's rate also moves later inner gradients, which is dropped. All speakers share the rates: none are stored per speaker.
     """
 
     search_space: ClassVar = {

@@ -22,7 +22,7 @@ FOR_EVER = 1_000_000
 class MAMLPlusPlus(StepRates):
     """Antoniou, Edwards & Storkey, "How to Train Your MAML" (ICLR 2019), section 4, but for its per-step batch norm.
 
-    * Multi-step loss (equation 3): the query loss after each of the K inner steps has weight 1/K at first. All weights but
+    * Multi-step loss: the query loss after each of the K inner steps has weight 1/K at first. All weights but
       the last fall linearly to 0 over ``annealing_steps`` outer steps; the last takes up the rest.
     * Per-layer per-step rates (:class:`benchmark.learning.outer_loop.StepRates`).
     * Batch norm, if a backbone has any, keeps its statistics frozen, as for all algorithms (:class:`benchmark.backbone.Backbone`).

@@ -139,7 +139,9 @@ class SlotMemory(Cell):
 class Memory(RecallLearner):
     """Santoro et al. (ICML 2016) with the erase and add of Graves et al. (2014): see :class:`SlotMemory`.
 
-    Adaptation writes the support into the memory, without gradient steps; results are at 0 adaptation steps.
+    Adaptation writes the support into the memory, without gradient steps; results are at 0 adaptation steps. Unlike Santoro et al.'s,
+    the memory has no recurrent controller and is not told labels a step late: the phones of the support are written once, and reading
+    neither counts as usage nor moves anything but the new speaker's vector.
     """
 
     search_space: ClassVar = {

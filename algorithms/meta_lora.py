@@ -13,7 +13,7 @@ from benchmark.algorithm import Adapted
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
 from benchmark.learning import lora
-from benchmark.learning.inner_loop import descend, select
+from benchmark.learning.inner_loop import descend, dotless, select
 from benchmark.learning.lora import LoRAModel
 from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import PositiveFloat, PositiveInt
@@ -53,7 +53,7 @@ class MetaLoRA(MAMLAdam):
 
     def __init__(self, backbone: Backbone, config: Config | None = None) -> None:
         super().__init__(backbone, config)
-        self.adapters = nn.ParameterDict({_key(name): value for name, value in lora.initial(backbone, self.ranks).items()})
+        self.adapters = nn.ParameterDict({dotless(name): value for name, value in lora.initial(backbone, self.ranks).items()})
         self.initial_rates |= {name: self.config.adapter_lr for name in lora.sizes(backbone, self.ranks)}
 
     def choose(self, backbone: Backbone) -> tuple[str, ...]:
@@ -66,7 +66,7 @@ class MetaLoRA(MAMLAdam):
     def start(self, learned: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """See :meth:`InnerLoopAlgorithm.start`."""
         return {
-            name: learned[f"backbone.{name}" if lora.weight_of(name) == name else f"adapters.{_key(name)}"] for name in self.names
+            name: learned[f"backbone.{name}" if lora.weight_of(name) == name else f"adapters.{dotless(name)}"] for name in self.names
         }
 
     def place(self, learned: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -84,11 +84,6 @@ class MetaLoRA(MAMLAdam):
     def adapted_parameters(self) -> dict[str, int]:
         """See :meth:`Algorithm.adapted_parameters`."""
         return {name: value.numel() for name, value in self.start(dict(self.named_parameters())).items()}
-
-
-def _key(name: str) -> str:
-    """Parameter names can't contain dots."""
-    return name.replace(".", "/")
 
 
 PLUGIN = MetaLoRA

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmark.backbone import Backbone
-from benchmark.learning.inner_loop import speaker_vector
+from benchmark.learning.inner_loop import dotless, speaker_vector
 from benchmark.learning.outer_loop import InnerLoopAlgorithm
 from benchmark.parameters import OUTER_BOOSTS
 from benchmark.settings.ranges import NonNegativeFloat, PositiveFloat
@@ -55,11 +55,11 @@ class MetaSGD(InnerLoopAlgorithm):
         super().__init__(backbone, config)
         self.scales = nn.ParameterDict()
         for name in self.names:
-            self.scales[_key(name)] = nn.Parameter(torch.ones_like(backbone.get_parameter(name)))
+            self.scales[dotless(name)] = nn.Parameter(torch.ones_like(backbone.get_parameter(name)))
         self.wants_moments = self.config.adam_lr > 0
         self.bases = nn.Module()
         for name in self.names if self.wants_moments else ():
-            self.bases.register_buffer(_key(name), torch.full_like(backbone.get_parameter(name), self.initial_rates[name]).detach())
+            self.bases.register_buffer(dotless(name), torch.full_like(backbone.get_parameter(name), self.initial_rates[name]).detach())
 
     def take_moments(self, moments: Mapping[str, Tensor]) -> None:
         """See :meth:`Algorithm.take_moments`."""
@@ -68,7 +68,7 @@ class MetaSGD(InnerLoopAlgorithm):
         if own:
             epsilon = EPSILON * torch.cat([each.flatten() for each in own.values()]).mean().sqrt()
             for name, each in own.items():
-                self.bases.get_buffer(_key(name)).copy_(self.config.adam_lr / (each.sqrt() + epsilon))
+                self.bases.get_buffer(dotless(name)).copy_(self.config.adam_lr / (each.sqrt() + epsilon))
 
     def learned_rates(self) -> list[nn.Parameter]:
         """See :meth:`InnerLoopAlgorithm.learned_rates`."""
@@ -76,14 +76,9 @@ class MetaSGD(InnerLoopAlgorithm):
 
     def rate(self, step: int, name: str) -> Tensor:
         """See :meth:`InnerLoopAlgorithm.rate`; the same in every step, but not negative beyond ``inner_steps``."""
-        base = self.bases.get_buffer(_key(name)) if self.wants_moments else self.initial_rates[name]
-        rate: Tensor = base * self.scales[_key(name)]
+        base = self.bases.get_buffer(dotless(name)) if self.wants_moments else self.initial_rates[name]
+        rate: Tensor = base * self.scales[dotless(name)]
         return rate if step < self.config.inner_steps else rate.clamp_min(0.0)
-
-
-def _key(name: str) -> str:
-    """Parameter names can't contain dots."""
-    return name.replace(".", "/")
 
 
 PLUGIN = MetaSGD

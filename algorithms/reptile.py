@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmark.algorithm import Adapted, AdaptedModel, Algorithm, pinned
 from benchmark.backbone import Backbone
 from benchmark.batch import Batch
-from benchmark.learning.inner_loop import OptimizerFactory, add_gradients, descend, rated, rates, select, sizes
+from benchmark.learning.inner_loop import add_gradients, descend, optimizer_named, rates, select, sizes
 from benchmark.parameters import OUTER_BOOSTS, ParameterGroup
 from benchmark.settings.ranges import BelowOne, Checked, Names, NonNegativeFloat, PositiveFloat
 from benchmark.task import Task
@@ -85,13 +85,13 @@ class Reptile(Algorithm):
             query, support = task.query.as_new_speaker(), task.support.as_new_speaker()
             with pinned(self.backbone, training=False), torch.no_grad():
                 total += float(self.backbone.loss(query)["loss"]) / len(tasks)
-            _, end = next(descend(self.backbone, self.names, (support, query), self._optimizer(), [steps]))
+            _, end = next(descend(self.backbone, self.names, (support, query), self._optimizer, [steps]))
             add_gradients(self.backbone, {name: (start[name].detach() - end[name]) * scale[name] for name in self.names})
         return {"loss": total}
 
     def adapt(self, support: Batch, steps: Sequence[int]) -> Iterator[tuple[int, Adapted]]:
         """See :meth:`Algorithm.adapt`."""
-        for step, parameters in descend(self.backbone, self.names, support, self._optimizer(), steps):
+        for step, parameters in descend(self.backbone, self.names, support, self._optimizer, steps):
             yield step, AdaptedModel(self.backbone, parameters)
 
     def adapted_parameters(self) -> dict[str, int]:
@@ -105,15 +105,8 @@ class Reptile(Algorithm):
             if parameter.grad is not None:
                 parameter.sub_(parameter.grad, alpha=self.config.interpolation * (1 - progress))
 
-    def _optimizer(self) -> OptimizerFactory:
-        def make(parameters: list[Tensor]) -> torch.optim.Optimizer:
-            groups = rated(parameters, self.rates)
-            momentum = self.config.momentum
-            if self.config.optimizer == "sgd":
-                return torch.optim.SGD(groups, momentum=momentum)
-            return torch.optim.Adam(groups, betas=(momentum, 0.999), fused=True)  # fused, a step takes a quarter of the time
-
-        return make
+    def _optimizer(self, parameters: list[Tensor]) -> torch.optim.Optimizer:
+        return optimizer_named(self.config.optimizer, parameters, self.rates, self.config.momentum)
 
 
 PLUGIN = Reptile

@@ -35,7 +35,7 @@ from benchmark.task import Task
 from benchmark.utterance import PreparedUtterance
 from benchmark.vocoder import Vocoder
 
-__all__ = ["Adapted", "AdaptedModel", "AdaptedVoice", "Algorithm", "Labels", "Oracle", "ParameterGroup", "Task", "pinned"]
+__all__ = ["Adapted", "AdaptedModel", "Algorithm", "Labels", "Oracle", "ParameterGroup", "Task", "pinned"]
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,6 @@ class AdaptedModel:
     def transcript(self, mel: Tensor) -> str:
         """The transcript of a log-mel of shape (F, n_mels)."""
         return str(self.run("transcribe", mel.to(self.device)))
-
-
-AdaptedVoice = AdaptedModel
-"""The old name, for plugins that import it."""
 
 
 class Oracle(ABC):

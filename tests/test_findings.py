@@ -64,3 +64,21 @@ def test_every_number_of_a_paragraph_is_printed_by_its_commands(paragraph: str, 
         number = Decimal(said)
         there = printed if said[0] in "+-" else map(abs, printed)
         assert any(each.quantize(number, ROUND_HALF_EVEN) == number for each in there), f"the commands below do not print {said}"
+
+
+def test_speakers_that_no_choice_has_seen_say_the_same() -> None:
+    """The page's leads on the speakers who are not among protocol 1's, on whose rows two choices were made."""
+    import pandas as pd
+
+    boards = PAGES[0].parent.parent / "leaderboards"
+
+    def gap(run: str, shots: int, steps: int) -> pd.Series[float]:
+        episodes = pd.read_csv(boards / "runs" / f"speechocean762-{run}" / "episodes.csv")
+        return episodes[(episodes["shots"] == shots) & (episodes["steps"] == steps)].groupby("speaker")["gap_closed"].mean()
+
+    seen = set(pd.read_csv(boards / "protocol-1/runs/speechocean762-finetune-small-s0-1b9f835f76/episodes.csv")["speaker"])
+    for run, shots, steps in (("reptile-small-s0-7ab2a8912c", 10, 2), ("maml_adam-small-s0-76364942a2", 10, 1)):
+        lead = gap(run, shots, steps) - gap("finetune-small-s0-f2d4c5fe8a", shots, steps)
+        unseen = lead[~lead.index.isin(seen)]
+        assert (len(lead), len(unseen)) == (40, 28)
+        assert unseen.mean() == pytest.approx(lead.mean(), abs=0.01)

@@ -280,7 +280,7 @@ def test_code_that_built_in_plugins_share_counts_and_contracts_do_not(checkout: 
 
 def test_a_plugin_file_is_made_of_the_built_in_code_that_it_imports(checkout: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.py"
-    imports = "from benchmark.inner_loop import descend\nfrom benchmark.algorithm import Algorithm\n"
+    imports = "from benchmark.learning.inner_loop import descend\nfrom benchmark.algorithm import Algorithm\n"
     path.write_text(f"{imports}\nclass A(Algorithm): ...\n\nPLUGIN = A\n")
     first = digest(path)
     append(checkout / "algorithm.py", "MORE = 1")

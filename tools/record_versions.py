@@ -36,7 +36,7 @@ VERSIONED = {
 }  # fmt: skip
 """The files in benchmark/ behind each version; plugins and the shared code that they import count by digests instead."""
 NUMBERLESS = (
-    "__init__.py", "__main__.py", "api.py", "cli.py", "errors.py", "inner_loop.py",
+    "__init__.py", "__main__.py", "api.py", "cli.py", "errors.py",
     "running/__init__.py", "running/engines.py", "running/finished.py", "running/identity.py", "running/judging.py", "running/loggers.py",
     "running/model_card.py", "running/objective.py", "running/relay.py", "running/resume.py", "running/say.py", "running/sweeps.py",
     "running/trained_model.py", "running/transcribe.py", "running/trials.py", "running/tuning.py",

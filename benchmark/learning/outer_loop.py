@@ -20,7 +20,7 @@ from benchmark.settings.ranges import Checked, Names, NonNegativeFloat, Positive
 from benchmark.task import Task
 
 RATE_SPEED = 30.0
-"""Learned inner rates, stored relative to the initial rate, learn this many times faster than weights. A hundred Adam steps
+"""Learned inner rates, stored relative to the initial rate, learn at this multiple of the run's rate. A hundred Adam steps
 at 3e-4 move a weight by up to .02 or .03, but a rate should be able to move by about its own size."""
 
 
@@ -116,7 +116,7 @@ class InnerLoopAlgorithm(Algorithm):
         return []
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """See :meth:`Algorithm.parameter_groups`: learned rates at ``RATE_SPEED`` times the rate of weights, without decay."""
+        """See :meth:`Algorithm.parameter_groups`: weights at ``outer_boost`` times the run's rate, learned rates at ``RATE_SPEED``."""
         rates = self.learned_rates()
         ours = {id(rate) for rate in rates}
         weights = ParameterGroup([p for p in self.parameters() if id(p) not in ours], self.config.outer_boost)

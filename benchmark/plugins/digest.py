@@ -20,7 +20,7 @@ from benchmark.plugins.importing import FILE_MODULE
 from benchmark.plugins.registry import PluginInfo, source_file
 
 SHARED = (
-    "algorithms", "backbones", "datasets", "inner_loop", "learning", "metrics", "scoring", "vocoders",
+    "algorithms", "backbones", "datasets", "learning", "metrics", "scoring", "vocoders",
     "data.aligner", "data.corpus_aligner",
 )  # fmt: skip
 """The parts of ``benchmark`` that count in plugins' digests; ``duration_error`` measures with the aligner.
