@@ -14,7 +14,12 @@ The smallest one is a file of about 30 lines::
             for step, parameters in descend(self.backbone, names, support, optimizer, steps):
                 yield step, AdaptedModel(self.backbone, parameters)
 
+        def adapted_parameters(self):               # what it stores for one
+            return sizes(self.backbone, select(self.backbone, ("decoder",)))
+
     PLUGIN = MyAlgorithm
+
+README.md has it with its imports.
 """
 
 from __future__ import annotations

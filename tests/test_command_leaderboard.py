@@ -86,6 +86,8 @@ def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[
     assert shown(capsys, "toy_corpus", "--metrics", "mcd,mcd", "--format", "latex").count(" & mcd & ") == 1
     assert shown(capsys, "toy_corpus", "--metrics", "mcd,seconds_to_adapt").split()[4:7] == ["mcd", "seconds_to_adapt", "↓"]
     assert shown(capsys, "toy_corpus", "--where", "mcd<=7.0", "--where", "algorithm=reptile").count("reptile") == 1
+    quoted = shown(capsys, "toy_corpus", "--where", "mcd<=7", "--where", "algorithm=='reptile'", "--where", "mcd>.5")
+    assert quoted == shown(capsys, "toy_corpus", "--where", "mcd<=7.0", "--where", "algorithm=reptile")
     assert shown(capsys, "toy_corpus", "--metrics", "all") == shown(capsys, "toy_corpus", "--metrics", "mcd")
 
 
@@ -97,7 +99,8 @@ def test_rows_and_format_are_chosen(tables: Path, capsys: pytest.CaptureFixture[
         (["show", "--format", "pdf"], "Argument --format: invalid choice: 'pdf'"),
         (["show", "--shots", "five"], "Argument --shots: must be a whole number, at least 0, not five"),
         (["show", "toy_corpus", "--steps", "-1"], "Argument --steps: must be a whole number, at least 0, not -1"),
-        (["show", "toy_corpus", "--where", "mcd"], "--where must be a column, one of <= >= != < > =, and a value"),
+        (["show", "toy_corpus", "--where", "mcd"], "--where must be a column, one of <= >= != == < > =, and a value"),
+        (["show", "toy_corpus", "--where", "mcd=>7"], "--where must be a column, one of"),
         (["show", "toy_corpus", "--where", "mcb<1"], "{table} has no column 'mcb' for --where; did you mean 'mcd'?"),
         (["show", "toy_corpus", "--where", "mcd<few"], "--where mcd<few needs a number, not 'few'."),
         (["show", "toy_corpus", "--where", "status>1"], "--where status holds text, such as 'ok'; compare it with = or !="),

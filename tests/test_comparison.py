@@ -146,6 +146,7 @@ def test_too_few_speakers_to_show_anything_are_said(tmp_path: Path) -> None:
     lines = compare_all(contenders([make_run(tmp_path, "a", 0.1), make_run(tmp_path, "b", 0.3)]), {"gap_closed": True})
     assert power_note(lines) == ""
     few = [replace(line, found=replace(line.found, speakers=5)) for line in lines]
+    assert not any("would show" in each for each in verdicts(few)) and any("would show" in each for each in verdicts(lines))
     assert power_note(few).startswith("With 5 speakers and 4 tests no p can be below 0.25, so no difference could be shown")
 
 
@@ -353,7 +354,10 @@ def test_of_several_configurations_the_label_says_which(own_runs: Path, capsys: 
     assert f"reptile has several configurations in {own_runs / 'd.csv'}; name one of them: reptile:" in error
     assert f"reptile:{options(read_result(other))}: inner_lr=3." in error
     assert by_name(own_runs, labels[1], "maml") == 0
-    assert "reptile is better than maml" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "reptile is better than maml" in out and f"Of several configurations: {labels[1]} (" in out
+    assert by_name(own_runs, "reptile", "maml", "--metrics", "gapclosed") == 2
+    assert "There is no metric 'gapclosed' in these runs; did you mean 'gap_closed'?" in capsys.readouterr().err
     assert by_name(own_runs, other.name, "maml") == 0
     assert "reptile is better than maml" in capsys.readouterr().out
     assert by_name(own_runs, *labels) == 0

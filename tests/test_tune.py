@@ -222,10 +222,17 @@ def test_tuned_values_of_another_search_space_are_refused(places: list[str], tmp
     assert tuning.parse(arguments).algo.config.groups == ("decoder", "output")
 
 
-def test_tuning_anew_mends_what_is_stale_and_keeps_what_was_given(places: list[str], tmp_path: Path) -> None:
+def test_tuning_anew_mends_what_is_stale_and_keeps_what_was_given(
+    places: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "tuned").mkdir()
-    (tmp_path / "tuned" / "espeak-smoke.yaml").write_text("finetune: {values: {learning_rate: 0.07}, trials: 4}\n")
+    file, text = tmp_path / "tuned" / "espeak-smoke.yaml", "finetune: {{values: {{learning_rate: 0.07}}, trials: {}}}\n"
     given = ["--algo", "finetune", "--algo.learning-rate", "0.007"]
+    file.write_text(text.format(4))
+    assert main(["tune", *given, "--trials", "1", *TINY, *places]) == 0
+    assert file.read_text() == text.format(4), "values of more trials are kept"
+    assert f"Kept: the values of 4 trials in {file}." in capsys.readouterr().out
+    file.write_text(text.format(1))
     assert main(["tune", *given, "--trials", "1", *TINY, *places]) == 0
     section = yaml.safe_load((tmp_path / "tuned" / "espeak-smoke.yaml").read_text())["finetune"]
     assert (section["values"]["learning_rate"], section["given"]) == (0.007, ["learning_rate"])
@@ -291,7 +298,7 @@ def test_a_table_that_cannot_be_continued_is_refused(places: list[str], tmp_path
     table.parent.mkdir(parents=True)
     table.write_text("trial,learning_rate\n1,0.001\n")
     assert main(["tune", "--algo", "finetune", *TINY, *places]) == 1
-    assert "or lacks finetune.journal beside it; move it away to tune again." in capsys.readouterr().err
+    assert "has no finetune.journal beside it, from which tuning goes on" in capsys.readouterr().err
     assert table.read_text() == "trial,learning_rate\n1,0.001\n", "kept as history"
     table.unlink()
     table.with_suffix(".journal").write_text("{]\n{]\n")

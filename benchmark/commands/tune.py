@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmark.running.run import Places
     from benchmark.running.tuning import Search, summary
     from benchmark.settings import config
-    from benchmark.settings.tuned_values import parse_untuned, tuned_file, write_tuned
+    from benchmark.settings.tuned_values import parse_untuned, trials_behind, tuned_file, write_tuned
 
     if find_spec("optuna") is None:
         raise ExtraMissing("tune", "Optuna", "tune")
@@ -64,6 +64,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError(f"The search space of {name} has {search.size} combinations, fewer than {args.trials} trials; lower --trials.")
     if len(search.trials) > args.trials:
         raise UsageError(f"{search.table} holds {len(search.trials)} trials, more than {args.trials}; raise --trials to as many.")
+    file, earlier = tuned_file(parsed, args.plugin), trials_behind(parsed, args.plugin)
+    if earlier > args.trials:
+        print(f"The values in {file} come from {earlier} trials and are kept; replace them by as many trials.", flush=True)
     gain = search.gained.replace("_", " ")
     while True:
         with search.next(args.trials) as proposal:
@@ -77,10 +80,14 @@ def run(args: argparse.Namespace) -> int:
         print(f"{others} trial(s) are running in other processes; the last of them to finish saves the chosen values.")
         return 0
     best, first = search.best(), search.trials[0]
-    unequal = write_tuned(parsed, search.section(args.settings), args.plugin)
     print(f"\n{summary(search)}\n")
     print(f"Chosen: {config.said(best.values)} ({gain} {best.objective:.3f}; first trial {first.objective:.3f})")
-    print(f"Trials: {search.table}\nTuned values: {tuned_file(parsed, args.plugin)}")
+    print(f"Trials: {search.table}")
+    if earlier > args.trials:
+        print(f"Kept: the values of {earlier} trials in {file}. To run with the chosen ones, give them on the command line.")
+        return 0
+    unequal = write_tuned(parsed, search.section(args.settings), args.plugin)
+    print(f"Tuned values: {file}" + (f", instead of those of {earlier} trials before" if earlier else ""))
     if unequal:
         print(f"Not tuned with {args.trials} trials, so not comparable yet: {', '.join(unequal)}.")
     return 0

@@ -40,7 +40,7 @@ def compared(
     """
     if steps == comparison.CURVE and (costs := [name for name in columns if name in COSTS]):
         raise UsageError(f"{listed(costs)} can't be compared over a curve, because more steps cost more; name a number for --steps.")
-    folders, tables = find_runs(runs, table, output, columns)
+    folders, tables, meant = find_runs(runs, table, output, columns)
     metrics, scorers = _senses(folders, columns, plugins)
     chosen = comparison.contenders(folders, scorers, plugins)
     if any(metric in COSTS for metric in metrics):
@@ -48,8 +48,8 @@ def compared(
     lines = comparison.compare_all(chosen, metrics, shots, steps)
     scores = [metric for metric in metrics if metric not in COSTS]
     notes = (
-        verdicts.disagreement_note(lines), verdicts.failures_note(chosen, scores, shots, steps),
-        verdicts.seeds_note(chosen, lines), verdicts.power_note(lines), verdicts.curve_note(chosen, metrics, shots, steps),
+        verdicts.power_note(lines), meant, verdicts.disagreement_note(lines), verdicts.failures_note(chosen, scores, shots, steps),
+        verdicts.seeds_note(chosen, lines), verdicts.curve_note(chosen, metrics, shots, steps),
         verdicts.budget_note(chosen), verdicts.processor_note(chosen), verdicts.limited_note(chosen), verdicts.wall_time_note(metrics),
         old_note([result for one in chosen for result in one.results]),
     )  # fmt: skip

@@ -42,7 +42,8 @@ def one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str])
     Raises:
         UsageError: several could be meant; describes them.
     """
-    columns = columns or [problem_of(rows[0]).objective]
+    misspelt = [column for column in columns if column not in rows[0]]  # the caller says so, whichever configuration is meant
+    columns = [column for column in columns if column in rows[0]] or [problem_of(rows[0]).objective]
     kinds: dict[str, Rows] = {}
     for row in rows:
         kinds.setdefault(row["options"], []).append(row)
@@ -50,7 +51,7 @@ def one_configuration(name: str, path: Path, rows: Rows, columns: Sequence[str])
     most = max((_tuned(own) for own in scored), default=0)
     if most and len(mostly := [own for own in scored if _tuned(own) == most]) == 1:
         return mostly[0]
-    if len(scored or kinds) > 1:
+    if len(scored or kinds) > 1 and not misspelt:
         raise UsageError(f"{name} has several configurations in {path}; name one of them: {' '.join(configurations(rows))}")
     return scored[0] if scored else rows
 

@@ -16,7 +16,7 @@ from benchmark.results import cells
 from benchmark.results.leaderboard_names import Who, who
 
 OPERATORS: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "<": operator.lt, ">": operator.gt, "=": operator.eq,
+    "<=": operator.le, ">=": operator.ge, "!=": operator.ne, "==": operator.eq, "<": operator.lt, ">": operator.gt, "=": operator.eq,
 }  # fmt: skip
 CONDITION = re.compile(rf"\s*(\w+)\s*({'|'.join(OPERATORS)})\s*(.*?)\s*")
 
@@ -37,10 +37,12 @@ class Condition:
             UsageError: it is none.
         """
         found = CONDITION.fullmatch(text)
-        if found is None:
+        if found is None or found[3][:1] in tuple("<>=!"):
             signs = " ".join(OPERATORS)
             raise UsageError(f"--where must be a column, one of {signs}, and a value, like 'seconds_to_adapt<=5', not '{text}'.")
-        return cls(*found.groups())
+        column, sign, value = found.groups()
+        value = value.strip("'\"")
+        return cls(column, sign, re.sub(r"^(-?)\.", r"\g<1>0.", value))
 
     def holds(self, row: Mapping[str, str], path: Path) -> bool:
         """Whether a row meets it; a row without a value does not.
@@ -55,7 +57,7 @@ class Condition:
             if not cells.NUMBER.fullmatch(cell or "0"):
                 raise UsageError(f"--where {self.column} holds text, such as {cell!r}; compare it with = or !=, and with text.")
             return cell != "" and OPERATORS[self.sign](float(cell), float(self.value))
-        if self.sign not in ("=", "!="):
+        if self.sign not in ("=", "==", "!="):
             raise UsageError(f"--where {self.column}{self.sign}{self.value} needs a number, not '{self.value}'.")
         return cell != "" and OPERATORS[self.sign](cell, self.value)
 

@@ -54,7 +54,10 @@ def show_power(path: Path, metric: str = "", places: Sequence[Path] = (), plugin
     names = {
         "speaker": mean.speaker, "seed": mean.seed, "speaker x seed": mean.interaction, "sentence": mean.sentence, "rest": mean.residual,
     }  # fmt: skip
-    parts = tabulate([[name, f"{math.sqrt(value):.3f}"] for name, value in names.items()], ["between", "standard deviation"])
+    # One seed tells speakers from the rest alone.
+    known = names if design.seeds > 1 else ("speaker", "rest")
+    deviations = [[name, f"{math.sqrt(value):.3f}" if name in known else "-"] for name, value in names.items()]
+    parts = tabulate(deviations, ["between", "standard deviation"], disable_numparse=True, colalign=["left", "right"])
     designs = [Design(*sizes) for sizes in itertools.product(SPEAKERS, SEEDS, QUERIES)]
     lines = [
         [each.speakers, each.seeds, each.queries, f"{mean.detectable(each):.3f}"]
@@ -104,7 +107,10 @@ def _in_words(design: Design) -> str:
 def _notes(design: Design, mean: Components) -> list[str]:
     notes = ["queries: sentences of each speaker, over all episodes. Corrections for several tests need larger differences."]
     if design.seeds == 1:
-        notes.append("With one seed, what differs between seeds is part of the other components, so designs of more seeds look too weak.")
+        notes.append(
+            "With one seed, the sizes hold for its pretraining alone: over several pretrainings, what each changes for all speakers alike "
+            "(unknown here) adds to them. What it changes for a speaker counts as the speaker's, so designs of more seeds look too weak."
+        )
     elif mean.seed:
         notes.append("No number of speakers removes what differs between seeds.")
     return notes

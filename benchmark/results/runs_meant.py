@@ -11,15 +11,16 @@ from benchmark.plugins.registry import normalise, suggest
 from benchmark.plumbing.words import listed
 from benchmark.results import leaderboard_file
 from benchmark.results.leaderboard import run_folder as behind
-from benchmark.results.leaderboard_names import one_configuration, rows_named
+from benchmark.results.leaderboard_names import differences, one_configuration, rows_named, who
 from benchmark.results.leaderboard_places import table_files
 from benchmark.results.result import read_result, table_name
 
 Rows = list[dict[str, str]]
 
 
-def find_runs(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> tuple[list[Path], list[Path]]:
-    """The run folders with these paths, and those behind the rows of these algorithms; and the tables that have the rows.
+def find_runs(wanted: Sequence[str], table: str | None, output: Path, columns: Sequence[str]) -> tuple[list[Path], list[Path], str]:
+    """The run folders with these paths, and those behind the rows of these algorithms; the tables that have the rows; which
+    configurations the algorithms with several are.
 
     Args:
         wanted: run folders, their names in ``output``, or algorithms: ``reptile``, ``reptile:d37ca7c2``.
@@ -36,18 +37,22 @@ def find_runs(wanted: Sequence[str], table: str | None, output: Path, columns: S
     if table is None and given and names:
         table = table_name(read_result(given[0]))
     found = _find(names, _tables(table, output, names[0])) if names else {}
-    folders = []
+    folders, meant = [], []
     for name in wanted:
         if name not in found:
             folders.append(Path(name))
             continue
         path, rows = found[name]
-        for run_id in leaderboard_file.run_ids(one_configuration(name, path, rows, columns)):
+        own = one_configuration(name, path, rows, columns)
+        if what := differences(rows_named(leaderboard_file.read(path), own[0]["algorithm"])).get(who(own[0])):
+            meant.append(f"{own[0]['algorithm']}:{own[0]['options']} ({what})")
+        for run_id in leaderboard_file.run_ids(own):
             folder = behind(path, run_id, [output])
             if folder is None:
                 raise UsageError(f"{run_id}, which a row of {name} in {path} was made from, is not in {output}; say where with --output.")
             folders.append(folder)
-    return folders, list(dict.fromkeys(path for path, _ in found.values()))
+    several = f"Of several configurations: {listed(meant)}." if meant else ""
+    return folders, list(dict.fromkeys(path for path, _ in found.values())), several
 
 
 def run_folder(name: Path, output: Path) -> Path:

@@ -27,6 +27,7 @@ UNLIKE = 1.1
 def verdicts(lines: Sequence[Line]) -> list[str]:
     """For each pair and metric who is better where, a sentence for either, and what is shown nowhere."""
     sentences = []
+    hopeless = bool(power_note(lines))
     for (first, second, metric), group in itertools.groupby(lines, key=lambda line: (line.first, line.second, line.metric)):
         rest = list(group)
         parts = []
@@ -35,7 +36,7 @@ def verdicts(lines: Sequence[Line]) -> list[str]:
             if where:
                 parts.append(f"{name} is better than {other} {_places(where, len(rest))}.")
         undecided = [line for line in rest if line.better is None]
-        unseen = would_show(line.found.detectable for line in undecided)
+        unseen = "" if hopeless else would_show(line.found.detectable for line in undecided)
         if not parts:
             sentences.append(f"{metric}: no difference is shown between {first} and {second}{unseen}.")
         else:

@@ -70,15 +70,17 @@ class Search:
         )  # fmt: skip
         check_fit(self.settings, self.plugins)
         name = settings.algo.name
+        folder = places.output / tuned_name(settings, self.plugins)
+        self.places = replace(places, output=folder / "runs")
+        self.table = folder / f"{name}.csv"
+        self.journal = self.table.with_suffix(".journal")
+        self._check_journal()  # first, because preparing a corpus takes minutes
         self.plugin: type[Algorithm] = registry.load("algorithm", name, self.plugins)
         self.choices = choices(self.plugin, settings.algo.config)
         if not self.choices:
             raise UsageError(f"{name} has nothing to tune: its search_space is empty.")
         corpus = corpus_of(self.settings, places)
         self.choices = self._accepted(corpus)
-        folder = places.output / tuned_name(settings, self.plugins)
-        self.places = replace(places, output=folder / "runs")
-        self.table = folder / f"{name}.csv"
         self.corpus = corpus
         self.setup = self._setup(corpus)
         self._trials = self._opened()
@@ -190,14 +192,22 @@ class Search:
         key = digest_of([self.setup, self.corpus.exact_version, _without(config.to_dict(settings), alone)], 16)
         return self.table.parent / "trainings" / f"{settings.algo.name}-{key}.ckpt"
 
-    def _opened(self) -> Trials:
-        journal = self.table.with_suffix(".journal")
-        given = {name: getattr(self.settings.algo.config, name) for name in self.choices}
-        if self.table.is_file() and not (journal.is_file() and self.setup in journal.read_text(encoding="utf-8", errors="replace")):
+    def _check_journal(self, setup: str = "") -> None:
+        """Refuse to replace a table whose trials are not in the journal, or are of another setup."""
+        if not self.table.is_file():
+            return
+        instead = "tune into another folder with --output DIR, or move the table away to tune again."
+        if not self.journal.is_file():
             raise BenchmarkError(
-                f"{self.table} was made from other code, data or settings, or lacks {journal.name} beside it; move it away to tune again."
+                f"{self.table} has no {self.journal.name} beside it, from which tuning goes on (committed tables have none): {instead}"
             )
-        return Trials(journal, self.setup, self.choices, given, seed_of_draws(self.settings))
+        if setup not in self.journal.read_text(encoding="utf-8", errors="replace"):
+            raise BenchmarkError(f"{self.table} was made from other code, data or settings: {instead}")
+
+    def _opened(self) -> Trials:
+        self._check_journal(self.setup)
+        given = {name: getattr(self.settings.algo.config, name) for name in self.choices}
+        return Trials(self.journal, self.setup, self.choices, given, seed_of_draws(self.settings))
 
     def _mend(self) -> None:
         """Write the table again if it is not that of the trials; say so if it was changed, and does not only lack the last ones."""

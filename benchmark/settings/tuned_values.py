@@ -86,6 +86,11 @@ def changed_values(settings: RunSettings, plugins: registry.Plugins = ()) -> dic
     return {name: options.get(name) for name, value in chosen.items() if options.get(name) != value}
 
 
+def trials_behind(settings: RunSettings, plugins: registry.Plugins = ()) -> int:
+    """The number of trials behind the values that :func:`write_tuned` would replace; 0 if there are none."""
+    return int(_read(tuned_file(settings, plugins)).get(settings.algo.name, {}).get("trials", 0))
+
+
 def write_tuned(settings: RunSettings, section: Mapping[str, Any], plugins: registry.Plugins = ()) -> list[str]:
     """Put an algorithm's section into its file.
 
