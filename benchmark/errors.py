@@ -55,10 +55,6 @@ class PredictionFailed(Exception):
     """A model has no prediction for one query (its durations ran out of bounds, say); recorded for each metric and counted."""
 
 
-SpeechFailed = PredictionFailed
-"""The old name, for plugins that raise it."""
-
-
 def text_of(error: BaseException) -> str:
     """An error's message; "" if it fails to say one, as a plugin's own error may, in any way."""
     try:

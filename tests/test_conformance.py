@@ -78,6 +78,14 @@ PLUGIN = Careless
 '''
 
 
+def test_an_error_of_the_plugin_says_in_which_line(tmp_path: Path) -> None:
+    path = tmp_path / "bad.py"
+    path.write_text(BAD.replace("self.backbone.new_speaker += 1", "self.backbone.new_speaker.shape.foo()"))
+    line = 1 + path.read_text().splitlines().index("            self.backbone.new_speaker.shape.foo()")
+    reason = problems(registry.from_file(path))["adapt is pure and repeatable"]
+    assert reason == f"'torch.Size' object has no attribute 'foo' (bad.py, line {line}, in adapt)"
+
+
 def test_careless_batching_is_caught(tmp_path: Path) -> None:
     path = tmp_path / "careless.py"
     path.write_text(CARELESS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from benchmark.errors import text_of
@@ -42,10 +44,16 @@ def check(info: registry.PluginInfo, plugin: type[Any], config: Any = None, plug
             each.attempt()
             yield Verdict(each.name, None)
         except Exception as error:  # a plugin may fail in any way; each becomes one line
-            yield Verdict(each.name, text_of(error) or type(error).__name__)
+            yield Verdict(each.name, (text_of(error) or type(error).__name__) + _place(error, info))
             if each.vital:
                 yield Verdict("all the rest", "not tried until this is fixed")
                 return
+
+
+def _place(error: Exception, info: registry.PluginInfo) -> str:
+    """The line of the plugin's own file that raised it or led to it; "" if none did."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if info.path and Path(frame.filename) == info.path]
+    return f" ({info.path.name}, line {frames[-1].lineno}, in {frames[-1].name})" if info.path and frames else ""
 
 
 def _round_trip(plugin: type[Any], config: Any) -> None:
