@@ -15,7 +15,7 @@ import yaml
 
 from benchmark.errors import BenchmarkError, UsageError
 from benchmark.settings import config
-from benchmark.settings.config import Plugin, from_dict, parse, plugin, plugins, to_dict, to_yaml
+from benchmark.settings.config import Plugin, from_dict, parse, plugin, plugins, read_preset, to_dict, to_yaml
 from benchmark.settings.help import settings_help
 from benchmark.settings.schema import RunSettings
 from benchmark.settings.tuned_values import parse as parse_run
@@ -278,6 +278,13 @@ def test_help_lists_settings_and_the_chosen_plugins_options(files: list[Path]) -
 def test_the_order_of_shots_and_steps_makes_no_other_run() -> None:
     given = parse(RunSettings, ["--algo", "maml", "--dataset", "espeak", "--steps", "5,0,5", "--shots", "5,1"])
     assert (given.steps, given.shots) == ((0, 5), (1, 5))
+
+
+def test_help_shows_the_values_of_the_preset() -> None:
+    for arguments, name in ([], "small"), (["--preset", "paper"], "paper"):
+        preset, text = read_preset(name), " ".join(settings_help(RunSettings, arguments).split())
+        steps = ",".join(map(str, preset["steps"]))
+        assert f"(default {steps})" in text and f"(default {preset['vocoder']})" in text and f"(default {preset['pretrain']['steps']})" in text
 
 
 def test_help_names_metrics_options_as_they_are_given() -> None:

@@ -7,12 +7,12 @@ import inspect
 import shutil
 import textwrap
 import typing
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmark.plugins import registry, source
-from benchmark.settings.config import presets
+from benchmark.settings.config import presets, read_preset
 from benchmark.settings.reader import plugin_fields
 
 
@@ -24,6 +24,7 @@ def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registr
         arguments: the command line, for the plugins' names.
         plugins: ``--plugin`` files.
     """
+    preset = _preset(settings_type, arguments)
     lines = ["settings (YAML keys of --config FILE, or options):"]
     lines += _entry("config", "file", "", "YAML file with any of these settings")
     groups: list[str] = []
@@ -32,6 +33,7 @@ def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registr
         found = registry.find(kind, plugins)
         many = bool(each.metadata.get("many"))
         instead = "the problem's" if each.metadata.get("default_names") else "none" if many else None
+        default = preset.get(key, default)
         lines += _entry(key, kind, default or instead, ", ".join(found))
         chosen = _chosen(key, arguments) or ("" if many else default)
         for name in map(registry.normalise, chosen.split(",") if many else [chosen]):
@@ -41,9 +43,10 @@ def settings_help(settings_type: Any, arguments: Sequence[str], plugins: registr
             description = registry.describe(found[name])
             prefix = f"{key}.{name}" if many else key
             for option in description.fields:
-                groups += _entry(f"{prefix}.{option.name}", option.type, option.default, option.doc)
+                own = f"{prefix}.{option.name}"
+                groups += _entry(own, option.type, preset.get(f"{key}.{name}.{option.name}", option.default), option.doc)
             groups += [] if description.fields else ["  none"]
-    lines += _own(settings_type, "")
+    lines += _own(settings_type, "", preset)
     return "\n".join([*lines, *groups])
 
 
@@ -56,7 +59,26 @@ def _chosen(key: str, arguments: Sequence[str]) -> str:
     return ""
 
 
-def _own(kind: Any, prefix: str) -> Iterator[str]:
+def _preset(settings_type: Any, arguments: Sequence[str]) -> dict[str, str]:
+    """The values of the preset that is chosen, or the default one, as text by option; none for settings without presets."""
+    default = next((each.default for each in dataclasses.fields(settings_type) if each.name == "preset"), "")
+    name = _chosen("preset", arguments) or default
+    return dict(_flat(read_preset(name), "")) if name in presets() else {}
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _text(value)
+
+
+def _text(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _own(kind: Any, prefix: str, preset: Mapping[str, str]) -> Iterator[str]:
     """The fields that are not plugins, including those of nested dataclasses."""
     hints = typing.get_type_hints(kind)
     texts = _texts(kind)
@@ -64,15 +86,16 @@ def _own(kind: Any, prefix: str) -> Iterator[str]:
         if "kind" in each.metadata:
             continue
         if dataclasses.is_dataclass(hints[each.name]):
-            yield from _own(hints[each.name], f"{prefix}{each.name}.")
+            yield from _own(hints[each.name], f"{prefix}{each.name}.", preset)
             continue
         default: Any = each.default
         factory: Any = each.default_factory
         if factory is not dataclasses.MISSING:
             default = factory()
-        text = ",".join(map(str, default)) if isinstance(default, tuple | list) else str(default)
+        key = f"{prefix}{each.name}"
+        text = preset.get(key, _text(default))
         doc = texts[each.name].doc or (", ".join(presets()) if each.name == "preset" else "")
-        yield from _entry(f"{prefix}{each.name}", texts[each.name].type, None if default is dataclasses.MISSING else text, doc)
+        yield from _entry(key, texts[each.name].type, None if default is dataclasses.MISSING else text, doc)
 
 
 def _texts(kind: Any) -> dict[str, source.ConfigField]:
