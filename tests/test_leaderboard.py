@@ -243,6 +243,8 @@ def test_tables_of_ones_own_runs_are_verified_too(tmp_path: Path, capsys: pytest
     assert "2 rows came out the same, 0 problem(s)" in capsys.readouterr().out
     assert any("does not fit" in problem for problem in check(table).problems)
     table.write_text(table.read_text().replace(",limited,", ",preliminary,"))
+    assert main(["leaderboard", "verify", str(table)]) == 1
+    assert capsys.readouterr().out.endswith("Restore the files (git checkout), or add the runs again: leaderboard add RUN...\n")
     assert any("its runs give 'limited'" in problem for problem in check(table, local=True).problems)
 
 

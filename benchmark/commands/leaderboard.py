@@ -119,6 +119,8 @@ def run(args: argparse.Namespace) -> int:
     for folders in leaderboard.by_method(args.runs):
         rows = leaderboard.add(folders, path, args.preliminary)
         print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.", flush=True)
+    if (card := path.with_suffix(".md")).is_file():
+        print(f"Write its card again: python -m benchmark leaderboard card {path} > {card}")
     return 0
 
 
@@ -188,4 +190,6 @@ def _verify(paths: Sequence[Path], places: Sequence[Path]) -> int:
         unknown = f", {report.unknown} could not be checked (their runs are not here)" if report.unknown else ""
         old = f", {report.old} of them from results of the old form, which carry no digests" if report.old else ""
         print(f"{path}: {report.recomputed} rows came out the same{old}{unknown}, {len(report.problems)} problem(s).")
+        if report.problems:
+            print("Restore the files (git checkout), or add the runs again: leaderboard add RUN...")
     return 1 if problems else 0
