@@ -189,6 +189,17 @@ def test_rows_of_other_hardware_or_harness_are_not_mixed_in(changes: dict[str, A
     assert not check(own, local=True).problems
 
 
+def test_a_run_at_fewer_places_takes_no_rows_of_more_seeds(tmp_path: Path) -> None:
+    """From one's own table; but code that has changed since replaces what the code before it gave."""
+    own = tmp_path / "d.csv"
+    for seed in (0, 1):
+        add([make_run(tmp_path, seed=seed)], own, local=True)
+    assert add([make_run(tmp_path, steps=(0,))], own, local=True) == []
+    assert {(row["steps"], row["seeds"]) for row in read(own)} == {("0", "2"), ("5", "2")}
+    add([make_run(tmp_path, steps=(0,), sources={"algorithm": "y"})], own, local=True)
+    assert {(row["steps"], row["seeds"]) for row in read(own)} == {("0", "1"), ("5", "2")}
+
+
 def test_tables_of_the_first_edition_are_verified(tmp_path: Path) -> None:
     """They lack the columns that came later."""
     table = tmp_path / "d.csv"

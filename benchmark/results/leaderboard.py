@@ -77,7 +77,7 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
     the rows again.
 
     Returns:
-        The new rows.
+        The new rows; of a ``local`` table without those that it has from more seeds.
 
     Raises:
         BenchmarkError: a run is refused; says which, and why.
@@ -97,6 +97,8 @@ def add(folders: Sequence[Path], path: Path, preliminary: bool = False, local: b
         new = compute_rows(folders, results)
         if wrong := next(filter(None, map(wrong_cell, new)), ""):
             raise BenchmarkError(f"{folders[0].name} can't stand in a table: {wrong}; choose another value, and run it again.")
+        if local:
+            new = [row for row in new if not _outdone(row, results[0], old, path)]
         keys = {_key(row) for row in new}
         kept, replaced = ([row for row in old if (_key(row) in keys) == gone] for gone in (False, True))
         rows = sorted(kept + new, key=order)
@@ -158,6 +160,18 @@ def _other_seeds(results: Sequence[dict[str, Any]], rows: Sequence[dict[str, str
                 seeds.add(result["seed"])
                 found[folder] = result
     return found
+
+
+def _outdone(row: dict[str, str], result: Mapping[str, Any], rows: Sequence[dict[str, str]], path: Path) -> bool:
+    """Whether the table has the row already, from runs of more seeds that differ from this one's in the grid at most."""
+    from benchmark.results.result import read_result
+
+    for old in rows:
+        if _key(old) == _key(row) and int(old["seeds"]) > int(row["seeds"]):
+            with suppress(BenchmarkError):
+                folders = [run_folder(path, run_id) for run_id in old["run_ids"].split()]
+                return all(folder and differing(read_result(folder), result) in ("", "shots", "steps") for folder in folders)
+    return False
 
 
 def _read_or_set_aside(path: Path, local: bool) -> list[dict[str, str]]:
