@@ -119,8 +119,8 @@ def run(args: argparse.Namespace) -> int:
     for folders in leaderboard.by_method(args.runs):
         rows = leaderboard.add(folders, path, args.preliminary)
         print(f"{path}: {len(rows)} rows of {rows[0]['algorithm']}.", flush=True)
-    if (card := path.with_suffix(".md")).is_file():
-        print(f"Write its card again: python -m benchmark leaderboard card {path} > {card}")
+    if (beside := path.with_suffix(".md")).is_file():
+        print(f"Write its card again: python -m benchmark leaderboard card {path} > {beside}")
     return 0
 
 
