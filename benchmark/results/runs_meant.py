@@ -42,9 +42,9 @@ def find_runs(wanted: Sequence[str], table: str | None, output: Path, columns: S
         if name not in found:
             folders.append(Path(name))
             continue
-        path, rows = found[name]
-        own = one_configuration(name, path, rows, columns)
-        if what := differences(rows_named(leaderboard_file.read(path), own[0]["algorithm"])).get(who(own[0])):
+        path, board = found[name]
+        own = one_configuration(name, path, rows_named(board, name), columns)
+        if what := differences(board).get(who(own[0])):
             meant.append(f"{own[0]['algorithm']}:{own[0]['options']} ({what})")
         for run_id in leaderboard_file.run_ids(own):
             folder = behind(path, run_id, [output])
@@ -79,7 +79,8 @@ def _tables(wanted: str | None, output: Path, name: str) -> list[Path]:
 
 
 def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path, Rows]]:
-    """Each name's rows, and their table: one that has all the names, or else a committed one and its namesake in ``--output``."""
+    """The table with each name's rows, and all rows of it: one that has all the names, or else a committed one and its namesake in
+    ``--output``."""
     boards: dict[Path, Rows] = {}
     damaged: list[BenchmarkError] = []
     for path in tables:
@@ -89,7 +90,7 @@ def _find(names: Sequence[str], tables: Sequence[Path]) -> dict[str, tuple[Path,
             damaged.append(error)
     whole: dict[str, dict[str, tuple[Path, Rows]]] = {}
     for group in [*([path] for path in boards), *([path for path in boards if path.stem == one.stem] for one in boards)]:
-        found = {name: (path, rows) for name in names for path in reversed(group) if (rows := rows_named(boards[path], name))}
+        found = {name: (path, boards[path]) for name in names for path in reversed(group) if rows_named(boards[path], name)}
         if len(found) == len(set(names)):
             whole.setdefault(group[0].stem, found)
     if len(whole) > 1:
