@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from benchmark.backbones._blocks import ConditionalLayerNorm, ConvBlock, Packing, RowConv, Stack, TransformerBlock
+from benchmark.backbones._parts import sinusoids
 from benchmark.backbones.fastspeech2 import FastSpeech2
 from benchmark.plugins import conformance, registry
 from benchmark.plugins.conformance.tiny import longer, tiny_batch, tiny_spec
@@ -60,6 +61,12 @@ def test_transformer_blocks_keep_the_contract() -> None:
     info = registry.get("backbone", "fastspeech2")
     problems = [each for each in conformance.check(info, FastSpeech2, TRANSFORMER) if each.problem]
     assert not problems
+
+
+def test_positions_do_not_drown_symbols() -> None:
+    positions = sinusoids(torch.arange(100.0), 64)
+    symbols = made(replace(TRANSFORMER, hidden=64)).embedding.weight
+    assert symbols.square().mean() > positions.square().mean()
 
 
 def test_meta_gradients_through_attention_equal_finite_differences() -> None:

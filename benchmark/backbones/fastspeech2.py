@@ -83,7 +83,8 @@ class FastSpeech2(SynthesisBackbone):
         self.speaker_table = nn.Embedding(spec.train_speakers, c.speaker_dim)
         self.new_speaker = nn.Parameter(torch.zeros(c.speaker_dim))
         self.embedding = nn.Embedding(spec.symbols, c.hidden, padding_idx=0)
-        nn.init.normal_(self.embedding.weight, std=0.3)
+        # Transformers add positions, of about unit size; symbols must not drown in them (Vaswani et al., 2017, sections 3.4 and 3.5).
+        nn.init.normal_(self.embedding.weight, std=0.3 if c.blocks == "conv" else 1.0)
         self.encoder = self._stack(c.encoder_blocks, c.encoder_kernel)
         self.variance = nn.ModuleDict()
         for name in ("duration", "pitch", "energy"):
