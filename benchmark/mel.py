@@ -44,6 +44,15 @@ def _transform(spec: MelSpec) -> torchaudio.transforms.MelSpectrogram:
     )  # fmt: skip
 
 
+@lru_cache(maxsize=4)
+def mel_filters(spec: MelSpec) -> torch.Tensor:
+    """The filters of :func:`log_mel`, shape (n_fft // 2 + 1, n_mels), on the CPU."""
+    with torch.device("cpu"):  # whatever device, or none at all, weights are made on
+        return torchaudio.functional.melscale_fbanks(
+            spec.n_fft // 2 + 1, spec.f_min, spec.f_max, spec.n_mels, spec.sample_rate, norm="slaney", mel_scale="slaney"
+        )
+
+
 def log_mel(audio: torch.Tensor, spec: MelSpec) -> torch.Tensor:
     """Natural-log magnitude mel spectrogram (Slaney scale and norm, reflect-padded, centred frames).
 

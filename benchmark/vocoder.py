@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import wraps
 from pathlib import Path
@@ -22,7 +22,7 @@ from benchmark.plumbing.files import digest_of_file
 SHIPPED = "shipped"
 """As ``config.checkpoint``: the vocoder of the model that comes with this package."""
 PART = "vocoder"
-"""Of a model file."""
+"""The part of a model file that holds the vocoder's weights."""
 
 
 class Segments(NamedTuple):
@@ -88,7 +88,7 @@ class Vocoder(nn.Module, ABC):
 
     def __init_subclass__(cls, **arguments: Any) -> None:
         super().__init_subclass__(**arguments)
-        if "decode" in vars(cls):
+        if not hasattr(cls.decode, "refuses"):  # its own, or that of a class beside
             cls.decode = _refusing(cls.decode)  # type: ignore[method-assign]
 
     @classmethod
@@ -108,15 +108,15 @@ class Vocoder(nn.Module, ABC):
             context.train(self)
 
     def weights(self) -> dict[str, Any]:
-        """The content of a file of weights: "mel", the mel definition that they invert, and "state", the ``state_dict``."""
-        return {"mel": asdict(self.mel), "state": self.state_dict()}
+        """The content of a file of weights: "mel", the mel definition that they invert, and "state", the :meth:`decoding_state`."""
+        return {"mel": asdict(self.mel), "state": self.decoding_state()}
 
     def save_weights(self, path: Path) -> None:
         """Write a file for ``config.checkpoint``. The cache's ``vocoders/`` holds such files of vocoders that runs trained."""
         checkpoint.save(path, self.weights())
 
     def load_weights(self, path: Path) -> None:
-        """Load the weights in a file that :meth:`save_weights` or ``export`` wrote; the latter keeps those that decode alone.
+        """Load the weights in a file that :meth:`save_weights` or ``export`` wrote.
 
         Raises:
             UsageError: there is no such file, it holds no vocoder, or it is of another mel definition or of other sizes.
@@ -127,16 +127,15 @@ class Vocoder(nn.Module, ABC):
             if kept["mel"].get(name) != ours:
                 theirs = kept["mel"].get(name)
                 raise UsageError(f"The checkpoint {path} inverts mels of {name} {theirs}, this vocoder those of {ours}; name another file.")
-        ours, theirs = _shapes(self.state_dict()), _shapes(kept["state"])
-        for name in [*self.decoding_state(), *theirs]:
-            if ours.get(name) != theirs.get(name):
-                raise UsageError(
-                    f"The checkpoint {path} is of another vocoder or of other sizes: {name} is {theirs.get(name, 'absent')} there and "
-                    f"{ours.get(name, 'absent')} here; set the sizes that it was trained with, or train one: --vocoder.checkpoint ''."
-                )
         if not all(torch.isfinite(each).all() for each in kept["state"].values()):
             raise BenchmarkError(f"The checkpoint {path} holds weights that are not finite; name another file.")
-        self.load_state_dict({**self.state_dict(), **kept["state"]})
+        try:
+            load_speaking_state(self, kept["state"])
+        except ValueError as error:
+            raise UsageError(
+                f"The checkpoint {path} is of another vocoder or of other sizes: {error}; set the sizes that it was trained with, or "
+                "train one: --vocoder.checkpoint ''."
+            ) from error
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """The parameters that the harness's optimiser updates, by learning rate; by default all at the run's rate."""
@@ -184,9 +183,34 @@ class Vocoder(nn.Module, ABC):
             shape (samples,), (F - 1) * hop_length samples or up to a hop more, float32 in about [-1, 1], at ``mel.sample_rate``.
 
         Raises:
-            PredictionFailed: the mel can't be inverted. Mels of too few frames, values that are not finite in a mel or in the
-                waveform: of these whoever calls ``decode`` is told so without any code of the subclass.
+            PredictionFailed: the mel can't be inverted. The base class raises this where a mel has too few frames, or where a mel or a
+                waveform holds values that are not finite.
         """
+
+
+def speaking_state(model: nn.Module) -> dict[str, Tensor]:
+    """The ``state_dict`` of a vocoder, or of a model with a vocoder inside, without what only helps to train the vocoder."""
+    state = model.state_dict()
+    for place, part in model.named_modules():
+        if isinstance(part, Vocoder):
+            for name in part.state_dict().keys() - part.decoding_state().keys():
+                del state[f"{place}.{name}" if place else name]
+    return state
+
+
+def load_speaking_state(model: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load a :func:`speaking_state`, or a whole ``state_dict``. What only helps to train keeps its values.
+
+    Raises:
+        ValueError: a weight is missing, of another size, or of no use; names it. Nothing is loaded then.
+    """
+    own, needed = model.state_dict(), speaking_state(model)
+    given = {name: value for name, value in state.items() if name in needed or name not in own}
+    ours, theirs = _shapes(needed), _shapes(given)
+    for name in [*ours, *theirs]:
+        if ours.get(name) != theirs.get(name):
+            raise ValueError(f"{name} is {theirs.get(name, 'absent')} there and {ours.get(name, 'absent')} here")
+    model.load_state_dict({**own, **given})
 
 
 def checkpoint_of(config: Any) -> Path | None:
@@ -226,6 +250,7 @@ def _refusing(decode: Callable[..., Tensor]) -> Callable[..., Tensor]:
             raise PredictionFailed("the vocoder made a waveform that is not finite")
         return wave
 
+    refusing.refuses = True  # type: ignore[attr-defined]
     return refusing
 
 
@@ -252,5 +277,5 @@ def _read(path: Path) -> dict[str, Any]:
     return dict(kept)
 
 
-def _shapes(state: dict[str, Tensor]) -> dict[str, str]:
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, str]:
     return {name: " x ".join(map(str, each.shape)) or "a number" for name, each in state.items()}

@@ -74,7 +74,7 @@ class TrainedVocoder(Vocoder):
 
     def _wave(self, mels: Tensor) -> Tensor:
         """(B, (F - 1) * hop_length) from (B, F, n_mels)."""
-        magnitude, phase = self.layers((mels.transpose(1, 2) + 5) / 3).chunk(2, dim=1)
+        magnitude, phase = self.layers((mels.transpose(1, 2) + 5) / 3).float().chunk(2, dim=1)
         spectrum = torch.polar(magnitude.clamp_max(5).exp(), phase)
         return torch.istft(spectrum, self.mel.n_fft, self.mel.hop_length, self.mel.win_length, self.window)
 

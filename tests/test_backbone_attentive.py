@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from benchmark.algorithm import AdaptedModel, pinned
-from benchmark.backbones._attentive import MOST_FRAMES, AttentiveBackbone, alignment, divergence
+from benchmark.backbones._attentive import MOST_FRAMES, AttentiveBackbone, Written, alignment, divergence
 from benchmark.batch import NEW_SPEAKER, Batch
 from benchmark.errors import PredictionFailed
 from benchmark.plugins import fit, registry
@@ -171,18 +171,24 @@ def test_it_stops_when_it_says_so(name: str) -> None:
 
 
 @BOTH
-def test_a_text_far_longer_than_any_in_training_is_spoken(name: str) -> None:
+def test_a_text_far_longer_than_any_in_training_is_spoken(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Up to the cap, which grows with it."""
-    model, tokens = tiny(name), torch.arange(600) % 8 + 1
-    with torch.no_grad():
-        model.stop.weight.zero_()  # type: ignore[operator, union-attr]
-        model.stop.bias.fill_(100.0)  # type: ignore[operator, union-attr]
+    model, tokens, steps = tiny(name), torch.arange(600) % 8 + 1, 0
+    write = model.write
+
+    def stopping(*arguments: Any, **options: Any) -> Written:
+        nonlocal steps
+        steps += 1
+        written = write(*arguments, **options)
+        return replace(written, stop=torch.full_like(written.stop, steps - 299.5))
+
+    monkeypatch.setattr(model, "write", stopping)
     mel = AdaptedModel(model).mel(tokens)
-    assert mel.shape == (4, 80) and torch.isfinite(mel).all()
-    with torch.no_grad():
-        model.stop.bias.fill_(-100.0)  # type: ignore[operator, union-attr]
+    assert mel.shape == (300 * 4, 80) and torch.isfinite(mel).all()
+    steps = -1000
     with pytest.raises(PredictionFailed, match="it does not stop within"), torch.no_grad():
         model.speak(tokens[:60])
+    assert steps == -1000 + 60 * MOST_FRAMES / 4
 
 
 @BOTH
@@ -245,7 +251,7 @@ def test_single_precision_takes_other_kernels_and_gives_the_same_loss(name: str)
 
 
 @BOTH
-def test_the_default_learning_problem_has_a_mask_for_all_that_is_padded(name: str) -> None:
+def test_what_stands_in_the_padding_changes_no_gradient(name: str) -> None:
     model, batch = tiny(name), replace(sentence(), speakers=torch.tensor([NEW_SPEAKER]))
     loud = replace(batch, mels=torch.nn.functional.pad(batch.mels, (0, 0, 0, 9), value=50.0))
     gradients: list[Tensor] = []

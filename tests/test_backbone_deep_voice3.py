@@ -56,6 +56,15 @@ def test_attention_begins_along_the_diagonal() -> None:
     assert torch.equal(late, path[20:])
 
 
+def test_clocks_run_in_32_bits_whatever_the_rest_has() -> None:
+    torch.manual_seed(0)
+    attention, speaker = DeepVoice3(tiny_spec(), DeepVoice3.tiny()).attentions[0], torch.randn(1, 4)
+    torch.nn.init.normal_(attention.rates.weight)  # type: ignore[union-attr, arg-type]
+    exact = attention._rates(speaker)  # type: ignore[operator]
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(attention._rates(speaker), exact)  # type: ignore[operator]
+
+
 def test_free_attention_moves_only_forward_and_by_no_more_than_the_window() -> None:
     torch.manual_seed(0)
     model = DeepVoice3(tiny_spec(), replace(DeepVoice3.tiny(), decoder_layers=2)).eval()

@@ -63,6 +63,13 @@ def test_transformer_blocks_keep_the_contract() -> None:
     assert not problems
 
 
+@pytest.mark.parametrize("config", [FastSpeech2.tiny(), TRANSFORMER], ids=["conv", "transformer"])
+def test_a_text_far_longer_than_any_in_training_is_spoken(config: FastSpeech2.Config) -> None:
+    with torch.no_grad():
+        mel = made(config).eval().synthesize(torch.arange(600) % 8 + 1, torch.full((600,), 3))
+    assert mel.shape == (1800, 80) and torch.isfinite(mel).all()
+
+
 def test_positions_do_not_drown_symbols() -> None:
     positions = sinusoids(torch.arange(100.0), 64)
     symbols = made(replace(TRANSFORMER, hidden=64)).embedding.weight

@@ -20,6 +20,7 @@ from benchmark.mel import MelSpec
 from benchmark.plugins import registry
 from benchmark.plumbing import model_file
 from benchmark.results.result import run_id
+from benchmark.running.building import restored
 from benchmark.vocoder import Vocoder, VocoderContext, digest_of_weights
 from tests.cli_helpers import refused
 from tests.dataset_helpers import SENTENCES, speech
@@ -104,6 +105,44 @@ def test_the_vocoder_of_a_model_file_is_loaded_and_known_by_its_weights_alone(tm
     model_file.write(one, model_file.Bundle({}, {"algorithm/a": torch.zeros(1)}))
     with pytest.raises(UsageError, match=r"The model file .*0.safetensors holds no vocoder; name another"):
         Criticised().load_weights(one)
+
+
+def test_what_only_helps_to_train_is_neither_written_nor_asked_for(tmp_path: Path) -> None:
+    path, vocoder = tmp_path / "mine.pt", Criticised()
+    torch.nn.init.constant_(vocoder.gain, 3.0)
+    assert vocoder.weights()["state"].keys() == {"gain"}
+    vocoder.save_weights(path)
+    Learned().load_weights(path)
+    # Files of earlier versions hold it, of other sizes perhaps.
+    torch.save({"mel": MEL, "state": {"gain": torch.tensor([4.0, 4.0]), "critic": torch.zeros(9)}}, path)
+    vocoder.load_weights(path)
+    assert vocoder.gain.tolist() == [4, 4] and vocoder.critic.tolist() == [1, 1, 1]
+    with pytest.raises(UsageError, match="critic is 9 there and absent here"):
+        Learned().load_weights(path)
+
+
+def test_weights_that_a_run_kept_need_no_longer_the_file_that_they_came_from(tmp_path: Path) -> None:
+    kept = Learned(Learned.Config(checkpoint=str(written(tmp_path / "mine.pt")))).weights()["state"]
+    vocoder = restored(Learned(Learned.Config(checkpoint=str(tmp_path / "gone.pt"))), kept)
+    assert vocoder.gain.tolist() == [1, 1] and not vocoder.training  # type: ignore[union-attr, operator]
+    with pytest.raises(ValueError, match="gain is absent there and 2 here"):
+        restored(Learned(), {})
+
+
+class Beside:
+    """No vocoder by itself."""
+
+    def decode(self, mel: Tensor) -> Tensor:
+        return mel.mean(dim=1)
+
+
+class Borrowing(Beside, Vocoder):
+    """Decodes as a class beside does."""
+
+
+def test_a_decode_of_a_class_beside_is_checked_too() -> None:
+    with pytest.raises(PredictionFailed, match="the mel has 1 frame, and a waveform takes 4"):
+        Borrowing().decode(torch.zeros(1, 80))
 
 
 def cut(path: Path) -> None:

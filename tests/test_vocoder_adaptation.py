@@ -21,7 +21,7 @@ from torch import Tensor
 from benchmark.algorithm import AdaptedModel
 from benchmark.audio import from_int16
 from benchmark.backbone import Backbone
-from benchmark.batch import NEW_SPEAKER, Batch
+from benchmark.batch import NEW_SPEAKER, Batch, sound_only
 from benchmark.cli import main
 from benchmark.errors import PredictionFailed
 from benchmark.learning.inner_loop import gradients
@@ -33,7 +33,7 @@ from benchmark.running.flops import counted
 from benchmark.running.joint import with_vocoder
 from benchmark.settings import config, tuned_values
 from benchmark.task import Task
-from benchmark.vocoder import Segments, Vocoder
+from benchmark.vocoder import Segments, Vocoder, load_speaking_state, speaking_state
 from tests.cli_helpers import refused, scoring_here
 from tests.dataset_helpers import SENTENCES, speech
 from tests.meta_gradients import in_double
@@ -209,8 +209,20 @@ def test_padding_and_augmentation_change_nothing_for_it_and_pieces_are_drawn() -
 def test_a_batch_without_recordings_is_refused() -> None:
     batch = tiny_batch(NEW_SPEAKER)
     silent = Batch(**{name: value for name, value in vars(batch).items() if not name.startswith("audio")})
-    with pytest.raises(ValueError, match="no recordings for the vocoder to learn from"):
-        model().loss(silent)
+    for each in (silent, sound_only(batch.mels, batch.mel_lengths)):
+        with pytest.raises(ValueError, match="no recordings for the vocoder to learn from"):
+            model()._pieces(each)  # type: ignore[operator]
+
+
+def test_what_speaks_holds_no_discriminators() -> None:
+    joint, other = model("vocos"), model("vocos")
+    torch.nn.init.ones_(joint.get_parameter("new_speaker"))
+    state = speaking_state(joint)
+    assert not any("critics" in name for name in state) and any(name.startswith("vocoder.head") for name in state)
+    load_speaking_state(other, state)
+    assert all(torch.equal(value, other.state_dict()[name]) for name, value in state.items())
+    with pytest.raises(ValueError, match=r"vocoder\.head\.bias is absent there"):
+        load_speaking_state(other, {name: value for name, value in state.items() if name != "vocoder.head.bias"})
 
 
 @pytest.mark.parametrize("name", TRAINED)

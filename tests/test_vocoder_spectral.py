@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import math
+import pickle
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from benchmark.errors import UsageError
 from benchmark.mel import MelSpec, log_mel
+from benchmark.plugins import registry
 from benchmark.vocoder import Segments
 from benchmark.vocoders import _training as shared
 from benchmark.vocoders.hifigan import HifiGan
@@ -41,6 +44,48 @@ def made(kind: Any, **values: Any) -> Any:
 @pytest.mark.parametrize("frames", [4, 17, 40])
 def test_a_waveform_has_a_hop_for_each_frame_but_one(kind: Any, frames: int) -> None:
     assert len(made(kind).decode(torch.full((frames, SPEC.n_mels), -5.0))) == (frames - 1) * SPEC.hop_length
+
+
+@BOTH
+def test_samples_hear_the_frames_around_them(kind: Any) -> None:
+    """A sample lies at its 256th part among the frames, and hears as far to one side as to the other, give or take a frame."""
+    mels = torch.full((1, 80, SPEC.n_mels), -5.0, requires_grad=True)
+    wave = made(kind).eval().waveform(mels)[0]
+    for sample in (40 * 256, 40 * 256 + 100, 41 * 256 - 1):
+        (heard,) = torch.autograd.grad(wave[sample], mels, retain_graph=True)
+        frames = heard[0].abs().sum(dim=1).nonzero().flatten() - sample / 256
+        assert len(frames) > 4 and abs(float(frames.min() + frames.max())) <= 1
+
+
+def test_phases_have_32_bits_whatever_the_rest_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPUs would cast them, GPUs refuse them."""
+    polar, seen = torch.polar, []
+
+    def noted(*both: Tensor) -> Tensor:
+        seen.append({each.dtype for each in both})
+        return polar(*both)
+
+    monkeypatch.setattr(torch, "polar", noted)
+    example = registry.load("vocoder", "trained_vocoder", [Path(__file__).resolve().parents[1] / "examples" / "trained_vocoder.py"])
+    segments = tones()
+    for vocoder in (made(Vocos), made(example)):
+        with torch.autocast("cpu", torch.bfloat16):
+            vocoder.training_step(segments)
+    assert len(seen) > 1 and all(each == {torch.float32} for each in seen)
+
+
+class Halved(HifiGan):
+    """A plugin that builds on HiFi-GAN."""
+
+    def waveform(self, mels: Tensor) -> Tensor:
+        return super().waveform(mels) / 2
+
+
+def test_a_copy_of_hifigan_is_of_its_class_and_precision() -> None:
+    vocoder = Halved(HifiGan.tiny()).double().eval()
+    mels = tones().mels.double()
+    for other in (copy.deepcopy(vocoder), pickle.loads(pickle.dumps(vocoder))):
+        assert torch.equal(other.waveform(mels), vocoder.waveform(mels))
 
 
 @BOTH

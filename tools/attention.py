@@ -41,9 +41,9 @@ from benchmark.settings.tuned_values import parse_untuned
 BACK = 1
 """Tokens that a step may look back and still be on its way."""
 LEFT = 1
-"""Tokens that may be left at either end: the first and the last symbol are silence, which recordings hardly have."""
+"""Tokens that may be left out at either end: the first and the last symbol are silence, which recordings hardly have."""
 PASSED = 2
-"""Steps that the tokens may take, in the recording, which attention passes over at once: short symbols share a step."""
+"""Attention may pass over tokens at once that last at most this many steps in the recording: short symbols share a step."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,8 @@ class Followed:
 def monotonic(attention: Tensor, steps: Tensor) -> bool:
     """Whether attention, that is the token most attended to, goes through the whole sentence in order.
 
-    It never moves back by more than ``BACK`` tokens, passes over no more than ``PASSED`` steps' worth of tokens at once, and leaves no
-    more than ``LEFT`` tokens at either end.
+    It never moves back by more than ``BACK`` tokens, passes over no more than ``PASSED`` steps' worth of tokens at once, also before the
+    first, and leaves no more than ``LEFT`` tokens at the end.
 
     Args:
         attention: (S, T).

@@ -25,12 +25,12 @@ from benchmark.errors import PredictionFailed
 from benchmark.settings.ranges import Checked, NonNegativeFloat, PositiveInt
 
 MOST_FRAMES = 40
-"""That a symbol may last, on average over a sentence, before it is babble; in speech it is about eight."""
+"""A sentence is babble if its symbols last longer on average. Speech has about eight frames a symbol."""
 STOP_BOOST = 5.0
-"""What the step that ends an utterance counts in the loss of stopping: it is one of dozens. So models stop where they hold an end for
-likelier than about 1 in 6."""
+"""The weight of an utterance's last step in the loss of stopping, as it is one of dozens. So a model stops once it gives the end a
+probability above 1 in 6."""
 NOWHERE = -1e4
-"""Score of a token that can't be attended to. Finite, so that a target of 0 times its logarithm is 0."""
+"""The score of a token that can't be attended to. It is finite, so that a target of 0 times its logarithm is 0."""
 
 
 @dataclass(frozen=True)

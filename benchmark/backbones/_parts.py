@@ -1,4 +1,4 @@
-"""Small parts that backbones share: masks, clocks, the vector of a speaker."""
+"""Small parts that backbones share: masks, mirrored sequences, positions, the vector of a speaker."""
 
 from __future__ import annotations
 
@@ -11,6 +11,13 @@ from benchmark.batch import NEW_SPEAKER
 def inside(lengths: Tensor, size: int) -> Tensor:
     """1 inside each sequence and 0 in its padding, (B, size, 1) float32, from lengths (B,)."""
     return (torch.arange(size, device=lengths.device) < lengths.unsqueeze(1)).unsqueeze(-1).float()
+
+
+def mirrored(sequences: Tensor, lengths: Tensor) -> Tensor:
+    """Each sequence reversed within its length, (B, L, width); padding stays in place."""
+    place = torch.arange(sequences.shape[1], device=sequences.device)
+    source = torch.where(place < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - place, place)
+    return sequences.gather(1, source.unsqueeze(-1).expand_as(sequences))
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.backbone import BackboneSpec, RecognitionBackbone
+from benchmark.backbones._parts import inside, mirrored
 from benchmark.batch import Batch
 from benchmark.errors import AdaptationFailed, ExtraMissing, PredictionFailed
 from benchmark.learning.ctc import ctc_loss, has_path
@@ -42,7 +43,7 @@ class Convolution(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """(B, inputs, F, bins) and (B,) frames to (B, outputs, F / pool, bins / 2) and (B,) frames."""
         x = self.norm(self.convolution(x).transpose(1, 2)).transpose(1, 2)
-        x = x.relu() * _inside(lengths, x.shape[2])[:, None, :, None]
+        x = x.relu() * inside(lengths, x.shape[2])[:, None]
         x = F.max_pool2d(F.pad(x, (0, 0, 0, -x.shape[2] % self.pool)), (self.pool, 2))
         return x, (lengths + self.pool - 1).div(self.pool, rounding_mode="floor")
 
@@ -146,24 +147,17 @@ class CrnnCtc(RecognitionBackbone):
 
     def _scores(self, mels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities (B, S, classes), and the number of steps of each utterance."""
-        x = (mels - self.mel_mean) / self.mel_std * _inside(lengths, mels.shape[1])[..., None]
+        x = (mels - self.mel_mean) / self.mel_std * inside(lengths, mels.shape[1])
         x, lengths = self.first(x[:, None], lengths)
         x, lengths = self.second(x, lengths)
         x = x.transpose(1, 2).flatten(2)
-        inside = _inside(lengths, x.shape[1])[..., None]
-        # Each utterance is reversed within its length, so that padding comes last in both directions.
-        step = torch.arange(x.shape[1], device=x.device)
-        turned = torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step)[..., None]
+        mask = inside(lengths, x.shape[1])
         for forwards, backwards in zip(self.forwards, self.backwards, strict=True):
             x = self.dropout(x)
-            left = backwards(x.gather(1, turned.expand_as(x)))[0]
-            x = torch.cat([forwards(x)[0], left.gather(1, turned.expand_as(left))], dim=-1) * inside
+            # Mirrored, so that padding comes last in both directions.
+            left = backwards(mirrored(x, lengths))[0]
+            x = torch.cat([forwards(x)[0], mirrored(left, lengths)], dim=-1) * mask
         return self.output(self.dropout(x)).log_softmax(-1), lengths
-
-
-def _inside(lengths: Tensor, frames: int) -> Tensor:
-    """1 where a frame is not padding, shape (B, frames)."""
-    return (torch.arange(frames, device=lengths.device) < lengths[:, None]).float()
 
 
 def beam_search(scores: Tensor, characters: tuple[str, ...], beam: int) -> str:

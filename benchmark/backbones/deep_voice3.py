@@ -114,7 +114,8 @@ class Attention(nn.Module):
 
     def _rates(self, speaker: Tensor) -> Tensor:
         """Of the queries' clock and the keys', (B, 2), 0 to 2 and 1 at first."""
-        return 2 * self.rates(speaker).sigmoid()
+        with torch.autocast(speaker.device.type, enabled=False):  # 8 bits can't tell apart the places of a long sentence
+            return 2 * self.rates(speaker).sigmoid()
 
     def _position(self, places: Tensor) -> Tensor:
         return self.position_weight * sinusoids(places, self.query.in_features)
@@ -148,8 +149,8 @@ class DeepVoice3(AttentiveBackbone):
       frame rate. Smaller layers: 2 hours of speech and a laptop. Preset ``paper`` has about the published sizes.
     * Attention learns from the aligner's durations too (:mod:`benchmark.backbones._attentive`); all of the decoder's blocks attend.
     * The pre-net drops half of what it hears in training, as Tacotron's does: with so little speech the decoder copies frames otherwise.
-    * No weight normalisation. It would make an inner loop's steps depend on a split of each weight into length and direction that gradients
-      do not see, and the initialisation already keeps the variance.
+    * No weight normalisation. An inner loop would step along length and direction of a weight instead of the weight itself, and the
+      initialisation already keeps the variance.
 
     Adaptable groups: "embedding" (the speaker vector), "encoder", "attention", "decoder", "postnet" (the converter), "output" (the layers
     that give mel and stop), "all".

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from benchmark.backbone import BackboneSpec
 from benchmark.backbones._attentive import AttentiveBackbone, Memory, Written
-from benchmark.backbones._parts import inside
+from benchmark.backbones._parts import inside, mirrored
 from benchmark.settings.ranges import BelowOne, Odd, PositiveInt
 
 
@@ -42,13 +42,8 @@ class BothWays(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """(B, L, outputs) from x (B, L, inputs); what it gives in the padding means nothing."""
-        place = torch.arange(x.shape[1], device=x.device)
-        mirrored = torch.where(place < lengths.unsqueeze(1), lengths.unsqueeze(1) - 1 - place, place).unsqueeze(-1)
-
-        def mirror(sequence: Tensor) -> Tensor:
-            return sequence.gather(1, mirrored.expand(-1, -1, sequence.shape[-1]))
-
-        return torch.cat([self.forwards(x)[0], mirror(self.backwards(mirror(x))[0])], dim=-1)
+        backwards = self.backwards(mirrored(x, lengths))[0]
+        return torch.cat([self.forwards(x)[0], mirrored(backwards, lengths)], dim=-1)
 
 
 class LocationAttention(nn.Module):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,11 +16,11 @@ from benchmark.backbone import Backbone, BackboneSpec
 from benchmark.data.corpus import Corpus
 from benchmark.data.frontend import Frontend
 from benchmark.plugins import registry
-from benchmark.plumbing import checkpoint, model_file
+from benchmark.plumbing import model_file
 from benchmark.plumbing.room import within_memory
 from benchmark.running.joint import with_vocoder
 from benchmark.settings.schema import ModelSettings, RunSettings
-from benchmark.vocoder import Vocoder, VocoderContext, checkpoint_of
+from benchmark.vocoder import Vocoder, VocoderContext, checkpoint_of, load_speaking_state
 
 ALGORITHM_FILE, VOCODER_FILE = "checkpoints/algorithm.pt", "checkpoints/vocoder.pt"
 """In a run's folder, the weights that it keeps; the latter only of some vocoders (:func:`keeps_vocoder`)."""
@@ -94,11 +95,13 @@ def keeps_vocoder(vocoder: Vocoder) -> bool:
 
 
 def restored(vocoder: Vocoder, state: Mapping[str, Any]) -> Vocoder:
-    """The vocoder, ready to decode with the weights that a run kept; it does not train.
+    """The vocoder, ready to decode with the weights that a run kept. It neither trains nor reads the file that its options name.
 
     Raises:
         ValueError: they don't fit.
     """
+    if checkpoint_of(vocoder.config):
+        vocoder.config = replace(vocoder.config, checkpoint="")
     vocoder.prepare(VocoderContext(lambda _: None))
-    checkpoint.into(vocoder)(state)
+    load_speaking_state(vocoder, state)
     return vocoder.eval()

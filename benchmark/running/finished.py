@@ -45,7 +45,7 @@ from benchmark.running.trained_model import TrainedModel, open_model, scores_alo
 from benchmark.scoring.checks import spread
 from benchmark.settings import config
 from benchmark.settings.schema import RunSettings
-from benchmark.vocoder import Vocoder, VocoderContext
+from benchmark.vocoder import Vocoder, VocoderContext, speaking_state
 
 T = TypeVar("T")
 STRANGERS = 30
@@ -147,7 +147,7 @@ def bundle_of(run: FinishedRun, cache: Path, plugins: registry.Plugins, scored: 
         BenchmarkError: the vocoder's weights are missing, or the aligner can't be trained.
     """
     result, settings, corpus = run.result, run.settings, run.corpus
-    tensors = {"algorithm": run.algorithm.state_dict()}
+    tensors = {"algorithm": speaking_state(run.algorithm)}
     facts: dict[str, Any] = {
         "run": run.folder.name, "problem": result["problem"], "config": _portable(result["config"]),
         "frontend": frontend_of(corpus).plain(), "corpora": [{**each.meta["card"], "name": each.name} for each in run.corpora],
@@ -181,9 +181,10 @@ def _tell_changes(result: dict[str, Any], settings: RunSettings, plugins: regist
     for kind, name in (("algorithm", settings.algo.name), ("backbone", settings.backbone.name), ("vocoder", settings.vocoder.name)):
         if source_digest(registry.get(kind, name, plugins)) != result["sources"][kind]:
             print(f"Note: the code of {kind} {name} has changed since the run.", file=sys.stderr)
-    for kind, digest in weights_digest(settings).items():
-        if digest != result["sources"].get(kind):
-            print(f"Note: the file of the {kind} has changed since the run.", file=sys.stderr)
+    with suppress(UsageError):  # the file is gone, and the run kept its weights
+        for kind, digest in weights_digest(settings).items():
+            if digest != result["sources"].get(kind):
+                print(f"Note: the file of the {kind} has changed since the run.", file=sys.stderr)
 
 
 def _vocoder(folder: Path, settings: RunSettings, plugins: registry.Plugins) -> Vocoder:

@@ -49,7 +49,7 @@ class WithVocoder(SynthesisBackbone):
 
     def _pieces(self, batch: Batch) -> Segments:
         """A piece of each recording, as many frames of all as of the shortest."""
-        if not batch.audio_lengths.numel():
+        if not batch.audio_lengths.any():
             raise ValueError("The batch holds no recordings for the vocoder to learn from; make it with collate().")
         hop, lengths = self.spec.mel.hop_length, batch.audio_lengths.tolist()
         frames = min(self.frames, *map(self.spec.mel.frames, lengths))

@@ -17,14 +17,13 @@ from benchmark.data.frontend import Frontend
 from benchmark.errors import AdaptationFailed, BenchmarkError, UsageError
 from benchmark.metric import Metric
 from benchmark.plugins import fit, registry
-from benchmark.plumbing import checkpoint
 from benchmark.plumbing.model_file import Bundle
 from benchmark.problem import Problem
 from benchmark.running.building import fresh_model, fresh_vocoder, restored
 from benchmark.scoring.verification import Floats
 from benchmark.settings import config
 from benchmark.settings.schema import ModelSettings
-from benchmark.vocoder import Vocoder
+from benchmark.vocoder import Vocoder, load_speaking_state
 
 ALONE = frozenset({"speech", "transcript"})
 """What metrics may need to score speech that has no recording beside it."""
@@ -129,7 +128,7 @@ def open_model(bundle: Bundle, where: str, problem: Problem, plugins: registry.P
         frontend = Frontend.of(facts["frontend"])
         algorithm_type: type[Algorithm] = registry.load("algorithm", settings.algo.name, plugins)
         algorithm = algorithm_type(fresh_model(settings, frontend.spec, plugins), settings.algo.config)
-        checkpoint.into(algorithm)(bundle.part("algorithm"))
+        load_speaking_state(algorithm, bundle.part("algorithm"))
         vocoder = _vocoder(bundle, settings, plugins) if problem.speaks else None
         aligner = Aligner.from_state({**facts["aligner"], **bundle.part("aligner")}) if "aligner" in facts else None
         metrics, unscored = _metrics(bundle, settings, plugins) if problem.speaks else ({}, {})
@@ -163,10 +162,7 @@ def _vocoder(bundle: Bundle, settings: ModelSettings, plugins: registry.Plugins)
     fresh = fresh_vocoder(settings, plugins)
     if settings.adapt_vocoder:
         return fresh.eval()  # it is not asked: the model has one of its own
-    given = bundle.part("vocoder")
-    if given.keys() != fresh.decoding_state().keys():
-        raise ValueError(f"the weights are not of {settings.vocoder.name}")
-    return restored(fresh, {**fresh.state_dict(), **given})
+    return restored(fresh, bundle.part("vocoder"))
 
 
 def _metrics(bundle: Bundle, settings: ModelSettings, plugins: registry.Plugins) -> tuple[dict[str, Metric], dict[str, str]]:

@@ -14,16 +14,14 @@ from torch import nn
 
 from benchmark.data.corpus import Corpus
 from benchmark.errors import UsageError
-from benchmark.mel import MelSpec
 from benchmark.parameters import ParameterGroup
-from benchmark.plumbing import checkpoint
 from benchmark.plumbing.files import digest_of
 from benchmark.plumbing.progress import progress
 from benchmark.running import ranks
 from benchmark.running.hardware import Hardware
 from benchmark.running.training import Budget, fit
 from benchmark.settings.schema import VocoderSettings
-from benchmark.vocoder import Segments, Vocoder, VocoderContext
+from benchmark.vocoder import Segments, Vocoder, VocoderContext, load_speaking_state
 
 
 @dataclass(frozen=True)
@@ -87,26 +85,6 @@ class SegmentSampler:
         return Segments(torch.stack(mels), torch.stack(audio), step / self.steps)
 
 
-def check_mel(vocoder: Vocoder, mel: MelSpec, what: str) -> None:
-    """Refuse a vocoder whose mel definition differs from the predicted one.
-
-    Args:
-        vocoder: built.
-        mel: the predicted mel definition.
-        what: what has this definition, for the error.
-
-    Raises:
-        UsageError: names the first setting that differs.
-    """
-    ours, theirs = asdict(vocoder.mel), asdict(mel)
-    for name, value in ours.items():
-        if value != theirs[name]:
-            raise UsageError(
-                f"The vocoder inverts mels with {name} {value}, but {what} has {theirs[name]}; choose a vocoder with that mel definition, "
-                "or prepare the corpus with this one."
-            )
-
-
 def prepared(
     vocoder: Vocoder, name: str, source: str, corpus: Corpus, settings: VocoderSettings, seed: int, cache: Path,
     hardware: Hardware = Hardware(), loggers: Sequence[Logger] = (),
@@ -124,7 +102,6 @@ def prepared(
         hardware: to train on.
         loggers: for its curves, if it is trained now.
     """
-    check_mel(vocoder, corpus.mel, f"the prepared corpus {corpus.name}")
     parameters = sum(each.numel() for each in vocoder.adaptable_parameters().values())
     spent: Mapping[str, float] | None = None if parameters else {"steps": 0, "flops": 0.0, "seconds": 0.0}
 
@@ -140,7 +117,7 @@ def prepared(
         waiting = f"Waiting for another run that trains the vocoder {name}."
         def take(weights: Any) -> None:
             nonlocal spent
-            checkpoint.into(learner)(weights["state"])
+            load_speaking_state(learner, weights["state"])
             spent = weights.get("spent")
 
         ranks.made_once(done, waiting, make, take, hardware.rank)

@@ -4,27 +4,17 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import lru_cache
 
 import torch
-import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmark.errors import UsageError
-from benchmark.mel import LOG_FLOOR, MelSpec
+from benchmark.mel import LOG_FLOOR, MelSpec, mel_filters
 from benchmark.vocoder import Segments, Vocoder
 
 RESOLUTIONS = (256, 512, 1024, 2048)
 """Window sizes, in samples, of the spectrograms that losses compare."""
-
-
-@lru_cache(maxsize=4)
-def mel_filters(mel: MelSpec) -> Tensor:
-    """The mel filters of a definition, shape (n_fft // 2 + 1, n_mels)."""
-    return torchaudio.functional.melscale_fbanks(
-        mel.n_fft // 2 + 1, mel.f_min, mel.f_max, mel.n_mels, mel.sample_rate, norm="slaney", mel_scale="slaney"
-    )
 
 
 def magnitude(audio: Tensor, size: int, hop: int | None = None) -> Tensor:
@@ -87,7 +77,7 @@ class PeriodDiscriminator(nn.Module):
 class SpectrogramDiscriminator(nn.Module):
     """Looks at the log-magnitudes of one resolution.
 
-    Jang et al., "UnivNet" (Interspeech 2021), section 2.2.
+    Jang et al., "UnivNet" (Interspeech 2021), section 2.2, where magnitudes are linear.
 
     Args:
         size: of the window, in samples.

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 import torchaudio
 
-from benchmark.mel import MelSpec
+from benchmark.mel import MelSpec, mel_filters
 from benchmark.settings.ranges import BelowOne, Checked, PositiveFloat, PositiveInt
 from benchmark.vocoder import Vocoder
 
@@ -35,11 +35,8 @@ class GriffinLim(Vocoder):
     def __init__(self, config: Config | None = None, mel: MelSpec | None = None) -> None:
         super().__init__(config)
         self.mel = mel = mel or MelSpec()
-        filters = torchaudio.functional.melscale_fbanks(
-            mel.n_fft // 2 + 1, mel.f_min, mel.f_max, mel.n_mels, mel.sample_rate, norm="slaney", mel_scale="slaney"
-        )
         self._inverse: torch.Tensor
-        self.register_buffer("_inverse", torch.linalg.pinv(filters), persistent=False)
+        self.register_buffer("_inverse", torch.linalg.pinv(mel_filters(mel)), persistent=False)
         # rand_init=False: the same mel always gives the same wave.
         self._griffin_lim = torchaudio.transforms.GriffinLim(
             n_fft=mel.n_fft, n_iter=self.config.iterations, win_length=mel.win_length, hop_length=mel.hop_length,

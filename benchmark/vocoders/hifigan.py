@@ -52,7 +52,8 @@ class HifiGan(SpectralVocoder):
 
     To fit two cores, training differs from the paper's: spectral losses alone at first, of the mel (equation 3) and of several resolutions
     (Yamamoto et al., "Parallel WaveGAN", ICASSP 2020, equations 3 to 6); narrow discriminators for the last part (equations 1, 2 and 4),
-    with a feature loss relative to the features' size. The generator is that of appendix A.1, at 16 kHz and a hop of 256.
+    with a feature loss relative to the features' size. The generator is that of appendix A.1, at 16 kHz and a hop of 256. It keeps its
+    weight normalisation, so inner loops step along length and direction of each weight.
     """
 
     @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class HifiGan(SpectralVocoder):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Worker processes get a pickle, and weight normalisation can't be pickled.
-        return _rebuilt, (self.config, self.state_dict(), self.training)
+        return _rebuilt, (type(self), self.config, self.state_dict(), self.training)
 
     def waveform(self, mels: Tensor) -> Tensor:
         """See :meth:`SpectralVocoder.waveform`."""
@@ -109,8 +110,8 @@ class HifiGan(SpectralVocoder):
         return made
 
 
-def _rebuilt(config: Any, state: dict[str, Tensor], training: bool) -> HifiGan:
-    vocoder = HifiGan(config).train(training)
+def _rebuilt(kind: type[HifiGan], config: Any, state: dict[str, Tensor], training: bool) -> HifiGan:
+    vocoder = kind(config).train(training).to(next(iter(state.values())))
     vocoder.load_state_dict(state)
     return vocoder
 

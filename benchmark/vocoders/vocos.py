@@ -10,8 +10,9 @@ from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from benchmark.mel import mel_filters
 from benchmark.settings.ranges import Checked, NonNegativeFloat, PositiveInt
-from benchmark.vocoders._training import Critics, SpectralVocoder, mel_filters
+from benchmark.vocoders._training import Critics, SpectralVocoder
 
 
 class Block(nn.Module):
@@ -98,11 +99,13 @@ class Vocos(SpectralVocoder):
         # Log-mels lie about -5, three standard deviations of 3.
         hidden = self.norm(self.first((mels.transpose(1, 2) + 5) / 3).transpose(1, 2))
         hidden = self.last(self.blocks(hidden.transpose(1, 2)).transpose(1, 2))
-        correction, phase = self.head(hidden).chunk(2, dim=2)
-        prior = (mels.exp() @ self.inverse).clamp_min(1e-5).log()
-        # No bin of a waveform in [-1, 1] is louder: a square wave's fundamental has 4 / pi times half of the window's sum, 326.
-        spectrum = torch.polar((prior + correction).clamp_max(6).exp(), phase)
-        return torch.istft(spectrum.transpose(1, 2), self.mel.n_fft, self.mel.hop_length, self.mel.win_length, self.window)
+        made = self.head(hidden)
+        with torch.autocast(mels.device.type, enabled=False):
+            correction, phase = made.to(torch.promote_types(made.dtype, torch.float32)).chunk(2, dim=2)
+            prior = (mels.exp() @ self.inverse).clamp_min(1e-5).log()
+            # No harmonic of a waveform in [-1, 1] is louder: a square wave's first has 4 / pi times half of the window's sum, 326.
+            spectrum = torch.polar((prior + correction).clamp_max(6).exp(), phase)
+            return torch.istft(spectrum.transpose(1, 2), self.mel.n_fft, self.mel.hop_length, self.mel.win_length, self.window)
 
 
 PLUGIN = Vocos

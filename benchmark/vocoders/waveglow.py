@@ -7,22 +7,21 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
-import torchaudio
 from torch import Tensor, nn
 
-from benchmark.mel import MelSpec
+from benchmark.mel import MelSpec, mel_filters
 from benchmark.settings.ranges import Checked, NonNegativeFloat, NonNegativeInt, Odd, PositiveInt
 from benchmark.vocoder import Segments, Vocoder
 
 SEED = 0
-"""Of the noise that every waveform is made of."""
+"""The seed of the noise that every waveform is made of."""
 DEQUANTISATION = 2.0**-12
 """Range of the uniform noise that audio is learned with, or the likelihood of digital silence would have no bound.
 
 Theis, van den Oord & Bethge, "A note on the evaluation of generative models" (ICLR 2016), section 3.1.
 """
 LEAST_LEVEL = 2.0**-12
-"""Of samples, as loud as the dequantisation: what is quieter is not told from silence."""
+"""The least level of samples, the range of the dequantisation: what is quieter can't be told from silence."""
 
 
 class Upsampling(nn.Module):
@@ -61,10 +60,7 @@ class Level(nn.Module):
     def __init__(self, mel: MelSpec, group: int) -> None:
         super().__init__()
         self.per_frame = mel.hop_length // group
-        with torch.device("cpu"):  # whatever device, or none at all, weights are made on
-            filters = torchaudio.functional.melscale_fbanks(
-                mel.n_fft // 2 + 1, mel.f_min, mel.f_max, mel.n_mels, mel.sample_rate, norm="slaney", mel_scale="slaney"
-            )
+        filters = mel_filters(mel)
         # The mean magnitude in a band is the mel over the sum of its filter; each bin's power belongs to the bands that hear it.
         bins = (filters / filters.sum(dim=1, keepdim=True).clamp_min(1e-9)).sum(dim=0)
         # Parseval: the power of a frame's samples under its Hann window, whose squares sum to 3 / 8 of its length.
@@ -159,8 +155,8 @@ class Flow(nn.Module):
         kept, changed = z.chunk(2, dim=1)
         log_scale, shift = self.coupling(kept, condition).chunk(2, dim=1)
         mixed = torch.cat([kept, (changed - shift) * (-log_scale).exp()], dim=1)
-        # In double precision, as training may bring the matrix close to a singular one.
-        return torch.linalg.inv(self.mixing.double()).float() @ mixed
+        # In double precision, as training may bring the matrix close to a singular one; not every device has that.
+        return torch.linalg.inv(self.mixing.cpu().double()).to(mixed) @ mixed
 
 
 class WaveGlow(Vocoder):

@@ -18,15 +18,15 @@ from benchmark.vocoder import Segments, Vocoder
 from benchmark.vocoders._wavenet_generation import Generation, Weights
 
 SEED = 0
-"""Of the draws that every waveform is made with."""
+"""The seed of the draws that every waveform is made with."""
 STRIDES = (16, 16)
-"""Of the transposed convolutions that bring mel frames to samples; their product is the hop."""
+"""The strides of the transposed convolutions that bring mel frames to samples; their product is the hop."""
 DEPTH = 2**16
 """Values of a sample whose probabilities a mixture of logistics gives: 16 bits."""
 LEAST_LOG_SCALE = -9.0
-"""Of a logistic; a narrower one than this, four steps of 16 bits, would promise what no recording keeps."""
+"""The least log-scale of a logistic. One that is narrower than this, four steps of 16 bits, would promise what no recording keeps."""
 LOUDNESS = 0.1
-"""Of speech, about: with first weights that much larger the network does not begin all but linear."""
+"""Speech is about this loud. Dividing the first weights by it keeps the gates from starting in their linear range."""
 CHUNK = 4096
 """Samples whose conditions are computed at a time: those of a whole utterance take gigabytes."""
 
