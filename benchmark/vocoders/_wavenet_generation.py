@@ -47,11 +47,14 @@ class Generation:
         mixture: whether outputs are a mixture of logistics, rather than the log-odds of mu-law levels.
         temperature: of the draws.
         least_log_scale: of a logistic.
+        limit: of samples that a mixture of logistics gives.
     """
 
-    def __init__(self, weights: Weights, dilations: list[int], mixture: bool, temperature: float, least_log_scale: float) -> None:
+    def __init__(
+        self, weights: Weights, dilations: list[int], mixture: bool, temperature: float, least_log_scale: float, limit: float
+    ) -> None:
         self.weights, self.dilations = weights, np.array(dilations)
-        self.rule = mixture, np.float32(temperature), np.float32(least_log_scale)
+        self.rule = mixture, np.float32(temperature), np.float32(least_log_scale), np.float32(limit)
         self.queues = np.zeros((sum(dilations), weights.first.shape[1]), np.float32)
         self.position, self.last = 0, np.float32(0)
 
@@ -63,7 +66,7 @@ class Generation:
             draws: (T, 2), uniform between 0 and 1.
 
         Returns:
-            (T,), in [-1, 1]; companded, where outputs are of mu-law.
+            (T,), within ``limit``; companded and in [-1, 1], where outputs are of mu-law.
         """
         made = np.empty(len(draws), np.float32)
         self.last = _generate(self.weights, self.dilations, self.queues, self.position, self.last, conditions, draws, self.rule, made)
@@ -72,13 +75,13 @@ class Generation:
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
-def draw_logistic(predicted: Array, draw: Array, temperature: Any, least_log_scale: Any) -> Any:
+def draw_logistic(predicted: Array, draw: Array, temperature: Any, least_log_scale: Any, limit: Any) -> Any:
     """A sample of a mixture of logistics (Salimans et al., "PixelCNN++", 2017): a component by the first draw, a value by the second."""
     count = len(predicted) // 3
     component = draw_index(predicted[:count], draw[0], temperature)
     scale = np.exp(max(predicted[2 * count + component], least_log_scale)) * temperature
     value = predicted[count + component] + scale * (np.log(draw[1]) - np.log(np.float32(1) - draw[1]))
-    return min(max(value, np.float32(-1)), np.float32(1))
+    return min(max(value, -limit), limit)
 
 
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
@@ -96,11 +99,11 @@ def draw_index(log_odds: Array, draw: Any, temperature: Any) -> int:
 @numba.njit(nogil=True, cache=True)  # type: ignore[untyped-decorator]
 def draw_sample(predicted: Array, draw: Array, rule: Any) -> Any:
     """A sample of what the network predicts; NaN where that is not finite, which a draw could not tell from the last level."""
-    mixture, temperature, least_log_scale = rule
+    mixture, temperature, least_log_scale, limit = rule
     if not np.isfinite(predicted.sum()):
         return np.float32(np.nan)
     if mixture:
-        return draw_logistic(predicted, draw, temperature, least_log_scale)
+        return draw_logistic(predicted, draw, temperature, least_log_scale, limit)
     return np.float32(2 * draw_index(predicted, draw[0], temperature) / (len(predicted) - 1) - 1)
 
 

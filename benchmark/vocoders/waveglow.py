@@ -9,9 +9,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from benchmark.mel import MelSpec, mel_filters
+from benchmark.mel import MelSpec
 from benchmark.settings.ranges import Checked, NonNegativeFloat, NonNegativeInt, Odd, PositiveInt
 from benchmark.vocoder import Segments, Vocoder
+from benchmark.vocoders._whitening import Whitening
 
 SEED = 0
 """The seed of the noise that every waveform is made of."""
@@ -20,8 +21,6 @@ DEQUANTISATION = 2.0**-12
 
 Theis, van den Oord & Bethge, "A note on the evaluation of generative models" (ICLR 2016), section 3.1.
 """
-LEAST_LEVEL = 2.0**-12
-"""The least level of samples, the range of the dequantisation: what is quieter can't be told from silence."""
 
 
 class Upsampling(nn.Module):
@@ -42,37 +41,6 @@ class Upsampling(nn.Module):
     def forward(self, mels: Tensor) -> Tensor:
         """(B, channels, (F - 1) * hop_length / group) from natural-log mels (B, F, n_mels)."""
         return self.convolution((mels.transpose(1, 2) + 5) / 3)
-
-
-class Level(nn.Module):
-    """How loud the samples of each group are, as far as the mel tells: what they are divided by before the first flow.
-
-    A flow of its own, whose scale is not learned; the paper's flows have to learn it. Lee et al., "PriorGrad" (ICLR 2022), section 4,
-    gives the noise such a scale.
-
-    Args:
-        mel: definition of the spectrograms.
-        group: samples in a group.
-    """
-
-    share: Tensor
-
-    def __init__(self, mel: MelSpec, group: int) -> None:
-        super().__init__()
-        self.per_frame = mel.hop_length // group
-        filters = mel_filters(mel)
-        # The mean magnitude in a band is the mel over the sum of its filter; each bin's power belongs to the bands that hear it.
-        bins = (filters / filters.sum(dim=1, keepdim=True).clamp_min(1e-9)).sum(dim=0)
-        # Parseval: the power of a frame's samples under its Hann window, whose squares sum to 3 / 8 of its length.
-        share = 2 * bins / filters.sum(dim=0).clamp_min(1e-9).square() / (mel.n_fft * 3 / 8 * mel.win_length)
-        self.register_buffer("share", share, persistent=False)
-
-    def forward(self, mels: Tensor) -> Tensor:
-        """(B, (F - 1) * hop_length / group), at least ``LEAST_LEVEL``, from natural-log mels (B, F, n_mels)."""
-        levels = ((2 * mels).exp() * self.share).sum(dim=2).sqrt().clamp_min(LEAST_LEVEL).log()
-        # Between frames, at the middle of each group.
-        after = (torch.arange(self.per_frame, dtype=mels.dtype, device=mels.device) + 0.5) / self.per_frame
-        return torch.lerp(levels[:, :-1, None], levels[:, 1:, None], after).flatten(1).exp()
 
 
 class WaveNetBlocks(nn.Module):
@@ -167,10 +135,10 @@ class WaveGlow(Vocoder):
     vocoders for on-device speech synthesis" (2020): many samples in a group, so that a flow works on few positions, and depthwise separable
     convolutions.
 
-    What differs: samples are first divided by how loud they are, as far as the mel tells (``scaled``; Lee et al., "PriorGrad", ICLR 2022,
-    section 4), audio is dequantised, and convolutions have no weight normalisation, so that an inner loop moves the weights themselves. The
-    paper's sizes are ``group: 8, flows: 12, early_every: 4, early_channels: 2, layers: 8, channels: 512, skip_channels: 256,
-    condition_channels: 640, scaled: false, separable: false``.
+    What differs: audio is first whitened by linear prediction from the mel (``whitened``; Valin & Skoglund, "LPCNet", ICASSP 2019, section
+    3.3), a flow of its own with nothing to learn. Audio is dequantised. Convolutions have no weight normalisation, so that an inner loop
+    moves the weights themselves. The paper's sizes are ``group: 8, flows: 12, early_every: 4, early_channels: 2, layers: 8, channels: 512,
+    skip_channels: 256, condition_channels: 640, whitened: false, separable: false``.
     """
 
     trains = True
@@ -189,7 +157,7 @@ class WaveGlow(Vocoder):
             skip_channels: width of the sum of what its layers put out.
             condition_channels: of the mel, brought to the rate of the groups.
             kernel: taps of a coupling's convolutions, odd.
-            scaled: samples are divided by how loud they are, as far as the mel tells, before the first flow; false as in the paper.
+            whitened: linear prediction from the mel comes before the first flow; false as in the paper.
             separable: depthwise convolutions followed by pointwise ones, rather than full ones.
             sigma: standard deviation of the noise that waveforms are made of; 1 is what was learned, less is smoother.
             checkpoint: file of weights to load instead of training, such as runs leave in their cache's vocoders/; "" to train.
@@ -204,7 +172,7 @@ class WaveGlow(Vocoder):
         skip_channels: PositiveInt = 96
         condition_channels: PositiveInt = 96
         kernel: Odd = 3
-        scaled: bool = True
+        whitened: bool = True
         separable: bool = True
         sigma: NonNegativeFloat = 0.6
         checkpoint: str = ""
@@ -232,7 +200,7 @@ class WaveGlow(Vocoder):
     def __init__(self, config: Config | None = None) -> None:
         super().__init__(config)
         c: WaveGlow.Config = self.config
-        self.level = Level(self.mel, c.group)
+        self.whitening = Whitening(self.mel)
         self.upsampling = Upsampling(self.mel, c.group, c.condition_channels)
         self.flows = nn.ModuleList(Flow(size, c) for size in c.sizes)
 
@@ -253,10 +221,11 @@ class WaveGlow(Vocoder):
         Returns:
             the noise, as many values as samples, and log |det d noise / d audio| of each item, shape (B,).
         """
-        level, condition = self._levels(mels), self.upsampling(mels)
-        x = (audio.unflatten(1, (-1, self.config.group)) / level.unsqueeze(2)).transpose(1, 2)
-        log_det = -self.config.group * level.log().sum(dim=1)
-        left = []
+        condition, log_det, left = self.upsampling(mels), audio.new_zeros(len(audio)), []
+        if self.config.whitened:
+            filters = self.whitening.filters(mels)
+            audio, log_det = self.whitening(audio, filters), -self.whitening.levels(filters).log().sum(dim=1)
+        x = audio.unflatten(1, (-1, self.config.group)).transpose(1, 2)
         for flow, size in zip(self.flows, self.config.sizes, strict=True):
             left.append(x[:, : x.shape[1] - size])
             x, more = flow(x[:, x.shape[1] - size :], condition)
@@ -272,11 +241,8 @@ class WaveGlow(Vocoder):
         for flow, early in zip(reversed(self.flows), reversed(left), strict=True):
             assert isinstance(flow, Flow)
             x = torch.cat([early, flow.inverse(x, condition)], dim=1)
-        return (x.transpose(1, 2) * self._levels(mels).unsqueeze(2)).flatten(1)
-
-    def _levels(self, mels: Tensor) -> Tensor:
-        levels: Tensor = self.level(mels)
-        return levels if self.config.scaled else torch.ones_like(levels)
+        wave = x.transpose(1, 2).flatten(1)
+        return self.whitening.undo(wave, self.whitening.filters(mels)) if self.config.whitened else wave
 
     @torch.no_grad()
     def decode(self, mel: Tensor) -> Tensor:

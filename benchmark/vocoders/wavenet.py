@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from benchmark.settings.ranges import Checked, PositiveFloat, PositiveInt
 from benchmark.vocoder import Segments, Vocoder
 from benchmark.vocoders._wavenet_generation import Generation, Weights
+from benchmark.vocoders._whitening import Whitening
 
 SEED = 0
 """The seed of the draws that every waveform is made with."""
@@ -115,9 +116,11 @@ class WaveNet(Vocoder):
     is of Salimans et al., "PixelCNN++" (ICLR 2017), equation 2. Samples are made with a queue for each layer after Le Paine et al., "Fast
     WaveNet generation algorithm" (2016), on the CPU, whatever the device is.
 
-    What differs: the paper's network for speech had 3 cycles of 10 layers and 256 mu-law levels, Tacotron 2's 30 layers of 256 channels
-    and 10 logistics. A mu-law sample enters as one number, not as one of 256 indicators, and through a convolution of one tap, not two.
-    The sum of the skip connections is divided by the root of their number, so that it does not grow with depth.
+    What differs: by default the network models what linear prediction from the mel misses of a waveform, and hears that alone (Valin &
+    Skoglund, "LPCNet", ICASSP 2019, section 3.3, whose network hears the waveform too). The paper's network for speech had 3 cycles of 10
+    layers and 256 mu-law levels, Tacotron 2's 30 layers of 256 channels and 10 logistics. A mu-law sample enters as one number, not as one
+    of 256 indicators, and through a convolution of one tap, not two. The sum of the skip connections is divided by the root of their
+    number, so that it does not grow with depth.
     """
 
     trains = True
@@ -127,7 +130,8 @@ class WaveNet(Vocoder):
         """Sizes, and what is predicted.
 
         Attributes:
-            output: "logistics" predicts 16-bit samples by a mixture of logistics, "mu_law" one of ``levels`` levels by a softmax.
+            output: "whitened" predicts 16-bit samples by a mixture of logistics around their linear prediction, "logistics" by a mixture
+                alone, "mu_law" one of ``levels`` levels by a softmax.
             mixtures: logistics in the mixture.
             levels: of mu-law, at least 2.
             layers: dilated convolutions.
@@ -139,7 +143,7 @@ class WaveNet(Vocoder):
             checkpoint: file of weights to load instead of training, such as runs leave in their cache's vocoders/; "" to train.
         """
 
-        output: Literal["logistics", "mu_law"] = "logistics"
+        output: Literal["whitened", "logistics", "mu_law"] = "whitened"
         mixtures: PositiveInt = 10
         levels: Annotated[int, Ge(2)] = 256
         layers: PositiveInt = 20
@@ -163,26 +167,28 @@ class WaveNet(Vocoder):
     def __init__(self, config: Config | None = None) -> None:
         super().__init__(config)
         c: WaveNet.Config = self.config
+        self.whitening = Whitening(self.mel)
         self.upsampling = Upsampling(self.mel.n_mels, c.condition_channels)
         self.first = nn.Conv1d(1, c.channels, 1)
-        if c.output == "logistics":  # mu-law's companded samples are louder
+        if c.output == "logistics":  # the others are of about unit variance
             self.first.weight.data /= LOUDNESS
         self.inner = nn.ModuleList(nn.Conv1d(c.channels, 2 * c.channels, 2, dilation=dilation) for dilation in c.dilations)
         self.condition = nn.ModuleList(nn.Conv1d(c.condition_channels, 2 * c.channels, 1, bias=False) for _ in c.dilations)
         self.outer = nn.ModuleList(nn.Conv1d(c.channels, c.channels + c.skip_channels, 1) for _ in c.dilations)
         outputs = c.levels if c.output == "mu_law" else 3 * c.mixtures
         self.head, self.last = nn.Conv1d(c.skip_channels, c.skip_channels, 1), nn.Conv1d(c.skip_channels, outputs, 1)
-        if c.output == "logistics":
-            # Side by side, and about as wide together as speech is loud.
+        if c.output != "mu_law":
+            # Side by side, and together about as wide as what they model.
             self.last.weight.data.mul_(0.1)
-            means = torch.linspace(-0.1, 0.1, c.mixtures)
-            self.last.get_parameter("bias").data = torch.cat([torch.zeros_like(means), means, torch.full_like(means, -4.0)])
+            reach, log_scale = (0.1, -4.0) if c.output == "logistics" else (1.0, -1.0)
+            means = torch.linspace(-reach, reach, c.mixtures)
+            self.last.get_parameter("bias").data = torch.cat([torch.zeros_like(means), means, torch.full_like(means, log_scale)])
 
     def forward(self, inputs: Tensor, condition: Tensor) -> Tensor:
         """What is predicted of each sample from those before it.
 
         Args:
-            inputs: shape (B, T), the sample before each, in [-1, 1].
+            inputs: shape (B, T), the sample before each, in [-1, 1]; what its linear prediction missed, where output is "whitened".
             condition: shape (B, condition_channels, T).
 
         Returns:
@@ -209,6 +215,15 @@ class WaveNet(Vocoder):
         """
         if self.config.output == "logistics":
             return logistics_log_probability(self(_delayed(audio), self.upsampling(mels)), audio)
+        if self.config.output == "whitened":
+            filters = self.whitening.filters(mels)
+            white, level = self.whitening(audio, filters), self.whitening.levels(filters)
+            predicted = self(_delayed(white), self.upsampling(mels))
+            log_odds, means, log_scales = predicted.to(torch.promote_types(predicted.dtype, torch.float32)).chunk(3, dim=-1)
+            # White's mixture as one of the sample: what was predicted plus level times what is drawn.
+            expected, level = (audio - level * white).unsqueeze(-1), level.unsqueeze(-1)
+            own = torch.cat([log_odds, expected + level * means, level.log() + log_scales.clamp_min(LEAST_LOG_SCALE)], dim=-1)
+            return logistics_log_probability(own, audio)
         level = compress(audio, self.config.levels)
         inputs = _delayed(companded(level, self.config.levels))
         predicted = self(inputs, self.upsampling(mels)).float().log_softmax(-1)
@@ -224,7 +239,8 @@ class WaveNet(Vocoder):
         c: WaveNet.Config = self.config
         condition = self.upsampling(mel.float().to(self.first.weight.device)[None])[0].T
         draws = self.draws(len(condition))
-        generation = Generation(self._weights(), c.dilations, c.output == "logistics", c.temperature, LEAST_LOG_SCALE)
+        limit = math.inf if c.output == "whitened" else 1.0
+        generation = Generation(self._weights(), c.dilations, c.output != "mu_law", c.temperature, LEAST_LOG_SCALE, limit)
         # Of all layers at once.
         weight, bias = _stacked(self.condition, "weight")[..., 0].flatten(0, 1), _stacked(self.inner, "bias").flatten()
         made = []
@@ -232,6 +248,8 @@ class WaveNet(Vocoder):
             shown = F.linear(condition[start : start + CHUNK], weight, bias).unflatten(1, (c.layers, -1))
             made.append(generation(shown.cpu().numpy(), draws[start : start + CHUNK]))
         wave = torch.from_numpy(np.concatenate(made))
+        if c.output == "whitened":
+            return self.whitening.undo(wave[None], self.whitening.filters(mel[None].float().cpu()))[0].clamp(-1, 1)
         return expand(wave, c.levels) if c.output == "mu_law" else wave
 
     def _weights(self) -> Weights:
