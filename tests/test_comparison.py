@@ -65,6 +65,17 @@ def test_a_difference_is_found_where_it_is_and_nowhere_else(tmp_path: Path) -> N
     assert [line.better for line in compare_all(chosen, {"gap_closed": False}, steps=5)] == ["bad"]
 
 
+@pytest.mark.parametrize("part", ["backbone", "vocoder"])
+def test_runs_of_one_algorithm_tell_what_a_backbone_or_a_vocoder_is_worth(part: str, tmp_path: Path) -> None:
+    good: dict[str, Any] = {part: "good"}
+    bad: dict[str, Any] = {part: "bad"}
+    one, other = make_run(tmp_path, "same", 0.2, **good), make_run(tmp_path, "same", 0.0, **bad)
+    lines = compare_all(contenders([one, other]), {"gap_closed": True}, steps=5)
+    assert [(line.first, line.second, line.better) for line in lines] == [("same+good", "same+bad", "same+good")]
+    with pytest.raises(BenchmarkError, match=rf"differ in {part} \(good and bad\); make one of them again"):
+        contenders([one, make_run(tmp_path, "another", 0.0, **bad)])
+
+
 def test_no_difference_is_said_so(tmp_path: Path) -> None:
     """With the differences that could have been shown."""
     lines = compare_all(contenders([make_run(tmp_path, "one", 0.1), make_run(tmp_path, "two", 0.1)]), {"gap_closed": True})

@@ -26,6 +26,8 @@ COMPARABLE = (
     "training_version", "evaluation_version",
 )  # fmt: skip
 """What runs must share to be compared, beside the versions of the compared metrics."""
+PARTS = ("backbone", "vocoder")
+"""What runs of one algorithm may differ in: it is then what is compared."""
 TOLD = {
     "data_version": "were made from different recordings, or from another preparation of them; name the folders of runs that share them",
     "manifest_hash": "have different episodes (other shots, queries or recordings); name the folders of runs that share them",
@@ -38,7 +40,8 @@ class Contender:
     """One algorithm and configuration, all seeds together.
 
     Attributes:
-        name: the algorithm's, with digests of its configuration and of its code if another contender shares the name.
+        name: the algorithm's, with the backbone or the vocoder where contenders differ in it, and with digests of its configuration and
+            of its code if another contender shares all that.
         results: the ``result.json`` of each run.
         episodes: all rows of ``episodes.csv``, with a column "seed".
         folders: the folder of each run.
@@ -112,9 +115,11 @@ def pooled(folders: Sequence[Path], metrics: Collection[str] | None = None, plug
         if what := _difference(results[one], results[other], metrics, plugins):
             raise BenchmarkError(f"{one.name} and {other.name} can't be compared: they {what}.")
     groups: dict[tuple[str, str, str], list[Path]] = {}
+    differing = [part for part in PARTS if len({result[part] for result in results.values()}) > 1]
     for folder, result in results.items():
         code = digest_of([result["sources"], *(result[f"{part}_version"] for part in ("training", "evaluation", "preparation"))], 4)
-        groups.setdefault((result["algorithm"], options(result), code), []).append(folder)
+        name = "+".join([result["algorithm"], *(result[part] for part in differing)])
+        groups.setdefault((name, options(result), code), []).append(folder)
     names = [algorithm for algorithm, *_ in groups]
     found = []
     for (algorithm, digest, code), members in groups.items():
@@ -133,10 +138,11 @@ def _difference(ours: Mapping[str, Any], theirs: Mapping[str, Any], metrics: Col
     from benchmark.plugins import fit
     from benchmark.results.leaderboard_rules import differing_fact, facts_of
 
+    alike = ours["algorithm"] == theirs["algorithm"]
     for key in COMPARABLE:
-        if ours[key] != theirs[key]:
+        if ours[key] != theirs[key] and not (alike and key in PARTS):
             return TOLD.get(key) or f"differ in {key} ({ours[key]} and {theirs[key]}); make one of them again"
-    if not any(fit.is_oracle(each["algorithm"], plugins) for each in (ours, theirs)):
+    if ours["backbone"] == theirs["backbone"] and not any(fit.is_oracle(each["algorithm"], plugins) for each in (ours, theirs)):
         if ours["sources"].get("backbone") != theirs["sources"].get("backbone"):
             return f"were made with other code of the backbone {ours['backbone']}; make one of them again"
         if ours["seed"] == theirs["seed"] and ours["pretrained"] != theirs["pretrained"]:
