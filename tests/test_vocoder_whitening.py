@@ -57,6 +57,14 @@ def test_a_waveform_is_had_back() -> None:
     torch.testing.assert_close(WHITENING.undo(WHITENING(waves, filters), filters), waves, atol=1e-4, rtol=0)
 
 
+def test_samples_keep_32_bits_whatever_the_rest_has() -> None:
+    wave = resonant(5 * 256)
+    filters = WHITENING.filters(mels_of(wave))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = WHITENING(wave[None], filters)
+    assert torch.equal(found, WHITENING(wave[None], filters))
+
+
 def test_the_jacobian_is_triangular_with_the_levels_on_its_diagonal() -> None:
     wave = resonant(3 * 256).double()
     filters = WHITENING.filters(mels_of(wave.float()).double())

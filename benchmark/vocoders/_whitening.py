@@ -71,7 +71,8 @@ class Whitening(nn.Module):
         half = self.mel.hop_length // 2
         # A frame's samples lie around its centre: half of the first and half of the last frame's lie outside.
         past = F.pad(audio, (ORDER + half, half - 1)).unfold(1, ORDER, 1).unflatten(1, (-1, self.mel.hop_length))
-        predicted = torch.einsum("bfto,bfo->bft", past, filters.coefficients.flip(-1)).flatten(1)[:, half:-half]
+        with torch.autocast(audio.device.type, enabled=False):  # what is left of samples is far smaller than they are
+            predicted = torch.einsum("bfto,bfo->bft", past, filters.coefficients.flip(-1)).flatten(1)[:, half:-half]
         return (audio - predicted) / self.levels(filters)
 
     @torch.no_grad()
