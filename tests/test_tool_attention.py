@@ -16,7 +16,7 @@ from benchmark.plumbing import checkpoint
 from benchmark.running.building import build, spec_of
 from benchmark.utterance import PreparedUtterance
 from tools import attention
-from tools.attention import Followed, main, monotonic, report
+from tools.attention import Followed, gapless, main, monotonic, report
 
 TINY = ["--backbone.encoder", "16", "--backbone.decoder", "16", "--backbone.attention", "8", "--backbone.prenet", "8"]
 
@@ -27,31 +27,32 @@ def along(*path: int, tokens: int = 6) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("path", "found"),
+    ("path", "forward", "whole"),
     [
-        ((0, 1, 2, 3, 4, 5), True),
-        ((0, 0, 2, 1, 3, 4), True),  # one token back is on its way
-        ((1, 1, 2, 3, 4, 4), True),  # but for the silence at both ends
-        ((0, 1, 3, 1, 4, 5), False),  # two back
-        ((0, 1, 2, 3, 3, 3), False),  # stuck
-        ((0, 5, 0, 1, 2, 3), False),
-        ((0, 1, 2, 4, 4, 5), True),  # token 3 takes two steps only
-        ((0, 2, 3, 4, 4, 5), False),  # token 1 takes three
-        ((0, 1, 2, 5, 5, 5), False),  # two tokens at once
-        ((2, 2, 3, 4, 4, 5), False),  # a late start
-        ((5, 5, 5, 5, 5, 5), False),
+        ((0, 1, 2, 3, 4, 5), True, True),
+        ((0, 0, 2, 1, 3, 4), True, True),  # one token back is on its way
+        ((1, 1, 2, 3, 4, 4), True, True),  # but for the silence at both ends
+        ((0, 1, 3, 1, 4, 5), False, True),  # two back
+        ((0, 1, 2, 3, 3, 3), False, True),  # stuck
+        ((0, 5, 0, 1, 2, 3), False, True),
+        ((0, 1, 2, 4, 4, 5), True, True),  # token 3 takes two steps only
+        ((0, 2, 3, 4, 4, 5), True, False),  # token 1 takes three
+        ((0, 1, 2, 5, 5, 5), True, False),  # two tokens at once
+        ((2, 2, 3, 4, 4, 5), True, False),  # a late start
+        ((5, 5, 5, 5, 5, 5), True, False),
     ],
 )
-def test_monotonic_is_as_defined(path: tuple[int, ...], found: bool) -> None:
-    assert monotonic(along(*path), torch.tensor([9.0, 3, 1, 2, 1, 9])) is found
+def test_monotonic_and_gapless_are_as_defined(path: tuple[int, ...], forward: bool, whole: bool) -> None:
+    assert monotonic(along(*path)) is forward
+    assert gapless(along(*path), torch.tensor([9.0, 3, 1, 2, 1, 9])) is whole
 
 
 def test_shares_are_counted() -> None:
-    good, bad = along(0, 1, 2, 3, 4, 5), along(0, 1, 2, 2, 2, 2)
-    found = [("a", good, good), ("b", good, bad), ("c", bad, None), ("d", good, bad)]
+    good, gap, bad = along(0, 1, 2, 3, 4, 5), along(0, 1, 2, 5, 5, 5), along(0, 1, 2, 2, 2, 2)
+    found = [("a", good, good), ("b", gap, bad), ("c", bad, None), ("d", good, bad)]
     lines = report([Followed(*each, torch.full((6,), 4)) for each in found], 2)
-    assert lines[0] == "given the real frames: 75.0 % of 4 sentences monotonic"
-    assert lines[1] == "hearing itself:        25.0 % of 4 sentences monotonic; 1 never stopped"
+    assert lines[0] == "given the real frames: 75.0 % of 4 sentences monotonic, 50.0 % and without a gap"
+    assert lines[1] == "hearing itself:        25.0 % of 4 sentences monotonic, 25.0 % and without a gap; 1 never stopped"
 
 
 class Made:
@@ -84,7 +85,8 @@ def test_a_pretrained_backbone_is_measured_and_drawn(
         torch.nn.init.constant_(model.stop.bias, bias)  # type: ignore[arg-type, union-attr]
         checkpoint.save(tmp_path / "model.pt", model.state_dict())
         assert main([*words, *TINY, "--plot", str(tmp_path / "paths.png"), "--plots", "2"]) == 0
-        assert f"of 2 sentences monotonic{found}" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "of 2 sentences monotonic, " in said and f"without a gap{found}" in said
         assert (tmp_path / "paths.png").read_bytes().startswith(b"\x89PNG")
     assert main(words) == 1
     assert "is not of tacotron2 with these settings and corpus" in capsys.readouterr().err

@@ -1,8 +1,8 @@
 """Does a backbone that attends find its way? ``python -m tools.attention --run runs/RUN``, or ``--pretrained FILE`` from the cache.
 
-Prints the share of the training speakers' sentences along which attention moves steadily from the first symbol to the last and leaves
-out nothing of length: given the real frames before each step, and when the model hears itself. Draws some of them, with the aligner's
-path, into a PNG.
+Prints the share of the training speakers' sentences along which attention moves forward from the first symbol to the last, and of those
+where it also leaves out nothing of length: given the real frames before each step, and when the model hears itself. Draws some of them,
+with the aligner's path, into a PNG.
 
     python -m tools.attention --run runs/espeak-finetune-smoke-s0-0123456789
     python -m tools.attention --pretrained CACHE/pretrained/espeak-tacotron2-s0-0123456789abcdef.pt --dataset espeak \\
@@ -63,11 +63,20 @@ class Followed:
     frames: Tensor
 
 
-def monotonic(attention: Tensor, steps: Tensor) -> bool:
-    """Whether attention, that is the token most attended to, goes through the whole sentence in order.
+def monotonic(attention: Tensor) -> bool:
+    """Whether attention, that is the token most attended to, goes from the first token to the last.
 
-    It never moves back by more than ``BACK`` tokens, passes over no more than ``PASSED`` steps' worth of tokens at once, also before the
-    first, and leaves no more than ``LEFT`` tokens at the end.
+    It never moves back by more than ``BACK`` tokens, and leaves no more than ``LEFT`` tokens at the end.
+
+    Args:
+        attention: (S, T).
+    """
+    path = attention.argmax(-1).tolist()
+    return all(after - before >= -BACK for before, after in pairwise(path)) and path[-1] >= attention.shape[1] - 1 - LEFT
+
+
+def gapless(attention: Tensor, steps: Tensor) -> bool:
+    """Whether attention passes over no more than ``PASSED`` steps' worth of tokens at once, also before the first.
 
     Args:
         attention: (S, T).
@@ -76,9 +85,7 @@ def monotonic(attention: Tensor, steps: Tensor) -> bool:
     path = attention.argmax(-1).tolist()
     missed = steps.clone()
     missed[path] = 0
-    moves = pairwise([LEFT - 1, *path])
-    forward = all(after - before >= -BACK and float(missed[before + 1 : after].sum()) <= PASSED for before, after in moves)
-    return forward and path[-1] >= attention.shape[1] - 1 - LEFT
+    return all(float(missed[before + 1 : after].sum()) <= PASSED for before, after in pairwise([LEFT - 1, *path]))
 
 
 def follow(backbone: Any, corpus: Corpus, sentences: Sequence[str]) -> list[Followed]:
@@ -99,13 +106,16 @@ def follow(backbone: Any, corpus: Corpus, sentences: Sequence[str]) -> list[Foll
 
 def report(paths: Sequence[Followed], frames_per_step: int) -> list[str]:
     """What was found, for people."""
-    taught = sum(monotonic(each.taught, each.frames / frames_per_step) for each in paths)
-    free = sum(each.free is not None and monotonic(each.free, each.frames / frames_per_step) for each in paths)
+
+    def share(way: str) -> str:
+        those = [(attention, each.frames / frames_per_step) for each in paths if (attention := getattr(each, way)) is not None]
+        forward = [(attention, steps) for attention, steps in those if monotonic(attention)]
+        whole = sum(gapless(attention, steps) for attention, steps in forward)
+        count = len(paths)
+        return f"{100 * len(forward) / count:.1f} % of {count} sentences monotonic, {100 * whole / count:.1f} % and without a gap"
+
     babble = sum(each.free is None for each in paths)
-    return [
-        f"given the real frames: {100 * taught / len(paths):.1f} % of {len(paths)} sentences monotonic",
-        f"hearing itself:        {100 * free / len(paths):.1f} % of {len(paths)} sentences monotonic; {babble} never stopped",
-    ]
+    return [f"given the real frames: {share('taught')}", f"hearing itself:        {share('free')}; {babble} never stopped"]
 
 
 def plot(file: Path, paths: Sequence[Followed], frames_per_step: int) -> None:
