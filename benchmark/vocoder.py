@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import wraps
 from pathlib import Path
@@ -71,10 +71,12 @@ class Vocoder(nn.Module, ABC):
 
     Attributes:
         trains: True for a vocoder that learns, and so defines ``loss``.
+        decoding_only: fields of ``Config`` that training does not depend on: vocoders which differ in nothing else are trained once.
         mel: the mel definition that it inverts. Corpora are prepared with it, so backbones predict it.
     """
 
     trains: ClassVar[bool] = False
+    decoding_only: ClassVar[Sequence[str]] = ()
     mel: MelSpec
 
     @dataclass(frozen=True)

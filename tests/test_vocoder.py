@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -21,7 +22,10 @@ from benchmark.plugins import registry
 from benchmark.plumbing import model_file
 from benchmark.results.result import run_id
 from benchmark.running.building import restored
+from benchmark.running.vocoding import prepared
+from benchmark.settings.schema import VocoderSettings
 from benchmark.vocoder import Vocoder, VocoderContext, digest_of_weights
+from benchmark.vocoders.waveglow import WaveGlow
 from tests.cli_helpers import refused
 from tests.dataset_helpers import SENTENCES, speech
 from tests.test_identity import identity
@@ -127,6 +131,16 @@ def test_weights_that_a_run_kept_need_no_longer_the_file_that_they_came_from(tmp
     assert vocoder.gain.tolist() == [1, 1] and not vocoder.training  # type: ignore[union-attr, operator]
     with pytest.raises(ValueError, match="gain is absent there and 2 here"):
         restored(Learned(), {})
+
+
+def test_what_only_decoding_depends_on_trains_nothing_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files: list[Path] = []
+    monkeypatch.setattr("benchmark.running.ranks.made_once", lambda file, *_: files.append(file))
+    corpus: Any = SimpleNamespace(name="c", training_digest="t", preparation="1")
+    for options in ({}, {"sigma": 0.5}, {"flows": 2}):
+        vocoder = WaveGlow(replace(WaveGlow.tiny(), **options))
+        prepared(vocoder, "waveglow", "source", corpus, VocoderSettings(), 0, tmp_path)
+    assert files[0] == files[1] != files[2]
 
 
 class Beside:

@@ -106,7 +106,8 @@ def prepared(
     spent: Mapping[str, float] | None = None if parameters else {"steps": 0, "flops": 0.0, "seconds": 0.0}
 
     def train(learner: Vocoder) -> None:
-        spec = [asdict(learner.mel), asdict(learner.config), asdict(settings)]
+        shape = {name: value for name, value in asdict(learner.config).items() if name not in learner.decoding_only}
+        spec = [asdict(learner.mel), shape, asdict(settings)]
         parts = [corpus.training_digest, corpus.preparation, source, *spec, seed, torch.get_num_threads()]
         key = digest_of([*parts, *hardware.identity], 16)
         done = cache / "vocoders" / f"{corpus.name}-{name}-s{seed}-{key}.pt"

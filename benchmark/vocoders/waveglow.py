@@ -142,6 +142,7 @@ class WaveGlow(Vocoder):
     """
 
     trains = True
+    decoding_only = ("sigma",)
 
     @dataclass(frozen=True)
     class Config(Checked):
@@ -174,7 +175,7 @@ class WaveGlow(Vocoder):
         kernel: Odd = 3
         whitened: bool = True
         separable: bool = True
-        sigma: NonNegativeFloat = 0.6
+        sigma: NonNegativeFloat = 1.0
         checkpoint: str = ""
 
         def __post_init__(self) -> None:

@@ -124,6 +124,7 @@ class WaveNet(Vocoder):
     """
 
     trains = True
+    decoding_only = ("temperature",)
 
     @dataclass(frozen=True)
     class Config(Checked):
