@@ -219,8 +219,7 @@ class WaveNet(Vocoder):
         if self.config.output == "whitened":
             filters = self.whitening.filters(mels)
             white, level = self.whitening(audio, filters), self.whitening.levels(filters)
-            predicted = self(_delayed(white), self.upsampling(mels))
-            log_odds, means, log_scales = predicted.to(torch.promote_types(predicted.dtype, torch.float32)).chunk(3, dim=-1)
+            log_odds, means, log_scales = self(_delayed(white), self.upsampling(mels)).chunk(3, dim=-1)
             # White's mixture as one of the sample: what was predicted plus level times what is drawn.
             expected, level = (audio - level * white).unsqueeze(-1), level.unsqueeze(-1)
             own = torch.cat([log_odds, expected + level * means, level.log() + log_scales.clamp_min(LEAST_LOG_SCALE)], dim=-1)

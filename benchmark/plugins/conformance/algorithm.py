@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Iterator
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from benchmark.batch import NEW_SPEAKER, Batch, sound_only
 from benchmark.errors import AdaptationFailed, UsageError
 from benchmark.mel import MelSpec
 from benchmark.plugins import fit, registry
-from benchmark.plugins.conformance.requirement import Requirement, require
+from benchmark.plugins.conformance.requirement import Requirement, require, require_fields
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch, tiny_labels
 from benchmark.problems import PROBLEMS
 from benchmark.running.flops import refuse_uncounted
@@ -202,9 +202,7 @@ def _on(plugin: type[Algorithm], config: Any, backbone: type[Backbone]) -> Itera
         require(said == found, f"adapted_parameters counts {said} numbers per speaker, but the model stores {found}")
 
     def tunable() -> None:
-        names = {each.name for each in fields(plugin.Config)}
-        unknown = {*plugin.search_space, *plugin.adaptation_only} - names
-        require(not unknown, f"search_space or adaptation_only names {', '.join(sorted(unknown))}, which Config does not have")
+        require_fields(plugin, [*plugin.search_space, *plugin.adaptation_only], "search_space or adaptation_only")
         default = config if config is not None else plugin.Config()
         for name, values in plugin.search_space.items():
             require(config is not None or getattr(default, name) in values, f"search_space leaves out the default {name}")

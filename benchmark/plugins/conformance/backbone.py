@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from typing import Any
 
 import torch
@@ -15,7 +14,7 @@ from benchmark.errors import PredictionFailed
 from benchmark.learning.inner_loop import second_order
 from benchmark.mel import MelSpec
 from benchmark.plugins import registry
-from benchmark.plugins.conformance.requirement import Requirement, require
+from benchmark.plugins.conformance.requirement import Requirement, require, require_fields
 from benchmark.plugins.conformance.tiny import longer, tiny_backbone, tiny_batch, tiny_spec
 from benchmark.plugins.fit import CAPABILITIES
 from benchmark.problems import PROBLEMS
@@ -55,8 +54,7 @@ def requirements(plugin: type[Backbone], config: Any, plugins: registry.Plugins)
         require(plugin.problem in PROBLEMS, f"problem must be one of {', '.join(PROBLEMS)}, not {plugin.problem!r}")
         unknown = set(plugin.supports) - set(CAPABILITIES)
         require(not unknown, f"supports names {', '.join(sorted(unknown))}; known names are {', '.join(CAPABILITIES)}")
-        unknown = set(plugin.decoding_only) - {each.name for each in fields(plugin.Config)}
-        require(not unknown, f"decoding_only names {', '.join(sorted(unknown))}, which Config does not have")
+        require_fields(plugin, plugin.decoding_only, "decoding_only")
 
     def synthesis() -> None:
         tokens, durations = torch.tensor([1, 3, 4, 2, 5, 1]), torch.tensor([2, 3, 4, 0, 5, 2])

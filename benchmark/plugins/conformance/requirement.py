@@ -1,9 +1,10 @@
-"""A single requirement."""
+"""A single requirement, and how to state one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import fields
+from typing import Any, NamedTuple
 
 
 class Requirement(NamedTuple):
@@ -24,3 +25,9 @@ def require(condition: object, problem: str) -> None:
     """Raise AssertionError with ``problem`` unless ``condition`` holds."""
     if not condition:
         raise AssertionError(problem)
+
+
+def require_fields(plugin: type[Any], names: Iterable[str], said_in: str) -> None:
+    """Fail unless a plugin's ``Config`` has the fields that ``said_in`` names."""
+    unknown = set(names) - {each.name for each in fields(plugin.Config)}
+    require(not unknown, f"{said_in} names {', '.join(sorted(unknown))}, which Config does not have")
